@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The host's caches, as Linux publishes them
+ * (Documentation/ABI/testing/sysfs-devices-system-cpu).
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "arch/aarch64/internal.h"
+#include "vmm/base/io.h"
+
+static bool read_property(int dir, unsigned index, const char *name, char *buf,
+			  size_t size)
+{
+	char path[48];
+
+	snprintf(path, sizeof(path), "index%u/%s", index, name);
+	return io_read_text(dir, path, buf, size);
+}
+
+static unsigned read_number(int dir, unsigned index, const char *name)
+{
+	char text[16], *end;
+	unsigned long value;
+
+	if (!read_property(dir, index, name, text, sizeof(text)))
+		return 0;
+	value = strtoul(text, &end, 10);
+	/* Sizes are in KiB: "64K". */
+	return (unsigned)(*end == 'K' ? value * 1024 : value);
+}
+
+/* "ffffffff,0000000f": how many bits are set. */
+static unsigned read_sharing(int dir, unsigned index)
+{
+	char map[512];
+	unsigned count = 0;
+
+	if (!read_property(dir, index, "shared_cpu_map", map, sizeof(map)))
+		return 1;
+	for (const char *c = map; *c; c++) {
+		unsigned digit = 0;
+
+		if (*c >= '0' && *c <= '9')
+			digit = (unsigned)(*c - '0');
+		else if (*c >= 'a' && *c <= 'f')
+			digit = (unsigned)(*c - 'a') + 10;
+		count += (unsigned)__builtin_popcount(digit);
+	}
+	return count ? count : 1;
+}
+
+static enum cache_type parse_type(const char *text)
+{
+	if (!strcmp(text, "Instruction"))
+		return CACHE_INSTRUCTION;
+	if (!strcmp(text, "Data"))
+		return CACHE_DATA;
+	if (!strcmp(text, "Unified"))
+		return CACHE_UNIFIED;
+	return CACHE_NONE;
+}
+
+unsigned cache_read_host(struct cache *caches)
+{
+	AUTO_CLOSE int dir = open("/sys/devices/system/cpu/cpu0/cache",
+				  O_PATH | O_DIRECTORY | O_CLOEXEC);
+	unsigned count = 0;
+	char type[16];
+
+	if (dir < 0)
+		return 0;
+	while (count < CACHES_MAX &&
+	       read_property(dir, count, "type", type, sizeof(type))) {
+		caches[count] = (struct cache){
+			.type = parse_type(type),
+			.level = read_number(dir, count, "level"),
+			.sharing = read_sharing(dir, count),
+			.size = read_number(dir, count, "size"),
+			.line_size = read_number(dir, count,
+						 "coherency_line_size"),
+			.sets = read_number(dir, count, "number_of_sets"),
+		};
+		/* Architected: seven levels.  Anything else is no use. */
+		if (!caches[count].level || caches[count].level > 7)
+			break;
+		count++;
+	}
+	return count;
+}

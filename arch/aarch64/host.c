@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What this host offers to guests, for `stasis doctor`. */
+#include <linux/kvm.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "arch/aarch64/internal.h"
+#include "arch/arch.h"
+#include "vmm/base/err.h"
+#include "vmm/kvm/kvm.h"
+
+struct report {
+	struct arch_check *checks;
+	unsigned count;
+};
+
+static struct arch_check *add(struct report *r, const char *name, int result,
+			      const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+static struct arch_check *add(struct report *r, const char *name, int result,
+			      const char *format, ...)
+{
+	struct arch_check *c = &r->checks[r->count++];
+	va_list args;
+
+	*c = (struct arch_check){.name = name};
+	c->result = (typeof(c->result))result;
+	va_start(args, format);
+	vsnprintf(c->finding, sizeof(c->finding), format, args);
+	va_end(args);
+	return c;
+}
+
+static void remedy(struct arch_check *c, const char *text)
+{
+	snprintf(c->remedy, sizeof(c->remedy), "%s", text);
+}
+
+/* Without these nothing runs. */
+static void required_capabilities(struct report *r, int kvm_fd)
+{
+	static const struct {
+		unsigned cap;
+		const char *name;
+	} required[] = {
+		{KVM_CAP_USER_MEMORY, "USER_MEMORY"},
+		{KVM_CAP_ONE_REG, "ONE_REG"},
+		{KVM_CAP_ARM_PSCI_0_2, "ARM_PSCI_0_2"},
+		{KVM_CAP_DEVICE_CTRL, "DEVICE_CTRL"},
+		{KVM_CAP_IRQFD, "IRQFD"},
+		{KVM_CAP_IOEVENTFD, "IOEVENTFD"},
+		{KVM_CAP_IMMEDIATE_EXIT, "IMMEDIATE_EXIT"},
+	};
+	char missing[120] = "";
+	size_t len = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(required); i++) {
+		if (kvm_check(kvm_fd, required[i].cap) <= 0)
+			len += (size_t)snprintf(missing + len,
+						sizeof(missing) - len, " %s",
+						required[i].name);
+	}
+	if (!len)
+		add(r, "capabilities", ARCH_CHECK_OK, "all that is needed");
+	else
+		remedy(add(r, "capabilities", ARCH_CHECK_FAIL, "missing:%s",
+			   missing),
+		       "use a newer host kernel (6.1 or later)");
+}
+
+static void gic_kind(struct report *r, struct kvm_vm *vm)
+{
+	if (!kvm_vm_create_device(vm, KVM_DEV_TYPE_ARM_VGIC_V3, true))
+		add(r, "interrupt controller", ARCH_CHECK_OK, "GICv3");
+	else if (!kvm_vm_create_device(vm, KVM_DEV_TYPE_ARM_VGIC_V2, true))
+		remedy(add(r, "interrupt controller", ARCH_CHECK_WARN,
+			   "GICv2 only: at most 8 vCPUs"),
+		       "nothing to do: this is the machine's hardware");
+	else
+		remedy(add(r, "interrupt controller", ARCH_CHECK_FAIL,
+			   "neither GICv3 nor GICv2 for guests"),
+		       "this machine's interrupt controller cannot be "
+		       "virtualised; use another machine");
+}
+
+static void counter(struct report *r, int kvm_fd)
+{
+	uint32_t hz = kvm_counter_hz();
+
+	if (kvm_check(kvm_fd, KVM_CAP_COUNTER_OFFSET) > 0)
+		add(r, "counter offset", ARCH_CHECK_OK,
+		    "KVM_ARM_SET_COUNTER_OFFSET works: guest time can be held "
+		    "exactly");
+	else
+		remedy(add(r, "counter offset", ARCH_CHECK_WARN,
+			   "KVM_ARM_SET_COUNTER_OFFSET is missing: guests "
+			   "boot, but their physical counter shows the host's"),
+		       "use Linux 6.4 or later, better 6.6");
+	if (hz)
+		add(r, "counter frequency", ARCH_CHECK_OK,
+		    "%u Hz (CNTFRQ_EL0); a snapshot can be restored only on "
+		    "hosts with the same",
+		    hz);
+	else
+		remedy(add(r, "counter frequency", ARCH_CHECK_FAIL,
+			   "CNTFRQ_EL0 reads as 0"),
+		       "the firmware did not set it; update the firmware");
+}
+
+static void sizes(struct report *r, int kvm_fd)
+{
+	int bits = kvm_check(kvm_fd, KVM_CAP_ARM_VM_IPA_SIZE);
+	int vcpus = kvm_check(kvm_fd, KVM_CAP_MAX_VCPUS);
+
+	if (bits <= 0)
+		bits = 40;
+	add(r, "vCPUs", ARCH_CHECK_OK, "up to %u (KVM: %d)",
+	    (unsigned)min_u64((uint64_t)vcpus, ARCH_VCPUS_MAX), vcpus);
+	add(r, "guest addresses", ARCH_CHECK_OK, "up to %d bits: %llu GiB RAM",
+	    bits,
+	    (unsigned long long)(bits > 39 ?
+					 (RAM_LOW_MAX + (1ull << bits) -
+					  RAM_HIGH_BASE) >>
+						 30 :
+					 (min_u64(1ull << bits,
+						  RAM_BASE + RAM_LOW_MAX) -
+					  RAM_BASE) >>
+						 30));
+}
+
+static void optional_features(struct report *r, struct kvm_vm *vm)
+{
+	static const struct {
+		const char *name;
+		unsigned cap;
+		const char *with, *without;
+	} optional[] = {
+		{"SVE", KVM_CAP_ARM_SVE, "given to guests (--cpu sve=off)",
+		 "not offered by this host"},
+		{"pointer authentication", KVM_CAP_ARM_PTRAUTH_ADDRESS,
+		 "given to guests (--cpu pauth=off)",
+		 "not offered by this host"},
+		{"PMU", KVM_CAP_ARM_PMU_V3, "possible (--cpu pmu=on)",
+		 "not offered by this host"},
+		{"steal time", KVM_CAP_STEAL_TIME, "reported to guests",
+		 "not reported: this kernel has no paravirtual time"},
+		{"stray device accesses", KVM_CAP_ARM_NISV_TO_USER,
+		 "answered with an abort to the guest",
+		 "some of them end the VM: this kernel cannot report them"},
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(optional); i++)
+		add(r, optional[i].name, ARCH_CHECK_OK, "%s",
+		    kvm_check(vm->fd, optional[i].cap) > 0 ?
+			    optional[i].with :
+			    optional[i].without);
+}
+
+unsigned arch_examine_host(int kvm_fd, struct arch_check *checks)
+{
+	struct report r = {.checks = checks};
+	struct kvm_vm vm;
+	struct err e;
+
+	required_capabilities(&r, kvm_fd);
+	counter(&r, kvm_fd);
+	sizes(&r, kvm_fd);
+	if (kvm_vm_create(&vm, kvm_fd, 0, &e)) {
+		remedy(add(&r, "VM", ARCH_CHECK_FAIL, "%.140s", e.text),
+		       "look at the kernel's log (dmesg) for lines of kvm");
+		return r.count;
+	}
+	gic_kind(&r, &vm);
+	optional_features(&r, &vm);
+	kvm_vm_destroy(&vm);
+	return r.count;
+}

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Kernel images: what a file is, and how it gets into guest RAM.
+ *
+ * An uncompressed Image is mapped from its file; gzip, on its own or inside an
+ * EFI zboot image, is inflated straight into RAM.  Headers:
+ * Linux, Documentation/arch/arm64/booting.rst and
+ * drivers/firmware/efi/libstub/zboot-header.S.
+ */
+#include <endian.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "arch/aarch64/internal.h"
+#include "arch/arch.h"
+#include "vmm/base/err.h"
+#include "vmm/base/io.h"
+
+/* The first 64 bytes of an arm64 Image; all fields little-endian. */
+struct image_header {
+	uint32_t code[2];
+	uint64_t text_offset; /* from a 2 MiB boundary */
+	uint64_t image_size;  /* in RAM; 0 in Linux before 3.17 */
+	uint64_t flags;
+	uint64_t reserved[3];
+	uint8_t magic[4]; /* "ARM\x64" */
+	uint32_t pe_offset;
+};
+
+struct zboot_header {
+	uint8_t mz[4];
+	uint8_t image_type[4]; /* "zimg" */
+	uint32_t payload_offset, payload_size;
+	uint32_t reserved[2];
+	char compression[32];
+	uint32_t pe_magic, pe_offset;
+};
+
+_Static_assert(sizeof(struct image_header) == 64, "");
+_Static_assert(sizeof(struct zboot_header) == 64, "");
+
+enum { HEAD_SIZE = 4096, TEXT_OFFSET_OLD = 0x80000, CHUNK = 32768 };
+
+/* A part of a file. */
+struct part {
+	int fd;
+	uint64_t offset, size;
+};
+
+/* ------------------------------------------------------- what a file is not */
+
+static const struct {
+	uint16_t offset, len;
+	const char *magic, *what;
+} strangers[] = {
+	{0, 4, "\x7f" "ELF", "an ELF file (vmlinux, or a program)"},
+	{0x202, 4, "HdrS", "an x86 kernel (bzImage)"},
+	{0, 4, "\x27\x05\x19\x56", "a U-Boot uImage"},
+	{0, 4, "\xd0\x0d\xfe\xed", "a flattened device tree or FIT image"},
+	{0, 6, "\xfd" "7zXZ\0", "compressed with xz"},
+	{0, 4, "\x28\xb5\x2f\xfd", "compressed with zstd"},
+	{0, 4, "\x04\x22\x4d\x18", "compressed with lz4"},
+	{0, 4, "\x02\x21\x4c\x18", "compressed with lz4 (legacy format)"},
+	{0, 3, "BZh", "compressed with bzip2"},
+	{0, 4, "\x89LZO", "compressed with lzo"},
+	{0, 3, "\x5d\0\0", "compressed with lzma"},
+	{0, 6, "070701", "a cpio archive (an initrd?)"},
+	{0, 2, "MZ", "an EFI program other than an arm64 Linux kernel"},
+	{0, 2, "#!", "a script"},
+};
+
+static int refuse(const uint8_t *head, uint64_t size, struct err *e)
+{
+	const char *what = "not a kernel image that stasis knows";
+
+	for (unsigned i = 0; i < ARRAY_SIZE(strangers); i++) {
+		if (strangers[i].offset + strangers[i].len <= size &&
+		    !memcmp(head + strangers[i].offset, strangers[i].magic,
+			    strangers[i].len)) {
+			what = strangers[i].what;
+			break;
+		}
+	}
+	if (!size)
+		what = "empty";
+	return err_set(e,
+		       "it is %s; pass an arm64 Linux kernel as Image, "
+		       "Image.gz or vmlinuz.efi (gzip), which a kernel build "
+		       "leaves in arch/arm64/boot/",
+		       what);
+}
+
+/* ------------------------------------------------------------ where it goes */
+
+struct placement {
+	gpa_t load;
+	uint64_t room; /* bytes that may be used from there */
+	uint64_t size; /* that the kernel says it needs */
+};
+
+static bool is_image(const struct image_header *h)
+{
+	return !memcmp(h->magic, "ARM\x64", 4);
+}
+
+static int place(const struct guest_mem *mem, const struct image_header *h,
+		 struct placement *p, struct err *e)
+{
+	const struct guest_mem_region *ram = &mem->region[0];
+	uint64_t text_offset = le64toh(h->text_offset);
+	uint64_t reserved = RAM_RESERVED;
+
+	p->size = le64toh(h->image_size);
+	if (!p->size)
+		text_offset = TEXT_OFFSET_OLD;
+	if (text_offset >= MIB(2) || text_offset % 4096)
+		return err_set(e, "its header is damaged (text offset 0x%llx)",
+			       (unsigned long long)text_offset);
+	reserved += text_offset;
+	/* arch_ram_regions() never makes less than ram_min. */
+	if (ram->size < reserved + FDT_MAX_SIZE)
+		return err_set(e, "there is no RAM for it");
+	p->load = ram->gpa + reserved;
+	p->room = ram->size - reserved - FDT_MAX_SIZE;
+	return 0;
+}
+
+static int check_room(const struct placement *p, uint64_t file_size,
+		      struct err *e)
+{
+	uint64_t need = max_u64(p->size, file_size);
+
+	if (need <= p->room)
+		return 0;
+	return err_set(e,
+		       "it needs %llu MiB, but only %llu MiB of the VM's RAM "
+		       "are free for it; give the VM more RAM",
+		       (unsigned long long)(need >> 20) + 1,
+		       (unsigned long long)(p->room >> 20));
+}
+
+/* ------------------------------------------------------------ uncompressed */
+
+static int load_plain(struct guest_mem *mem, const struct part *part,
+		      const struct image_header *h, gpa_t *entry, gpa_t *end,
+		      struct err *e)
+{
+	struct placement p;
+
+	if (place(mem, h, &p, e) || check_room(&p, part->size, e) ||
+	    guest_mem_load(mem, p.load, part->fd, part->offset, part->size, e))
+		return -1;
+	*entry = p.load;
+	*end = p.load + max_u64(p.size, part->size);
+	return 0;
+}
+
+/* -------------------------------------------------------------------- gzip */
+
+struct inflater {
+	z_stream z;
+	struct part rest; /* not yet read */
+	uint8_t chunk[CHUNK];
+};
+
+static int inflate_failed(const struct inflater *in, int r, struct err *e)
+{
+	if (r == Z_BUF_ERROR)
+		return err_set(e, "its compressed part is cut short");
+	return err_set(e, "its compressed part is damaged (%s)",
+		       in->z.msg ? in->z.msg : "zlib error");
+}
+
+/*
+ * Inflate into @out until it is full or the stream ends (*ended).  Gives how
+ * many bytes came out, or -1.
+ */
+static int64_t inflate_into(struct inflater *in, void *out, uint64_t room,
+			    bool *ended, struct err *e)
+{
+	uint64_t done = 0;
+	int r = Z_OK;
+
+	while (done < room && r != Z_STREAM_END) {
+		if (!in->z.avail_in) {
+			ssize_t n = io_pread(in->rest.fd, in->chunk,
+					     min_u64(CHUNK, in->rest.size),
+					     in->rest.offset);
+
+			if (n < 0)
+				return err_errno(e, "cannot read it");
+			in->rest.offset += (uint64_t)n;
+			in->rest.size -= (uint64_t)n;
+			in->z.next_in = in->chunk;
+			in->z.avail_in = (unsigned)n;
+		}
+		in->z.next_out = (uint8_t *)out + done;
+		in->z.avail_out = (unsigned)min_u64(room - done, GIB(1));
+		r = inflate(&in->z, Z_NO_FLUSH);
+		if (r != Z_OK && r != Z_STREAM_END)
+			return inflate_failed(in, r, e);
+		done = (uint64_t)(in->z.next_out - (uint8_t *)out);
+	}
+	*ended = r == Z_STREAM_END;
+	return (int64_t)done;
+}
+
+static int inflate_image(struct guest_mem *mem, struct inflater *in,
+			 gpa_t *entry, gpa_t *end, struct err *e)
+{
+	struct image_header h = {0};
+	struct placement p;
+	uint8_t *host;
+	bool ended;
+	int64_t n = inflate_into(in, &h, sizeof(h), &ended, e);
+
+	if (n < 0)
+		return -1;
+	if (!is_image(&h)) {
+		err_set(e, "what is compressed in it is no arm64 Image");
+		return -1;
+	}
+	if (place(mem, &h, &p, e) || check_room(&p, 0, e))
+		return -1;
+	host = guest_mem_at(mem, p.load, p.room);
+	if (!host || p.room < sizeof(h))
+		return err_set(e, "there is no RAM for it");
+	memcpy(host, &h, sizeof(h));
+	n = ended ? 0 :
+		    inflate_into(in, host + sizeof(h), p.room - sizeof(h),
+				 &ended, e);
+	if (n < 0)
+		return -1;
+	if (!ended)
+		return err_set(e,
+			       "decompressed it needs more than the %llu MiB of "
+			       "the VM's RAM that are free for it; give the VM "
+			       "more RAM",
+			       (unsigned long long)(p.room >> 20));
+	*entry = p.load;
+	*end = p.load + max_u64(p.size, (uint64_t)n + sizeof(h));
+	return 0;
+}
+
+static int load_gzip(struct guest_mem *mem, const struct part *part,
+		     gpa_t *entry, gpa_t *end, struct err *e)
+{
+	enum { GZIP_WINDOW = 15 + 16 };
+	struct inflater *in = calloc(1, sizeof(*in));
+	int r;
+
+	if (!in)
+		return err_errno(e, "cannot decompress it");
+	in->rest = *part;
+	if (inflateInit2(&in->z, GZIP_WINDOW) != Z_OK) {
+		free(in);
+		return err_set(e, "cannot decompress it: out of memory");
+	}
+	r = inflate_image(mem, in, entry, end, e);
+	inflateEnd(&in->z);
+	free(in);
+	return r;
+}
+
+/* --------------------------------------------------------------- EFI zboot */
+
+static bool is_zboot(const struct zboot_header *h)
+{
+	return !memcmp(h->mz, "MZ", 2) && !memcmp(h->image_type, "zimg", 4);
+}
+
+static int load_zboot(struct guest_mem *mem, const struct part *file,
+		      const struct zboot_header *h, gpa_t *entry, gpa_t *end,
+		      struct err *e)
+{
+	struct part payload = {
+		.fd = file->fd,
+		.offset = le32toh(h->payload_offset),
+		.size = le32toh(h->payload_size),
+	};
+
+	if (strncmp(h->compression, "gzip", sizeof(h->compression)))
+		return err_set(e,
+			       "it is an EFI zboot image compressed with "
+			       "%.*s; stasis reads gzip, or pass the plain "
+			       "Image",
+			       (int)sizeof(h->compression), h->compression);
+	if (payload.offset > file->size ||
+	    payload.size > file->size - payload.offset)
+		return err_set(e, "its header is damaged (payload of %u bytes "
+				  "at %u)",
+			       (unsigned)payload.size,
+			       (unsigned)payload.offset);
+	return load_gzip(mem, &payload, entry, end, e);
+}
+
+int arch_load_kernel(struct guest_mem *mem, int fd, uint64_t size, gpa_t *entry,
+		     gpa_t *end, struct err *e)
+{
+	struct part file = {.fd = fd, .size = size};
+	union {
+		uint8_t bytes[HEAD_SIZE];
+		struct image_header image;
+		struct zboot_header zboot;
+	} head = {0};
+	ssize_t n = io_pread(fd, &head, min_u64(size, HEAD_SIZE), 0);
+
+	if (n < 0)
+		return err_errno(e, "cannot read it");
+	if ((uint64_t)n >= sizeof(head.image)) {
+		if (is_image(&head.image))
+			return load_plain(mem, &file, &head.image, entry, end,
+					  e);
+		if (is_zboot(&head.zboot))
+			return load_zboot(mem, &file, &head.zboot, entry, end,
+					  e);
+	}
+	if (n >= 2 && !memcmp(head.bytes, "\x1f\x8b", 2))
+		return load_gzip(mem, &file, entry, end, e);
+	return refuse(head.bytes, (uint64_t)n, e);
+}
+
+int arch_place_initrd(const struct guest_mem *mem, uint64_t size,
+		      gpa_t kernel_end, gpa_t *gpa, struct err *e)
+{
+	const struct guest_mem_region *ram = &mem->region[0];
+	/* For any page size of the host, so that the file can be mapped. */
+	const uint64_t align = KIB(64);
+	gpa_t top = ram->gpa + ram->size - FDT_MAX_SIZE;
+	gpa_t bottom = align_up(kernel_end, align);
+
+	if (bottom > top || size > top - bottom)
+		return err_set(e,
+			       "it needs %llu MiB, but only %llu MiB of the "
+			       "VM's RAM are left beside the kernel; give the "
+			       "VM more RAM",
+			       (unsigned long long)(size >> 20) + 1,
+			       (unsigned long long)(bottom > top ?
+							    0 :
+							    (top - bottom) >>
+								    20));
+	*gpa = align_down(top - size, align);
+	return 0;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The address map, register ids and helpers shared by the files of this
+ * folder.  The map is Firecracker's, so that guests built for it fit:
+ *
+ *	0x0000_0000 ............. GIC, growing down from 1 GiB:
+ *	                          redistributors, distributor
+ *	0x4000_0000 BOOT_TIMER .. 4 KiB windows of devices:
+ *	0x4000_1000 RTC
+ *	0x4000_2000 SERIAL
+ *	0x4000_3000 ............. virtio-mmio, up to 0x7000_0000
+ *	0x8000_0000 RAM_BASE .... 2 MiB kept from the guest's allocator:
+ *	                          pages that we and KVM share with it
+ *	0x8020_0000 ............. kernel
+ *	      ...                 initrd, then the device tree: the last 2 MiB
+ *	                          of the first region
+ *	   256 GiB .............. 64-bit device windows
+ *	   512 GiB RAM_HIGH ..... what RAM is left
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "vmm/base/util.h"
+#include "vmm/gpa.h"
+
+#define GIC_TOP	       ((gpa_t)0x40000000)
+#define BOOT_TIMER_GPA ((gpa_t)0x40000000)
+#define RTC_GPA	       ((gpa_t)0x40001000)
+#define SERIAL_GPA     ((gpa_t)0x40002000)
+#define DEVICE_SIZE    ((uint64_t)0x1000)
+
+#define RAM_BASE      ((gpa_t)0x80000000)
+#define RAM_RESERVED  MIB(2)
+#define RAM_LOW_MAX   (GIB(256) - RAM_BASE)
+#define RAM_HIGH_BASE ((gpa_t)GIB(512))
+
+/* Within the reserved 2 MiB. */
+#define PVTIME_GPA  (RAM_BASE + 0x10000)
+#define PVTIME_SIZE ((uint64_t)64) /* per vCPU */
+
+#define FDT_MAX_SIZE MIB(2)
+
+/* Interrupts: shared ones (SPI) count from INTID 32, private ones from 16. */
+enum {
+	GIC_IRQS = 128, /* INTIDs, of which 96 are SPIs */
+	SERIAL_SPI = 0,
+
+	PPI_TIMER_SECURE = 13,
+	PPI_TIMER_PHYS = 14,
+	PPI_TIMER_VIRT = 11,
+	PPI_TIMER_HYP = 10,
+	PPI_GIC_MAINTENANCE = 9,
+	PPI_PMU = 7,
+};
+
+#define GIC_V3_DIST_SIZE   KIB(64)
+#define GIC_V3_REDIST_SIZE KIB(128) /* per vCPU */
+#define GIC_V2_DIST_SIZE   KIB(4)
+#define GIC_V2_CPU_SIZE	   KIB(8)
+
+#define GIC_V3_DIST_GPA (GIC_TOP - GIC_V3_DIST_SIZE)
+#define GIC_V2_DIST_GPA (GIC_TOP - GIC_V2_DIST_SIZE)
+#define GIC_V2_CPU_GPA	(GIC_V2_DIST_GPA - GIC_V2_CPU_SIZE)
+
+static inline gpa_t gic_v3_redist_gpa(unsigned vcpu_count)
+{
+	return GIC_V3_DIST_GPA - vcpu_count * GIC_V3_REDIST_SIZE;
+}
+
+/* The caches of a host CPU, as the guest is told about them. */
+enum cache_type { CACHE_NONE, CACHE_INSTRUCTION, CACHE_DATA, CACHE_UNIFIED };
+
+struct cache {
+	enum cache_type type;
+	unsigned level;			   /* from 1 */
+	unsigned sharing;		   /* CPUs that share one */
+	unsigned size, line_size, sets;	   /* 0: not known */
+};
+
+enum { CACHES_MAX = 8 };
+
+/* Read what Linux knows of CPU 0's caches; gives how many, maybe 0. */
+unsigned cache_read_host(struct cache *caches);

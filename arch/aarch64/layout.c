@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The address map: what others may know of it, and where RAM goes. */
+#include <linux/kvm.h>
+
+#include "arch/aarch64/internal.h"
+#include "arch/arch.h"
+#include "vmm/base/err.h"
+#include "vmm/kvm/kvm.h"
+
+const struct arch_layout arch_layout = {
+	.boot_timer = BOOT_TIMER_GPA,
+	.rtc = RTC_GPA,
+	.serial = SERIAL_GPA,
+	.device_size = DEVICE_SIZE,
+	.serial_irq = SERIAL_SPI,
+	.ram_min = MIB(32),
+	.cmdline_max = 2047, /* COMMAND_LINE_SIZE of arm64 Linux is 2048 */
+	.console = "ttyS0",
+};
+
+const char *const arch_feature_name[ARCH_FEATURE_COUNT] = {
+	[ARCH_SVE] = "sve",
+	[ARCH_PAUTH] = "pauth",
+	[ARCH_PMU] = "pmu",
+};
+
+enum { IPA_BITS_DEFAULT = 40, IPA_BITS_MIN = 32 };
+
+static unsigned bits_for(gpa_t end)
+{
+	unsigned bits = IPA_BITS_MIN;
+
+	while (bits < 63 && end > (1ull << bits))
+		bits++;
+	return bits;
+}
+
+int arch_ram_regions(int kvm_fd, uint64_t size, struct guest_mem_region *region,
+		     unsigned *ipa_bits, struct err *e)
+{
+	unsigned limit = (unsigned)kvm_check(kvm_fd, KVM_CAP_ARM_VM_IPA_SIZE);
+	uint64_t low = min_u64(size, RAM_LOW_MAX), high = size - low;
+	unsigned need = bits_for(high ? RAM_HIGH_BASE + high : RAM_BASE + low);
+
+	/* Linux before 4.20 knows one width only. */
+	*ipa_bits = limit ? need : 0;
+	if (!limit)
+		limit = IPA_BITS_DEFAULT;
+	if (need > limit)
+		return err_set(e,
+			       "%llu MiB of RAM need %u-bit guest addresses, "
+			       "but this host's KVM offers %u; use less RAM",
+			       (unsigned long long)(size >> 20), need, limit);
+	region[0] = (struct guest_mem_region){.gpa = RAM_BASE, .size = low};
+	region[1] = (struct guest_mem_region){
+		.gpa = RAM_HIGH_BASE, .size = high};
+	return high ? 2 : 1;
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vCPUs: their features, and the registers they start with. */
+#include <errno.h>
+#include <linux/kvm.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "arch/aarch64/internal.h"
+#include "arch/arch.h"
+#include "vmm/base/err.h"
+#include "vmm/base/log.h"
+#include "vmm/kvm/kvm.h"
+
+#define CORE_REG(name)                                                         \
+	(KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE |                 \
+	 KVM_REG_ARM_CORE_REG(name))
+
+/* Arm ARM C5.2.22 SPSR_EL1: EL1 with its own stack, D A I F masked. */
+#define PSTATE_BOOT                                                            \
+	(PSR_MODE_EL1h | PSR_D_BIT | PSR_A_BIT | PSR_I_BIT | PSR_F_BIT)
+
+/* ---------------------------------------------------------------- features */
+
+static const struct {
+	uint32_t bits; /* of struct kvm_vcpu_init, word 0 */
+	unsigned caps[2];
+	bool by_default;
+} features[ARCH_FEATURE_COUNT] = {
+	[ARCH_SVE] = {
+		.bits = 1u << KVM_ARM_VCPU_SVE,
+		.caps = {KVM_CAP_ARM_SVE, KVM_CAP_ARM_SVE},
+		.by_default = true,
+	},
+	/* KVM wants both kinds of authentication or none. */
+	[ARCH_PAUTH] = {
+		.bits = 1u << KVM_ARM_VCPU_PTRAUTH_ADDRESS |
+			1u << KVM_ARM_VCPU_PTRAUTH_GENERIC,
+		.caps = {KVM_CAP_ARM_PTRAUTH_ADDRESS,
+			 KVM_CAP_ARM_PTRAUTH_GENERIC},
+		.by_default = true,
+	},
+	[ARCH_PMU] = {
+		.bits = 1u << KVM_ARM_VCPU_PMU_V3,
+		.caps = {KVM_CAP_ARM_PMU_V3, KVM_CAP_ARM_PMU_V3},
+		.by_default = false,
+	},
+};
+
+static int choose_feature(struct arch_vm *a, struct kvm_vm *vm,
+			  enum arch_feature f, struct err *e)
+{
+	bool offered, want = features[f].by_default;
+
+	if (a->want[f] != ARCH_AUTO)
+		want = a->want[f] == ARCH_ON;
+	if (!want)
+		return 0;
+	offered = kvm_check(vm->fd, features[f].caps[0]) > 0 &&
+		  kvm_check(vm->fd, features[f].caps[1]) > 0;
+	if (!offered && a->want[f] == ARCH_ON)
+		return err_set(e,
+			       "this host's CPU and KVM do not offer %s to "
+			       "guests; leave it out (%s=off)",
+			       arch_feature_name[f], arch_feature_name[f]);
+	if (offered) {
+		a->has[f] = true;
+		a->features |= features[f].bits;
+	}
+	return 0;
+}
+
+/*
+ * Accesses that KVM cannot decode (pairs, write-back addressing) come to us
+ * instead of making KVM_RUN fail, so that a guest cannot end its VM with one.
+ */
+static void accept_undecoded_accesses(struct kvm_vm *vm)
+{
+	if (kvm_check(vm->fd, KVM_CAP_ARM_INJECT_EXT_DABT) <= 0 ||
+	    kvm_vm_enable(vm, KVM_CAP_ARM_NISV_TO_USER))
+		log_debug("KVM cannot hand us accesses it does not decode");
+}
+
+int arch_vm_init(struct arch_vm *a, struct kvm_vm *vm, struct err *e)
+{
+	struct kvm_vcpu_init init;
+	int r = kvm_vm_preferred_target(vm, &init);
+
+	a->gic_fd = -1;
+	if (r) {
+		errno = -r;
+		return err_errno(e, "KVM cannot run guests on this CPU");
+	}
+	a->target = init.target;
+	a->features = 1u << KVM_ARM_VCPU_PSCI_0_2;
+	for (unsigned f = 0; f < ARCH_FEATURE_COUNT; f++) {
+		if (choose_feature(a, vm, f, e))
+			return -1;
+	}
+	a->pvtime = kvm_check(vm->fd, KVM_CAP_STEAL_TIME) > 0;
+	accept_undecoded_accesses(vm);
+	return 0;
+}
+
+/* ------------------------------------------------------------------- vCPUs */
+
+static int enable_pvtime(struct kvm_vcpu *vcpu, struct err *e)
+{
+	uint64_t gpa = PVTIME_GPA + vcpu->index * PVTIME_SIZE;
+	int r = kvm_set_attr(vcpu->fd, KVM_ARM_VCPU_PVTIME_CTRL,
+			     KVM_ARM_VCPU_PVTIME_IPA, &gpa);
+
+	if (!r)
+		return 0;
+	errno = -r;
+	return err_errno(e, "cannot give vCPU %u its steal-time record",
+			 vcpu->index);
+}
+
+int arch_vcpu_init(struct arch_vm *a, struct kvm_vcpu *vcpu, struct err *e)
+{
+	struct kvm_vcpu_init init = {
+		.target = a->target,
+		.features[0] = a->features,
+	};
+	int r;
+
+	a->vcpu[vcpu->index] = vcpu;
+	/* PSCI CPU_ON wakes them. */
+	if (vcpu->index)
+		init.features[0] |= 1u << KVM_ARM_VCPU_POWER_OFF;
+	r = kvm_vcpu_init(vcpu, &init);
+	if (!r && a->has[ARCH_SVE])
+		r = kvm_vcpu_finalize(vcpu, KVM_ARM_VCPU_SVE);
+	if (r) {
+		errno = -r;
+		return err_errno(e, "KVM cannot initialise vCPU %u",
+				 vcpu->index);
+	}
+	return a->pvtime ? enable_pvtime(vcpu, e) : 0;
+}
+
+static int set_core(struct kvm_vcpu *vcpu, uint64_t id, uint64_t value,
+		    struct err *e)
+{
+	int r = kvm_vcpu_set_reg(vcpu, id, &value);
+
+	if (!r)
+		return 0;
+	errno = -r;
+	return err_errno(e, "cannot set register 0x%llx of vCPU %u",
+			 (unsigned long long)id, vcpu->index);
+}
+
+int arch_vcpu_boot(struct kvm_vcpu *vcpu, gpa_t entry, gpa_t fdt, struct err *e)
+{
+	if (vcpu->index)
+		return 0;
+	/* Linux, Documentation/arch/arm64/booting.rst, 4. */
+	if (set_core(vcpu, CORE_REG(regs.pstate), PSTATE_BOOT, e) ||
+	    set_core(vcpu, CORE_REG(regs.pc), entry, e) ||
+	    set_core(vcpu, CORE_REG(regs.regs[0]), fdt, e))
+		return -1;
+	return 0;
+}
+
+void arch_vcpu_describe(struct kvm_vcpu *vcpu, char *text, size_t size)
+{
+	uint64_t pc = 0, lr = 0, pstate = 0;
+
+	if (kvm_vcpu_get_reg(vcpu, CORE_REG(regs.pc), &pc) ||
+	    kvm_vcpu_get_reg(vcpu, CORE_REG(regs.regs[30]), &lr) ||
+	    kvm_vcpu_get_reg(vcpu, CORE_REG(regs.pstate), &pstate)) {
+		snprintf(text, size, "registers not readable");
+		return;
+	}
+	snprintf(text, size, "pc 0x%llx, lr 0x%llx, pstate 0x%llx",
+		 (unsigned long long)pc, (unsigned long long)lr,
+		 (unsigned long long)pstate);
+}

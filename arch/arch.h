@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * All that the rest of the tree may know about the guest's architecture.
+ * arch/aarch64/ implements it.
+ *
+ * Called on the main thread, while no vCPU runs, unless said otherwise.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vmm/mem.h"
+
+struct err;
+struct kvm_vcpu;
+struct kvm_vm;
+
+enum { ARCH_VCPUS_MAX = 32 };
+
+/* The fixed part of the guest's address map. */
+struct arch_layout {
+	gpa_t boot_timer, rtc, serial;
+	uint64_t device_size; /* of each window */
+	unsigned serial_irq;  /* as KVM_IRQFD wants it */
+	uint64_t ram_min;     /* bytes */
+	unsigned cmdline_max; /* characters */
+	const char *console;  /* argument for `console=` */
+};
+extern const struct arch_layout arch_layout;
+
+/* AUTO: on if the host has it (for the PMU: off). */
+enum arch_toggle { ARCH_AUTO, ARCH_ON, ARCH_OFF };
+
+enum arch_feature { ARCH_SVE, ARCH_PAUTH, ARCH_PMU, ARCH_FEATURE_COUNT };
+
+/* "sve" ...: the names by which people switch them. */
+extern const char *const arch_feature_name[ARCH_FEATURE_COUNT];
+
+/* What a VM is made of, below devices.  Embedded in struct vm. */
+struct arch_vm {
+	/* Set by the caller. */
+	unsigned vcpu_count;
+	enum arch_toggle want[ARCH_FEATURE_COUNT];
+
+	/* Set by arch_vm_init() and arch_irqchip_init(). */
+	bool has[ARCH_FEATURE_COUNT];
+	bool pvtime;
+	uint32_t target, features;
+	unsigned gic_version; /* 2 or 3 */
+	int gic_fd;	      /* -1 until created */
+	struct kvm_vcpu *vcpu[ARCH_VCPUS_MAX]; /* by arch_vcpu_init() */
+};
+
+/* --------------------------------------------------------- building a VM */
+
+/*
+ * Where @size bytes of RAM go, and how wide guest-physical addresses must be
+ * for it on the host behind @kvm_fd.  Gives how many regions, or -1.
+ */
+int arch_ram_regions(int kvm_fd, uint64_t size, struct guest_mem_region *region,
+		     unsigned *ipa_bits, struct err *e);
+
+/* In the order in which a VM is built. */
+int arch_vm_init(struct arch_vm *a, struct kvm_vm *vm, struct err *e);
+int arch_vcpu_init(struct arch_vm *a, struct kvm_vcpu *vcpu, struct err *e);
+/* When all vCPUs exist. */
+int arch_irqchip_init(struct arch_vm *a, struct kvm_vm *vm, struct err *e);
+void arch_vm_fini(struct arch_vm *a);
+
+/* ------------------------------------------------------------------- boot */
+
+/* What the guest is told about itself. */
+struct arch_topology {
+	const struct guest_mem *mem;
+	const char *cmdline;
+	gpa_t initrd;
+	uint64_t initrd_size; /* 0: none */
+	bool serial;
+};
+
+/* A kernel image of any kind we know; where it is entered goes to *entry, and
+ * the first address after what it needs to *end. */
+int arch_load_kernel(struct guest_mem *mem, int fd, uint64_t size, gpa_t *entry,
+		     gpa_t *end, struct err *e);
+
+/* Where an initrd of @size goes, when the kernel ends at @kernel_end. */
+int arch_place_initrd(const struct guest_mem *mem, uint64_t size,
+		      gpa_t kernel_end, gpa_t *gpa, struct err *e);
+
+int arch_write_fdt(const struct arch_vm *a,
+		   const struct arch_topology *topology, gpa_t *fdt,
+		   struct err *e);
+
+/* vCPU 0 will start at @entry; the others wait for PSCI CPU_ON. */
+int arch_vcpu_boot(struct kvm_vcpu *vcpu, gpa_t entry, gpa_t fdt,
+		   struct err *e);
+
+/* ---------------------------------------------------------------- running */
+
+/* Where a vCPU stands, in words, for messages.  On its own thread. */
+void arch_vcpu_describe(struct kvm_vcpu *vcpu, char *text, size_t size);
+
+/* ---------------------------------------------------------- what is offered */
+
+/* One line of `stasis doctor`. */
+struct arch_check {
+	const char *name;
+	enum { ARCH_CHECK_OK, ARCH_CHECK_WARN, ARCH_CHECK_FAIL } result;
+	char finding[160];
+	char remedy[224]; /* empty if there is nothing to do */
+};
+
+enum { ARCH_CHECKS_MAX = 16 };
+
+/* Look at the host behind @kvm_fd.  Gives how many checks there are. */
+unsigned arch_examine_host(int kvm_fd, struct arch_check *checks);

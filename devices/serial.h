@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A 16550A UART, the guest's ttyS0.
+ *
+ * Output is collected and written a line at a time, or after FLUSH_NS when the
+ * line is not finished.  When whoever reads it falls behind, the transmitter
+ * reports that it is busy, as a slow line would: nothing is lost, no thread
+ * ever blocks.  A guest that transmits all the same loses those bytes.
+ *
+ * Threads: registers are accessed on vCPU threads; everything else is called
+ * on the main thread, where flushing happens too.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vmm/mmio_bus.h"
+
+struct err;
+struct event_loop;
+struct serial;
+
+struct serial_config {
+	struct event_loop *loop;
+	int out_fd; /* better O_NONBLOCK; kept open by its owner; -1: none */
+	int irq_fd; /* eventfd: written to interrupt the guest */
+	int room_fd; /* eventfd: written when the guest made room for input */
+};
+
+extern const struct mmio_ops serial_mmio_ops;
+
+struct serial *serial_create(const struct serial_config *config,
+			     struct err *e);
+void serial_destroy(struct serial *serial);
+
+/* Feed the guest: how many bytes fitted.  If not all, room_fd will say when. */
+size_t serial_receive(struct serial *serial, const uint8_t *data, size_t len);
+
+/* Write out what can be written at once. */
+void serial_flush(struct serial *serial);
+
+/* Bytes lost because the guest ignored a busy transmitter. */
+uint64_t serial_dropped(struct serial *serial);

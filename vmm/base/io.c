@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/base/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "vmm/base/err.h"
+#include "vmm/base/util.h"
+
+int io_open_file(const char *path, uint64_t *size, struct err *e)
+{
+	/* O_NONBLOCK: a FIFO must not make us wait for its writer. */
+	AUTO_CLOSE int fd =
+		open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+
+	if (fd < 0)
+		return err_errno(e, "cannot open %s", path);
+	if (fstat(fd, &st))
+		return err_errno(e, "cannot look at %s", path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, "%s is %s; a regular file is needed", path,
+			       S_ISDIR(st.st_mode) ? "a directory" :
+						     "not a file");
+	*size = (uint64_t)st.st_size;
+	return take_fd(&fd);
+}
+
+ssize_t io_pread(int fd, void *buf, size_t len, uint64_t offset)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = pread(fd, (char *)buf + done, len - done,
+				  (off_t)(offset + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		if (n == 0)
+			break;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+char *io_read_file(const char *path, size_t max, size_t *len, struct err *e)
+{
+	uint64_t size;
+	AUTO_CLOSE int fd = io_open_file(path, &size, e);
+	AUTO_FREE char *text = NULL;
+	char *taken;
+	ssize_t n;
+
+	if (fd < 0)
+		return NULL;
+	if (size > max) {
+		err_set(e, "%s is larger than %zu bytes", path, max);
+		return NULL;
+	}
+	text = malloc(size + 1);
+	if (!text) {
+		err_errno(e, "cannot read %s", path);
+		return NULL;
+	}
+	n = io_pread(fd, text, size, 0);
+	if (n < 0) {
+		err_errno(e, "cannot read %s", path);
+		return NULL;
+	}
+	text[n] = '\0';
+	*len = (size_t)n;
+	taken = text;
+	text = NULL;
+	return taken;
+}
+
+bool io_read_text(int dir, const char *path, char *buf, size_t size)
+{
+	AUTO_CLOSE int fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	n = io_pread(fd, buf, size - 1, 0);
+	if (n <= 0)
+		return false;
+	if (buf[n - 1] == '\n')
+		n--;
+	buf[n] = '\0';
+	return true;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading and writing until done, and opening files one can trust to be files.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct err;
+
+/*
+ * Open a regular file for reading, close-on-exec; its size goes to *size.
+ * A FIFO or device in its place is refused, without blocking on it.
+ * Returns the descriptor, or -1.
+ */
+int io_open_file(const char *path, uint64_t *size, struct err *e);
+
+/* As io_open_file(), and read all of it, NUL-terminated; free() it. */
+char *io_read_file(const char *path, size_t max, size_t *len, struct err *e);
+
+/* Read up to @len bytes from @offset: fewer only at the end of the file.
+ * Returns how many, or -1 with errno set. */
+ssize_t io_pread(int fd, void *buf, size_t len, uint64_t offset);
+
+/*
+ * Read a small text file of the kernel's (sysfs, procfs) into @buf, without
+ * its final newline.  False if that did not work; nobody will read why.
+ */
+bool io_read_text(int dir, const char *path, char *buf, size_t size);

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/base/log.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vmm/base/util.h"
+
+enum { LINE_MAX_BYTES = 1024 };
+
+/* Written before threads exist, but for raw_terminal. */
+static struct log_config config = {
+	.level = LOG_WARN,
+	.style = LOG_PLAIN,
+	.fd = STDERR_FILENO,
+};
+static _Atomic bool raw_terminal;
+
+static const char *const level_names[] = {
+	[LOG_OFF] = "OFF",   [LOG_ERROR] = "ERROR", [LOG_WARN] = "WARN",
+	[LOG_INFO] = "INFO", [LOG_DEBUG] = "DEBUG", [LOG_TRACE] = "TRACE",
+};
+
+void log_configure(const struct log_config *c)
+{
+	config = *c;
+}
+
+void log_set_raw_terminal(bool raw)
+{
+	raw_terminal = raw;
+}
+
+bool log_enabled(enum log_level level)
+{
+	return level <= config.level;
+}
+
+static int head_plain(char *line, size_t size, enum log_level level)
+{
+	static const char *const heads[] = {
+		[LOG_ERROR] = "stasis: error: ",
+		[LOG_WARN] = "stasis: warning: ",
+		[LOG_INFO] = "stasis: ",
+		[LOG_DEBUG] = "stasis: debug: ",
+		[LOG_TRACE] = "stasis: trace: ",
+	};
+
+	return snprintf(line, size, "%s", heads[level]);
+}
+
+struct date {
+	unsigned year, month, day;
+};
+
+/*
+ * The Gregorian date of a day since 1970-01-01.  libc's gmtime() would bring
+ * its time zone files and scanf() into a static binary: 80 KiB.
+ */
+static struct date date_of(uint64_t day)
+{
+	/* Years from March on, so that a leap day is a year's last. */
+	uint64_t d = day + 719468, era = d / 146097, doe = d % 146097;
+	uint64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+	uint64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+	uint64_t month = (5 * doy + 2) / 153;
+
+	return (struct date){
+		.year = (unsigned)(yoe + era * 400 + (month >= 10)),
+		.month = (unsigned)(month < 10 ? month + 3 : month - 9),
+		.day = (unsigned)(doy - (153 * month + 2) / 5 + 1),
+	};
+}
+
+static int head_firecracker(char *line, size_t size, enum log_level level,
+			    const char *file, int number)
+{
+	char thread[16] = "", origin[96] = "";
+	struct timespec now;
+	struct date date;
+	unsigned second;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	date = date_of((uint64_t)now.tv_sec / 86400);
+	second = (unsigned)((uint64_t)now.tv_sec % 86400);
+	pthread_getname_np(pthread_self(), thread, sizeof(thread));
+	if (config.show_origin)
+		snprintf(origin, sizeof(origin), ":%s:%d", file, number);
+	return snprintf(line, size,
+			"%04u-%02u-%02uT%02u:%02u:%02u.%09ld [%s:%s%s%s%s] ",
+			date.year, date.month, date.day, second / 3600,
+			second / 60 % 60, second % 60, now.tv_nsec, config.id, thread,
+			config.show_level ? ":" : "",
+			config.show_level ? level_names[level] : "", origin);
+}
+
+static void write_line(enum log_level level, const char *file, int number,
+		       const char *format, va_list args)
+{
+	char line[LINE_MAX_BYTES];
+	/* Room for CR LF is always left. */
+	size_t room = sizeof(line) - 2, len;
+	int saved = errno;
+	int n;
+
+	if (config.style == LOG_PLAIN)
+		n = head_plain(line, room, level);
+	else
+		n = head_firecracker(line, room, level, file, number);
+	len = min_u64((uint64_t)n, room - 1);
+	n = vsnprintf(line + len, room - len, format, args);
+	if (n > 0)
+		len = min_u64(len + (uint64_t)n, room - 1);
+	if (raw_terminal)
+		line[len++] = '\r';
+	line[len++] = '\n';
+	/* A log that cannot be written is nobody's reason to fail. */
+	if (write(config.fd, line, len) < 0)
+		errno = saved;
+	errno = saved;
+}
+
+void log_write(enum log_level level, const char *file, int line,
+	       const char *format, ...)
+{
+	va_list args;
+
+	if (!log_enabled(level))
+		return;
+	va_start(args, format);
+	write_line(level, file, line, format, args);
+	va_end(args);
+}
+
+/* True for the one thread that may write this second's line. */
+static bool limit_take(struct log_limit *limit)
+{
+	struct timespec t;
+	int64_t now, next = atomic_load(&limit->next_ns);
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	now = t.tv_sec * 1000000000ll + t.tv_nsec;
+	return now >= next &&
+	       atomic_compare_exchange_strong(&limit->next_ns, &next,
+					      now + 1000000000ll);
+}
+
+void log_guest(struct log_limit *limit, const char *format, ...)
+{
+	char text[LINE_MAX_BYTES / 2];
+	uint64_t dropped;
+	va_list args;
+
+	atomic_fetch_add(&limit->count, 1);
+	if (!log_enabled(LOG_WARN) || !limit_take(limit)) {
+		atomic_fetch_add(&limit->dropped, 1);
+		return;
+	}
+	dropped = atomic_exchange(&limit->dropped, 0);
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (dropped)
+		log_warn("guest: %s (and %llu more like it)", text,
+			 (unsigned long long)dropped);
+	else
+		log_warn("guest: %s", text);
+}
+
+bool log_parse_level(const char *text, enum log_level *level)
+{
+	if (!strcasecmp(text, "warning")) {
+		*level = LOG_WARN;
+		return true;
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(level_names); i++) {
+		if (!strcasecmp(text, level_names[i])) {
+			*level = (enum log_level)i;
+			return true;
+		}
+	}
+	return false;
+}

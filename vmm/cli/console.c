@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/cli/console.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/base/err.h"
+#include "vmm/base/log.h"
+#include "vmm/base/util.h"
+#include "vmm/vm.h"
+
+enum { ESCAPE = 0x01 /* Ctrl-A */ };
+
+/* ------------------------------------------------------------ the terminal */
+
+/* One terminal a process; read by signal handlers. */
+static struct termios cooked;
+static volatile sig_atomic_t is_raw;
+
+/* Async-signal-safe. */
+static void restore_terminal(void)
+{
+	if (!is_raw)
+		return;
+	is_raw = 0;
+	tcsetattr(STDIN_FILENO, TCSANOW, &cooked);
+}
+
+static void on_deadly_signal(int number)
+{
+	restore_terminal();
+	/* SA_RESETHAND: this time it has its usual effect. */
+	raise(number);
+}
+
+static void restore_on_signals(void)
+{
+	static const int deadly[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGABRT,
+				     SIGSEGV, SIGBUS, SIGILL,  SIGFPE};
+	struct sigaction action = {
+		.sa_handler = on_deadly_signal,
+		.sa_flags = SA_RESETHAND | SA_NODEFER,
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(deadly); i++)
+		sigaction(deadly[i], &action, NULL);
+}
+
+static void make_raw(void)
+{
+	struct termios raw;
+
+	/* A background job that touches its terminal is stopped. */
+	if (tcgetpgrp(STDIN_FILENO) != getpgrp() ||
+	    tcgetattr(STDIN_FILENO, &cooked))
+		return;
+	restore_on_signals();
+	raw = cooked;
+	cfmakeraw(&raw);
+	is_raw = 1;
+	tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+	log_set_raw_terminal(isatty(STDERR_FILENO));
+}
+
+bool console_is_terminal(void)
+{
+	return isatty(STDIN_FILENO) && tcgetpgrp(STDIN_FILENO) == getpgrp();
+}
+
+/* ------------------------------------------------------------------ output */
+
+/*
+ * Standard output as something that does not block, without touching the flags
+ * that we share with whoever gave it to us: a terminal or pipe is opened anew.
+ */
+static int open_output(void)
+{
+	struct stat st;
+	int fd = -1;
+
+	if (fstat(STDOUT_FILENO, &st))
+		return -1;
+	if (S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode))
+		fd = open("/proc/self/fd/1",
+			  O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0)
+		fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+	if (S_ISSOCK(st.st_mode))
+		fcntl(fd, F_SETFL, O_NONBLOCK);
+	return fd;
+}
+
+/* ------------------------------------------------------------------- input */
+
+static void say(const char *text)
+{
+	log_info("%s", text);
+}
+
+/* A key after Ctrl-A.  True if it is for the guest. */
+static bool escaped_key(struct console *c, uint8_t *key)
+{
+	switch (*key) {
+	case 'x':
+		say("ended by Ctrl-A x");
+		c->ended = true;
+		loop_stop(c->loop);
+		return false;
+	case 'a':
+	case ESCAPE:
+		*key = ESCAPE;
+		return true;
+	default:
+		say("Ctrl-A x ends the VM, Ctrl-A a sends Ctrl-A");
+		return false;
+	}
+}
+
+/* Take our own keys out of what was typed. */
+static void filter(struct console *c)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < c->pending_len; i++) {
+		uint8_t key = c->pending[i];
+
+		if (c->armed) {
+			c->armed = false;
+			if (!escaped_key(c, &key))
+				continue;
+		} else if (key == ESCAPE) {
+			c->armed = true;
+			continue;
+		}
+		c->pending[kept++] = key;
+	}
+	c->pending_len = kept;
+}
+
+/* False at the end of the input, or if there is none right now. */
+static bool read_more(struct console *c)
+{
+	ssize_t n = read(STDIN_FILENO, c->pending, sizeof(c->pending));
+
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return false;
+	if (n <= 0) {
+		c->ended = true;
+		loop_remove(c->loop, &c->input);
+		return false;
+	}
+	c->pending_first = 0;
+	c->pending_len = (unsigned)n;
+	if (c->escapes)
+		filter(c);
+	return true;
+}
+
+/* True if the guest took all there was. */
+static bool deliver(struct console *c)
+{
+	size_t n = vm_serial_receive(c->vm, c->pending + c->pending_first,
+				     c->pending_len);
+
+	c->pending_first += (unsigned)n;
+	c->pending_len -= (unsigned)n;
+	return !c->pending_len;
+}
+
+static void watch_input(struct console *c, bool watch)
+{
+	int r;
+
+	if (!watch) {
+		loop_remove(c->loop, &c->input);
+		return;
+	}
+	if (c->input.fd >= 0 || c->always_ready)
+		return;
+	r = loop_add(c->loop, &c->input, STDIN_FILENO, EPOLLIN);
+	c->always_ready = r == -EPERM;
+	c->ended |= r && !c->always_ready; /* closed, say */
+}
+
+static void pump(struct console *c)
+{
+	do {
+		if (c->pending_len && !deliver(c)) {
+			/* room_fd will tell when it is worth trying again. */
+			watch_input(c, false);
+			return;
+		}
+		if (!c->ended)
+			watch_input(c, true);
+	} while (c->always_ready && !c->ended && read_more(c));
+}
+
+static void on_input(struct event_source *source, uint32_t events)
+{
+	struct console *c = container_of(source, struct console, input);
+
+	(void)events;
+	if (read_more(c))
+		pump(c);
+}
+
+static void on_room(struct event_source *source, uint32_t events)
+{
+	struct console *c = container_of(source, struct console, room);
+	eventfd_t count;
+
+	(void)events;
+	(void)eventfd_read(c->room_fd, &count);
+	pump(c);
+}
+
+/* -------------------------------------------------------------- life cycle */
+
+int console_open(struct console *c, struct event_loop *loop, bool escapes,
+		 struct err *e)
+{
+	*c = (struct console){
+		.loop = loop,
+		.escapes = escapes && console_is_terminal(),
+		.out_fd = open_output(),
+		.room_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+		.input = {.fd = -1, .ready = on_input},
+		.room = {.fd = -1, .ready = on_room},
+	};
+	if (c->room_fd < 0 || loop_add(loop, &c->room, c->room_fd, EPOLLIN))
+		return err_errno(e, "cannot create an eventfd");
+	return 0;
+}
+
+void console_attach(struct console *c, struct vm *vm)
+{
+	c->vm = vm;
+	if (isatty(STDIN_FILENO)) {
+		if (!console_is_terminal()) {
+			log_info("in the background: the guest gets no input");
+			return;
+		}
+		make_raw();
+	}
+	pump(c);
+}
+
+void console_close(struct console *c)
+{
+	restore_terminal();
+	log_set_raw_terminal(false);
+	loop_remove(c->loop, &c->input);
+	loop_remove(c->loop, &c->room);
+	util_close(&c->room_fd);
+	util_close(&c->out_fd);
+	c->room_fd = c->out_fd = -1;
+}

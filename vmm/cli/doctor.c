@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `stasis doctor`: what works on this host, what will not, and what to do. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "arch/arch.h"
+#include "vmm/base/err.h"
+#include "vmm/base/json.h"
+#include "vmm/base/log.h"
+#include "vmm/base/util.h"
+#include "vmm/cli/cli.h"
+#include "vmm/cli/options.h"
+#include "vmm/kvm/kvm.h"
+
+enum { CHECKS_MAX = ARCH_CHECKS_MAX + 8 };
+
+struct doctor {
+	struct arch_check check[CHECKS_MAX];
+	unsigned count;
+	bool json, help;
+};
+
+static struct arch_check *add(struct doctor *d, const char *name, int result,
+			      const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+static struct arch_check *add(struct doctor *d, const char *name, int result,
+			      const char *format, ...)
+{
+	struct arch_check *c = &d->check[d->count++];
+	va_list args;
+
+	*c = (struct arch_check){.name = name};
+	c->result = (typeof(c->result))result;
+	va_start(args, format);
+	vsnprintf(c->finding, sizeof(c->finding), format, args);
+	va_end(args);
+	return c;
+}
+
+/* ------------------------------------------------------------------- checks */
+
+static void check_kernel(struct doctor *d)
+{
+	struct utsname u;
+
+	uname(&u);
+	if (!strcmp(u.machine, "aarch64"))
+		add(d, "kernel", ARCH_CHECK_OK, "Linux %.60s on aarch64",
+		    u.release);
+	else
+		snprintf(add(d, "kernel", ARCH_CHECK_FAIL, "Linux on %.60s",
+			     u.machine)
+				 ->remedy,
+			 sizeof(d->check[0].remedy),
+			 "stasis runs on arm64 machines only");
+	add(d, "page size", ARCH_CHECK_OK, "%ld KiB",
+	    sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static void check_kvm(struct doctor *d)
+{
+	struct err e;
+	AUTO_CLOSE int fd = kvm_open("/dev/kvm", &e);
+
+	if (fd < 0) {
+		struct arch_check *c =
+			add(d, "KVM", ARCH_CHECK_FAIL, "not usable");
+
+		snprintf(c->remedy, sizeof(c->remedy), "%.220s", e.text);
+		return;
+	}
+	add(d, "KVM", ARCH_CHECK_OK, "/dev/kvm opens, API version 12");
+	d->count += arch_examine_host(fd, d->check + d->count);
+}
+
+/* A lazy restore needs one of the two doors to userfaultfd. */
+static void check_uffd(struct doctor *d)
+{
+	AUTO_CLOSE int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+	AUTO_CLOSE int fd =
+		(int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+
+	if (device >= 0 || fd >= 0)
+		add(d, "userfaultfd", ARCH_CHECK_OK, "usable through %s",
+		    device >= 0 ? "/dev/userfaultfd" : "the system call");
+	else
+		snprintf(add(d, "userfaultfd", ARCH_CHECK_WARN,
+			     "not usable: no lazy restore of memory")
+				 ->remedy,
+			 sizeof(d->check[0].remedy),
+			 "give this user access to /dev/userfaultfd, or set "
+			 "the sysctl vm.unprivileged_userfaultfd=1");
+}
+
+static void check_tap(struct doctor *d)
+{
+	AUTO_CLOSE int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0)
+		add(d, "tap", ARCH_CHECK_OK, "/dev/net/tun opens");
+	else
+		snprintf(add(d, "tap", ARCH_CHECK_WARN,
+			     "/dev/net/tun: %s: guests can have no network",
+			     strerrordesc_np(errno))
+				 ->remedy,
+			 sizeof(d->check[0].remedy),
+			 "load the tun module, and give this user access");
+}
+
+/* ------------------------------------------------------------------- output */
+
+static const char *const result_name[] = {
+	[ARCH_CHECK_OK] = "ok",
+	[ARCH_CHECK_WARN] = "warning",
+	[ARCH_CHECK_FAIL] = "FAILED",
+};
+
+static unsigned count(const struct doctor *d, int result)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < d->count; i++)
+		n += (int)d->check[i].result == result;
+	return n;
+}
+
+static void print_text(const struct doctor *d)
+{
+	unsigned failed = count(d, ARCH_CHECK_FAIL);
+
+	for (unsigned i = 0; i < d->count; i++) {
+		const struct arch_check *c = &d->check[i];
+
+		printf("%-8s %-23s %s\n", result_name[c->result], c->name,
+		       c->finding);
+		if (c->remedy[0])
+			printf("%-8s %-23s -> %s\n", "", "", c->remedy);
+	}
+	if (failed)
+		printf("\nThis host cannot run guests yet: %u check%s "
+		       "failed.\n",
+		       failed, failed > 1 ? "s" : "");
+	else
+		printf("\nThis host can run guests.\n");
+}
+
+static void print_json(const struct doctor *d)
+{
+	printf("{\"can_run\":%s,\"checks\":[",
+	       count(d, ARCH_CHECK_FAIL) ? "false" : "true");
+	for (unsigned i = 0; i < d->count; i++) {
+		const struct arch_check *c = &d->check[i];
+
+		printf("%s{\"name\":", i ? "," : "");
+		json_print_string(stdout, c->name);
+		printf(",\"result\":\"%s\",\"finding\":",
+		       c->result == ARCH_CHECK_FAIL ? "failed" :
+						      result_name[c->result]);
+		json_print_string(stdout, c->finding);
+		printf(",\"remedy\":");
+		json_print_string(stdout, c->remedy);
+		putchar('}');
+	}
+	printf("]}\n");
+}
+
+/* ------------------------------------------------------------------ options */
+
+static int set_json(void *context, const char *value, struct err *e)
+{
+	(void)value;
+	(void)e;
+	((struct doctor *)context)->json = true;
+	return 0;
+}
+
+static int set_help(void *context, const char *value, struct err *e)
+{
+	(void)value;
+	(void)e;
+	((struct doctor *)context)->help = true;
+	return 0;
+}
+
+static const struct option options[] = {
+	{"json", NULL, "print JSON", set_json},
+	{"help", NULL, "show this", set_help},
+};
+
+int cli_doctor(int argc, char **argv)
+{
+	struct doctor d = {0};
+	struct err e;
+
+	if (options_parse(options, ARRAY_SIZE(options), argc, argv, &d, &e)) {
+		log_error("%s", e.text);
+		return EXIT_BAD_ARGUMENTS;
+	}
+	if (d.help) {
+		printf("Usage: stasis doctor [--json]\n\n"
+		       "Check what this host can do for guests, and say what "
+		       "to do about the rest.\nExit status: 0 if it can run "
+		       "them, else 1.\n\n");
+		options_print(options, ARRAY_SIZE(options));
+		return EXIT_OK;
+	}
+	check_kernel(&d);
+	check_kvm(&d);
+	check_uffd(&d);
+	check_tap(&d);
+	if (d.json)
+		print_json(&d);
+	else
+		print_text(&d);
+	return count(&d, ARCH_CHECK_FAIL) ? EXIT_FAILED : EXIT_OK;
+}

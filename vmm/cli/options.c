@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/cli/options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "vmm/base/err.h"
+#include "vmm/base/util.h"
+
+/* ------------------------------------------------------------ did you mean */
+
+enum { NAME_MAX_LEN = 32, DISTANCE_MAX = 3 };
+
+/* Levenshtein's distance of two short names. */
+static unsigned distance(const char *a, const char *b)
+{
+	unsigned row[NAME_MAX_LEN + 1];
+	size_t len = strlen(b);
+
+	if (len > NAME_MAX_LEN)
+		return UINT32_MAX;
+	for (unsigned j = 0; j <= len; j++)
+		row[j] = j;
+	for (unsigned i = 1; a[i - 1]; i++) {
+		unsigned diagonal = row[0];
+
+		row[0] = i;
+		for (unsigned j = 1; j <= len; j++) {
+			unsigned change = diagonal + (a[i - 1] != b[j - 1]);
+
+			diagonal = row[j];
+			row[j] = (unsigned)min_u64(
+				change, min_u64(row[j], row[j - 1]) + 1);
+		}
+	}
+	return row[len];
+}
+
+static const char *nearest(const struct option *options, unsigned count,
+			   const char *name)
+{
+	unsigned best = DISTANCE_MAX + 1;
+	const char *found = NULL;
+
+	for (unsigned i = 0; i < count; i++) {
+		unsigned d = distance(name, options[i].name);
+
+		/* "mem" for "memory". */
+		if (*name && !strncmp(options[i].name, name, strlen(name)))
+			d = 0;
+		if (options[i].help && d < best) {
+			best = d;
+			found = options[i].name;
+		}
+	}
+	return found;
+}
+
+static int unknown(const struct option *options, unsigned count,
+		   const char *name, struct err *e)
+{
+	const char *near = nearest(options, count, name);
+
+	if (near)
+		return err_set(e, "unknown option --%.40s; did you mean --%s?",
+			       name, near);
+	return err_set(e, "unknown option --%.40s; --help lists them", name);
+}
+
+/* ----------------------------------------------------------------- parsing */
+
+static const struct option *find(const struct option *options, unsigned count,
+				 const char *name, size_t len)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (strlen(options[i].name) == len &&
+		    !memcmp(options[i].name, name, len))
+			return &options[i];
+	}
+	return NULL;
+}
+
+/* One option; gives how many words it took, or -1. */
+static int parse_one(const struct option *options, unsigned count, int argc,
+		     char **argv, uint32_t *seen, void *context, struct err *e)
+{
+	const char *name = argv[0] + 2, *value = strchr(name, '=');
+	size_t len = value ? (size_t)(value - name) : strlen(name);
+	const struct option *o = find(options, count, name, len);
+	int words = 1;
+
+	if (!o)
+		return unknown(options, count, name, e);
+	if (*seen & 1u << (o - options))
+		return err_set(e, "--%s is given twice; give it once",
+			       o->name);
+	*seen |= 1u << (o - options);
+	if (value && !o->argument)
+		return err_set(e, "--%s takes no value", o->name);
+	if (value) {
+		value++;
+	} else if (o->argument) {
+		if (argc < 2)
+			return err_set(e, "--%s needs a value: --%s %s",
+				       o->name, o->name, o->argument);
+		value = argv[1];
+		words = 2;
+	}
+	return o->set(context, value, e) ? -1 : words;
+}
+
+int options_parse(const struct option *options, unsigned count, int argc,
+		  char **argv, void *context, struct err *e)
+{
+	uint32_t seen = 0;
+
+	_Static_assert(OPTIONS_MAX <= 32, "one bit each in `seen`");
+	while (argc > 0) {
+		int words;
+
+		if (strncmp(argv[0], "--", 2) != 0)
+			return err_set(e,
+				       "\"%.40s\" is no option; options start "
+				       "with --, and --help lists them",
+				       argv[0]);
+		words = parse_one(options, count, argc, argv, &seen, context,
+				  e);
+		if (words < 0)
+			return -1;
+		argc -= words;
+		argv += words;
+	}
+	return 0;
+}
+
+int options_parse_mib(const char *text, unsigned long long *mib, struct err *e)
+{
+	static const struct {
+		const char *suffix;
+		unsigned shift;
+	} units[] = {
+		{"", 0},   {"M", 0},	{"MB", 0},    {"MiB", 0},
+		{"G", 10}, {"GB", 10}, {"GiB", 10}, {"T", 20},
+		{"TB", 20}, {"TiB", 20},
+	};
+	unsigned long long n;
+	char *end;
+
+	errno = 0;
+	n = strtoull(text, &end, 10);
+	for (unsigned i = 0; isdigit((unsigned char)text[0]) && !errno &&
+			     i < ARRAY_SIZE(units);
+	     i++) {
+		if (!strcasecmp(end, units[i].suffix) &&
+		    n <= UINT64_MAX >> 24 >> units[i].shift) {
+			*mib = n << units[i].shift;
+			return 0;
+		}
+	}
+	return err_set(e, "\"%.40s\" is no size; write 256M or 2G", text);
+}
+
+/* -------------------------------------------------------------------- help */
+
+void options_print(const struct option *options, unsigned count)
+{
+	enum { COLUMN = 26 };
+
+	for (unsigned i = 0; i < count; i++) {
+		const struct option *o = &options[i];
+		const char *line = o->help;
+		int n;
+
+		if (!o->help)
+			continue;
+		n = printf("  --%s%s%s", o->name, o->argument ? " " : "",
+			   o->argument ? o->argument : "");
+		if (n >= COLUMN) {
+			putchar('\n');
+			n = 0;
+		}
+		for (;;) {
+			size_t len = strcspn(line, "\n");
+
+			printf("%*s%.*s\n", COLUMN - n, "", (int)len, line);
+			if (!line[len])
+				break;
+			line += len + 1;
+			n = 0;
+		}
+	}
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Command-line options as a table: the same rows parse and teach.
+ *
+ * Accepted are `--name value` (Firecracker's only form) and `--name=value`;
+ * never an abbreviation, and no option twice.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+struct err;
+
+struct option {
+	const char *name;     /* without the dashes */
+	const char *argument; /* what the help calls its value; NULL: a flag */
+	const char *help;     /* NULL: not shown */
+	/* @value is NULL for a flag. */
+	int (*set)(void *context, const char *value, struct err *e);
+};
+
+enum { OPTIONS_MAX = 32 };
+
+/* @argv without the program's name.  Anything that is no option is refused. */
+int options_parse(const struct option *options, unsigned count, int argc,
+		  char **argv, void *context, struct err *e);
+
+/* The table as the body of a help text, on standard output. */
+void options_print(const struct option *options, unsigned count);
+
+/* "512", "512M", "512MiB", "2G" ...: MiB. */
+int options_parse_mib(const char *text, unsigned long long *mib,
+		      struct err *e);

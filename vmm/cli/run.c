@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `stasis run`: the command line for people. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmm/base/err.h"
+#include "vmm/base/log.h"
+#include "vmm/base/util.h"
+#include "vmm/cli/cli.h"
+#include "vmm/cli/console.h"
+#include "vmm/cli/options.h"
+#include "vmm/config.h"
+
+#define DEFAULT_CMDLINE "console=ttyS0 reboot=k panic=1"
+
+struct run {
+	struct vm_config config;
+	enum log_level level;
+	bool help;
+};
+
+/* ------------------------------------------------------------------ options */
+
+static int set_kernel(void *context, const char *value, struct err *e)
+{
+	return vm_config_set(&((struct run *)context)->config.kernel, value,
+			     e);
+}
+
+static int set_initrd(void *context, const char *value, struct err *e)
+{
+	return vm_config_set(&((struct run *)context)->config.initrd, value,
+			     e);
+}
+
+static int set_cmdline(void *context, const char *value, struct err *e)
+{
+	return vm_config_set(&((struct run *)context)->config.cmdline, value,
+			     e);
+}
+
+static int set_cpus(void *context, const char *value, struct err *e)
+{
+	struct run *run = context;
+	char *end;
+	unsigned long n = strtoul(value, &end, 10);
+
+	if (*value < '0' || *value > '9' || *end || n < 1 ||
+	    n > ARCH_VCPUS_MAX)
+		return err_set(e, "--cpus %.40s is not possible; choose 1 to %d",
+			       value, ARCH_VCPUS_MAX);
+	run->config.vcpu_count = (unsigned)n;
+	return 0;
+}
+
+static int set_memory(void *context, const char *value, struct err *e)
+{
+	unsigned long long mib;
+
+	if (options_parse_mib(value, &mib, e))
+		return err_prefix(e, "--memory");
+	((struct run *)context)->config.mem_mib = mib;
+	return 0;
+}
+
+/* One of "sve=off,pmu=on". */
+static int set_feature(struct vm_config *config, const char *item, size_t len,
+		       struct err *e)
+{
+	for (unsigned f = 0; f < ARCH_FEATURE_COUNT; f++) {
+		const char *name = arch_feature_name[f];
+		size_t n = strlen(name);
+		const char *value = item + n + 1;
+
+		if (len <= n || strncmp(item, name, n) != 0 || item[n] != '=')
+			continue;
+		if (len == n + 3 && !strncmp(value, "on", 2)) {
+			config->cpu[f] = ARCH_ON;
+			return 0;
+		}
+		if (len == n + 4 && !strncmp(value, "off", 3)) {
+			config->cpu[f] = ARCH_OFF;
+			return 0;
+		}
+	}
+	return err_set(e,
+		       "--cpu: \"%.*s\" is not known; write sve=, pauth= or "
+		       "pmu= and on or off, separated by commas",
+		       (int)min_u64(len, 40), item);
+}
+
+static int set_cpu(void *context, const char *value, struct err *e)
+{
+	struct run *run = context;
+
+	for (;;) {
+		size_t len = strcspn(value, ",");
+
+		if (set_feature(&run->config, value, len, e))
+			return -1;
+		if (!value[len])
+			return 0;
+		value += len + 1;
+	}
+}
+
+static int set_boot_timer(void *context, const char *value, struct err *e)
+{
+	(void)value;
+	(void)e;
+	((struct run *)context)->config.boot_timer = true;
+	return 0;
+}
+
+static int set_log_level(void *context, const char *value, struct err *e)
+{
+	if (log_parse_level(value, &((struct run *)context)->level))
+		return 0;
+	return err_set(e,
+		       "--log-level %.40s is not known; choose error, "
+		       "warning, info, debug or off",
+		       value);
+}
+
+static int set_help(void *context, const char *value, struct err *e)
+{
+	(void)value;
+	(void)e;
+	((struct run *)context)->help = true;
+	return 0;
+}
+
+static const struct option options[] = {
+	{"kernel", "FILE",
+	 "arm64 Linux kernel: Image, Image.gz or EFI zboot\n"
+	 "(gzip). It is mapped, not copied: replace the file\n"
+	 "by renaming another over it, never in place",
+	 set_kernel},
+	{"initrd", "FILE", "initial RAM disk; mapped likewise", set_initrd},
+	{"cmdline", "TEXT",
+	 "kernel command line; without console= in it there\n"
+	 "is no serial console. Default:\n"
+	 "\"" DEFAULT_CMDLINE "\"",
+	 set_cmdline},
+	{"cpus", "N", "vCPUs, 1 to 32 (default 1)", set_cpus},
+	{"memory", "SIZE", "RAM: 256M, 2G ... (default 128M)", set_memory},
+	{"cpu", "LIST",
+	 "CPU features: sve=off, pauth=off, pmu=on, separated\n"
+	 "by commas. Default: SVE and pointer authentication\n"
+	 "if the host has them, no PMU",
+	 set_cpu},
+	{"boot-timer", NULL,
+	 "log the time when the guest writes 123 to\n0x40000000",
+	 set_boot_timer},
+	{"log-level", "LEVEL",
+	 "error, warning, info, debug or off; goes to standard\n"
+	 "error (default: info at a terminal, else warning)",
+	 set_log_level},
+	{"help", NULL, "show this", set_help},
+};
+
+static void print_help(void)
+{
+	printf("Usage: stasis run --kernel FILE [options]\n"
+	       "\n"
+	       "Boot an arm64 Linux guest with its serial console here.\n"
+	       "\n");
+	options_print(options, ARRAY_SIZE(options));
+	printf("\n"
+	       "At a terminal, Ctrl-A x ends the VM and Ctrl-A a sends "
+	       "Ctrl-A.\n"
+	       "\n"
+	       "Exit status: 0 when the guest powered off or reset, 1 when "
+	       "something failed,\n"
+	       "153 for wrong options.\n"
+	       "\n"
+	       "Examples:\n"
+	       "  stasis run --kernel Image --initrd initrd.gz --memory 512M\n"
+	       "  stasis run --kernel Image --cpus 4 --memory 2G --cmdline "
+	       "\"console=ttyS0 quiet\"\n");
+}
+
+int cli_run(int argc, char **argv)
+{
+	struct run run = {
+		.level = console_is_terminal() ? LOG_INFO : LOG_WARN};
+	struct log_config log = {.style = LOG_PLAIN, .fd = STDERR_FILENO};
+	struct err e;
+	int status;
+
+	vm_config_init(&run.config);
+	if (options_parse(options, ARRAY_SIZE(options), argc, argv, &run,
+			  &e)) {
+		log_error("%s", e.text);
+		return EXIT_BAD_ARGUMENTS;
+	}
+	if (run.help) {
+		print_help();
+		return EXIT_OK;
+	}
+	log.level = run.level;
+	log_configure(&log);
+	if (!run.config.kernel) {
+		log_error("--kernel FILE is needed; stasis run --help tells "
+			  "more");
+		return EXIT_BAD_ARGUMENTS;
+	}
+	if (!run.config.cmdline &&
+	    vm_config_set(&run.config.cmdline, DEFAULT_CMDLINE, &e)) {
+		log_error("%s", e.text);
+		return EXIT_FAILED;
+	}
+	if (console_is_terminal())
+		log_info("%u vCPU%s, %llu MiB; Ctrl-A x ends the VM",
+			 run.config.vcpu_count,
+			 run.config.vcpu_count > 1 ? "s" : "",
+			 (unsigned long long)run.config.mem_mib);
+	status = cli_launch(&run.config, true);
+	vm_config_fini(&run.config);
+	return status;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "vmm/base/err.h"
+#include "vmm/base/util.h"
+
+/* What Firecracker gives a guest that was given no command line. */
+static const char default_cmdline[] =
+	"reboot=k panic=1 nomodule 8250.nr_uarts=0 i8042.noaux i8042.nomux "
+	"i8042.dumbkbd swiotlb=noforce";
+
+void vm_config_init(struct vm_config *config)
+{
+	*config = (struct vm_config){.vcpu_count = 1, .mem_mib = 128};
+}
+
+void vm_config_fini(struct vm_config *config)
+{
+	free(config->kernel);
+	free(config->initrd);
+	free(config->cmdline);
+	vm_config_init(config);
+}
+
+int vm_config_set(char **field, const char *text, struct err *e)
+{
+	char *copy = strdup(text);
+
+	if (!copy)
+		return err_errno(e, "cannot keep \"%.40s\"", text);
+	free(*field);
+	*field = copy;
+	return 0;
+}
+
+/* The kernel would take a control character for the end of something. */
+static int check_cmdline(const char *text, struct err *e)
+{
+	for (const char *c = text; *c; c++) {
+		if (*c < ' ' || *c > '~')
+			return err_set(e,
+				       "the kernel command line has an "
+				       "unprintable character (0x%02x) at "
+				       "position %td; use printable ASCII",
+				       (unsigned char)*c, c - text + 1);
+	}
+	return 0;
+}
+
+int vm_config_check(const struct vm_config *config, struct err *e)
+{
+	uint64_t min = arch_layout.ram_min >> 20;
+
+	if (!config->kernel)
+		return err_set(e, "no kernel was given");
+	if (config->vcpu_count < 1 || config->vcpu_count > ARCH_VCPUS_MAX)
+		return err_set(e, "%u vCPUs are not possible; choose 1 to %d",
+			       config->vcpu_count, ARCH_VCPUS_MAX);
+	if (config->mem_mib < min)
+		return err_set(e,
+			       "%llu MiB of RAM are too little; give at least "
+			       "%llu MiB",
+			       (unsigned long long)config->mem_mib,
+			       (unsigned long long)min);
+	if (config->mem_mib > UINT64_MAX >> 24)
+		return err_set(e, "%llu MiB of RAM are not possible",
+			       (unsigned long long)config->mem_mib);
+	return config->cmdline ? check_cmdline(config->cmdline, e) : 0;
+}
+
+static const char *given_cmdline(const struct vm_config *config)
+{
+	return config->cmdline ? config->cmdline : default_cmdline;
+}
+
+bool vm_config_has_serial(const struct vm_config *config)
+{
+	return strstr(given_cmdline(config), "console=");
+}
+
+int vm_config_cmdline(const struct vm_config *config, char *out, size_t size,
+		      struct err *e)
+{
+	char earlycon[48] = "";
+	int n;
+
+	if (vm_config_has_serial(config))
+		snprintf(earlycon, sizeof(earlycon),
+			 " earlycon=uart,mmio,0x%08llx",
+			 (unsigned long long)arch_layout.serial);
+	n = snprintf(out, size, "%s pci=off%s", given_cmdline(config),
+		     earlycon);
+	if (n < 0 || (unsigned)n > arch_layout.cmdline_max)
+		return err_set(e,
+			       "the kernel command line is too long: %d "
+			       "characters with what is added to it, of %u",
+			       n, arch_layout.cmdline_max);
+	return 0;
+}

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/kvm/kvm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "vmm/base/err.h"
+#include "vmm/base/util.h"
+
+static int call(int fd, unsigned long request, void *arg)
+{
+	int r = ioctl(fd, request, arg);
+
+	return r < 0 ? -errno : r;
+}
+
+/* ------------------------------------------------------------- the system */
+
+static int open_failed(const char *path, struct err *e)
+{
+	switch (errno) {
+	case ENOENT:
+		return err_set(e,
+			       "%s does not exist: this machine offers no KVM. "
+			       "Use a bare-metal arm64 host, or one with nested "
+			       "virtualisation, and load the kvm module",
+			       path);
+	case EACCES:
+	case EPERM:
+		return err_set(e,
+			       "no permission to open %s: add this user to its "
+			       "group (usually: usermod -aG kvm $USER, then log "
+			       "in again)",
+			       path);
+	default:
+		return err_errno(e, "cannot open %s", path);
+	}
+}
+
+int kvm_open(const char *path, struct err *e)
+{
+	AUTO_CLOSE int fd = open(path, O_RDWR | O_CLOEXEC);
+	int version;
+
+	if (fd < 0)
+		return open_failed(path, e);
+	version = call(fd, KVM_GET_API_VERSION, NULL);
+	if (version < 0)
+		return err_set(e, "%s is not KVM's device", path);
+	if (version != KVM_API_VERSION)
+		return err_set(e, "%s speaks KVM API version %d, not %d", path,
+			       version, KVM_API_VERSION);
+	return take_fd(&fd);
+}
+
+int kvm_check(int fd, unsigned cap)
+{
+	int r = ioctl(fd, KVM_CHECK_EXTENSION, (unsigned long)cap);
+
+	return r < 0 ? 0 : r;
+}
+
+uint32_t kvm_counter_hz(void)
+{
+#ifdef __aarch64__
+	uint64_t hz;
+
+	__asm__("mrs %0, cntfrq_el0" : "=r"(hz));
+	return (uint32_t)hz;
+#else
+	return 0;
+#endif
+}
+
+/* -------------------------------------------------------------------- VMs */
+
+int kvm_vm_create(struct kvm_vm *vm, int kvm_fd, unsigned ipa_bits,
+		  struct err *e)
+{
+	int size;
+
+	*vm = (struct kvm_vm){.kvm_fd = kvm_fd, .fd = -1};
+	size = call(kvm_fd, KVM_GET_VCPU_MMAP_SIZE, NULL);
+	if (size < (int)sizeof(struct kvm_run))
+		return err_set(e, "KVM gives no usable vCPU area");
+	vm->run_size = (size_t)size;
+	do {
+		vm->fd = ioctl(kvm_fd, KVM_CREATE_VM,
+			       KVM_VM_TYPE_ARM_IPA_SIZE(ipa_bits));
+	} while (vm->fd < 0 && errno == EINTR);
+	if (vm->fd < 0)
+		return err_errno(e,
+				 "KVM cannot create a VM with %u-bit addresses",
+				 ipa_bits ? ipa_bits : 40);
+	return 0;
+}
+
+void kvm_vm_destroy(struct kvm_vm *vm)
+{
+	util_close(&vm->fd);
+	vm->fd = -1;
+}
+
+int kvm_vm_enable(struct kvm_vm *vm, unsigned cap)
+{
+	struct kvm_enable_cap arg = {.cap = cap};
+
+	return call(vm->fd, KVM_ENABLE_CAP, &arg);
+}
+
+int kvm_vm_set_memory(struct kvm_vm *vm, unsigned slot, gpa_t gpa,
+		      uint64_t size, void *host, struct err *e)
+{
+	struct kvm_userspace_memory_region region = {
+		.slot = slot,
+		.guest_phys_addr = gpa,
+		.memory_size = size,
+		.userspace_addr = (uintptr_t)host,
+	};
+
+	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region))
+		return err_errno(e, "KVM refuses %llu MiB of RAM at 0x%llx",
+				 (unsigned long long)(size >> 20),
+				 (unsigned long long)gpa);
+	return 0;
+}
+
+int kvm_vm_irqfd(struct kvm_vm *vm, int eventfd, unsigned gsi)
+{
+	struct kvm_irqfd arg = {.fd = (uint32_t)eventfd, .gsi = gsi};
+
+	return call(vm->fd, KVM_IRQFD, &arg);
+}
+
+int kvm_vm_preferred_target(struct kvm_vm *vm, struct kvm_vcpu_init *init)
+{
+	return call(vm->fd, KVM_ARM_PREFERRED_TARGET, init);
+}
+
+int kvm_vm_create_device(struct kvm_vm *vm, unsigned type, bool test)
+{
+	struct kvm_create_device arg = {
+		.type = type,
+		.flags = test ? KVM_CREATE_DEVICE_TEST : 0,
+	};
+	int r = call(vm->fd, KVM_CREATE_DEVICE, &arg);
+
+	if (r < 0 || test)
+		return r;
+	return (int)arg.fd;
+}
+
+static int attr_call(int fd, unsigned long request, unsigned group,
+		     uint64_t attr, const void *value)
+{
+	struct kvm_device_attr arg = {
+		.group = group,
+		.attr = attr,
+		.addr = (uintptr_t)value,
+	};
+
+	return call(fd, request, &arg);
+}
+
+bool kvm_has_attr(int fd, unsigned group, uint64_t attr)
+{
+	return !attr_call(fd, KVM_HAS_DEVICE_ATTR, group, attr, NULL);
+}
+
+int kvm_set_attr(int fd, unsigned group, uint64_t attr, const void *value)
+{
+	return attr_call(fd, KVM_SET_DEVICE_ATTR, group, attr, value);
+}
+
+/* ------------------------------------------------------------------ vCPUs */
+
+int kvm_vcpu_create(struct kvm_vm *vm, struct kvm_vcpu *vcpu, unsigned index,
+		    struct err *e)
+{
+	*vcpu = (struct kvm_vcpu){
+		.fd = ioctl(vm->fd, KVM_CREATE_VCPU, (unsigned long)index),
+		.index = index,
+		.run_size = vm->run_size,
+	};
+	if (vcpu->fd < 0)
+		return err_errno(e, "KVM cannot create vCPU %u", index);
+	vcpu->run = mmap(NULL, vcpu->run_size, PROT_READ | PROT_WRITE,
+			 MAP_SHARED, vcpu->fd, 0);
+	if (vcpu->run == MAP_FAILED) {
+		vcpu->run = NULL;
+		return err_errno(e, "cannot map the area of vCPU %u", index);
+	}
+	return 0;
+}
+
+void kvm_vcpu_destroy(struct kvm_vcpu *vcpu)
+{
+	if (vcpu->run)
+		munmap(vcpu->run, vcpu->run_size);
+	vcpu->run = NULL;
+	util_close(&vcpu->fd);
+	vcpu->fd = -1;
+}
+
+int kvm_vcpu_init(struct kvm_vcpu *vcpu, const struct kvm_vcpu_init *init)
+{
+	struct kvm_vcpu_init arg = *init;
+
+	return call(vcpu->fd, KVM_ARM_VCPU_INIT, &arg);
+}
+
+int kvm_vcpu_finalize(struct kvm_vcpu *vcpu, int feature)
+{
+	return call(vcpu->fd, KVM_ARM_VCPU_FINALIZE, &feature);
+}
+
+int kvm_vcpu_get_reg(struct kvm_vcpu *vcpu, uint64_t id, void *value)
+{
+	struct kvm_one_reg arg = {.id = id, .addr = (uintptr_t)value};
+
+	return call(vcpu->fd, KVM_GET_ONE_REG, &arg);
+}
+
+int kvm_vcpu_set_reg(struct kvm_vcpu *vcpu, uint64_t id, const void *value)
+{
+	struct kvm_one_reg arg = {.id = id, .addr = (uintptr_t)value};
+
+	return call(vcpu->fd, KVM_SET_ONE_REG, &arg);
+}
+
+int kvm_vcpu_inject_abort(struct kvm_vcpu *vcpu)
+{
+	struct kvm_vcpu_events events = {.exception.ext_dabt_pending = 1};
+
+	return call(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+}
+
+static enum kvm_exit system_event(const struct kvm_vcpu *vcpu)
+{
+	switch (vcpu->run->system_event.type) {
+	case KVM_SYSTEM_EVENT_SHUTDOWN:
+		return KVM_EXITED_OFF;
+	case KVM_SYSTEM_EVENT_RESET:
+		return KVM_EXITED_RESET;
+	default:
+		return KVM_EXITED_ERROR;
+	}
+}
+
+enum kvm_exit kvm_vcpu_run(struct kvm_vcpu *vcpu)
+{
+	vcpu->run_errno = 0;
+	while (ioctl(vcpu->fd, KVM_RUN, 0)) {
+		if (errno == EINTR)
+			return KVM_EXITED_INTERRUPTED;
+		if (errno == EAGAIN)
+			continue;
+		vcpu->run_errno = errno;
+		return KVM_EXITED_ERROR;
+	}
+	switch (vcpu->run->exit_reason) {
+	case KVM_EXIT_MMIO:
+		return KVM_EXITED_MMIO;
+	case KVM_EXIT_ARM_NISV:
+		return KVM_EXITED_NO_SYNDROME;
+	case KVM_EXIT_INTR:
+		return KVM_EXITED_INTERRUPTED;
+	case KVM_EXIT_SYSTEM_EVENT:
+		return system_event(vcpu);
+	default:
+		return KVM_EXITED_ERROR;
+	}
+}
+
+void kvm_vcpu_mmio(const struct kvm_vcpu *vcpu, struct kvm_mmio *mmio)
+{
+	const struct kvm_run *run = vcpu->run;
+
+	*mmio = (struct kvm_mmio){
+		.gpa = run->mmio.phys_addr,
+		.len = run->mmio.len,
+		.is_write = run->mmio.is_write,
+	};
+	if (mmio->len > sizeof(mmio->value))
+		mmio->len = sizeof(mmio->value);
+	if (mmio->is_write)
+		memcpy(&mmio->value, run->mmio.data, mmio->len);
+}
+
+void kvm_vcpu_mmio_answer(struct kvm_vcpu *vcpu, uint64_t value)
+{
+	memcpy(vcpu->run->mmio.data, &value, sizeof(value));
+}
+
+gpa_t kvm_vcpu_fault_gpa(const struct kvm_vcpu *vcpu)
+{
+	return vcpu->run->arm_nisv.fault_ipa;
+}
+
+void kvm_vcpu_explain(const struct kvm_vcpu *vcpu, char *text, size_t size)
+{
+	const struct kvm_run *run = vcpu->run;
+
+	if (vcpu->run_errno == EFAULT)
+		snprintf(text, size,
+			 "guest memory is not backed (bad address): the host "
+			 "is out of memory, or the kernel or initrd file was "
+			 "changed or truncated while the guest runs from it");
+	else if (vcpu->run_errno)
+		snprintf(text, size, "KVM_RUN failed: %s",
+			 strerrordesc_np(vcpu->run_errno));
+	else if (run->exit_reason == KVM_EXIT_SYSTEM_EVENT)
+		snprintf(text, size, "unexpected system event %u",
+			 run->system_event.type);
+	else if (run->exit_reason == KVM_EXIT_FAIL_ENTRY)
+		snprintf(text, size, "KVM cannot enter the guest (reason 0x%llx)",
+			 (unsigned long long)
+				 run->fail_entry.hardware_entry_failure_reason);
+	else if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
+		snprintf(text, size, "KVM internal error %u",
+			 run->internal.suberror);
+	else
+		snprintf(text, size, "unexpected KVM exit %u",
+			 run->exit_reason);
+}
+
+/* ------------------------------------------------------------------ kicks */
+
+static int kick_signal(void)
+{
+	return SIGRTMIN;
+}
+
+static void ignore_signal(int number)
+{
+	(void)number; /* Its work is done by interrupting KVM_RUN. */
+}
+
+int kvm_prepare_kicks(void)
+{
+	struct sigaction action = {.sa_handler = ignore_signal};
+
+	return sigaction(kick_signal(), &action, NULL) ? -errno : 0;
+}
+
+void kvm_unmask_kicks(sigset_t *blocked)
+{
+	sigdelset(blocked, kick_signal());
+}
+
+void kvm_vcpu_set_thread(struct kvm_vcpu *vcpu, pthread_t thread)
+{
+	vcpu->thread = thread;
+	atomic_store(&vcpu->has_thread, true);
+}
+
+void kvm_vcpu_kick(struct kvm_vcpu *vcpu)
+{
+	/*
+	 * The flag catches a thread that is just about to enter KVM_RUN, the
+	 * signal one that is inside; the flag must be set first.
+	 */
+	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	if (atomic_load(&vcpu->has_thread))
+		pthread_kill(vcpu->thread, kick_signal());
+}
+
+void kvm_vcpu_clear_kick(struct kvm_vcpu *vcpu)
+{
+	__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+}

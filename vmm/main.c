@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which way we were started. */
+#include <stdio.h>
+#include <string.h>
+
+#include "vmm/base/util.h"
+#include "vmm/cli/cli.h"
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+	{"run", cli_run},
+	{"doctor", cli_doctor},
+};
+
+int main(int argc, char **argv)
+{
+	/* Without a command we are started as Firecracker is. */
+	if (argc < 2 || argv[1][0] == '-')
+		return cli_firecracker(argc - 1, argv + 1);
+	for (unsigned i = 0; i < ARRAY_SIZE(commands); i++) {
+		if (!strcmp(argv[1], commands[i].name))
+			return commands[i].run(argc - 2, argv + 2);
+	}
+	fprintf(stderr,
+		"stasis: error: unknown command \"%.40s\"; there are run and "
+		"doctor, and stasis --help tells more\n",
+		argv[1]);
+	return EXIT_BAD_ARGUMENTS;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/mem.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "vmm/base/err.h"
+#include "vmm/base/io.h"
+#include "vmm/base/util.h"
+
+int guest_mem_create(struct guest_mem *mem,
+		     const struct guest_mem_region *regions, unsigned count,
+		     struct err *e)
+{
+	*mem = (struct guest_mem){0};
+	for (unsigned i = 0; i < count; i++) {
+		struct guest_mem_region r = regions[i];
+		void *host = mmap(NULL, r.size, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+				  -1, 0);
+
+		if (host == MAP_FAILED)
+			return err_errno(e, "cannot reserve %llu MiB of RAM",
+					 (unsigned long long)(r.size >> 20));
+		r.host = host;
+		mem->region[mem->region_count++] = r;
+	}
+	return 0;
+}
+
+void guest_mem_destroy(struct guest_mem *mem)
+{
+	for (unsigned i = 0; i < mem->region_count; i++)
+		munmap(mem->region[i].host, mem->region[i].size);
+	mem->region_count = 0;
+}
+
+void *guest_mem_at(const struct guest_mem *mem, gpa_t gpa, uint64_t len)
+{
+	for (unsigned i = 0; i < mem->region_count; i++) {
+		const struct guest_mem_region *r = &mem->region[i];
+		uint64_t offset = gpa - r->gpa;
+
+		/* By subtraction: no sum of hostile numbers can wrap. */
+		if (gpa >= r->gpa && offset < r->size &&
+		    len <= r->size - offset)
+			return r->host + offset;
+	}
+	return NULL;
+}
+
+static int load_failed(uint64_t len, gpa_t gpa, struct err *e)
+{
+	return err_set(e, "%llu bytes at 0x%llx are not within guest RAM",
+		       (unsigned long long)len, (unsigned long long)gpa);
+}
+
+int guest_mem_load(struct guest_mem *mem, gpa_t gpa, int fd, uint64_t offset,
+		   uint64_t len, struct err *e)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint8_t *host = guest_mem_at(mem, gpa, len);
+	uint64_t mapped = 0;
+	ssize_t n;
+
+	if (!host)
+		return load_failed(len, gpa, e);
+	if ((uintptr_t)host % page == 0 && offset % page == 0)
+		mapped = align_down(len, page);
+	if (mapped && mmap(host, mapped, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd,
+			   (off_t)offset) == MAP_FAILED)
+		return err_errno(e, "cannot map it into guest RAM");
+	n = io_pread(fd, host + mapped, len - mapped, offset + mapped);
+	if (n < 0)
+		return err_errno(e, "cannot read it into guest RAM");
+	if ((uint64_t)n != len - mapped)
+		return err_set(e, "it became shorter while it was read");
+	return 0;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Guest RAM.  The only module that turns a guest-physical address into a
+ * pointer.
+ *
+ * Made by the main thread before any vCPU runs, constant afterwards, read by
+ * all.  What a pointer points to is the guest's: it may change at any moment.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "vmm/gpa.h"
+
+struct err;
+
+enum { GUEST_MEM_REGIONS_MAX = 2 };
+
+struct guest_mem_region {
+	gpa_t gpa;
+	uint64_t size; /* multiple of the host's page size */
+	uint8_t *host; /* only for kvm_vm_set_memory(); others use _at() */
+};
+
+struct guest_mem {
+	struct guest_mem_region region[GUEST_MEM_REGIONS_MAX];
+	unsigned region_count;
+};
+
+/* Anonymous memory, taken from the host when first touched. */
+int guest_mem_create(struct guest_mem *mem,
+		     const struct guest_mem_region *regions, unsigned count,
+		     struct err *e);
+void guest_mem_destroy(struct guest_mem *mem);
+
+/*
+ * Host address of @len bytes at @gpa, or NULL unless all of them are RAM of
+ * one region.  The pointer stays valid until guest_mem_destroy().
+ */
+void *guest_mem_at(const struct guest_mem *mem, gpa_t gpa, uint64_t len);
+
+/*
+ * Make @len bytes of the file @fd, from @offset, appear at @gpa.  Whole pages
+ * are mapped privately, so that all VMs share them in the page cache until
+ * they write; what cannot be mapped is read.
+ */
+int guest_mem_load(struct guest_mem *mem, gpa_t gpa, int fd, uint64_t offset,
+		   uint64_t len, struct err *e);

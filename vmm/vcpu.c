@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/vcpu.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <time.h>
+
+#include "vmm/base/err.h"
+#include "vmm/base/log.h"
+#include "vmm/base/util.h"
+
+/* An exit needs little; a page fault in it must not find the end. */
+enum { STACK_SIZE = 256 * 1024 };
+
+/* Wait until the guest may run.  False when the thread must end instead. */
+static bool park(struct vcpu *vcpu)
+{
+	struct vcpu_set *set = vcpu->set;
+	bool run;
+
+	pthread_mutex_lock(&set->lock);
+	set->parked++;
+	pthread_cond_broadcast(&set->changed);
+	while (set->wanted == VCPUS_PARK)
+		pthread_cond_wait(&set->changed, &set->lock);
+	set->parked--;
+	/*
+	 * Under the lock: a kick for a later wish comes after that wish was
+	 * made, hence after this.
+	 */
+	kvm_vcpu_clear_kick(&vcpu->kvm);
+	run = set->wanted == VCPUS_RUN;
+	pthread_mutex_unlock(&set->lock);
+	return run;
+}
+
+static void want_locked(struct vcpu_set *set, int wanted)
+{
+	set->wanted = (typeof(set->wanted))wanted;
+	pthread_cond_broadcast(&set->changed);
+	for (unsigned i = 0; i < set->started && wanted != VCPUS_RUN; i++)
+		kvm_vcpu_kick(&set->vcpu[i].kvm);
+}
+
+/* The guest is over: hold all vCPUs and tell the main thread, once. */
+static void end_guest(struct vcpu *vcpu, enum vcpu_end end, const char *reason)
+{
+	struct vcpu_set *set = vcpu->set;
+
+	pthread_mutex_lock(&set->lock);
+	if (set->end == VCPU_END_NONE) {
+		set->end = end;
+		snprintf(set->reason, sizeof(set->reason), "%s", reason);
+		if (set->wanted == VCPUS_RUN)
+			want_locked(set, VCPUS_PARK);
+		(void)eventfd_write(set->ended_fd, 1);
+	}
+	pthread_mutex_unlock(&set->lock);
+}
+
+static void end_by_error(struct vcpu *vcpu)
+{
+	char why[160], where[120], reason[VCPU_REASON_MAX];
+
+	kvm_vcpu_explain(&vcpu->kvm, why, sizeof(why));
+	arch_vcpu_describe(&vcpu->kvm, where, sizeof(where));
+	snprintf(reason, sizeof(reason), "vCPU %u cannot go on: %s (%s)",
+		 vcpu->kvm.index, why, where);
+	end_guest(vcpu, VCPU_END_ERROR, reason);
+}
+
+static void handle_mmio(struct vcpu *vcpu)
+{
+	const struct mmio_bus *bus = vcpu->set->bus;
+	struct kvm_mmio m;
+
+	kvm_vcpu_mmio(&vcpu->kvm, &m);
+	if (m.is_write)
+		mmio_bus_write(bus, m.gpa, m.len, m.value);
+	else
+		kvm_vcpu_mmio_answer(&vcpu->kvm,
+				     mmio_bus_read(bus, m.gpa, m.len));
+}
+
+/* As a bus would: what no device can take is aborted. */
+static void handle_undecoded(struct vcpu *vcpu)
+{
+	static struct log_limit limit;
+
+	log_guest(&limit, "device access with an instruction that cannot be "
+			  "emulated, at 0x%llx: aborted",
+		  (unsigned long long)kvm_vcpu_fault_gpa(&vcpu->kvm));
+	if (kvm_vcpu_inject_abort(&vcpu->kvm))
+		end_by_error(vcpu);
+}
+
+/* Run the guest until it is interrupted. */
+static void run_guest(struct vcpu *vcpu)
+{
+	for (;;) {
+		switch (kvm_vcpu_run(&vcpu->kvm)) {
+		case KVM_EXITED_MMIO:
+			handle_mmio(vcpu);
+			break;
+		case KVM_EXITED_NO_SYNDROME:
+			handle_undecoded(vcpu);
+			break;
+		case KVM_EXITED_INTERRUPTED:
+			return;
+		case KVM_EXITED_OFF:
+			end_guest(vcpu, VCPU_END_OFF, "");
+			return;
+		case KVM_EXITED_RESET:
+			end_guest(vcpu, VCPU_END_RESET, "");
+			return;
+		case KVM_EXITED_ERROR:
+			end_by_error(vcpu);
+			return;
+		}
+	}
+}
+
+static void *vcpu_thread(void *arg)
+{
+	struct vcpu *vcpu = arg;
+	char name[16];
+
+	snprintf(name, sizeof(name), "fc_vcpu %u", vcpu->kvm.index);
+	pthread_setname_np(pthread_self(), name);
+	while (park(vcpu))
+		run_guest(vcpu);
+	return NULL;
+}
+
+/* --------------------------------------------------------- the main thread */
+
+void vcpu_set_init(struct vcpu_set *set, const struct mmio_bus *bus,
+		   int ended_fd)
+{
+	pthread_condattr_t attr;
+
+	*set = (struct vcpu_set){.bus = bus, .ended_fd = ended_fd};
+	for (unsigned i = 0; i < ARCH_VCPUS_MAX; i++) {
+		set->vcpu[i].set = set;
+		set->vcpu[i].kvm.fd = -1;
+	}
+	pthread_mutex_init(&set->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&set->changed, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+static int start_thread(struct vcpu *vcpu, const pthread_attr_t *attr)
+{
+	int r = pthread_create(&vcpu->thread, attr, vcpu_thread, vcpu);
+
+	if (r)
+		return r;
+	kvm_vcpu_set_thread(&vcpu->kvm, vcpu->thread);
+	vcpu->set->started++;
+	return 0;
+}
+
+int vcpu_set_start(struct vcpu_set *set, struct err *e)
+{
+	pthread_attr_t attr;
+	sigset_t all, old;
+	int r = kvm_prepare_kicks();
+
+	if (r) {
+		errno = -r;
+		return err_errno(e, "cannot install a signal handler");
+	}
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_SIZE);
+	/* Signals for the process are the main thread's. */
+	sigfillset(&all);
+	kvm_unmask_kicks(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	for (unsigned i = 0; i < set->count && !r; i++)
+		r = start_thread(&set->vcpu[i], &attr);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+	if (r) {
+		errno = r;
+		return err_errno(e, "cannot start a vCPU thread");
+	}
+	return 0;
+}
+
+static struct timespec deadline_in(unsigned ms)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += ms / 1000;
+	t.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (t.tv_nsec >= 1000000000) {
+		t.tv_sec++;
+		t.tv_nsec -= 1000000000;
+	}
+	return t;
+}
+
+bool vcpu_set_park(struct vcpu_set *set, unsigned timeout_ms)
+{
+	struct timespec deadline = deadline_in(timeout_ms);
+	bool parked;
+
+	pthread_mutex_lock(&set->lock);
+	want_locked(set, VCPUS_PARK);
+	while (set->parked < set->started &&
+	       !pthread_cond_timedwait(&set->changed, &set->lock, &deadline))
+		continue;
+	parked = set->parked == set->started;
+	if (!parked && set->end == VCPU_END_NONE)
+		want_locked(set, VCPUS_RUN);
+	pthread_mutex_unlock(&set->lock);
+	return parked;
+}
+
+void vcpu_set_release(struct vcpu_set *set)
+{
+	pthread_mutex_lock(&set->lock);
+	if (set->end == VCPU_END_NONE)
+		want_locked(set, VCPUS_RUN);
+	pthread_mutex_unlock(&set->lock);
+}
+
+void vcpu_set_stop(struct vcpu_set *set)
+{
+	pthread_mutex_lock(&set->lock);
+	want_locked(set, VCPUS_EXIT);
+	pthread_mutex_unlock(&set->lock);
+	for (unsigned i = 0; i < set->started; i++)
+		pthread_join(set->vcpu[i].thread, NULL);
+	set->started = 0;
+}
+
+void vcpu_set_fini(struct vcpu_set *set)
+{
+	for (unsigned i = 0; i < set->count; i++)
+		kvm_vcpu_destroy(&set->vcpu[i].kvm);
+	pthread_cond_destroy(&set->changed);
+	pthread_mutex_destroy(&set->lock);
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vCPU threads, and how the main thread stops them.
+ *
+ * A vCPU thread either runs the guest or is parked.  It parks only when
+ * kvm_vcpu_run() was interrupted, never straight after handling an exit: KVM
+ * completes an access on the next entry, so registers read before that entry
+ * would be stale.  Threads start parked, without having entered the guest.
+ *
+ * While all are parked no device register is accessed, and the main thread may
+ * use the vCPUs as its own.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "arch/arch.h"
+#include "vmm/kvm/kvm.h"
+#include "vmm/mmio_bus.h"
+
+struct err;
+
+enum { VCPU_REASON_MAX = 320 };
+
+enum vcpu_end {
+	VCPU_END_NONE,
+	VCPU_END_OFF,	/* the guest powered off */
+	VCPU_END_RESET, /* the guest asked for a reset */
+	VCPU_END_ERROR, /* a vCPU cannot go on */
+};
+
+struct vcpu {
+	struct vcpu_set *set;
+	struct kvm_vcpu kvm; /* fd -1 until created */
+	pthread_t thread;
+};
+
+struct vcpu_set {
+	const struct mmio_bus *bus;
+	int ended_fd; /* eventfd: written when `end` is set */
+
+	pthread_mutex_t lock; /* guards the rest */
+	pthread_cond_t changed;
+	enum { VCPUS_PARK, VCPUS_RUN, VCPUS_EXIT } wanted;
+	unsigned parked;
+	unsigned started; /* threads that exist */
+	enum vcpu_end end;
+	char reason[VCPU_REASON_MAX]; /* for VCPU_END_ERROR, in words */
+
+	unsigned count;
+	struct vcpu vcpu[ARCH_VCPUS_MAX];
+};
+
+void vcpu_set_init(struct vcpu_set *set, const struct mmio_bus *bus,
+		   int ended_fd);
+
+/* The kvm_vcpu of each exists; make a thread for each, parked. */
+int vcpu_set_start(struct vcpu_set *set, struct err *e);
+
+/*
+ * Park all: true when they are.  False if one did not park within @timeout_ms;
+ * then all run again.
+ */
+bool vcpu_set_park(struct vcpu_set *set, unsigned timeout_ms);
+/* Let them run, unless the guest has ended. */
+void vcpu_set_release(struct vcpu_set *set);
+
+/* End all threads, from any state, and wait for that. */
+void vcpu_set_stop(struct vcpu_set *set);
+void vcpu_set_fini(struct vcpu_set *set);

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/vm.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include "arch/arch.h"
+#include "devices/boot_timer.h"
+#include "devices/rtc.h"
+#include "devices/serial.h"
+#include "vmm/base/err.h"
+#include "vmm/base/io.h"
+#include "vmm/base/log.h"
+#include "vmm/base/loop.h"
+#include "vmm/base/util.h"
+#include "vmm/config.h"
+#include "vmm/kvm/kvm.h"
+#include "vmm/mem.h"
+#include "vmm/mmio_bus.h"
+#include "vmm/vcpu.h"
+
+/* Idle guests park in microseconds; a host under load may take its time. */
+enum { PAUSE_TIMEOUT_MS = 1000 };
+
+struct vm {
+	struct vm_host host;
+	struct guest_mem mem;
+	struct mmio_bus bus;
+	struct kvm_vm kvm;
+	struct arch_vm arch;
+	struct vcpu_set vcpus;
+
+	int ended_fd;
+	struct event_source ended;
+
+	struct boot_timer boot_timer;
+	struct rtc rtc;
+	struct serial *serial; /* NULL: the command line has no console */
+	int serial_irq_fd;
+};
+
+/* ---------------------------------------------------------------- building */
+
+static int create_kvm(struct vm *vm, const struct vm_config *config,
+		      struct guest_mem_region *ram, unsigned *ram_count,
+		      struct err *e)
+{
+	unsigned ipa_bits;
+	int n;
+
+	vm->kvm.kvm_fd = kvm_open(vm->host.kvm_path, e);
+	if (vm->kvm.kvm_fd < 0)
+		return -1;
+	n = arch_ram_regions(vm->kvm.kvm_fd, MIB(config->mem_mib), ram,
+			     &ipa_bits, e);
+	if (n < 0)
+		return -1;
+	*ram_count = (unsigned)n;
+	return kvm_vm_create(&vm->kvm, vm->kvm.kvm_fd, ipa_bits, e);
+}
+
+static int create_memory(struct vm *vm, const struct guest_mem_region *ram,
+			 unsigned count, struct err *e)
+{
+	if (guest_mem_create(&vm->mem, ram, count, e))
+		return -1;
+	for (unsigned i = 0; i < vm->mem.region_count; i++) {
+		const struct guest_mem_region *r = &vm->mem.region[i];
+
+		if (kvm_vm_set_memory(&vm->kvm, i, r->gpa, r->size, r->host,
+				      e))
+			return -1;
+	}
+	return 0;
+}
+
+static int create_vcpus(struct vm *vm, const struct vm_config *config,
+			struct err *e)
+{
+	struct vcpu_set *set = &vm->vcpus;
+
+	for (unsigned i = 0; i < config->vcpu_count; i++) {
+		struct kvm_vcpu *kvm = &set->vcpu[i].kvm;
+
+		set->count++;
+		if (kvm_vcpu_create(&vm->kvm, kvm, i, e) ||
+		    arch_vcpu_init(&vm->arch, kvm, e))
+			return -1;
+	}
+	return 0;
+}
+
+static int attach(struct vm *vm, gpa_t base, const struct mmio_ops *ops,
+		  void *device, struct err *e)
+{
+	struct mmio_window window = {
+		.base = base,
+		.size = arch_layout.device_size,
+		.ops = ops,
+		.device = device,
+	};
+
+	return mmio_bus_add(&vm->bus, window, e);
+}
+
+static int attach_serial(struct vm *vm, struct err *e)
+{
+	struct serial_config config = {
+		.loop = vm->host.loop,
+		.out_fd = vm->host.serial_out,
+		.room_fd = vm->host.serial_room,
+	};
+
+	int r;
+
+	vm->serial_irq_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (vm->serial_irq_fd < 0)
+		return err_errno(e, "cannot create an eventfd");
+	r = kvm_vm_irqfd(&vm->kvm, vm->serial_irq_fd, arch_layout.serial_irq);
+	if (r) {
+		errno = -r;
+		return err_errno(e, "cannot wire the serial port's interrupt");
+	}
+	config.irq_fd = vm->serial_irq_fd;
+	vm->serial = serial_create(&config, e);
+	if (!vm->serial)
+		return -1;
+	return attach(vm, arch_layout.serial, &serial_mmio_ops, vm->serial, e);
+}
+
+static int attach_devices(struct vm *vm, const struct vm_config *config,
+			  struct err *e)
+{
+	if (config->boot_timer) {
+		boot_timer_init(&vm->boot_timer);
+		if (attach(vm, arch_layout.boot_timer, &boot_timer_mmio_ops,
+			   &vm->boot_timer, e))
+			return -1;
+	}
+	if (attach(vm, arch_layout.rtc, &rtc_mmio_ops, &vm->rtc, e))
+		return -1;
+	return vm_config_has_serial(config) ? attach_serial(vm, e) : 0;
+}
+
+static int build(struct vm *vm, const struct vm_config *config, struct err *e)
+{
+	struct guest_mem_region ram[GUEST_MEM_REGIONS_MAX];
+	unsigned ram_count;
+
+	vm->arch.vcpu_count = config->vcpu_count;
+	memcpy(vm->arch.want, config->cpu, sizeof(vm->arch.want));
+	if (create_kvm(vm, config, ram, &ram_count, e) ||
+	    create_memory(vm, ram, ram_count, e) ||
+	    arch_vm_init(&vm->arch, &vm->kvm, e) ||
+	    create_vcpus(vm, config, e) ||
+	    arch_irqchip_init(&vm->arch, &vm->kvm, e) ||
+	    attach_devices(vm, config, e) || vcpu_set_start(&vm->vcpus, e))
+		return -1;
+	return 0;
+}
+
+static void on_ended(struct event_source *source, uint32_t events)
+{
+	static const enum vm_end ends[] = {
+		[VCPU_END_OFF] = VM_END_OFF,
+		[VCPU_END_RESET] = VM_END_RESET,
+		[VCPU_END_ERROR] = VM_END_ERROR,
+	};
+	struct vm *vm = container_of(source, struct vm, ended);
+	const struct vm_host host = vm->host;
+	enum vm_end end = ends[vm->vcpus.end];
+	char reason[VCPU_REASON_MAX];
+
+	(void)events;
+	loop_remove(host.loop, &vm->ended);
+	/* Its last words belong before ours. */
+	if (vm->serial)
+		serial_flush(vm->serial);
+	memcpy(reason, vm->vcpus.reason, sizeof(reason));
+	host.ended(host.context, end, reason);
+}
+
+struct vm *vm_create(const struct vm_config *config, const struct vm_host *host,
+		     struct err *e)
+{
+	struct vm *vm;
+
+	if (vm_config_check(config, e))
+		return NULL;
+	vm = calloc(1, sizeof(*vm));
+	if (!vm) {
+		err_errno(e, "cannot create a VM");
+		return NULL;
+	}
+	vm->host = *host;
+	vm->kvm.fd = vm->kvm.kvm_fd = -1;
+	vm->arch.gic_fd = vm->serial_irq_fd = vm->ended.fd = -1;
+	vm->ended.ready = on_ended;
+	vm->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	vcpu_set_init(&vm->vcpus, &vm->bus, vm->ended_fd);
+	if (vm->ended_fd < 0 ||
+	    loop_add(host->loop, &vm->ended, vm->ended_fd, EPOLLIN)) {
+		err_errno(e, "cannot create an eventfd");
+		vm_destroy(vm);
+		return NULL;
+	}
+	if (build(vm, config, e)) {
+		vm_destroy(vm);
+		return NULL;
+	}
+	return vm;
+}
+
+void vm_destroy(struct vm *vm)
+{
+	if (!vm)
+		return;
+	vcpu_set_stop(&vm->vcpus);
+	loop_remove(vm->host.loop, &vm->ended);
+	serial_destroy(vm->serial);
+	util_close(&vm->serial_irq_fd);
+	arch_vm_fini(&vm->arch);
+	vcpu_set_fini(&vm->vcpus);
+	kvm_vm_destroy(&vm->kvm);
+	util_close(&vm->kvm.kvm_fd);
+	guest_mem_destroy(&vm->mem);
+	util_close(&vm->ended_fd);
+	free(vm);
+}
+
+/* ----------------------------------------------------------------- booting */
+
+static int load_kernel(struct vm *vm, const char *path, gpa_t *entry,
+		       gpa_t *end, struct err *e)
+{
+	uint64_t size;
+	AUTO_CLOSE int fd = io_open_file(path, &size, e);
+
+	if (fd < 0)
+		return err_prefix(e, "kernel");
+	if (arch_load_kernel(&vm->mem, fd, size, entry, end, e))
+		return err_prefix(e, "kernel %s", path);
+	return 0;
+}
+
+static int load_initrd(struct vm *vm, const char *path, gpa_t kernel_end,
+		       struct arch_topology *topology, struct err *e)
+{
+	uint64_t size;
+	AUTO_CLOSE int fd = io_open_file(path, &size, e);
+
+	if (fd < 0)
+		return err_prefix(e, "initrd");
+	if (!size)
+		return err_set(e, "initrd %s is empty", path);
+	if (arch_place_initrd(&vm->mem, size, kernel_end, &topology->initrd,
+			      e) ||
+	    guest_mem_load(&vm->mem, topology->initrd, fd, 0, size, e))
+		return err_prefix(e, "initrd %s", path);
+	topology->initrd_size = size;
+	return 0;
+}
+
+int vm_boot(struct vm *vm, const struct vm_config *config, struct err *e)
+{
+	char cmdline[2048];
+	struct arch_topology topology = {
+		.mem = &vm->mem,
+		.cmdline = cmdline,
+		.serial = vm->serial,
+	};
+	gpa_t entry, kernel_end, fdt;
+
+	if (vm_config_cmdline(config, cmdline, sizeof(cmdline), e) ||
+	    load_kernel(vm, config->kernel, &entry, &kernel_end, e))
+		return -1;
+	if (config->initrd &&
+	    load_initrd(vm, config->initrd, kernel_end, &topology, e))
+		return -1;
+	if (arch_write_fdt(&vm->arch, &topology, &fdt, e) ||
+	    arch_vcpu_boot(&vm->vcpus.vcpu[0].kvm, entry, fdt, e))
+		return -1;
+	vcpu_set_release(&vm->vcpus);
+	return 0;
+}
+
+/* --------------------------------------------------------- pause and resume */
+
+int vm_pause(struct vm *vm, struct err *e)
+{
+	if (!vcpu_set_park(&vm->vcpus, PAUSE_TIMEOUT_MS))
+		return err_set(e,
+			       "a vCPU did not stop within %d ms; the VM runs "
+			       "on, try again",
+			       PAUSE_TIMEOUT_MS);
+	if (vm->serial)
+		serial_flush(vm->serial);
+	return 0;
+}
+
+void vm_resume(struct vm *vm)
+{
+	vcpu_set_release(&vm->vcpus);
+}
+
+size_t vm_serial_receive(struct vm *vm, const uint8_t *data, size_t len)
+{
+	return vm->serial ? serial_receive(vm->serial, data, len) : len;
+}

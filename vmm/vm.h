@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The virtual machine: built, booted, paused, resumed, ended.  All of it is
+ * the main thread's.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct event_loop;
+struct vm;
+struct vm_config;
+
+enum vm_end {
+	VM_END_OFF,   /* the guest powered off */
+	VM_END_RESET, /* the guest asked for a reset */
+	VM_END_ERROR, /* a vCPU cannot go on */
+};
+
+/* What a VM uses of the process it lives in. */
+struct vm_host {
+	const char *kvm_path; /* "/dev/kvm" */
+	struct event_loop *loop;
+	int serial_out;	 /* fd for what the guest prints; -1: nowhere */
+	int serial_room; /* eventfd: the guest made room for input; -1: none */
+
+	/* From the loop, once; @reason is for people.  It may destroy the VM.
+	 */
+	void (*ended)(void *context, enum vm_end end, const char *reason);
+	void *context;
+};
+
+/* A VM with all its parts, whose vCPUs are parked and hold no guest state.
+ * @config is used only until vm_boot() returns. */
+struct vm *vm_create(const struct vm_config *config,
+		     const struct vm_host *host, struct err *e);
+
+/* Load kernel, initrd and device tree, and let vCPU 0 start. */
+int vm_boot(struct vm *vm, const struct vm_config *config, struct err *e);
+
+/* Bring all vCPUs to rest; on failure they run on.  Then, let them run. */
+int vm_pause(struct vm *vm, struct err *e);
+void vm_resume(struct vm *vm);
+
+/* Type at the guest's serial console: how many bytes it took. */
+size_t vm_serial_receive(struct vm *vm, const uint8_t *data, size_t len);
+
+/* From any state; NULL is fine. */
+void vm_destroy(struct vm *vm);
