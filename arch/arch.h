@@ -73,7 +73,7 @@ void arch_vm_fini(struct arch_vm *a);
 
 /* What the guest is told about itself. */
 struct arch_topology {
-	const struct guest_mem *mem;
+	struct guest_mem *mem;
 	const char *cmdline;
 	gpa_t initrd;
 	uint64_t initrd_size; /* 0: none */

@@ -50,6 +50,14 @@ void *guest_mem_at(const struct guest_mem *mem, gpa_t gpa, uint64_t len)
 	return NULL;
 }
 
+void guest_mem_expect_little(struct guest_mem *mem, gpa_t gpa, uint64_t len)
+{
+	void *host = guest_mem_at(mem, gpa, len);
+
+	if (host)
+		madvise(host, len, MADV_NOHUGEPAGE);
+}
+
 static int load_failed(uint64_t len, gpa_t gpa, struct err *e)
 {
 	return err_set(e, "%llu bytes at 0x%llx are not within guest RAM",

@@ -40,6 +40,12 @@ void guest_mem_destroy(struct guest_mem *mem);
 void *guest_mem_at(const struct guest_mem *mem, gpa_t gpa, uint64_t len);
 
 /*
+ * Little will be written here: do not let the host back it with huge pages,
+ * which are zeroed whole.  A hint.
+ */
+void guest_mem_expect_little(struct guest_mem *mem, gpa_t gpa, uint64_t len);
+
+/*
  * Make @len bytes of the file @fd, from @offset, appear at @gpa.  Whole pages
  * are mapped privately, so that all VMs share them in the page cache until
  * they write; what cannot be mapped is read.

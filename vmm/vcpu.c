@@ -22,10 +22,12 @@ static bool park(struct vcpu *vcpu)
 
 	pthread_mutex_lock(&set->lock);
 	set->parked++;
+	vcpu->parked = true;
 	pthread_cond_broadcast(&set->changed);
 	while (set->wanted == VCPUS_PARK)
 		pthread_cond_wait(&set->changed, &set->lock);
 	set->parked--;
+	vcpu->parked = false;
 	/*
 	 * Under the lock: a kick for a later wish comes after that wish was
 	 * made, hence after this.
@@ -40,8 +42,10 @@ static void want_locked(struct vcpu_set *set, int wanted)
 {
 	set->wanted = (typeof(set->wanted))wanted;
 	pthread_cond_broadcast(&set->changed);
-	for (unsigned i = 0; i < set->started && wanted != VCPUS_RUN; i++)
-		kvm_vcpu_kick(&set->vcpu[i].kvm);
+	for (unsigned i = 0; i < set->started && wanted != VCPUS_RUN; i++) {
+		if (!set->vcpu[i].parked)
+			kvm_vcpu_kick(&set->vcpu[i].kvm);
+	}
 }
 
 /* The guest is over: hold all vCPUs and tell the main thread, once. */

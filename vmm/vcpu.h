@@ -34,6 +34,7 @@ struct vcpu {
 	struct vcpu_set *set;
 	struct kvm_vcpu kvm; /* fd -1 until created */
 	pthread_t thread;
+	bool parked; /* under set->lock */
 };
 
 struct vcpu_set {

@@ -62,6 +62,26 @@ static enum cache_type parse_type(const char *text)
 	return CACHE_NONE;
 }
 
+/* Few reads: each costs as much as a register exit, and boot waits. */
+static struct cache read_cache(int dir, unsigned index, const char *type)
+{
+	struct cache c = {
+		.type = parse_type(type),
+		.level = read_number(dir, index, "level"),
+		.sharing = 1,
+		.size = read_number(dir, index, "size"),
+	};
+
+	/* Firmware describes all of these or none. */
+	if (c.size) {
+		c.line_size = read_number(dir, index, "coherency_line_size");
+		c.sets = read_number(dir, index, "number_of_sets");
+	}
+	if (c.type == CACHE_UNIFIED)
+		c.sharing = read_sharing(dir, index);
+	return c;
+}
+
 unsigned cache_read_host(struct cache *caches)
 {
 	AUTO_CLOSE int dir = open("/sys/devices/system/cpu/cpu0/cache",
@@ -73,15 +93,7 @@ unsigned cache_read_host(struct cache *caches)
 		return 0;
 	while (count < CACHES_MAX &&
 	       read_property(dir, count, "type", type, sizeof(type))) {
-		caches[count] = (struct cache){
-			.type = parse_type(type),
-			.level = read_number(dir, count, "level"),
-			.sharing = read_sharing(dir, count),
-			.size = read_number(dir, count, "size"),
-			.line_size = read_number(dir, count,
-						 "coherency_line_size"),
-			.sets = read_number(dir, count, "number_of_sets"),
-		};
+		caches[count] = read_cache(dir, count, type);
 		/* Architected: seven levels.  Anything else is no use. */
 		if (!caches[count].level || caches[count].level > 7)
 			break;

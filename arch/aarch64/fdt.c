@@ -31,8 +31,9 @@ enum {
 
 	CLOCK_HZ = 24000000,
 	RNG_SEED_SIZE = 64,
-	/* 32 CPUs with caches take 20 KiB. */
-	FDT_SIZE = 128 * 1024,
+	/* More than it takes; libfdt clears all of it first. */
+	FDT_SIZE_BASE = 8 * 1024,
+	FDT_SIZE_PER_CPU = 2 * 1024,
 };
 
 #define MPIDR_AFFINITY 0xff00ffffffull
@@ -449,14 +450,20 @@ int arch_write_fdt(const struct arch_vm *a,
 		   struct err *e)
 {
 	const struct guest_mem_region *ram = &topology->mem->region[0];
+	uint64_t size = FDT_SIZE_BASE + a->vcpu_count * FDT_SIZE_PER_CPU;
 	struct writer w = {.a = a, .topology = topology};
 
 	*fdt = ram->gpa + ram->size - FDT_MAX_SIZE;
-	w.fdt = guest_mem_at(topology->mem, *fdt, FDT_SIZE);
+	/* Few bytes here, and few in the pages that KVM shares with it. */
+	guest_mem_expect_little(topology->mem, *fdt, FDT_MAX_SIZE);
+	guest_mem_expect_little(topology->mem, ram->gpa, RAM_RESERVED);
+	w.fdt = guest_mem_at(topology->mem, *fdt, size);
 	if (!w.fdt)
 		return err_set(e, "there is no RAM for the device tree");
 	w.cache_count = cache_read_host(w.cache);
-	check(&w, fdt_create(w.fdt, FDT_SIZE));
+	/* Looking for names to share takes longer than all the rest. */
+	check(&w, fdt_create_with_flags(w.fdt, (int)size,
+					FDT_CREATE_FLAG_NO_NAME_DEDUP));
 	check(&w, fdt_finish_reservemap(w.fdt));
 	root(&w);
 	check(&w, fdt_finish(w.fdt));

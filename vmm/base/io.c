@@ -85,7 +85,8 @@ bool io_read_text(int dir, const char *path, char *buf, size_t size)
 
 	if (fd < 0)
 		return false;
-	n = io_pread(fd, buf, size - 1, 0);
+	/* One read: the kernel gives such a file whole or not at all. */
+	n = read(fd, buf, size - 1);
 	if (n <= 0)
 		return false;
 	if (buf[n - 1] == '\n')
