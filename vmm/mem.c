@@ -9,6 +9,36 @@
 #include "vmm/base/io.h"
 #include "vmm/base/util.h"
 
+static void *map_anonymous(uint64_t size)
+{
+	return mmap(NULL, size, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+}
+
+/*
+ * At a multiple of a huge page, or KVM could not use any.  Linux does that by
+ * itself since 6.7.
+ */
+static void *map_aligned(uint64_t size)
+{
+	const uint64_t align = MIB(2);
+	uint8_t *host = map_anonymous(size);
+	uint64_t head;
+
+	if (host == MAP_FAILED || (uintptr_t)host % align == 0)
+		return host;
+	munmap(host, size);
+	host = map_anonymous(size + align);
+	if (host == MAP_FAILED)
+		return host;
+	head = align_up((uintptr_t)host, align) - (uintptr_t)host;
+	if (head)
+		munmap(host, head);
+	if (head < align)
+		munmap(host + head + size, align - head);
+	return host + head;
+}
+
 int guest_mem_create(struct guest_mem *mem,
 		     const struct guest_mem_region *regions, unsigned count,
 		     struct err *e)
@@ -16,9 +46,7 @@ int guest_mem_create(struct guest_mem *mem,
 	*mem = (struct guest_mem){0};
 	for (unsigned i = 0; i < count; i++) {
 		struct guest_mem_region r = regions[i];
-		void *host = mmap(NULL, r.size, PROT_READ | PROT_WRITE,
-				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-				  -1, 0);
+		void *host = map_aligned(r.size);
 
 		if (host == MAP_FAILED)
 			return err_errno(e, "cannot reserve %llu MiB of RAM",

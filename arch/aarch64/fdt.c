@@ -445,18 +445,19 @@ static void root(struct writer *w)
 	end(w);
 }
 
+_Static_assert(FDT_SIZE_BASE + ARCH_VCPUS_MAX * FDT_SIZE_PER_CPU <=
+		       FDT_MAX_SIZE,
+	       "the device tree fits where it goes");
+
 int arch_write_fdt(const struct arch_vm *a,
 		   const struct arch_topology *topology, gpa_t *fdt,
 		   struct err *e)
 {
-	const struct guest_mem_region *ram = &topology->mem->region[0];
 	uint64_t size = FDT_SIZE_BASE + a->vcpu_count * FDT_SIZE_PER_CPU;
 	struct writer w = {.a = a, .topology = topology};
 
-	*fdt = ram->gpa + ram->size - FDT_MAX_SIZE;
-	/* Few bytes here, and few in the pages that KVM shares with it. */
-	guest_mem_expect_little(topology->mem, *fdt, FDT_MAX_SIZE);
-	guest_mem_expect_little(topology->mem, ram->gpa, RAM_RESERVED);
+	*fdt = FDT_GPA;
+	guest_mem_expect_little(topology->mem, RAM_BASE, RAM_RESERVED);
 	w.fdt = guest_mem_at(topology->mem, *fdt, size);
 	if (!w.fdt)
 		return err_set(e, "there is no RAM for the device tree");

@@ -118,10 +118,10 @@ static int place(const struct guest_mem *mem, const struct image_header *h,
 			       (unsigned long long)text_offset);
 	reserved += text_offset;
 	/* arch_ram_regions() never makes less than ram_min. */
-	if (ram->size < reserved + FDT_MAX_SIZE)
+	if (ram->size < reserved)
 		return err_set(e, "there is no RAM for it");
 	p->load = ram->gpa + reserved;
-	p->room = ram->size - reserved - FDT_MAX_SIZE;
+	p->room = ram->size - reserved;
 	return 0;
 }
 
@@ -326,7 +326,7 @@ int arch_place_initrd(const struct guest_mem *mem, uint64_t size,
 	const struct guest_mem_region *ram = &mem->region[0];
 	/* For any page size of the host, so that the file can be mapped. */
 	const uint64_t align = KIB(64);
-	gpa_t top = ram->gpa + ram->size - FDT_MAX_SIZE;
+	gpa_t top = ram->gpa + ram->size;
 	gpa_t bottom = align_up(kernel_end, align);
 
 	if (bottom > top || size > top - bottom)

@@ -10,10 +10,10 @@
  *	0x4000_2000 SERIAL
  *	0x4000_3000 ............. virtio-mmio, up to 0x7000_0000
  *	0x8000_0000 RAM_BASE .... 2 MiB kept from the guest's allocator:
- *	                          pages that we and KVM share with it
+ *	                          pages that we and KVM share with it,
+ *	0x8010_0000 FDT ......... and the device tree
  *	0x8020_0000 ............. kernel
- *	      ...                 initrd, then the device tree: the last 2 MiB
- *	                          of the first region
+ *	      ...                 initrd: the end of the first region
  *	   256 GiB .............. 64-bit device windows
  *	   512 GiB RAM_HIGH ..... what RAM is left
  */
@@ -39,7 +39,8 @@
 #define PVTIME_GPA  (RAM_BASE + 0x10000)
 #define PVTIME_SIZE ((uint64_t)64) /* per vCPU */
 
-#define FDT_MAX_SIZE MIB(2)
+#define FDT_GPA	     (RAM_BASE + MIB(1))
+#define FDT_MAX_SIZE MIB(1)
 
 /* Interrupts: shared ones (SPI) count from INTID 32, private ones from 16. */
 enum {
