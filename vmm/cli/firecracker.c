@@ -24,6 +24,7 @@ struct arguments {
 	const char *log_path, *level;
 	bool show_level, show_origin;
 	bool no_api, boot_timer, help, version;
+	int log_fd; /* -1 until opened */
 };
 
 /* ------------------------------------------------------------------ options */
@@ -183,7 +184,8 @@ static int open_log(const char *path, struct err *e)
 	return fd;
 }
 
-static int configure_log(const struct arguments *args,
+/* The command line goes before the file, which may say nothing yet. */
+static int configure_log(struct arguments *args,
 			 const struct logger_config *file, struct err *e)
 {
 	const char *path = args->log_path ? args->log_path : file->path;
@@ -202,11 +204,13 @@ static int configure_log(const struct arguments *args,
 			       "log level \"%.40s\" is not known; choose "
 			       "Error, Warning, Info, Debug, Trace or Off",
 			       level);
-	if (path) {
-		log.fd = open_log(path, e);
-		if (log.fd < 0)
+	if (path && args->log_fd < 0) {
+		args->log_fd = open_log(path, e);
+		if (args->log_fd < 0)
 			return -1;
 	}
+	if (path)
+		log.fd = args->log_fd;
 	log_configure(&log);
 	return 0;
 }
@@ -228,17 +232,24 @@ static int read_config(const struct arguments *args, struct config_file *file,
 	return 0;
 }
 
-static int boot(const struct arguments *args)
+static int boot(struct arguments *args)
 {
+	static const char refusal[] =
+		"Configuration for VMM from one single json failed";
 	struct config_file file = {0};
 	int status = EXIT_BAD_CONFIG;
 	struct err e;
 
+	if (args->log_path && configure_log(args, &file.logger, &e)) {
+		log_error("%s", e.text);
+		return EXIT_BAD_CONFIG;
+	}
 	if (read_config(args, &file, &e) ||
 	    configure_log(args, &file.logger, &e)) {
-		log_error("Configuration for VMM from one single json failed: "
-			  "%s",
-			  e.text);
+		/* For the person who starts it, and for the one who reads. */
+		fprintf(stderr, "stasis: error: %s: %s\n", refusal, e.text);
+		if (args->log_path)
+			log_error("%s: %s", refusal, e.text);
 	} else {
 		log_info("Running Firecracker v" FIRECRACKER_VERSION
 			 " (stasis " STASIS_VERSION ")");
@@ -253,7 +264,7 @@ static int boot(const struct arguments *args)
 
 int cli_firecracker(int argc, char **argv)
 {
-	struct arguments args = {.id = "anonymous-instance"};
+	struct arguments args = {.id = "anonymous-instance", .log_fd = -1};
 	struct err e;
 
 	if (options_parse(options, ARRAY_SIZE(options), argc, argv, &args,

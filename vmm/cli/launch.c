@@ -7,6 +7,7 @@
 #include "vmm/cli/cli.h"
 #include "vmm/cli/console.h"
 #include "vmm/config.h"
+#include "vmm/mmio_bus.h"
 #include "vmm/vm.h"
 
 struct launch {
@@ -76,6 +77,9 @@ int cli_launch(const struct vm_config *config, bool escapes)
 		l.status = EXIT_FAILED;
 	}
 	vm_destroy(l.vm);
+	if (mmio_bus_missed())
+		log_info("%llu accesses of the guest hit no device",
+			 (unsigned long long)mmio_bus_missed());
 	console_close(&l.console);
 	loop_fini(&l.loop);
 	return l.status;
