@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Runs a measuring script on an emulated arm64 host whose clock counts instructions, so that the
+# figures are the same on any machine, and prints ours beside those of others. Called by
+# tools/bench, which has fetched and built everything.
+import argparse
+import json
+import os
+import re
+import struct
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "rig"))
+from initramfs import DEPS, Problem, kernel_path, make_initramfs, parse_add  # noqa: E402
+from rig import INTERRUPTED, Host, interrupt_on_signals, run_host  # noqa: E402
+
+OURS = "stasis"
+OFF_INIT = "#!/bin/sh\nexec /bin/poweroff -f\n"
+IDLE_INIT = "#!/bin/sh\necho guest is idle\nwhile :; do sleep 1000; done\n"
+
+
+def off_image(path):
+    """A bare-metal guest: an arm64 Image header, then hvc #0 with the number of PSCI SYSTEM_OFF."""
+    branch = 0x14000010                             # b .+64
+    code = [0xD2800100, 0xF2B08000, 0xD4000002]     # mov x0, #8; movk x0, #0x8400, lsl #16; hvc #0
+    head = struct.pack("<IIQQQQQQ4sI", branch, 0, 0, 65536, 10, 0, 0, 0, b"ARM\x64", 0)
+    with open(path, "wb") as file:
+        file.write((head + struct.pack("<3I", *code)).ljust(65536, b"\0"))
+
+
+def what_to_add(script):
+    """[(path on the host, file here)] of the programs and guests measured."""
+    work = f"{ROOT}/out/bench"
+    os.makedirs(work, exist_ok=True)
+    off = f"{ROOT}/out/guests/off.img"
+    if not os.path.exists(off):
+        off = f"{work}/off.img"
+        off_image(off)
+    make_initramfs(f"{work}/off.cpio", OFF_INIT)
+    make_initramfs(f"{work}/idle.cpio", IDLE_INIT)
+    qemu = f"{DEPS}/qemu-arm64/usr"
+    return [("measure", script), ("off.img", off), ("off.cpio", f"{work}/off.cpio"),
+            ("idle.cpio", f"{work}/idle.cpio"), ("Image", kernel_path("6.12", "Image")),
+            ("stasis", f"{ROOT}/out/stasis"), ("floor", f"{work}/floor"),
+            ("cpu_time", f"{work}/cpu_time"), ("qemu/share", f"{qemu}/share/qemu"),
+            ("qemu/qemu-system-aarch64", f"{qemu}/bin/qemu-system-aarch64"),
+            ("qemu/lib", f"{qemu}/lib/aarch64-linux-gnu"),
+            ("qemu/ld.so", f"{qemu}/lib/ld-linux-aarch64.so.1")]
+
+
+def table(results):
+    """Ours beside each other's, with the ratio."""
+    print(f"\n{'':48} {'ours':>12} {'other':>12}  {'':8} {'ours/other':>10}")
+    for what in dict.fromkeys(result["what"] for result in results):
+        group = [result for result in results if result["what"] == what]
+        ours = next((result["value"] for result in group if result["who"] == OURS), None)
+        for other in (result for result in group if result["who"] != OURS):
+            mine = "-" if ours is None else f"{ours:,.0f}"
+            ratio = "-" if ours is None or not other["value"] else f"{ours / other['value']:.3f}"
+            title = f"{what} [{other['unit']}]"
+            print(f"{title:48} {mine:>12} {other['value']:>12,.0f}  {other['who']:8} {ratio:>10}")
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        prog="tools/bench", description="Compares stasis with others by counting instructions: "
+        "1 us is 1000 of them, on any machine.")
+    option = parser.add_argument
+    option("script", nargs="?", default=f"{ROOT}/tests/bench/measure",
+           help='what to run on the host; it prints lines "result|WHAT|UNIT|WHO|VALUE"')
+    option("--cpu", default=Host.cpu, help="the emulated processor (default %(default)s)")
+    option("--host", default=Host.kernel, help="the emulated host's kernel (default %(default)s)")
+    option("--add", action="append", default=[], metavar="SRC[:DEST]", help="further files for $T")
+    option("--json", metavar="FILE", help="write the figures there too")
+    options = parser.parse_args()
+    interrupt_on_signals()
+    results, rest = [], b""
+
+    def sink(data):
+        nonlocal rest
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            text = line.decode(errors="replace")
+            print(text.replace("result|", "  ").replace("|", " "), flush=True)
+            found = re.match(r"result\|(.*)\|(.*)\|(.*)\|([\d.]+)$", text)
+            if found:
+                results.append({"what": found[1], "unit": found[2], "who": found[3],
+                                "value": float(found[4])})
+
+    host = Host(cpu=options.cpu, kernel=options.host, smp=1, icount=True)
+    print(f"bench: measuring on an emulated host ({host}); a minute or two", flush=True)
+    try:
+        add = what_to_add(options.script) + [parse_add(add) for add in options.add]
+        if not os.path.exists(f"{ROOT}/out/stasis"):
+            print("bench: out/stasis does not exist: only the others are measured")
+            add = [(target, source) for target, source in add if target != "stasis"]
+        result = run_host(host, ["sh", "./measure"], add, timeout=1800, sink=sink)
+    except (Problem, OSError) as problem:
+        sys.exit(f"tools/bench: {problem}")
+    except KeyboardInterrupt:
+        print("tools/bench: interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    if results:
+        table(results)
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump({"cpu": options.cpu, "host": options.host, "results": results}, file,
+                      indent=1)
+    if result.status or not results:
+        sys.exit(f"tools/bench: {result.problem or f'the script ended with status {result.status}'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# What the integration suites share: sourced first by each (. "$T/lib.sh"). They are POSIX sh, run
+# by busybox on the host, emulated or real, in an empty folder of their own. $T holds lib.sh and
+# the files the suite asks for in its head comment:
+#   # add: SRC[:DEST]...   files of the source or build tree, as in tools/rig --add
+#   # guest: NAME...       Linux guests: tests/integration/guests/NAME becomes $T/NAME.cpio; its own
+#                          head comment may say `# kernel: 6.12` ($T/kernel-6.12) and `# modules: ...`
+#   # modules: NAME...     kernel modules to load on the host
+# $RIG_HOST is the `uname -r` an emulated host should have and $RIG_CPU its processor; on a real
+# host both are empty.
+#
+# A test is t_begin NAME, then one of t_ok, t_fail REASON, t_skip REASON. A suite ends with t_done.
+
+t_count=0 t_failures=0 t_name=
+
+t_begin() {
+	[ -z "$t_name" ] || t_fail "the suite went on without a result"
+	t_name=$1
+}
+
+t_ok() {
+	t_result "ok" ""
+}
+
+# t_fail REASON [FILE]: shows the end of FILE too.
+t_fail() {
+	t_failures=$((t_failures + 1))
+	t_result "not ok" ""
+	echo "# $1"
+	[ -z "$2" ] || t_show "$2"
+}
+
+t_skip() {
+	t_result "ok" " # SKIP $1"
+}
+
+t_result() {
+	t_count=$((t_count + 1))
+	echo "$1 $t_count - ${t_name:-unnamed}$2"
+	t_name=
+}
+
+# t_check COMMAND...: passes if the command succeeds.
+t_check() {
+	if "$@" >t_check.out 2>&1; then t_ok; else t_fail "failed ($?): $*" t_check.out; fi
+}
+
+# t_show FILE: the end of a file as comments, so that it is seen when the test failed.
+t_show() {
+	tail -n 40 "$1" | tr -d '\r' | sed 's/^/# | /'
+}
+
+t_done() {
+	[ -z "$t_name" ] || t_fail "the suite ended without a result"
+	echo "1..$t_count"
+	[ "$t_failures" -eq 0 ]
+	exit
+}
+
+# run_guest TIMEOUT OUTFILE COMMAND...: runs a command, a VMM mostly, with its output in OUTFILE.
+# Returns its status, or 124 if it had to be ended after TIMEOUT seconds.
+run_guest() {
+	run_timeout=$1 run_out=$2
+	shift 2
+	timeout -s KILL "$run_timeout" "$@" >"$run_out" 2>&1 </dev/null
+	run_status=$?
+	[ $run_status -ne 137 ] || run_status=124
+	return $run_status
+}

@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Unpacks Debian packages under out/deps: sysroots to build against, QEMU, kernels and busybox to
+# test with. Called by tools/prepare. It uses apt's own client with a private state directory, so
+# it needs no root and leaves the machine's apt configuration alone. A piece is unpacked beside
+# its place and renamed, so an interrupted run leaves nothing half done.
+import concurrent.futures
+import fcntl
+import glob
+import gzip
+import hashlib
+import lzma
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+DEPS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "out", "deps")
+RECIPE = 3  # raise it when pieces are to be unpacked differently: all are then made anew
+SUITES = {"arm64": ("bookworm", "trixie", "trixie-backports"), "other": ("trixie",)}
+
+SYSROOT = """libc6-dev libgcc-14-dev libfdt-dev libseccomp-dev libjansson-dev libllhttp-dev
+             liburing-dev libcmocka-dev libxxhash-dev zlib1g-dev""".split()
+
+
+class Failure(Exception):
+    """What went wrong and what to do about it, for the user to read."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    name: str
+    goals: tuple        # the goals of tools/prepare that need it
+    arch: str
+    packages: tuple     # with what they depend on; "name/suite" chooses a suite
+    finish: object      # makes the piece from the unpacked packages: finish(unpacked, target)
+    only: str = ""      # of all these packages, take the ones whose name starts like this
+
+    @property
+    def path(self):
+        return os.path.join(DEPS, self.name)
+
+    @property
+    def key(self):
+        return hashlib.sha256(repr((RECIPE, self.arch, self.packages, self.only)).encode()).hexdigest()
+
+    def is_ready(self):
+        try:
+            with open(os.path.join(self.path, ".stamp")) as stamp:
+                return stamp.read() == self.key
+        except OSError:
+            return False
+
+
+# --- what becomes of the unpacked packages ---------------------------------------------------
+
+
+def finish_sysroot(unpacked, target):
+    """A tree that works with --sysroot: merged /usr, no link that leaves the tree, nothing setuid."""
+    for name in ("bin", "sbin", "lib", "lib64"):
+        if os.path.isdir(f"{unpacked}/usr/{name}") and not os.path.lexists(f"{unpacked}/{name}"):
+            os.symlink(f"usr/{name}", f"{unpacked}/{name}")
+    for folder, folders, files in os.walk(unpacked):
+        for path in (os.path.join(folder, name) for name in folders + files):
+            if os.path.islink(path) and os.readlink(path).startswith("/"):
+                inside = unpacked + os.readlink(path)
+                os.unlink(path)
+                os.symlink(os.path.relpath(inside, folder), path)
+            elif not os.path.islink(path) and os.stat(path).st_mode & 0o6000:
+                os.chmod(path, os.stat(path).st_mode & 0o1777)
+    os.rename(unpacked, target)
+
+
+def finish_qemu(unpacked, target):
+    """QEMU with all its libraries, and `run`, which starts it wherever the tree lies."""
+    finish_sysroot(unpacked, target)
+    loader = os.path.relpath(glob.glob(f"{target}/usr/lib*/ld-linux-*.so.*")[0], target)
+    libraries = os.path.relpath(glob.glob(f"{target}/usr/lib/*-linux-gnu")[0], target)
+    with open(f"{target}/run", "w") as run:
+        run.write(f'''#!/bin/sh
+# Starts the unpacked QEMU with its own loader and libraries.
+here=$(dirname "$(readlink -f "$0")")
+exec "$here/{loader}" --library-path "$here/{libraries}" \\
+\t"$here/usr/bin/qemu-system-aarch64" -L "$here/usr/share/qemu" "$@"
+''')
+    os.chmod(f"{target}/run", 0o755)
+
+
+def finish_kernel(unpacked, target):
+    """vmlinuz, Image, config, version, modules/: the same names for every kernel and packaging."""
+    release = os.path.basename(glob.glob(f"{unpacked}/**/lib/modules/*", recursive=True)[0])
+    os.mkdir(target)
+    folder = os.path.dirname(glob.glob(f"{unpacked}/**/{release}/kernel", recursive=True)[0])
+    os.mkdir(f"{target}/modules")
+    for name in ("kernel", "modules.builtin"):
+        os.rename(f"{folder}/{name}", f"{target}/modules/{name}")
+    for name in ("vmlinuz", "config"):  # Debian 13 keeps them in /boot, newer kernels do not
+        places = f"{unpacked}/boot/{name}-{release}", f"{folder}/{name}"
+        os.rename(next(filter(os.path.exists, places)), f"{target}/{name}")
+    with open(f"{target}/version", "w") as version:
+        version.write(release + "\n")
+    write_image(f"{target}/vmlinuz", f"{target}/Image")
+
+
+def write_image(vmlinuz, image):
+    """The plain arm64 Image in `vmlinuz`: itself, gzip of it, or an EFI program with it inside."""
+    with open(vmlinuz, "rb") as file:
+        data = file.read()
+    kind = "plain"
+    if data[:2] == b"\x1f\x8b":
+        kind = "gzip"
+    elif data[4:8] == b"zimg":
+        start, size = struct.unpack_from("<II", data, 8)
+        kind = data[24:56].split(b"\0")[0].decode()
+        data = data[start:start + size]
+    if kind == "gzip":
+        data = gzip.decompress(data)
+    elif kind in ("xzkern", "lzma"):
+        data = lzma.decompress(data)
+    if data[56:60] != b"ARM\x64":
+        raise Failure(f"{vmlinuz} holds no arm64 Image (format: {kind}); "
+                      "teach write_image() of tools/deps.py this format")
+    if kind == "plain":
+        os.link(vmlinuz, image)
+    else:
+        with open(image, "wb") as file:
+            file.write(data)
+
+
+def finish_busybox(unpacked, target):
+    os.mkdir(target)
+    os.rename(f"{unpacked}/usr/bin/busybox", f"{target}/busybox")
+
+
+# --- the pieces ------------------------------------------------------------------------------
+
+
+def pieces_for(goal, native):
+    """The pieces a goal of tools/prepare needs. `newest` is whatever kernel backports has today."""
+    build, test, bench = ("build", "test", "bench", "all"), ("test", "bench", "all"), ("bench",)
+    emulate = () if native == "arm64" and os.access("/dev/kvm", os.W_OK) else test
+    kernel = "linux-image-cloud-arm64"
+    pieces = [
+        Piece("sysroot-arm64", build, "arm64", tuple(SYSROOT), finish_sysroot),
+        Piece("sysroot-native", build, native, tuple(SYSROOT), finish_sysroot),
+        Piece("qemu", emulate, native, ("qemu-system-arm",), finish_qemu),
+        Piece("kernels/6.1", test, "arm64", (f"{kernel}/bookworm",), finish_kernel, "linux-"),
+        Piece("kernels/6.12", test, "arm64", (f"{kernel}/trixie",), finish_kernel, "linux-"),
+        Piece("kernels/newest", test, "arm64", (f"{kernel}/trixie-backports",), finish_kernel, "linux-"),
+        Piece("busybox", test, "arm64", ("busybox-static",), finish_busybox, "busybox-static"),
+        Piece("qemu-arm64", bench, "arm64", ("qemu-system-arm",), finish_qemu),
+    ]
+    return [piece for piece in pieces if goal in piece.goals]
+
+
+# --- apt -------------------------------------------------------------------------------------
+
+
+def mirror():
+    """The Debian mirror this machine uses itself."""
+    if os.environ.get("STASIS_DEBIAN_MIRROR"):
+        return os.environ["STASIS_DEBIAN_MIRROR"]
+    sources = ["/etc/apt/sources.list"] + sorted(glob.glob("/etc/apt/sources.list.d/*.list"))
+    sources += sorted(glob.glob("/etc/apt/sources.list.d/*.sources"))
+    for path in filter(os.path.exists, sources):
+        pattern = r"^URIs:\s*(.*)" if path.endswith(".sources") else r"^deb\s+(?:\[.*?\]\s*)?(\S+)"
+        with open(path) as file:
+            found = " ".join(re.findall(pattern, file.read(), re.M)).split()
+        for uri in found:
+            if re.search(r"/debian(/|$)", uri):
+                return uri
+    raise Failure("no Debian mirror in this machine's apt sources; name one: "
+                  "STASIS_DEBIAN_MIRROR=<URL that ends in /debian> tools/prepare")
+
+
+def keyring():
+    for kind in ("gpg", "pgp"):
+        path = f"/usr/share/keyrings/debian-archive-keyring.{kind}"
+        if os.path.exists(path):
+            return path
+    raise Failure("Debian's signing keys are missing; remedy: apt-get install debian-archive-keyring")
+
+
+def run(command, cwd=None):
+    result = subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if result.returncode:
+        raise Failure(f"{' '.join(command[:1] + command[3:])} failed:\n{result.stderr.strip()}\n"
+                      "remedy: check the network and the mirror this machine's apt sources name\n"
+                      "(STASIS_DEBIAN_MIRROR=<URL> chooses another), then run tools/prepare again")
+    return result.stdout
+
+
+class Apt:
+    """apt's client for one architecture, with nothing installed and its own lists."""
+
+    def __init__(self, arch):
+        self.state = os.path.join(DEPS, ".apt", arch)
+        os.makedirs(f"{self.state}/lists/partial", exist_ok=True)
+        os.makedirs(f"{self.state}/cache/archives/partial", exist_ok=True)
+        suites = SUITES.get(arch, SUITES["other"])
+        source = "".join(f"deb [signed-by={keyring()}] {mirror()} {suite} main\n" for suite in suites)
+        # The machine's settings stay (proxies), but its hooks and extra indexes are not for us.
+        config = f'''#clear APT::Update::Post-Invoke; #clear APT::Update::Post-Invoke-Success;
+#clear Acquire::IndexTargets::deb::DEP-11; #clear Acquire::IndexTargets::deb::CNF;
+#clear APT::Default-Release;
+APT::Architecture "{arch}"; APT::Architectures {{ "{arch}"; }};
+APT::Install-Recommends "false"; APT::Update::Error-Mode "any"; APT::Sandbox::User "";
+Acquire::Languages "none"; Acquire::Retries "3"; Debug::NoLocking "true";
+Dir::State "{self.state}"; Dir::State::Lists "{self.state}/lists"; Dir::State::status "{self.state}/status";
+Dir::Cache "{self.state}/cache"; Dir::Etc::SourceList "{self.state}/sources.list";
+Dir::Etc::SourceParts "/dev/null"; Dir::Etc::Preferences "/dev/null"; Dir::Etc::PreferencesParts "/dev/null";
+'''
+        for name, text in (("status", ""), ("sources.list", source), ("apt.conf", config)):
+            with open(os.path.join(self.state, name), "w") as file:
+                file.write(text)
+
+    def get(self, *arguments, cwd=None):
+        return run(["apt-get", "-c", f"{self.state}/apt.conf", "-qq", *arguments], cwd)
+
+    def download(self, piece, folder):
+        """Fetches the packages of `piece` and what they depend on into `folder`."""
+        plan = self.get("--simulate", "install", *piece.packages)
+        wanted = re.findall(r"^Inst (\S+) \((\S+)", plan, re.M)
+        wanted = [f"{name}={version}" for name, version in wanted if name.startswith(piece.only)]
+        self.get("download", *wanted, cwd=folder)
+
+
+def fetch(piece, apt):
+    start = time.monotonic()
+    work = os.path.join(DEPS, ".tmp", piece.name.replace("/", "-"))
+    os.makedirs(f"{work}/packages")
+    apt.download(piece, f"{work}/packages")
+    for package in glob.glob(f"{work}/packages/*.deb"):
+        run(["dpkg-deb", "-x", package, f"{work}/unpacked"])
+    piece.finish(f"{work}/unpacked", f"{work}/piece")
+    with open(f"{work}/piece/.stamp", "w") as stamp:
+        stamp.write(piece.key)
+    shutil.rmtree(piece.path, ignore_errors=True)
+    os.makedirs(os.path.dirname(piece.path), exist_ok=True)
+    os.rename(f"{work}/piece", piece.path)
+    shutil.rmtree(work)
+    size = int(run(["du", "-sm", piece.path]).split()[0])
+    print(f"prepare: {piece.name}: {time.monotonic() - start:.0f} s, {size} MB", flush=True)
+
+
+def link_newest():
+    """Lets the newest kernel also be called by its number, kernels/7.3 say."""
+    for path in glob.glob(f"{DEPS}/kernels/*"):
+        if os.path.islink(path):
+            os.unlink(path)
+    with open(f"{DEPS}/kernels/newest/version") as version:
+        number = re.match(r"\d+\.\d+", version.read())[0]
+    if not os.path.lexists(f"{DEPS}/kernels/{number}"):
+        os.symlink("newest", f"{DEPS}/kernels/{number}")
+
+
+def prepare(goal):
+    native = run(["dpkg", "--print-architecture"]).strip()
+    missing = [piece for piece in pieces_for(goal, native) if not piece.is_ready()]
+    if not missing:
+        return
+    os.makedirs(DEPS, exist_ok=True)
+    with open(f"{DEPS}/.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another tools/prepare may be at it: wait, then look again
+        missing = [piece for piece in missing if not piece.is_ready()]
+        shutil.rmtree(f"{DEPS}/.tmp", ignore_errors=True)
+        start = time.monotonic()
+        arches = sorted({piece.arch for piece in missing})
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            apts = dict(zip(arches, pool.map(Apt, arches)))
+            list(pool.map(lambda apt: apt.get("update"), apts.values()))
+            print(f"prepare: package lists of {', '.join(arches)}: {time.monotonic() - start:.0f} s; "
+                  f"now fetching {len(missing)} pieces into out/deps", flush=True)
+            jobs = [pool.submit(fetch, piece, apts[piece.arch]) for piece in missing]
+            for job in jobs:
+                job.result()
+        if any(piece.name == "kernels/newest" for piece in missing):
+            link_newest()
+
+
+def main():
+    try:
+        prepare(sys.argv[1] if len(sys.argv) > 1 else "all")
+    except Failure as failure:
+        sys.exit(f"tools/prepare: {failure}")
+    except KeyboardInterrupt:
+        print("tools/prepare: interrupted; run it again to go on", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
