@@ -48,8 +48,8 @@ struct arch_vm {
 	bool has[ARCH_FEATURE_COUNT];
 	bool pvtime;
 	uint32_t target, features;
-	unsigned gic_version; /* 2 or 3 */
-	int gic_fd;	      /* -1 until created */
+	unsigned gic_version;                  /* 2 or 3 */
+	int gic_fd;                            /* -1 until created */
 	struct kvm_vcpu *vcpu[ARCH_VCPUS_MAX]; /* by arch_vcpu_init() */
 };
 

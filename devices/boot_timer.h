@@ -13,7 +13,7 @@
 
 struct boot_timer {
 	struct timespec wall, cpu; /* at start; CLOCK_MONOTONIC, process CPU */
-	_Atomic bool done;	   /* the guest gets one line of log */
+	_Atomic bool done;         /* the guest gets one line of log */
 };
 
 void boot_timer_init(struct boot_timer *timer);

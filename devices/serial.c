@@ -18,7 +18,7 @@
 #include "vmm/base/util.h"
 
 enum {
-	RX_SIZE = 256,	 /* more than the chip's 16: guests cannot tell */
+	RX_SIZE = 256,   /* more than the chip's 16: guests cannot tell */
 	TX_SIZE = 16384, /* a few screens for a reader that is late */
 	FLUSH_NS = 2000000,
 };
@@ -391,8 +391,8 @@ struct serial *serial_create(const struct serial_config *config, struct err *e)
 	s->timer.fd = s->out.fd = -1;
 	s->timer.ready = on_timer;
 	s->out.ready = on_writable;
-	s->timer_fd = timerfd_create(CLOCK_MONOTONIC,
-				     TFD_NONBLOCK | TFD_CLOEXEC);
+	s->timer_fd =
+		timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 	if (s->timer_fd < 0 ||
 	    loop_add(s->loop, &s->timer, s->timer_fd, EPOLLIN)) {
 		err_errno(e, "cannot create the serial port's timer");

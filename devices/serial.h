@@ -23,15 +23,14 @@ struct serial;
 
 struct serial_config {
 	struct event_loop *loop;
-	int out_fd; /* better O_NONBLOCK; kept open by its owner; -1: none */
-	int irq_fd; /* eventfd: written to interrupt the guest */
+	int out_fd;  /* better O_NONBLOCK; kept open by its owner; -1: none */
+	int irq_fd;  /* eventfd: written to interrupt the guest */
 	int room_fd; /* eventfd: written when the guest made room for input */
 };
 
 extern const struct mmio_ops serial_mmio_ops;
 
-struct serial *serial_create(const struct serial_config *config,
-			     struct err *e);
+struct serial *serial_create(const struct serial_config *config, struct err *e);
 void serial_destroy(struct serial *serial);
 
 /* Feed the guest: how many bytes fitted.  If not all, room_fd will say when. */

@@ -91,8 +91,7 @@ int vm_config_cmdline(const struct vm_config *config, char *out, size_t size,
 		snprintf(earlycon, sizeof(earlycon),
 			 " earlycon=uart,mmio,0x%08llx",
 			 (unsigned long long)arch_layout.serial);
-	n = snprintf(out, size, "%s%s", given_cmdline(config),
-		     earlycon);
+	n = snprintf(out, size, "%s%s", given_cmdline(config), earlycon);
 	if (n < 0 || (unsigned)n > arch_layout.cmdline_max)
 		return err_set(e,
 			       "the kernel command line is too long: %d "

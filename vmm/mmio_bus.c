@@ -39,16 +39,14 @@ static const struct mmio_window *lookup(const struct mmio_bus *bus, gpa_t gpa,
 	return w;
 }
 
-int mmio_bus_add(struct mmio_bus *bus, struct mmio_window window,
-		 struct err *e)
+int mmio_bus_add(struct mmio_bus *bus, struct mmio_window window, struct err *e)
 {
 	unsigned i = find(bus, window.base);
 
 	if (bus->count == MMIO_WINDOWS_MAX)
 		return err_set(e, "more than %d devices", MMIO_WINDOWS_MAX);
-	if (i < bus->count &&
-	    (window.base >= bus->window[i].base ||
-	     bus->window[i].base - window.base < window.size))
+	if (i < bus->count && (window.base >= bus->window[i].base ||
+			       bus->window[i].base - window.base < window.size))
 		return err_set(e, "two devices at 0x%llx",
 			       (unsigned long long)window.base);
 	memmove(&bus->window[i + 1], &bus->window[i],

@@ -93,8 +93,9 @@ static void handle_undecoded(struct vcpu *vcpu)
 {
 	static struct log_limit limit;
 
-	log_guest(&limit, "device access with an instruction that cannot be "
-			  "emulated, at 0x%llx: aborted",
+	log_guest(&limit,
+		  "device access with an instruction that cannot be "
+		  "emulated, at 0x%llx: aborted",
 		  (unsigned long long)kvm_vcpu_fault_gpa(&vcpu->kvm));
 	if (kvm_vcpu_inject_abort(&vcpu->kvm))
 		end_by_error(vcpu);

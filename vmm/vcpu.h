@@ -25,7 +25,7 @@ enum { VCPU_REASON_MAX = 320 };
 
 enum vcpu_end {
 	VCPU_END_NONE,
-	VCPU_END_OFF,	/* the guest powered off */
+	VCPU_END_OFF,   /* the guest powered off */
 	VCPU_END_RESET, /* the guest asked for a reset */
 	VCPU_END_ERROR, /* a vCPU cannot go on */
 };

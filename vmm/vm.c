@@ -68,8 +68,7 @@ static int create_memory(struct vm *vm, const struct guest_mem_region *ram,
 	for (unsigned i = 0; i < vm->mem.region_count; i++) {
 		const struct guest_mem_region *r = &vm->mem.region[i];
 
-		if (kvm_vm_set_memory(&vm->kvm, i, r->gpa, r->size, r->host,
-				      e))
+		if (kvm_vm_set_memory(&vm->kvm, i, r->gpa, r->size, r->host, e))
 			return -1;
 	}
 	return 0;

@@ -23,7 +23,7 @@ enum vm_end {
 struct vm_host {
 	const char *kvm_path; /* "/dev/kvm" */
 	struct event_loop *loop;
-	int serial_out;	 /* fd for what the guest prints; -1: nowhere */
+	int serial_out;  /* fd for what the guest prints; -1: nowhere */
 	int serial_room; /* eventfd: the guest made room for input; -1: none */
 
 	/* From the loop, once; @reason is for people.  It may destroy the VM.
@@ -34,8 +34,8 @@ struct vm_host {
 
 /* A VM with all its parts, whose vCPUs are parked and hold no guest state.
  * @config is used only until vm_boot() returns. */
-struct vm *vm_create(const struct vm_config *config,
-		     const struct vm_host *host, struct err *e);
+struct vm *vm_create(const struct vm_config *config, const struct vm_host *host,
+		     struct err *e);
 
 /* Load kernel, initrd and device tree, and let vCPU 0 start. */
 int vm_boot(struct vm *vm, const struct vm_config *config, struct err *e);

@@ -233,9 +233,9 @@ static void align_clidr(struct writer *w, struct kvm_vcpu *vcpu)
 	clidr &= ~((1ull << 21) - 1) & ~(7ull << 24); /* Ctype<n>, LoC */
 	for (unsigned i = 0; i < w->cache_count; i++) {
 		unsigned shift = (w->cache[i].level - 1) * 3;
-		uint64_t kind = w->cache[i].type == CACHE_UNIFIED ?
-					4 :
-					w->cache[i].type;
+		uint64_t kind = w->cache[i].type == CACHE_UNIFIED
+					? 4
+					: w->cache[i].type;
 
 		clidr |= kind << shift; /* instruction | data = 3: separate */
 		levels = max_u64(levels, w->cache[i].level);
@@ -249,9 +249,9 @@ static void cpu_node(struct writer *w, struct kvm_vcpu *vcpu)
 {
 	uint64_t mpidr = 0;
 
-	check(w, kvm_vcpu_get_reg(vcpu, ARM64_SYS_REG(3, 0, 0, 0, 5), &mpidr) ?
-			 -FDT_ERR_BADVALUE :
-			 0);
+	check(w, kvm_vcpu_get_reg(vcpu, ARM64_SYS_REG(3, 0, 0, 0, 5), &mpidr)
+			 ? -FDT_ERR_BADVALUE
+			 : 0);
 	mpidr &= MPIDR_AFFINITY;
 	begin(w, "cpu@%llx", (unsigned long long)mpidr);
 	text(w, "device_type", "cpu");

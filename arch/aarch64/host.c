@@ -120,14 +120,13 @@ static void sizes(struct report *r, int kvm_fd)
 	    (unsigned)min_u64((uint64_t)vcpus, ARCH_VCPUS_MAX), vcpus);
 	add(r, "guest addresses", ARCH_CHECK_OK, "up to %d bits: %llu GiB RAM",
 	    bits,
-	    (unsigned long long)(bits > 39 ?
-					 (RAM_LOW_MAX + (1ull << bits) -
-					  RAM_HIGH_BASE) >>
-						 30 :
-					 (min_u64(1ull << bits,
-						  RAM_BASE + RAM_LOW_MAX) -
-					  RAM_BASE) >>
-						 30));
+	    (unsigned long long)(bits > 39 ? (RAM_LOW_MAX + (1ull << bits) -
+					      RAM_HIGH_BASE) >>
+						     30
+					   : (min_u64(1ull << bits,
+						      RAM_BASE + RAM_LOW_MAX) -
+					      RAM_BASE) >>
+						     30));
 }
 
 static void optional_features(struct report *r, struct kvm_vm *vm)
@@ -153,9 +152,9 @@ static void optional_features(struct report *r, struct kvm_vm *vm)
 
 	for (unsigned i = 0; i < ARRAY_SIZE(optional); i++)
 		add(r, optional[i].name, ARCH_CHECK_OK, "%s",
-		    kvm_check(vm->fd, optional[i].cap) > 0 ?
-			    optional[i].with :
-			    optional[i].without);
+		    kvm_check(vm->fd, optional[i].cap) > 0
+			    ? optional[i].with
+			    : optional[i].without);
 }
 
 unsigned arch_examine_host(int kvm_fd, struct arch_check *checks)

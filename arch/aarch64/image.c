@@ -53,11 +53,17 @@ static const struct {
 	uint16_t offset, len;
 	const char *magic, *what;
 } strangers[] = {
-	{0, 4, "\x7f" "ELF", "an ELF file (vmlinux, or a program)"},
+	{0, 4,
+	 "\x7f"
+	 "ELF",
+	 "an ELF file (vmlinux, or a program)"},
 	{0x202, 4, "HdrS", "an x86 kernel (bzImage)"},
 	{0, 4, "\x27\x05\x19\x56", "a U-Boot uImage"},
 	{0, 4, "\xd0\x0d\xfe\xed", "a flattened device tree or FIT image"},
-	{0, 6, "\xfd" "7zXZ\0", "compressed with xz"},
+	{0, 6,
+	 "\xfd"
+	 "7zXZ\0",
+	 "compressed with xz"},
 	{0, 4, "\x28\xb5\x2f\xfd", "compressed with zstd"},
 	{0, 4, "\x04\x22\x4d\x18", "compressed with lz4"},
 	{0, 4, "\x02\x21\x4c\x18", "compressed with lz4 (legacy format)"},
@@ -226,17 +232,18 @@ static int inflate_image(struct guest_mem *mem, struct inflater *in,
 	if (!host || p.room < sizeof(h))
 		return err_set(e, "there is no RAM for it");
 	memcpy(host, &h, sizeof(h));
-	n = ended ? 0 :
-		    inflate_into(in, host + sizeof(h), p.room - sizeof(h),
+	n = ended ? 0
+		  : inflate_into(in, host + sizeof(h), p.room - sizeof(h),
 				 &ended, e);
 	if (n < 0)
 		return -1;
 	if (!ended)
-		return err_set(e,
-			       "decompressed it needs more than the %llu MiB of "
-			       "the VM's RAM that are free for it; give the VM "
-			       "more RAM",
-			       (unsigned long long)(p.room >> 20));
+		return err_set(
+			e,
+			"decompressed it needs more than the %llu MiB of "
+			"the VM's RAM that are free for it; give the VM "
+			"more RAM",
+			(unsigned long long)(p.room >> 20));
 	*entry = p.load;
 	*end = p.load + max_u64(p.size, (uint64_t)n + sizeof(h));
 	return 0;
@@ -287,8 +294,9 @@ static int load_zboot(struct guest_mem *mem, const struct part *file,
 			       (int)sizeof(h->compression), h->compression);
 	if (payload.offset > file->size ||
 	    payload.size > file->size - payload.offset)
-		return err_set(e, "its header is damaged (payload of %u bytes "
-				  "at %u)",
+		return err_set(e,
+			       "its header is damaged (payload of %u bytes "
+			       "at %u)",
 			       (unsigned)payload.size,
 			       (unsigned)payload.offset);
 	return load_gzip(mem, &payload, entry, end, e);
@@ -330,15 +338,15 @@ int arch_place_initrd(const struct guest_mem *mem, uint64_t size,
 	gpa_t bottom = align_up(kernel_end, align);
 
 	if (bottom > top || size > top - bottom)
-		return err_set(e,
-			       "it needs %llu MiB, but only %llu MiB of the "
-			       "VM's RAM are left beside the kernel; give the "
-			       "VM more RAM",
-			       (unsigned long long)(size >> 20) + 1,
-			       (unsigned long long)(bottom > top ?
-							    0 :
-							    (top - bottom) >>
-								    20));
+		return err_set(
+			e,
+			"it needs %llu MiB, but only %llu MiB of the "
+			"VM's RAM are left beside the kernel; give the "
+			"VM more RAM",
+			(unsigned long long)(size >> 20) + 1,
+			(unsigned long long)(bottom > top
+						     ? 0
+						     : (top - bottom) >> 20));
 	*gpa = align_down(top - size, align);
 	return 0;
 }

@@ -24,9 +24,9 @@
 #include "vmm/base/util.h"
 #include "vmm/gpa.h"
 
-#define GIC_TOP	       ((gpa_t)0x40000000)
+#define GIC_TOP        ((gpa_t)0x40000000)
 #define BOOT_TIMER_GPA ((gpa_t)0x40000000)
-#define RTC_GPA	       ((gpa_t)0x40001000)
+#define RTC_GPA        ((gpa_t)0x40001000)
 #define SERIAL_GPA     ((gpa_t)0x40002000)
 #define DEVICE_SIZE    ((uint64_t)0x1000)
 
@@ -39,7 +39,7 @@
 #define PVTIME_GPA  (RAM_BASE + 0x10000)
 #define PVTIME_SIZE ((uint64_t)64) /* per vCPU */
 
-#define FDT_GPA	     (RAM_BASE + MIB(1))
+#define FDT_GPA      (RAM_BASE + MIB(1))
 #define FDT_MAX_SIZE MIB(1)
 
 /* Interrupts: shared ones (SPI) count from INTID 32, private ones from 16. */
@@ -58,11 +58,11 @@ enum {
 #define GIC_V3_DIST_SIZE   KIB(64)
 #define GIC_V3_REDIST_SIZE KIB(128) /* per vCPU */
 #define GIC_V2_DIST_SIZE   KIB(4)
-#define GIC_V2_CPU_SIZE	   KIB(8)
+#define GIC_V2_CPU_SIZE    KIB(8)
 
 #define GIC_V3_DIST_GPA (GIC_TOP - GIC_V3_DIST_SIZE)
 #define GIC_V2_DIST_GPA (GIC_TOP - GIC_V2_DIST_SIZE)
-#define GIC_V2_CPU_GPA	(GIC_V2_DIST_GPA - GIC_V2_CPU_SIZE)
+#define GIC_V2_CPU_GPA  (GIC_V2_DIST_GPA - GIC_V2_CPU_SIZE)
 
 static inline gpa_t gic_v3_redist_gpa(unsigned vcpu_count)
 {
@@ -74,9 +74,9 @@ enum cache_type { CACHE_NONE, CACHE_INSTRUCTION, CACHE_DATA, CACHE_UNIFIED };
 
 struct cache {
 	enum cache_type type;
-	unsigned level;			   /* from 1 */
-	unsigned sharing;		   /* CPUs that share one */
-	unsigned size, line_size, sets;	   /* 0: not known */
+	unsigned level;                 /* from 1 */
+	unsigned sharing;               /* CPUs that share one */
+	unsigned size, line_size, sets; /* 0: not known */
 };
 
 enum { CACHES_MAX = 8 };

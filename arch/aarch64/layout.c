@@ -52,7 +52,7 @@ int arch_ram_regions(int kvm_fd, uint64_t size, struct guest_mem_region *region,
 			       "but this host's KVM offers %u; use less RAM",
 			       (unsigned long long)(size >> 20), need, limit);
 	region[0] = (struct guest_mem_region){.gpa = RAM_BASE, .size = low};
-	region[1] = (struct guest_mem_region){
-		.gpa = RAM_HIGH_BASE, .size = high};
+	region[1] =
+		(struct guest_mem_region){.gpa = RAM_HIGH_BASE, .size = high};
 	return high ? 2 : 1;
 }

@@ -11,12 +11,12 @@
 #include "vmm/base/log.h"
 #include "vmm/kvm/kvm.h"
 
-#define CORE_REG(name)                                                         \
-	(KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE |                 \
+#define CORE_REG(name)                                         \
+	(KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | \
 	 KVM_REG_ARM_CORE_REG(name))
 
 /* Arm ARM C5.2.22 SPSR_EL1: EL1 with its own stack, D A I F masked. */
-#define PSTATE_BOOT                                                            \
+#define PSTATE_BOOT \
 	(PSR_MODE_EL1h | PSR_D_BIT | PSR_A_BIT | PSR_I_BIT | PSR_F_BIT)
 
 /* ---------------------------------------------------------------- features */
@@ -26,24 +26,27 @@ static const struct {
 	unsigned caps[2];
 	bool by_default;
 } features[ARCH_FEATURE_COUNT] = {
-	[ARCH_SVE] = {
-		.bits = 1u << KVM_ARM_VCPU_SVE,
-		.caps = {KVM_CAP_ARM_SVE, KVM_CAP_ARM_SVE},
-		.by_default = true,
-	},
+	[ARCH_SVE] =
+		{
+			.bits = 1u << KVM_ARM_VCPU_SVE,
+			.caps = {KVM_CAP_ARM_SVE, KVM_CAP_ARM_SVE},
+			.by_default = true,
+		},
 	/* KVM wants both kinds of authentication or none. */
-	[ARCH_PAUTH] = {
-		.bits = 1u << KVM_ARM_VCPU_PTRAUTH_ADDRESS |
-			1u << KVM_ARM_VCPU_PTRAUTH_GENERIC,
-		.caps = {KVM_CAP_ARM_PTRAUTH_ADDRESS,
-			 KVM_CAP_ARM_PTRAUTH_GENERIC},
-		.by_default = true,
-	},
-	[ARCH_PMU] = {
-		.bits = 1u << KVM_ARM_VCPU_PMU_V3,
-		.caps = {KVM_CAP_ARM_PMU_V3, KVM_CAP_ARM_PMU_V3},
-		.by_default = false,
-	},
+	[ARCH_PAUTH] =
+		{
+			.bits = 1u << KVM_ARM_VCPU_PTRAUTH_ADDRESS |
+				1u << KVM_ARM_VCPU_PTRAUTH_GENERIC,
+			.caps = {KVM_CAP_ARM_PTRAUTH_ADDRESS,
+				 KVM_CAP_ARM_PTRAUTH_GENERIC},
+			.by_default = true,
+		},
+	[ARCH_PMU] =
+		{
+			.bits = 1u << KVM_ARM_VCPU_PMU_V3,
+			.caps = {KVM_CAP_ARM_PMU_V3, KVM_CAP_ARM_PMU_V3},
+			.by_default = false,
+		},
 };
 
 static int choose_feature(struct arch_vm *a, struct kvm_vm *vm,

@@ -22,8 +22,8 @@ int io_open_file(const char *path, uint64_t *size, struct err *e)
 		return err_errno(e, "cannot look at %s", path);
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, "%s is %s; a regular file is needed", path,
-			       S_ISDIR(st.st_mode) ? "a directory" :
-						     "not a file");
+			       S_ISDIR(st.st_mode) ? "a directory"
+						   : "not a file");
 	*size = (uint64_t)st.st_size;
 	return take_fd(&fd);
 }

@@ -29,7 +29,7 @@ static const char *kind_name(const json_t *value)
 		[JSON_OBJECT] = "an object", [JSON_ARRAY] = "an array",
 		[JSON_STRING] = "a string",  [JSON_INTEGER] = "a number",
 		[JSON_REAL] = "a fraction",  [JSON_TRUE] = "true",
-		[JSON_FALSE] = "false",	     [JSON_NULL] = "null",
+		[JSON_FALSE] = "false",      [JSON_NULL] = "null",
 	};
 
 	return names[json_typeof(value)];
@@ -50,10 +50,10 @@ static int read_number(const struct json_field *f, const json_t *value,
 	if (!json_is_integer(value))
 		return wrong_kind(f, value, "a whole number", e);
 	if (n < 0 || (f->max && (uint64_t)n > f->max))
-		return err_set(e, "field `%s` is %lld, expected 0 to %llu",
-			       f->name, (long long)n,
-			       (unsigned long long)(f->max ? f->max :
-							     INT64_MAX));
+		return err_set(
+			e, "field `%s` is %lld, expected 0 to %llu", f->name,
+			(long long)n,
+			(unsigned long long)(f->max ? f->max : INT64_MAX));
 	*out = (uint64_t)n;
 	return 0;
 }
@@ -146,8 +146,7 @@ int json_read(const struct json_t *object, const struct json_field *fields,
 	for (unsigned i = 0; i < count; i++) {
 		value = json_object_get(object, fields[i].name);
 		if (fields[i].required && (!value || json_is_null(value)))
-			return err_set(e, "missing field `%s`",
-				       fields[i].name);
+			return err_set(e, "missing field `%s`", fields[i].name);
 	}
 	return 0;
 }

@@ -15,9 +15,9 @@ struct json_t; /* jansson's */
 
 enum json_kind {
 	JSON_KIND_STRING, /* char *, owned: free() */
-	JSON_KIND_BOOL,	  /* bool */
-	JSON_KIND_U64,	  /* uint64_t, at most .max if that is not 0 */
-	JSON_KIND_ANY,	  /* const struct json_t *, owned by the document */
+	JSON_KIND_BOOL,   /* bool */
+	JSON_KIND_U64,    /* uint64_t, at most .max if that is not 0 */
+	JSON_KIND_ANY,    /* const struct json_t *, owned by the document */
 };
 
 struct json_field {

@@ -96,8 +96,8 @@ static int head_firecracker(char *line, size_t size, enum log_level level,
 	return snprintf(line, size,
 			"%04u-%02u-%02uT%02u:%02u:%02u.%09ld [%s:%s%s%s%s] ",
 			date.year, date.month, date.day, second / 3600,
-			second / 60 % 60, second % 60, now.tv_nsec, config.id, thread,
-			config.show_level ? ":" : "",
+			second / 60 % 60, second % 60, now.tv_nsec, config.id,
+			thread, config.show_level ? ":" : "",
 			config.show_level ? level_names[level] : "", origin);
 }
 

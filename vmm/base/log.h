@@ -47,17 +47,17 @@ void log_write(enum log_level level, const char *file, int line,
 	       const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 #define log_at(level, ...) log_write(level, __FILE__, __LINE__, __VA_ARGS__)
-#define log_error(...) log_at(LOG_ERROR, __VA_ARGS__)
-#define log_warn(...) log_at(LOG_WARN, __VA_ARGS__)
-#define log_info(...) log_at(LOG_INFO, __VA_ARGS__)
-#define log_debug(...) log_at(LOG_DEBUG, __VA_ARGS__)
+#define log_error(...)     log_at(LOG_ERROR, __VA_ARGS__)
+#define log_warn(...)      log_at(LOG_WARN, __VA_ARGS__)
+#define log_info(...)      log_at(LOG_INFO, __VA_ARGS__)
+#define log_debug(...)     log_at(LOG_DEBUG, __VA_ARGS__)
 
 /*
  * One kind of thing a guest may do wrong: how often it happened, and what was
  * logged of it.  Static, one per call site; any thread.
  */
 struct log_limit {
-	_Atomic uint64_t count;	  /* all */
+	_Atomic uint64_t count;   /* all */
 	_Atomic uint64_t dropped; /* since the last line */
 	_Atomic int64_t next_ns;  /* no line before this; CLOCK_MONOTONIC */
 };

@@ -13,7 +13,7 @@
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
-#define container_of(ptr, type, member)                                        \
+#define container_of(ptr, type, member) \
 	((type *)(void *)((char *)(ptr) - offsetof(type, member)))
 
 #define KIB(n) ((uint64_t)(n) << 10)
@@ -66,7 +66,7 @@ static inline void util_free(void *p)
 }
 
 #define AUTO_CLOSE __attribute__((cleanup(util_close)))
-#define AUTO_FREE __attribute__((cleanup(util_free)))
+#define AUTO_FREE  __attribute__((cleanup(util_free)))
 
 /* Hand a scoped descriptor over to somebody who keeps it. */
 static inline int take_fd(int *fd)

@@ -31,7 +31,7 @@ struct console {
 	uint8_t pending[CONSOLE_INPUT_MAX]; /* read, not yet taken */
 	unsigned pending_first, pending_len;
 	bool always_ready; /* a regular file, which epoll cannot watch */
-	bool ended;	   /* end of input, or the user asked for the end */
+	bool ended;        /* end of input, or the user asked for the end */
 };
 
 /* @escapes: let a person at a terminal end the VM with Ctrl-A x. */

@@ -161,8 +161,8 @@ static void print_json(const struct doctor *d)
 		printf("%s{\"name\":", i ? "," : "");
 		json_print_string(stdout, c->name);
 		printf(",\"result\":\"%s\",\"finding\":",
-		       c->result == ARCH_CHECK_FAIL ? "failed" :
-						      result_name[c->result]);
+		       c->result == ARCH_CHECK_FAIL ? "failed"
+						    : result_name[c->result]);
 		json_print_string(stdout, c->finding);
 		printf(",\"remedy\":");
 		json_print_string(stdout, c->remedy);

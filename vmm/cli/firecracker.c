@@ -30,22 +30,22 @@ struct arguments {
 /* ------------------------------------------------------------------ options */
 
 /* An option that fills one member and knows no more. */
-#define SET_STRING(member)                                                     \
-	static int set_##member(void *context, const char *value,              \
-				struct err *e)                                 \
-	{                                                                      \
-		(void)e;                                                       \
-		((struct arguments *)context)->member = value;                 \
-		return 0;                                                      \
+#define SET_STRING(member)                                        \
+	static int set_##member(void *context, const char *value, \
+				struct err *e)                    \
+	{                                                         \
+		(void)e;                                          \
+		((struct arguments *)context)->member = value;    \
+		return 0;                                         \
 	}
-#define SET_FLAG(member)                                                       \
-	static int set_##member(void *context, const char *value,              \
-				struct err *e)                                 \
-	{                                                                      \
-		(void)value;                                                   \
-		(void)e;                                                       \
-		((struct arguments *)context)->member = true;                  \
-		return 0;                                                      \
+#define SET_FLAG(member)                                          \
+	static int set_##member(void *context, const char *value, \
+				struct err *e)                    \
+	{                                                         \
+		(void)value;                                      \
+		(void)e;                                          \
+		((struct arguments *)context)->member = true;     \
+		return 0;                                         \
 	}
 SET_STRING(config_file)
 SET_STRING(log_path)
@@ -150,8 +150,7 @@ static void print_version(void)
 
 static void print_help(void)
 {
-	printf("stasis " STASIS_VERSION
-	       ", a microVMM for arm64 on Linux KVM\n"
+	printf("stasis " STASIS_VERSION ", a microVMM for arm64 on Linux KVM\n"
 	       "\n"
 	       "For people:\n"
 	       "  stasis run --kernel FILE ...   boot a guest, its console "
@@ -175,9 +174,9 @@ static void print_help(void)
 /* A FIFO must not make us wait for its reader. */
 static int open_log(const char *path, struct err *e)
 {
-	int fd = open(path,
-		      O_RDWR | O_CREAT | O_NONBLOCK | O_CLOEXEC | O_NOCTTY,
-		      0600);
+	int fd =
+		open(path, O_RDWR | O_CREAT | O_NONBLOCK | O_CLOEXEC | O_NOCTTY,
+		     0600);
 
 	if (fd < 0)
 		return err_errno(e, "cannot open the log %s", path);

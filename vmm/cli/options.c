@@ -96,8 +96,7 @@ static int parse_one(const struct option *options, unsigned count, int argc,
 	if (!o)
 		return unknown(options, count, name, e);
 	if (*seen & 1u << (o - options))
-		return err_set(e, "--%s is given twice; give it once",
-			       o->name);
+		return err_set(e, "--%s is given twice; give it once", o->name);
 	*seen |= 1u << (o - options);
 	if (value && !o->argument)
 		return err_set(e, "--%s takes no value", o->name);
@@ -143,17 +142,16 @@ int options_parse_mib(const char *text, unsigned long long *mib, struct err *e)
 		const char *suffix;
 		unsigned shift;
 	} units[] = {
-		{"", 0},   {"M", 0},	{"MB", 0},    {"MiB", 0},
-		{"G", 10}, {"GB", 10}, {"GiB", 10}, {"T", 20},
-		{"TB", 20}, {"TiB", 20},
+		{"", 0},    {"M", 0},    {"MB", 0}, {"MiB", 0}, {"G", 10},
+		{"GB", 10}, {"GiB", 10}, {"T", 20}, {"TB", 20}, {"TiB", 20},
 	};
 	unsigned long long n;
 	char *end;
 
 	errno = 0;
 	n = strtoull(text, &end, 10);
-	for (unsigned i = 0; isdigit((unsigned char)text[0]) && !errno &&
-			     i < ARRAY_SIZE(units);
+	for (unsigned i = 0;
+	     isdigit((unsigned char)text[0]) && !errno && i < ARRAY_SIZE(units);
 	     i++) {
 		if (!strcasecmp(end, units[i].suffix) &&
 		    n <= UINT64_MAX >> 24 >> units[i].shift) {

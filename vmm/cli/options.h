@@ -29,5 +29,4 @@ int options_parse(const struct option *options, unsigned count, int argc,
 void options_print(const struct option *options, unsigned count);
 
 /* "512", "512M", "512MiB", "2G" ...: MiB. */
-int options_parse_mib(const char *text, unsigned long long *mib,
-		      struct err *e);
+int options_parse_mib(const char *text, unsigned long long *mib, struct err *e);

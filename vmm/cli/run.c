@@ -25,14 +25,12 @@ struct run {
 
 static int set_kernel(void *context, const char *value, struct err *e)
 {
-	return vm_config_set(&((struct run *)context)->config.kernel, value,
-			     e);
+	return vm_config_set(&((struct run *)context)->config.kernel, value, e);
 }
 
 static int set_initrd(void *context, const char *value, struct err *e)
 {
-	return vm_config_set(&((struct run *)context)->config.initrd, value,
-			     e);
+	return vm_config_set(&((struct run *)context)->config.initrd, value, e);
 }
 
 static int set_cmdline(void *context, const char *value, struct err *e)
@@ -47,9 +45,9 @@ static int set_cpus(void *context, const char *value, struct err *e)
 	char *end;
 	unsigned long n = strtoul(value, &end, 10);
 
-	if (*value < '0' || *value > '9' || *end || n < 1 ||
-	    n > ARCH_VCPUS_MAX)
-		return err_set(e, "--cpus %.40s is not possible; choose 1 to %d",
+	if (*value < '0' || *value > '9' || *end || n < 1 || n > ARCH_VCPUS_MAX)
+		return err_set(e,
+			       "--cpus %.40s is not possible; choose 1 to %d",
 			       value, ARCH_VCPUS_MAX);
 	run->config.vcpu_count = (unsigned)n;
 	return 0;
@@ -184,15 +182,13 @@ static void print_help(void)
 
 int cli_run(int argc, char **argv)
 {
-	struct run run = {
-		.level = console_is_terminal() ? LOG_INFO : LOG_WARN};
+	struct run run = {.level = console_is_terminal() ? LOG_INFO : LOG_WARN};
 	struct log_config log = {.style = LOG_PLAIN, .fd = STDERR_FILENO};
 	struct err e;
 	int status;
 
 	vm_config_init(&run.config);
-	if (options_parse(options, ARRAY_SIZE(options), argc, argv, &run,
-			  &e)) {
+	if (options_parse(options, ARRAY_SIZE(options), argc, argv, &run, &e)) {
 		log_error("%s", e.text);
 		return EXIT_BAD_ARGUMENTS;
 	}

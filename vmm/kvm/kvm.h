@@ -27,7 +27,7 @@ struct kvm_vcpu_init;
 
 struct kvm_vm {
 	int kvm_fd; /* /dev/kvm */
-	int fd;	    /* -1 until created */
+	int fd;     /* -1 until created */
 	size_t run_size;
 };
 
@@ -87,12 +87,12 @@ int kvm_vcpu_set_reg(struct kvm_vcpu *vcpu, uint64_t id, const void *value);
 int kvm_vcpu_inject_abort(struct kvm_vcpu *vcpu);
 
 enum kvm_exit {
-	KVM_EXITED_MMIO,	 /* see kvm_vcpu_mmio() */
-	KVM_EXITED_NO_SYNDROME,	 /* a device access KVM could not decode */
-	KVM_EXITED_INTERRUPTED,	 /* kicked, or a signal */
-	KVM_EXITED_OFF,		 /* PSCI SYSTEM_OFF */
-	KVM_EXITED_RESET,	 /* PSCI SYSTEM_RESET, SYSTEM_RESET2 */
-	KVM_EXITED_ERROR,	 /* this vCPU cannot go on */
+	KVM_EXITED_MMIO,        /* see kvm_vcpu_mmio() */
+	KVM_EXITED_NO_SYNDROME, /* a device access KVM could not decode */
+	KVM_EXITED_INTERRUPTED, /* kicked, or a signal */
+	KVM_EXITED_OFF,         /* PSCI SYSTEM_OFF */
+	KVM_EXITED_RESET,       /* PSCI SYSTEM_RESET, SYSTEM_RESET2 */
+	KVM_EXITED_ERROR,       /* this vCPU cannot go on */
 };
 
 /* KVM_RUN. */

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmm/kvm/kvm.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
@@ -13,6 +11,7 @@
 
 #include "vmm/base/err.h"
 #include "vmm/base/util.h"
+#include "vmm/kvm/kvm.h"
 
 static int call(int fd, unsigned long request, void *arg)
 {
@@ -27,18 +26,20 @@ static int open_failed(const char *path, struct err *e)
 {
 	switch (errno) {
 	case ENOENT:
-		return err_set(e,
-			       "%s does not exist: this machine offers no KVM. "
-			       "Use a bare-metal arm64 host, or one with nested "
-			       "virtualisation, and load the kvm module",
-			       path);
+		return err_set(
+			e,
+			"%s does not exist: this machine offers no KVM. "
+			"Use a bare-metal arm64 host, or one with nested "
+			"virtualisation, and load the kvm module",
+			path);
 	case EACCES:
 	case EPERM:
-		return err_set(e,
-			       "no permission to open %s: add this user to its "
-			       "group (usually: usermod -aG kvm $USER, then log "
-			       "in again)",
-			       path);
+		return err_set(
+			e,
+			"no permission to open %s: add this user to its "
+			"group (usually: usermod -aG kvm $USER, then log "
+			"in again)",
+			path);
 	default:
 		return err_errno(e, "cannot open %s", path);
 	}
@@ -320,7 +321,8 @@ void kvm_vcpu_explain(const struct kvm_vcpu *vcpu, char *text, size_t size)
 		snprintf(text, size, "unexpected system event %u",
 			 run->system_event.type);
 	else if (run->exit_reason == KVM_EXIT_FAIL_ENTRY)
-		snprintf(text, size, "KVM cannot enter the guest (reason 0x%llx)",
+		snprintf(text, size,
+			 "KVM cannot enter the guest (reason 0x%llx)",
 			 (unsigned long long)
 				 run->fail_entry.hardware_entry_failure_reason);
 	else if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
