@@ -53,6 +53,43 @@ struct arch_vm {
 	struct kvm_vcpu *vcpu[ARCH_VCPUS_MAX]; /* by arch_vcpu_init() */
 };
 
+/*
+ * Guest time.  A pause stops it, a resume sets it going; boot is a resume at
+ * zero.  Plain data, so that a snapshot can carry it.
+ */
+struct arch_clock {
+	bool has_offset; /* KVM_ARM_SET_COUNTER_OFFSET: both counters, exact */
+	uint32_t hz;
+	uint64_t offset; /* what KVM subtracts from the host's counter */
+
+	/* When the last vCPU had parked: the host's counter, the guest's. */
+	uint64_t host_stopped, guest_stopped;
+
+	/* Told to operators. */
+	uint64_t frozen_ticks, busy_retries;
+	uint64_t error_ticks; /* without has_offset: the guest may lag by it */
+};
+
+enum clock_policy {
+	CLOCK_FROZEN,     /* the guest does not notice the pause */
+	CLOCK_CONTINUOUS, /* the pause counts as elapsed */
+};
+
+/* Right after the VM is created, before any vCPU is. */
+int arch_clock_pin(struct arch_clock *clock, struct kvm_vm *vm, struct err *e);
+
+/* When the last vCPU has parked; @vcpu is any of them. */
+int arch_clock_stop(struct arch_clock *clock, struct kvm_vcpu *vcpu,
+		    struct err *e);
+
+/*
+ * The last act before vCPUs are released.  On failure they must not be: their
+ * time would be wrong.
+ */
+int arch_clock_start(struct arch_clock *clock, struct kvm_vm *vm,
+		     struct kvm_vcpu *vcpu, enum clock_policy policy,
+		     struct err *e);
+
 /* --------------------------------------------------------- building a VM */
 
 /*

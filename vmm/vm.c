@@ -29,6 +29,7 @@ struct vm {
 	struct mmio_bus bus;
 	struct kvm_vm kvm;
 	struct arch_vm arch;
+	struct arch_clock clock;
 	struct vcpu_set vcpus;
 
 	int ended_fd;
@@ -150,6 +151,7 @@ static int build(struct vm *vm, const struct vm_config *config, struct err *e)
 	vm->arch.vcpu_count = config->vcpu_count;
 	memcpy(vm->arch.want, config->cpu, sizeof(vm->arch.want));
 	if (create_kvm(vm, config, ram, &ram_count, e) ||
+	    arch_clock_pin(&vm->clock, &vm->kvm, e) ||
 	    create_memory(vm, ram, ram_count, e) ||
 	    arch_vm_init(&vm->arch, &vm->kvm, e) ||
 	    create_vcpus(vm, config, e) ||
@@ -280,8 +282,7 @@ int vm_boot(struct vm *vm, const struct vm_config *config, struct err *e)
 	if (arch_write_fdt(&vm->arch, &topology, &fdt, e) ||
 	    arch_vcpu_boot(&vm->vcpus.vcpu[0].kvm, entry, fdt, e))
 		return -1;
-	vcpu_set_release(&vm->vcpus);
-	return 0;
+	return vm_resume(vm, CLOCK_FROZEN, e); /* from zero */
 }
 
 /* --------------------------------------------------------- pause and resume */
@@ -293,14 +294,22 @@ int vm_pause(struct vm *vm, struct err *e)
 			       "a vCPU did not stop within %d ms; the VM runs "
 			       "on, try again",
 			       PAUSE_TIMEOUT_MS);
+	if (arch_clock_stop(&vm->clock, &vm->vcpus.vcpu[0].kvm, e)) {
+		vcpu_set_release(&vm->vcpus);
+		return -1;
+	}
 	if (vm->serial)
 		serial_flush(vm->serial);
 	return 0;
 }
 
-void vm_resume(struct vm *vm)
+int vm_resume(struct vm *vm, enum clock_policy policy, struct err *e)
 {
+	if (arch_clock_start(&vm->clock, &vm->kvm, &vm->vcpus.vcpu[0].kvm,
+			     policy, e))
+		return -1;
 	vcpu_set_release(&vm->vcpus);
+	return 0;
 }
 
 size_t vm_serial_receive(struct vm *vm, const uint8_t *data, size_t len)

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "arch/arch.h"
+
 struct err;
 struct event_loop;
 struct vm;
@@ -40,9 +42,10 @@ struct vm *vm_create(const struct vm_config *config, const struct vm_host *host,
 /* Load kernel, initrd and device tree, and let vCPU 0 start. */
 int vm_boot(struct vm *vm, const struct vm_config *config, struct err *e);
 
-/* Bring all vCPUs to rest; on failure they run on.  Then, let them run. */
+/* Bring all vCPUs to rest, and guest time with them; on failure they run on. */
 int vm_pause(struct vm *vm, struct err *e);
-void vm_resume(struct vm *vm);
+/* Let them run.  On failure they stay paused: never with a wrong clock. */
+int vm_resume(struct vm *vm, enum clock_policy policy, struct err *e);
 
 /* Type at the guest's serial console: how many bytes it took. */
 size_t vm_serial_receive(struct vm *vm, const uint8_t *data, size_t len);

@@ -49,6 +49,12 @@ int kvm_open(const char *path, struct err *e);
 /* KVM_CHECK_EXTENSION on /dev/kvm or on a VM; 0 means absent. */
 int kvm_check(int fd, unsigned cap);
 
+/*
+ * The host's system counter (CNTVCT_EL0, which has no offset on a host), read
+ * in program order.
+ */
+uint64_t kvm_counter_read(void);
+
 /* CNTFRQ_EL0 of this host in Hz; 0 where there is no such register. */
 uint32_t kvm_counter_hz(void);
 
@@ -64,6 +70,9 @@ int kvm_vm_set_memory(struct kvm_vm *vm, unsigned slot, gpa_t gpa,
 		      uint64_t size, void *host, struct err *e);
 /* A write to @eventfd raises interrupt @gsi (SPI number), edge-triggered. */
 int kvm_vm_irqfd(struct kvm_vm *vm, int eventfd, unsigned gsi);
+/* What both of the guest's counters lag behind the host's.  -EBUSY while any
+ * thread is inside a vCPU ioctl. */
+int kvm_vm_set_counter_offset(struct kvm_vm *vm, uint64_t offset);
 int kvm_vm_preferred_target(struct kvm_vm *vm, struct kvm_vcpu_init *init);
 
 /* KVM_CREATE_DEVICE: the device's fd.  With @test nothing is created. */

@@ -80,6 +80,22 @@ uint32_t kvm_counter_hz(void)
 #endif
 }
 
+uint64_t kvm_counter_read(void)
+{
+#ifdef __aarch64__
+	uint64_t count;
+
+	/* Neither before what comes before, nor after what comes after. */
+	__asm__ volatile("isb\n\tmrs %0, cntvct_el0\n\tisb"
+			 : "=r"(count)
+			 :
+			 : "memory");
+	return count;
+#else
+	return 0;
+#endif
+}
+
 /* -------------------------------------------------------------------- VMs */
 
 int kvm_vm_create(struct kvm_vm *vm, int kvm_fd, unsigned ipa_bits,
@@ -138,6 +154,13 @@ int kvm_vm_irqfd(struct kvm_vm *vm, int eventfd, unsigned gsi)
 	struct kvm_irqfd arg = {.fd = (uint32_t)eventfd, .gsi = gsi};
 
 	return call(vm->fd, KVM_IRQFD, &arg);
+}
+
+int kvm_vm_set_counter_offset(struct kvm_vm *vm, uint64_t offset)
+{
+	struct kvm_arm_counter_offset arg = {.counter_offset = offset};
+
+	return call(vm->fd, KVM_ARM_SET_COUNTER_OFFSET, &arg);
 }
 
 int kvm_vm_preferred_target(struct kvm_vm *vm, struct kvm_vcpu_init *init)

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Guest time as arithmetic on 64-bit counters, modulo 2^64.
+ *
+ *	H  the host's system counter (CNTVCT_EL0, read by us)
+ *	O  the offset that KVM subtracts from it
+ *	G  the guest's counter: H - O
+ *
+ * "Negative" offsets (a guest counter ahead of the host's, as after the host
+ * was rebooted) are ordinary.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+static inline uint64_t clock_guest(uint64_t host, uint64_t offset)
+{
+	return host - offset;
+}
+
+/* The offset with which the guest reads @guest when the host reads @host. */
+static inline uint64_t clock_offset(uint64_t host, uint64_t guest)
+{
+	return host - guest;
+}
+
+/*
+ * Can a counter that was read between @before and @after, and gave @guest,
+ * have had the offset @offset?  This stands in for the getter that KVM lacks.
+ */
+static inline bool clock_bracketed(uint64_t before, uint64_t guest,
+				   uint64_t after, uint64_t offset)
+{
+	return guest - clock_guest(before, offset) <= after - before;
+}
+
+/* Ticks as nanoseconds; saturates. */
+static inline uint64_t clock_ns(uint64_t ticks, uint32_t hz)
+{
+	unsigned __int128 ns;
+
+	if (!hz)
+		return 0;
+	ns = (unsigned __int128)ticks * 1000000000u / hz;
+	return ns > UINT64_MAX ? UINT64_MAX : (uint64_t)ns;
+}
