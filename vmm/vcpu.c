@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
 
@@ -233,6 +234,18 @@ void vcpu_set_release(struct vcpu_set *set)
 	if (set->end == VCPU_END_NONE)
 		want_locked(set, VCPUS_RUN);
 	pthread_mutex_unlock(&set->lock);
+}
+
+enum vcpu_end vcpu_set_end(struct vcpu_set *set, char reason[VCPU_REASON_MAX])
+{
+	enum vcpu_end end;
+
+	pthread_mutex_lock(&set->lock);
+	end = set->end;
+	if (reason)
+		memcpy(reason, set->reason, VCPU_REASON_MAX);
+	pthread_mutex_unlock(&set->lock);
+	return end;
 }
 
 void vcpu_set_stop(struct vcpu_set *set)

@@ -67,6 +67,9 @@ bool vcpu_set_park(struct vcpu_set *set, unsigned timeout_ms);
 /* Let them run, unless the guest has ended. */
 void vcpu_set_release(struct vcpu_set *set);
 
+/* How the guest ended, and for VCPU_END_ERROR why; @reason may be NULL. */
+enum vcpu_end vcpu_set_end(struct vcpu_set *set, char reason[VCPU_REASON_MAX]);
+
 /* End all threads, from any state, and wait for that. */
 void vcpu_set_stop(struct vcpu_set *set);
 void vcpu_set_fini(struct vcpu_set *set);

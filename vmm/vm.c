@@ -170,15 +170,14 @@ static void on_ended(struct event_source *source, uint32_t events)
 	};
 	struct vm *vm = container_of(source, struct vm, ended);
 	const struct vm_host host = vm->host;
-	enum vm_end end = ends[vm->vcpus.end];
 	char reason[VCPU_REASON_MAX];
+	enum vm_end end = ends[vcpu_set_end(&vm->vcpus, reason)];
 
 	(void)events;
 	loop_remove(host.loop, &vm->ended);
 	/* Its last words belong before ours. */
 	if (vm->serial)
 		serial_flush(vm->serial);
-	memcpy(reason, vm->vcpus.reason, sizeof(reason));
 	host.ended(host.context, end, reason);
 }
 

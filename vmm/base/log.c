@@ -103,6 +103,10 @@ static int head_firecracker(char *line, size_t size, enum log_level level,
 
 static void write_line(enum log_level level, const char *file, int number,
 		       const char *format, va_list args)
+	__attribute__((format(printf, 4, 0)));
+
+static void write_line(enum log_level level, const char *file, int number,
+		       const char *format, va_list args)
 {
 	char line[LINE_MAX_BYTES];
 	/* Room for CR LF is always left. */

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A KVM whose guest is a script, for tests: it implements vmm/kvm/kvm.h.
+ *
+ * There is one of it in a process; kvm_fake_reset() starts anew. VMs and
+ * vCPUs keep their registers and record what was done to them. Descriptors it
+ * hands out are real ones, so that a leak can be counted.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/kvm/kvm.h"
+
+enum {
+	FAKE_VCPUS_MAX = 64,
+	FAKE_REGS_MAX = 32,
+	FAKE_STEPS_MAX = 16,
+	FAKE_ATTRS_MAX = 128,
+	FAKE_CAPS_MAX = 512,
+};
+
+/* What a vCPU does when it is run. */
+struct fake_step {
+	enum { FAKE_EXIT, FAKE_READ, FAKE_WRITE, FAKE_SPIN } kind;
+	enum kvm_exit exit; /* FAKE_EXIT */
+	int error;          /* with KVM_EXITED_ERROR: errno of KVM_RUN */
+	gpa_t gpa;
+	unsigned len;
+	uint64_t value; /* FAKE_WRITE */
+};
+
+struct fake_reg {
+	uint64_t id, value;
+};
+
+struct fake_vcpu {
+	struct kvm_vcpu *kvm;
+	struct fake_step steps[FAKE_STEPS_MAX]; /* then it spins until kicked */
+	unsigned step_count, step;
+	struct fake_reg regs[FAKE_REGS_MAX];
+	unsigned reg_count;
+	uint32_t features; /* of KVM_ARM_VCPU_INIT */
+	bool finalized;
+	unsigned aborts; /* injected */
+	unsigned entries;
+	bool kicked;
+	uint64_t answer; /* to the last FAKE_READ */
+};
+
+/* A KVM_SET_DEVICE_ATTR that was accepted. */
+struct fake_attr {
+	int fd;
+	unsigned group;
+	uint64_t attr;
+	uint64_t value; /* up to 8 bytes of it; 0 without one */
+};
+
+struct kvm_fake {
+	/* To be set by a test. */
+	int caps[FAKE_CAPS_MAX];
+	bool no_gic_v3, no_gic_v2;
+	bool reg_list_is_closed; /* registers nobody set cannot be read */
+	/* The n-th fallible call (from 1) fails with fail_errno; 0: none. */
+	unsigned fail_at;
+	int fail_errno;
+	/* The host's counter: advances by tick at every read. */
+	uint64_t counter, tick;
+	uint32_t hz;
+	unsigned busy;      /* this many SET_COUNTER_OFFSET give -EBUSY */
+	bool ignore_offset; /* it is accepted, but nothing changes */
+
+	/* To be looked at. */
+	unsigned calls; /* fallible ones */
+	unsigned ipa_bits;
+	unsigned slots;
+	struct {
+		gpa_t gpa;
+		uint64_t size;
+		void *host;
+	} slot[4];
+	unsigned irqfds;
+	bool enabled[FAKE_CAPS_MAX];
+	uint64_t offset;
+	unsigned offset_sets;
+	unsigned attr_count;
+	struct fake_attr attr[FAKE_ATTRS_MAX];
+	unsigned vcpu_count;
+	struct fake_vcpu vcpu[FAKE_VCPUS_MAX];
+};
+
+extern struct kvm_fake kvm_fake;
+
+/* A host like Linux 6.12 on a CPU without SVE or pointer authentication. */
+void kvm_fake_reset(void);
+
+/* Appended to vCPU @index's script, also before it is created. */
+void kvm_fake_step(unsigned index, struct fake_step step);
+
+/* The value of a register, which must have been set. */
+uint64_t kvm_fake_reg(unsigned index, uint64_t id);

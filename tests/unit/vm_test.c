@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The VM as a whole, on a fake KVM: built, booted, paused, ended; and every
+ * call to KVM failing once in turn, which must leave nothing behind.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <linux/kvm.h>
+#include <unistd.h>
+
+#include "tests/fake_kvm/kvm_fake.h"
+#include "tests/unit/test.h"
+#include "vmm/base/err.h"
+#include "vmm/base/loop.h"
+#include "vmm/config.h"
+#include "vmm/vm.h"
+
+struct world {
+	struct event_loop loop;
+	struct vm_config config;
+	struct vm_host host;
+	struct err e;
+	char kernel[32];
+	enum vm_end end;
+	bool ended;
+	char reason[400];
+};
+
+static void on_ended(void *context, enum vm_end end, const char *reason)
+{
+	struct world *w = context;
+
+	w->ended = true;
+	w->end = end;
+	snprintf(w->reason, sizeof(w->reason), "%s", reason);
+	loop_stop(&w->loop);
+}
+
+static void write_kernel(char *path)
+{
+	uint8_t image[4096] = {0};
+	int fd;
+
+	memcpy(image + 56, "ARM\x64", 4);
+	image[16 + 1] = 0x10; /* image_size = 4096 */
+	strcpy(path, "/tmp/vm_test.XXXXXX");
+	fd = mkstemp(path);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, image, sizeof(image)), sizeof(image));
+	close(fd);
+}
+
+static int set_up(void **state)
+{
+	struct world *w = calloc(1, sizeof(*w));
+
+	kvm_fake_reset();
+	write_kernel(w->kernel);
+	vm_config_init(&w->config);
+	w->config.vcpu_count = 2;
+	w->config.mem_mib = 64;
+	assert_int_equal(vm_config_set(&w->config.kernel, w->kernel, &w->e), 0);
+	assert_int_equal(
+		vm_config_set(&w->config.cmdline, "console=ttyS0", &w->e), 0);
+	assert_int_equal(loop_init(&w->loop, &w->e), 0);
+	w->host = (struct vm_host){
+		.kvm_path = "kvm",
+		.loop = &w->loop,
+		.serial_out = -1,
+		.serial_room = -1,
+		.ended = on_ended,
+		.context = w,
+	};
+	*state = w;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct world *w = *state;
+
+	unlink(w->kernel);
+	vm_config_fini(&w->config);
+	loop_fini(&w->loop);
+	free(w);
+	return 0;
+}
+
+static unsigned open_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+static struct vm *create_and_boot(struct world *w)
+{
+	struct vm *vm = vm_create(&w->config, &w->host, &w->e);
+
+	assert_non_null(vm);
+	assert_int_equal(vm_boot(vm, &w->config, &w->e), 0);
+	return vm;
+}
+
+static void step(unsigned vcpu, enum kvm_exit exit, int error)
+{
+	kvm_fake_step(vcpu, (struct fake_step){.kind = FAKE_EXIT,
+					       .exit = exit,
+					       .error = error});
+}
+
+static void boot_gives_vcpu_0_its_entry_and_device_tree(void **state)
+{
+	const uint64_t core =
+		KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE;
+	struct vm *vm = create_and_boot(*state);
+
+	assert_int_equal(kvm_fake_reg(0, core | KVM_REG_ARM_CORE_REG(regs.pc)),
+			 0x80200000);
+	assert_int_equal(
+		kvm_fake_reg(0, core | KVM_REG_ARM_CORE_REG(regs.regs[0])),
+		0x80100000);
+	assert_int_equal(
+		kvm_fake_reg(0, core | KVM_REG_ARM_CORE_REG(regs.pstate)),
+		0x3c5);
+	vm_destroy(vm);
+}
+
+static void ram_is_what_was_asked_for(void **state)
+{
+	struct vm *vm = create_and_boot(*state);
+
+	assert_int_equal(kvm_fake.slots, 1);
+	assert_int_equal(kvm_fake.slot[0].gpa, 0x80000000);
+	assert_int_equal(kvm_fake.slot[0].size, 64 << 20);
+	vm_destroy(vm);
+}
+
+static void without_a_console_there_is_no_serial_port(void **state)
+{
+	struct world *w = *state;
+	struct vm *vm;
+
+	assert_int_equal(vm_config_set(&w->config.cmdline, "quiet", &w->e), 0);
+	vm = create_and_boot(w);
+	assert_int_equal(kvm_fake.irqfds, 0);
+	/* What is typed goes nowhere, without holding up who types. */
+	assert_int_equal(vm_serial_receive(vm, (const uint8_t *)"x", 1), 1);
+	vm_destroy(vm);
+}
+
+static void the_guest_powering_off_is_told_once(void **state)
+{
+	struct world *w = *state;
+	struct vm *vm;
+
+	step(0, KVM_EXITED_OFF, 0);
+	step(1, KVM_EXITED_OFF, 0);
+	vm = create_and_boot(w);
+	assert_int_equal(loop_run(&w->loop, &w->e), 0);
+	assert_true(w->ended);
+	assert_int_equal(w->end, VM_END_OFF);
+	vm_destroy(vm);
+}
+
+static void a_vcpu_that_cannot_go_on_is_told_with_its_reason(void **state)
+{
+	struct world *w = *state;
+	struct vm *vm;
+
+	step(1, KVM_EXITED_ERROR, EFAULT);
+	vm = create_and_boot(w);
+	assert_int_equal(loop_run(&w->loop, &w->e), 0);
+	assert_int_equal(w->end, VM_END_ERROR);
+	assert_non_null(strstr(w->reason, "vCPU 1 cannot go on"));
+	vm_destroy(vm);
+}
+
+static void pause_holds_the_guests_counter(void **state)
+{
+	struct world *w = *state;
+	struct vm *vm = create_and_boot(w);
+	uint64_t before;
+
+	assert_int_equal(vm_pause(vm, &w->e), 0);
+	before = kvm_counter_read() - kvm_fake.offset;
+	kvm_fake.counter += 1ull << 36;
+	assert_int_equal(vm_resume(vm, CLOCK_FROZEN, &w->e), 0);
+	assert_in_range(kvm_counter_read() - kvm_fake.offset - before, 1,
+			100 * kvm_fake.tick);
+	vm_destroy(vm);
+}
+
+static void a_wrong_clock_keeps_the_guest_paused(void **state)
+{
+	struct world *w = *state;
+	struct vm *vm = create_and_boot(w);
+	unsigned entries;
+
+	assert_int_equal(vm_pause(vm, &w->e), 0);
+	entries = kvm_fake.vcpu[0].entries;
+	kvm_fake.ignore_offset = true;
+	kvm_fake.counter += 1ull << 36;
+	assert_int_equal(vm_resume(vm, CLOCK_FROZEN, &w->e), -1);
+	assert_int_equal(kvm_fake.vcpu[0].entries, entries);
+	vm_destroy(vm);
+}
+
+static void a_missing_kernel_is_named(void **state)
+{
+	struct world *w = *state;
+	struct vm *vm = vm_create(&w->config, &w->host, &w->e);
+
+	unlink(w->kernel);
+	assert_int_equal(vm_boot(vm, &w->config, &w->e), -1);
+	assert_non_null(strstr(w->e.text, w->kernel));
+	assert_non_null(strstr(w->e.text, "No such file"));
+	vm_destroy(vm);
+}
+
+/* One more call goes well each time, until all do. */
+static void a_failing_call_leaves_nothing_behind(void **state)
+{
+	struct world *w = *state;
+	unsigned before = open_fds();
+	bool done = false;
+
+	for (unsigned n = 1; !done; n++) {
+		struct vm *vm;
+
+		assert_true(n < 200);
+		kvm_fake_reset();
+		kvm_fake.fail_at = n;
+		kvm_fake.fail_errno = ENOMEM;
+		w->e.text[0] = '\0';
+		vm = vm_create(&w->config, &w->host, &w->e);
+		if (vm && !vm_boot(vm, &w->config, &w->e))
+			done = kvm_fake.calls < n;
+		else
+			assert_true(w->e.text[0]);
+		vm_destroy(vm);
+		assert_int_equal(open_fds(), before);
+	}
+}
+
+#define VM_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		VM_TEST(boot_gives_vcpu_0_its_entry_and_device_tree),
+		VM_TEST(ram_is_what_was_asked_for),
+		VM_TEST(without_a_console_there_is_no_serial_port),
+		VM_TEST(the_guest_powering_off_is_told_once),
+		VM_TEST(a_vcpu_that_cannot_go_on_is_told_with_its_reason),
+		VM_TEST(pause_holds_the_guests_counter),
+		VM_TEST(a_wrong_clock_keeps_the_guest_paused),
+		VM_TEST(a_missing_kernel_is_named),
+		VM_TEST(a_failing_call_leaves_nothing_behind),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
