@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <linux/serial_reg.h>
+#include <poll.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -20,7 +21,10 @@
 enum {
 	RX_SIZE = 256,   /* more than the chip's 16: guests cannot tell */
 	TX_SIZE = 16384, /* a few screens for a reader that is late */
+	FIFO_SIZE = 16,  /* what a driver may send when it sees THRE */
 	FLUSH_NS = 2000000,
+	DRAIN_STEPS = 40,
+	DRAIN_STEP_MS = 50,
 };
 
 struct serial {
@@ -58,6 +62,12 @@ static bool rx_pending(const struct serial *s)
 	return (s->ier & UART_IER_RDI) && s->rx_count;
 }
 
+/* Drivers fill the chip's FIFO without looking again. */
+static bool tx_ready(const struct serial *s)
+{
+	return s->tx_count <= TX_SIZE - FIFO_SIZE;
+}
+
 static bool tx_pending(const struct serial *s)
 {
 	return (s->ier & UART_IER_THRI) && s->thr_interrupt;
@@ -91,7 +101,9 @@ static bool write_some(struct serial *s)
 	unsigned len = (unsigned)min_u64(s->tx_count, TX_SIZE - s->tx_first);
 	ssize_t n = write(s->out_fd, s->tx + s->tx_first, len);
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (n < 0 && errno == EINTR)
+		return true;
+	if (n < 0 && errno == EAGAIN)
 		return false;
 	/* A reader that is gone takes everything. */
 	if (n < 0)
@@ -103,11 +115,11 @@ static bool write_some(struct serial *s)
 
 static void flush(struct serial *s)
 {
-	bool was_full = s->tx_count == TX_SIZE;
+	bool was_ready = tx_ready(s);
 
 	while (s->tx_count && write_some(s))
 		continue;
-	if (was_full && s->tx_count < TX_SIZE) {
+	if (!was_ready && tx_ready(s)) {
 		s->thr_interrupt = true;
 		raise_interrupt(s);
 	}
@@ -181,6 +193,21 @@ void serial_flush(struct serial *s)
 	pthread_mutex_unlock(&s->lock);
 }
 
+void serial_drain(struct serial *s)
+{
+	struct pollfd out = {.fd = s->out_fd, .events = POLLOUT};
+	bool more = true;
+
+	for (unsigned i = 0; more && i < DRAIN_STEPS; i++) {
+		pthread_mutex_lock(&s->lock);
+		flush(s);
+		more = s->tx_count != 0;
+		pthread_mutex_unlock(&s->lock);
+		if (more)
+			poll(&out, 1, DRAIN_STEP_MS);
+	}
+}
+
 uint64_t serial_dropped(struct serial *s)
 {
 	uint64_t n;
@@ -234,7 +261,7 @@ size_t serial_receive(struct serial *s, const uint8_t *data, size_t len)
 
 static uint8_t read_lsr(const struct serial *s)
 {
-	uint8_t lsr = s->tx_count < TX_SIZE ? UART_LSR_THRE | UART_LSR_TEMT : 0;
+	uint8_t lsr = tx_ready(s) ? UART_LSR_THRE | UART_LSR_TEMT : 0;
 
 	return lsr | (s->rx_count ? UART_LSR_DR : 0);
 }
@@ -285,7 +312,7 @@ static void write_thr(struct serial *s, uint8_t byte)
 		transmit(s, byte);
 	}
 	/* Sent as soon as written, unless the reader is behind. */
-	s->thr_interrupt = s->tx_count < TX_SIZE;
+	s->thr_interrupt = tx_ready(s);
 	raise_interrupt(s);
 }
 
@@ -294,7 +321,7 @@ static void write_ier(struct serial *s, uint8_t value)
 	uint8_t added = value & (uint8_t)~s->ier;
 
 	s->ier = value & 0x0f;
-	if ((added & UART_IER_THRI) && s->tx_count < TX_SIZE)
+	if ((added & UART_IER_THRI) && tx_ready(s))
 		s->thr_interrupt = true;
 	if (added)
 		raise_interrupt(s);

@@ -39,5 +39,8 @@ size_t serial_receive(struct serial *serial, const uint8_t *data, size_t len);
 /* Write out what can be written at once. */
 void serial_flush(struct serial *serial);
 
+/* At the guest's end: write out all; a late reader gets two seconds. */
+void serial_drain(struct serial *serial);
+
 /* Bytes lost because the guest ignored a busy transmitter. */
 uint64_t serial_dropped(struct serial *serial);

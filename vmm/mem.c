@@ -102,8 +102,9 @@ int guest_mem_load(struct guest_mem *mem, gpa_t gpa, int fd, uint64_t offset,
 
 	if (!host)
 		return load_failed(len, gpa, e);
-	if ((uintptr_t)host % page == 0 && offset % page == 0)
-		mapped = align_down(len, page);
+	/* The end is always read: a file that is too short shows at once. */
+	if (len && (uintptr_t)host % page == 0 && offset % page == 0)
+		mapped = align_down(len - 1, page);
 	if (mapped && mmap(host, mapped, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd,
 			   (off_t)offset) == MAP_FAILED)

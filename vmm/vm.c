@@ -177,7 +177,7 @@ static void on_ended(struct event_source *source, uint32_t events)
 	loop_remove(host.loop, &vm->ended);
 	/* Its last words belong before ours. */
 	if (vm->serial)
-		serial_flush(vm->serial);
+		serial_drain(vm->serial);
 	host.ended(host.context, end, reason);
 }
 

@@ -8,7 +8,7 @@
  * counters, and for good as the last act before vCPUs are released.
  *
  * Without it, the virtual counter alone can be moved, by writing its value:
- * late by as long as that takes.  At boot KVM's own start near zero is kept.
+ * late by as long as that takes.  The physical one shows the host's.
  *
  * Linux, Documentation/virt/kvm/api.rst, 4.138.
  */

@@ -48,7 +48,7 @@ t_check() {
 
 # t_show FILE: the end of a file as comments, so that it is seen when the test failed.
 t_show() {
-	tail -n 40 "$1" | tr -d '\r' | sed 's/^/# | /'
+	tail -n 40 "$1" | tr -cd '\t\n -~' | awk '{ print "# | " $0 }'
 }
 
 t_done() {
@@ -67,4 +67,43 @@ run_guest() {
 	run_status=$?
 	[ $run_status -ne 137 ] || run_status=124
 	return $run_status
+}
+
+# wait_for SECONDS FILE PATTERN: until the file has a line like that.
+wait_for() {
+	wait_left=$(($1 * 10))
+	until grep -aq "$3" "$2" 2>/dev/null; do
+		[ $wait_left -gt 0 ] || return 1
+		wait_left=$((wait_left - 1))
+		usleep 100000
+	done
+}
+
+# --- Linux guests (of "# guest: linux") -------------------------------------------------------
+
+# boot_linux WORDS [OPTION...]: runs one to its end, with WORDS on the kernel's command line. What
+# it and stasis say is in `out`. $kernel and $initrd name others than the usual files.
+boot_linux() {
+	words=$1
+	shift
+	run_guest 120 out stasis run --kernel "${kernel:-$T/kernel-6.12}" \
+		--initrd "${initrd:-$T/linux.cpio}" --cmdline "console=ttyS0 panic=-1 $words" "$@"
+}
+
+# Whether it booted to its init, powered off and ended stasis with success. If not: $problem.
+ended_well() {
+	problem=
+	if [ "$run_status" -ne 0 ]; then
+		problem="status $run_status"
+	elif [ -z "$(said kernel)" ]; then
+		problem="the guest's init said nothing"
+	elif ! grep -q "reboot: Power down" out; then
+		problem="the guest did not power off"
+	fi
+	[ -z "$problem" ]
+}
+
+# said KEY: what the guest's init said.
+said() {
+	tr -d '\r' <out | sed -n "s/^guest: $1=//p"
 }

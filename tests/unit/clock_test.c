@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Guest time: the arithmetic by itself, then what is asked of KVM and when. */
 #include <linux/kvm.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "arch/aarch64/clock_model.h"
 #include "arch/arch.h"
-#include "tests/fake_kvm/kvm_fake.h"
-#include "tests/unit/test.h"
+#include "tests/fake/kvm_fake.h"
+#include "tests/unit/testing.h"
 #include "vmm/base/err.h"
 
 /* ------------------------------------------------------------------ model */
@@ -250,11 +253,11 @@ static void an_old_kernel_moves_the_virtual_counter(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(an_offset_gives_back_the_guest_counter),
-		TEST(a_frozen_guest_continues_where_it_stopped),
-		TEST(a_bracket_takes_what_lies_within),
-		TEST(a_bracket_refuses_one_tick_outside),
-		TEST(nanoseconds_neither_wrap_nor_round_up),
+		cmocka_unit_test(an_offset_gives_back_the_guest_counter),
+		cmocka_unit_test(a_frozen_guest_continues_where_it_stopped),
+		cmocka_unit_test(a_bracket_takes_what_lies_within),
+		cmocka_unit_test(a_bracket_refuses_one_tick_outside),
+		cmocka_unit_test(nanoseconds_neither_wrap_nor_round_up),
 		KVM_TEST(creation_pins_the_offset),
 		KVM_TEST(boot_starts_the_guest_at_zero),
 		KVM_TEST(a_frozen_pause_does_not_pass),

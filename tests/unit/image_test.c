@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Kernel images: what is loaded and where, and how all else is refused. */
 #include <endian.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #include "arch/arch.h"
-#include "tests/unit/test.h"
+#include "tests/unit/testing.h"
 #include "vmm/base/err.h"
 #include "vmm/base/util.h"
 #include "vmm/mem.h"
@@ -342,6 +345,9 @@ static void an_initrd_never_overlaps_the_kernel(void **state)
 			 -1);
 	assert_int_equal(
 		arch_place_initrd(&b->mem, 65536, end + 1, &gpa, &b->e), -1);
+	assert_int_equal(
+		arch_place_initrd(&b->mem, 1, RAM + RAM_SIZE + 1, &gpa, &b->e),
+		-1);
 	assert_int_equal(
 		arch_place_initrd(&b->mem, UINT64_MAX, KERNEL, &gpa, &b->e),
 		-1);

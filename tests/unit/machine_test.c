@@ -5,12 +5,15 @@
  */
 #include <libfdt.h>
 #include <linux/kvm.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "arch/aarch64/internal.h"
 #include "arch/arch.h"
-#include "tests/fake_kvm/kvm_fake.h"
-#include "tests/unit/test.h"
+#include "tests/fake/kvm_fake.h"
+#include "tests/unit/testing.h"
 #include "vmm/base/err.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/mem.h"

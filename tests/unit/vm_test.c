@@ -6,10 +6,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <linux/kvm.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
-#include "tests/fake_kvm/kvm_fake.h"
-#include "tests/unit/test.h"
+#include "tests/fake/kvm_fake.h"
+#include "tests/unit/testing.h"
 #include "vmm/base/err.h"
 #include "vmm/base/loop.h"
 #include "vmm/config.h"

@@ -61,9 +61,13 @@ static const char *nearest(const struct option *options, unsigned count,
 }
 
 static int unknown(const struct option *options, unsigned count,
-		   const char *name, struct err *e)
+		   const char *word, size_t len, struct err *e)
 {
-	const char *near = nearest(options, count, name);
+	char name[NAME_MAX_LEN + 1];
+	const char *near;
+
+	snprintf(name, sizeof(name), "%.*s", (int)len, word);
+	near = nearest(options, count, name);
 
 	if (near)
 		return err_set(e, "unknown option --%.40s; did you mean --%s?",
@@ -94,7 +98,7 @@ static int parse_one(const struct option *options, unsigned count, int argc,
 	int words = 1;
 
 	if (!o)
-		return unknown(options, count, name, e);
+		return unknown(options, count, name, len, e);
 	if (*seen & 1u << (o - options))
 		return err_set(e, "--%s is given twice; give it once", o->name);
 	*seen |= 1u << (o - options);

@@ -205,6 +205,20 @@ int kvm_set_attr(int fd, unsigned group, uint64_t attr, const void *value)
 
 /* ------------------------------------------------------------------ vCPUs */
 
+static int create_vcpu_failed(struct kvm_vm *vm, unsigned index, struct err *e)
+{
+	int error = errno, max = kvm_check(vm->fd, KVM_CAP_MAX_VCPUS);
+
+	/* With GICv2 it is eight. */
+	if (error == EINVAL && max > 0 && index >= (unsigned)max)
+		return err_set(e,
+			       "this host's KVM gives a VM at most %d vCPUs; "
+			       "use fewer",
+			       max);
+	errno = error;
+	return err_errno(e, "KVM cannot create vCPU %u", index);
+}
+
 int kvm_vcpu_create(struct kvm_vm *vm, struct kvm_vcpu *vcpu, unsigned index,
 		    struct err *e)
 {
@@ -214,7 +228,7 @@ int kvm_vcpu_create(struct kvm_vm *vm, struct kvm_vcpu *vcpu, unsigned index,
 		.run_size = vm->run_size,
 	};
 	if (vcpu->fd < 0)
-		return err_errno(e, "KVM cannot create vCPU %u", index);
+		return create_vcpu_failed(vm, index, e);
 	vcpu->run = mmap(NULL, vcpu->run_size, PROT_READ | PROT_WRITE,
 			 MAP_SHARED, vcpu->fd, 0);
 	if (vcpu->run == MAP_FAILED) {

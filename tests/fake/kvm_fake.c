@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/fake_kvm/kvm_fake.h"
+#include "tests/fake/kvm_fake.h"
 
 #include <errno.h>
 #include <linux/kvm.h>

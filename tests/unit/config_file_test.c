@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Firecracker's configuration file: vmm/config_file.c. */
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/unit/testing.h"
+#include "vmm/base/util.h"
+#include "vmm/config_file.h"
+
+static struct config_file file;
+static struct err e;
+
+static int fini(void **state)
+{
+	(void)state;
+	config_file_fini(&file);
+	return 0;
+}
+
+static int parse(const char *text)
+{
+	config_file_fini(&file);
+	return config_file_parse(&file, text, strlen(text), &e);
+}
+
+/* A document that is fine but for @more. */
+static int parse_with(const char *more)
+{
+	char text[1024];
+
+	snprintf(text, sizeof(text),
+		 "{\"boot-source\":{\"kernel_image_path\":\"k\"},"
+		 "\"drives\":[]%s%s}",
+		 *more ? "," : "", more);
+	return parse(text);
+}
+
+/* From Firecracker's tests/framework/vm_config.json, without its drive. */
+static void firecrackers_example_is_read(void **state)
+{
+	(void)state;
+	assert_ok(parse("{\n"
+			"  \"boot-source\": {\n"
+			"    \"kernel_image_path\": \"vmlinux.bin\",\n"
+			"    \"boot_args\": \"console=ttyS0 reboot=k panic=1\","
+			"    \"initrd_path\": null\n"
+			"  },\n"
+			"  \"drives\": [],\n"
+			"  \"machine-config\": {\n"
+			"    \"vcpu_count\": 2,\n"
+			"    \"mem_size_mib\": 1024,\n"
+			"    \"smt\": false,\n"
+			"    \"track_dirty_pages\": false,\n"
+			"    \"huge_pages\": \"None\"\n"
+			"  },\n"
+			"  \"cpu-config\": null,\n"
+			"  \"balloon\": null,\n"
+			"  \"network-interfaces\": [],\n"
+			"  \"vsock\": null,\n"
+			"  \"logger\": null,\n"
+			"  \"metrics\": null,\n"
+			"  \"mmds-config\": null,\n"
+			"  \"entropy\": null,\n"
+			"  \"pmem\": [],\n"
+			"  \"memory-hotplug\": null\n"
+			"}\n"),
+		  e);
+	assert_string_equal(file.vm.kernel, "vmlinux.bin");
+	assert_string_equal(file.vm.cmdline, "console=ttyS0 reboot=k panic=1");
+	assert_null(file.vm.initrd);
+	assert_int_equal(file.vm.vcpu_count, 2);
+	assert_int_equal(file.vm.mem_mib, 1024);
+}
+
+static void least_document_has_the_defaults(void **state)
+{
+	(void)state;
+	assert_ok(parse_with(""), e);
+	assert_string_equal(file.vm.kernel, "k");
+	assert_null(file.vm.cmdline);
+	assert_int_equal(file.vm.vcpu_count, 1);
+	assert_int_equal(file.vm.mem_mib, 128);
+	assert_false(file.vm.boot_timer);
+}
+
+static void initrd_is_read(void **state)
+{
+	(void)state;
+	assert_ok(parse("{\"boot-source\":{\"kernel_image_path\":\"k\","
+			"\"initrd_path\":\"i\"},\"drives\":[]}"),
+		  e);
+	assert_string_equal(file.vm.initrd, "i");
+}
+
+static void logger_is_read(void **state)
+{
+	(void)state;
+	assert_ok(parse_with("\"logger\":{\"log_path\":\"l\",\"level\":"
+			     "\"Debug\",\"show_level\":true,"
+			     "\"show_log_origin\":true,\"module\":\"m\"}"),
+		  e);
+	assert_string_equal(file.logger.path, "l");
+	assert_string_equal(file.logger.level, "Debug");
+	assert_string_equal(file.logger.module, "m");
+	assert_true(file.logger.show_level && file.logger.show_origin);
+}
+
+static void cpu_template_none_is_accepted(void **state)
+{
+	(void)state;
+	assert_ok(parse_with("\"machine-config\":{\"vcpu_count\":1,"
+			     "\"mem_size_mib\":64,\"cpu_template\":\"None\"}"),
+		  e);
+}
+
+#define MACHINE "\"machine-config\":{\"vcpu_count\":1,\"mem_size_mib\":64,"
+
+static void refusals_name_the_section(void **state)
+{
+	static const char *const cases[][2] = {
+		{"\"machine-config\":{\"vcpu_count\":1}",
+		 "machine-config: missing field `mem_size_mib`"},
+		{"\"machine-config\":{\"mem_size_mib\":1}",
+		 "machine-config: missing field `vcpu_count`"},
+		{"\"machine-config\":{\"vcpu_count\":256,\"mem_size_mib\":1}",
+		 "machine-config: field `vcpu_count` is 256, expected 0 to "
+		 "255"},
+		{"\"machine-config\":{\"vcpu_count\":1,"
+		 "\"mem_size_mib\":2147483648}",
+		 "machine-config: field `mem_size_mib` is 2147483648"},
+		{"\"machine-config\":[]",
+		 "machine-config: expected an object, found an array"},
+		{MACHINE "\"smt\":true}",
+		 "machine-config: Enabling simultaneous multithreading is not "
+		 "supported on aarch64."},
+		{MACHINE "\"track_dirty_pages\":true}",
+		 "machine-config: this build does not support "
+		 "`track_dirty_pages`"},
+		{MACHINE "\"cpu_template\":\"V1N1\"}",
+		 "machine-config: this build has no CPU templates"},
+		{MACHINE "\"huge_pages\":\"2M\"}",
+		 "machine-config: this build does not support huge pages"},
+		{MACHINE "\"vcpus\":1}",
+		 "machine-config: unknown field `vcpus`"},
+		{"\"network-interfaces\":[{}]",
+		 "network-interfaces: this build has no such device"},
+		{"\"network-interfaces\":{}",
+		 "network-interfaces: expected an array"},
+		{"\"pmem\":[{}]", "pmem: this build has no such device"},
+		{"\"logger\":{\"show_level\":1}",
+		 "logger: field `show_level` is a number"},
+		{"\"logger\":{\"path\":\"x\"}", "logger: unknown field `path`"},
+		{"\"balloon\":{}", "balloon: this build does not support it"},
+		{"\"cpu-config\":{}",
+		 "cpu-config: this build does not support it"},
+		{"\"metrics\":{}", "metrics: this build does not support it"},
+		{"\"mmds-config\":{}",
+		 "mmds-config: this build does not support it"},
+		{"\"vsock\":{}", "vsock: this build does not support it"},
+		{"\"entropy\":{}", "entropy: this build does not support it"},
+		{"\"memory-hotplug\":{}",
+		 "memory-hotplug: this build does not support it"},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_err(parse_with(cases[i][0]), e, cases[i][1]);
+}
+
+static void drive_is_refused_by_name(void **state)
+{
+	(void)state;
+	assert_err(parse("{\"boot-source\":{\"kernel_image_path\":\"k\"},"
+			 "\"drives\":[{\"drive_id\":\"rootfs\"}]}"),
+		   e, "drives: this build has no such device");
+}
+
+static void required_sections_are_named(void **state)
+{
+	(void)state;
+	assert_err(parse("{\"drives\":[]}"), e, "missing field `boot-source`");
+	assert_err(parse("{\"boot-source\":{\"kernel_image_path\":\"k\"}}"), e,
+		   "missing field `drives`");
+	assert_err(parse("{\"boot-source\":{},\"drives\":[]}"), e,
+		   "boot-source: missing field `kernel_image_path`");
+}
+
+static void unknown_section_is_refused(void **state)
+{
+	(void)state;
+	assert_err(parse_with("\"drive\":[]"), e, "unknown field `drive`");
+}
+
+static void duplicate_section_is_refused(void **state)
+{
+	(void)state;
+	assert_err(parse_with("\"drives\":[]"), e, "duplicate");
+}
+
+static void broken_text_is_refused(void **state)
+{
+	(void)state;
+	assert_err(parse("{"), e, "line 1");
+	assert_err(parse(""), e, "line 1");
+	assert_err(parse("[]"), e, "expected an object");
+}
+
+static void nul_in_a_path_is_refused(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("{\"boot-source\":{\"kernel_image_path\":"
+			       "\"k\\u0000x\"},\"drives\":[]}"),
+			 -1);
+}
+
+static void machine_is_unchanged_by_a_refused_one(void **state)
+{
+	(void)state;
+	assert_int_equal(parse_with("\"machine-config\":{\"vcpu_count\":4,"
+				    "\"mem_size_mib\":64,\"smt\":true}"),
+			 -1);
+	assert_int_equal(file.vm.vcpu_count, 1);
+}
+
+static void strings_of_a_refused_document_are_freed(void **state)
+{
+	(void)state;
+	/* The leak sanitizer judges. */
+	assert_int_equal(parse_with(MACHINE "\"huge_pages\":\"2M\","
+					    "\"cpu_template\":\"T2\"}"),
+			 -1);
+}
+
+static void fini_twice_is_fine(void **state)
+{
+	(void)state;
+	assert_ok(parse_with(""), e);
+	config_file_fini(&file);
+	config_file_fini(&file);
+	assert_null(file.vm.kernel);
+}
+
+#define PARSES(test) cmocka_unit_test_teardown(test, fini)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		PARSES(firecrackers_example_is_read),
+		PARSES(least_document_has_the_defaults),
+		PARSES(initrd_is_read),
+		PARSES(logger_is_read),
+		PARSES(cpu_template_none_is_accepted),
+		PARSES(refusals_name_the_section),
+		PARSES(drive_is_refused_by_name),
+		PARSES(required_sections_are_named),
+		PARSES(unknown_section_is_refused),
+		PARSES(duplicate_section_is_refused),
+		PARSES(broken_text_is_refused),
+		PARSES(nul_in_a_path_is_refused),
+		PARSES(machine_is_unchanged_by_a_refused_one),
+		PARSES(strings_of_a_refused_document_are_freed),
+		PARSES(fini_twice_is_fine),
+	};
+
+	return RUN_TESTS("config_file", tests);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/fake_clock.h"
+
+#include <time.h>
+
+static struct timespec now;
+
+/* The linker's --wrap leads all calls here. */
+int __wrap_clock_gettime(clockid_t clock, struct timespec *t);
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *t)
+{
+	(void)clock;
+	*t = now;
+	return 0;
+}
+
+void fake_clock_set(int64_t seconds, long nanoseconds)
+{
+	now = (struct timespec){.tv_sec = seconds, .tv_nsec = nanoseconds};
+}
+
+void fake_clock_advance_ms(int64_t ms)
+{
+	int64_t ns = now.tv_sec * 1000000000 + now.tv_nsec + ms * 1000000;
+
+	fake_clock_set(ns / 1000000000, ns % 1000000000);
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The process's clocks in a test's hands: whoever is linked with this gets
+ * these times from clock_gettime(), all clocks alike.
+ */
+#pragma once
+
+#include <stdint.h>
+
+void fake_clock_set(int64_t seconds, long nanoseconds);
+void fake_clock_advance_ms(int64_t ms);

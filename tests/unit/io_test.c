@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening and reading files: vmm/base/io.c. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/unit/testing.h"
+#include "vmm/base/io.h"
+#include "vmm/base/util.h"
+
+/* A folder of its own for each test that needs names. */
+static int make_folder(void **state)
+{
+	static char path[] = "/tmp/stasis-io-XXXXXX";
+
+	snprintf(path, sizeof(path), "/tmp/stasis-io-XXXXXX");
+	*state = mkdtemp(path);
+	return !*state;
+}
+
+static int remove_folder(void **state)
+{
+	return rmdir(*state);
+}
+
+static void open_gives_the_size(void **state)
+{
+	AUTO_CLOSE int file = testing_file("12345", 5);
+	uint64_t size;
+	struct err e;
+	AUTO_CLOSE int fd = io_open_file(testing_file_path(file), &size, &e);
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(size, 5);
+	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+}
+
+static void open_of_nothing_says_why(void **state)
+{
+	uint64_t size;
+	struct err e;
+
+	(void)state;
+	assert_err(io_open_file("/nonexistent/file", &size, &e), e,
+		   "cannot open /nonexistent/file: No such file");
+}
+
+static void open_refuses_a_folder(void **state)
+{
+	unsigned before = testing_count_fds();
+	uint64_t size;
+	struct err e;
+
+	(void)state;
+	assert_err(io_open_file("/", &size, &e), e, "is a directory");
+	assert_int_equal(testing_count_fds(), before);
+}
+
+static void open_refuses_a_device(void **state)
+{
+	uint64_t size;
+	struct err e;
+
+	(void)state;
+	assert_err(io_open_file("/dev/null", &size, &e), e, "is not a file");
+}
+
+static void open_does_not_wait_for_a_fifo(void **state)
+{
+	char path[64];
+	uint64_t size;
+	struct err e;
+
+	snprintf(path, sizeof(path), "%s/fifo", (char *)*state);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_err(io_open_file(path, &size, &e), e, "is not a file");
+	unlink(path);
+}
+
+static void pread_ends_with_the_file(void **state)
+{
+	AUTO_CLOSE int fd = testing_file("12345", 5);
+	char buf[8] = "";
+
+	(void)state;
+	assert_int_equal(io_pread(fd, buf, sizeof(buf), 3), 2);
+	assert_string_equal(buf, "45");
+	assert_int_equal(io_pread(fd, buf, sizeof(buf), 5), 0);
+}
+
+static void pread_fails_with_errno(void **state)
+{
+	char buf[8];
+
+	(void)state;
+	assert_int_equal(io_pread(-1, buf, sizeof(buf), 0), -1);
+	assert_int_equal(errno, EBADF);
+}
+
+static void read_file_ends_with_nul(void **state)
+{
+	AUTO_CLOSE int fd = testing_file("ab\0c", 4);
+	size_t len;
+	struct err e;
+	AUTO_FREE char *text = io_read_file(testing_file_path(fd), 4, &len, &e);
+
+	(void)state;
+	assert_non_null(text);
+	assert_int_equal(len, 4);
+	assert_memory_equal(text, "ab\0c", 5);
+}
+
+static void read_file_of_nothing_is_empty(void **state)
+{
+	AUTO_CLOSE int fd = testing_file("", 0);
+	size_t len;
+	struct err e;
+	AUTO_FREE char *text = io_read_file(testing_file_path(fd), 4, &len, &e);
+
+	(void)state;
+	assert_string_equal(text, "");
+	assert_int_equal(len, 0);
+}
+
+static void read_file_refuses_the_too_large(void **state)
+{
+	AUTO_CLOSE int fd = testing_file("12345", 5);
+	size_t len;
+	struct err e;
+
+	(void)state;
+	assert_null(io_read_file(testing_file_path(fd), 4, &len, &e));
+	assert_contains(e.text, "larger than 4 bytes");
+}
+
+static void read_text_drops_the_last_newline(void **state)
+{
+	AUTO_CLOSE int fd = testing_file("a\nb\n", 4);
+	char buf[16];
+
+	(void)state;
+	assert_true(io_read_text(AT_FDCWD, testing_file_path(fd), buf,
+				 sizeof(buf)));
+	assert_string_equal(buf, "a\nb");
+}
+
+static void read_text_stays_within_the_buffer(void **state)
+{
+	AUTO_CLOSE int fd = testing_file("123456", 6);
+	char buf[4];
+
+	(void)state;
+	assert_true(io_read_text(AT_FDCWD, testing_file_path(fd), buf,
+				 sizeof(buf)));
+	assert_string_equal(buf, "123");
+}
+
+static void read_text_of_nothing_is_false(void **state)
+{
+	AUTO_CLOSE int fd = testing_file("", 0);
+	char buf[4];
+
+	(void)state;
+	assert_false(io_read_text(AT_FDCWD, testing_file_path(fd), buf,
+				  sizeof(buf)));
+	assert_false(io_read_text(AT_FDCWD, "/nonexistent", buf, sizeof(buf)));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(open_gives_the_size),
+		cmocka_unit_test(open_of_nothing_says_why),
+		cmocka_unit_test(open_refuses_a_folder),
+		cmocka_unit_test(open_refuses_a_device),
+		cmocka_unit_test_setup_teardown(open_does_not_wait_for_a_fifo,
+						make_folder, remove_folder),
+		cmocka_unit_test(pread_ends_with_the_file),
+		cmocka_unit_test(pread_fails_with_errno),
+		cmocka_unit_test(read_file_ends_with_nul),
+		cmocka_unit_test(read_file_of_nothing_is_empty),
+		cmocka_unit_test(read_file_refuses_the_too_large),
+		cmocka_unit_test(read_text_drops_the_last_newline),
+		cmocka_unit_test(read_text_stays_within_the_buffer),
+		cmocka_unit_test(read_text_of_nothing_is_false),
+	};
+
+	return RUN_TESTS("io", tests);
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Command-line options: vmm/cli/options.c. */
+#include <string.h>
+
+#include "tests/unit/testing.h"
+#include "vmm/base/util.h"
+#include "vmm/cli/options.h"
+
+struct seen {
+	const char *kernel, *memory;
+	unsigned flags;
+};
+
+static struct seen seen;
+static struct err e;
+
+static int set_kernel(void *context, const char *value, struct err *err)
+{
+	(void)err;
+	((struct seen *)context)->kernel = value;
+	return 0;
+}
+
+static int set_memory(void *context, const char *value, struct err *err)
+{
+	if (!strcmp(value, "bad"))
+		return err_set(err, "memory is bad");
+	((struct seen *)context)->memory = value;
+	return 0;
+}
+
+static int set_flag(void *context, const char *value, struct err *err)
+{
+	(void)err;
+	assert_null(value);
+	((struct seen *)context)->flags++;
+	return 0;
+}
+
+static const struct option options[] = {
+	{"kernel", "FILE", "the kernel", set_kernel},
+	{"memory", "SIZE", "RAM", set_memory},
+	{"flag", NULL, "a flag", set_flag},
+	{"hidden", "X", NULL, set_kernel},
+};
+
+static int clear(void **state)
+{
+	(void)state;
+	seen = (struct seen){0};
+	return 0;
+}
+
+/* Up to four words. */
+static int parse(const char *a, const char *b, const char *c, const char *d)
+{
+	char *argv[] = {(char *)a, (char *)b, (char *)c, (char *)d};
+	int argc = 0;
+
+	while (argc < 4 && argv[argc])
+		argc++;
+	return options_parse(options, ARRAY_SIZE(options), argc, argv, &seen,
+			     &e);
+}
+
+static void value_as_the_next_word(void **state)
+{
+	(void)state;
+	assert_ok(parse("--kernel", "Image", "--memory", "1G"), e);
+	assert_string_equal(seen.kernel, "Image");
+	assert_string_equal(seen.memory, "1G");
+}
+
+static void value_after_an_equals_sign(void **state)
+{
+	(void)state;
+	assert_ok(parse("--kernel=a=b", "--memory=", "--flag", NULL), e);
+	assert_string_equal(seen.kernel, "a=b");
+	assert_string_equal(seen.memory, "");
+	assert_int_equal(seen.flags, 1);
+}
+
+static void value_may_look_like_an_option(void **state)
+{
+	(void)state;
+	assert_ok(parse("--kernel", "--flag", NULL, NULL), e);
+	assert_string_equal(seen.kernel, "--flag");
+	assert_int_equal(seen.flags, 0);
+}
+
+static void nothing_is_fine(void **state)
+{
+	(void)state;
+	assert_ok(parse(NULL, NULL, NULL, NULL), e);
+}
+
+static void missing_value_is_refused(void **state)
+{
+	(void)state;
+	assert_err(parse("--flag", "--kernel", NULL, NULL), e,
+		   "--kernel needs a value: --kernel FILE");
+}
+
+static void value_for_a_flag_is_refused(void **state)
+{
+	(void)state;
+	assert_err(parse("--flag=1", NULL, NULL, NULL), e,
+		   "--flag takes no value");
+}
+
+static void option_twice_is_refused(void **state)
+{
+	(void)state;
+	assert_err(parse("--flag", "--flag", NULL, NULL), e,
+		   "--flag is given twice");
+	assert_err(parse("--kernel=a", "--kernel", "b", NULL), e,
+		   "--kernel is given twice");
+}
+
+static void word_without_dashes_is_refused(void **state)
+{
+	(void)state;
+	assert_err(parse("Image", NULL, NULL, NULL), e,
+		   "\"Image\" is no option");
+	assert_err(parse("-k", NULL, NULL, NULL), e, "\"-k\" is no option");
+	assert_err(parse("", NULL, NULL, NULL), e, "\"\" is no option");
+}
+
+static void dashes_alone_are_refused(void **state)
+{
+	(void)state;
+	assert_err(parse("--", NULL, NULL, NULL), e, "unknown option --");
+	assert_err(parse("--=x", NULL, NULL, NULL), e, "unknown option --");
+}
+
+static void abbreviation_is_refused_with_a_suggestion(void **state)
+{
+	(void)state;
+	assert_err(parse("--mem", "1G", NULL, NULL), e,
+		   "unknown option --mem; did you mean --memory?");
+	assert_err(parse("--kernle", "x", NULL, NULL), e,
+		   "did you mean --kernel?");
+	assert_null(seen.memory);
+}
+
+static void suggestion_leaves_the_value_aside(void **state)
+{
+	(void)state;
+	assert_err(parse("--mem=512M", NULL, NULL, NULL), e,
+		   "unknown option --mem; did you mean --memory?");
+}
+
+static void suggestion_is_never_hidden(void **state)
+{
+	(void)state;
+	assert_err(parse("--hiden", NULL, NULL, NULL), e, "--help lists them");
+	assert_ok(parse("--hidden", "x", NULL, NULL), e);
+}
+
+static void far_name_gets_no_suggestion(void **state)
+{
+	(void)state;
+	assert_err(parse("--completely-different", NULL, NULL, NULL), e,
+		   "unknown option --completely-different; --help lists them");
+}
+
+static void refusal_of_a_value_is_passed_on(void **state)
+{
+	(void)state;
+	assert_err(parse("--memory", "bad", NULL, NULL), e, "memory is bad");
+}
+
+static void sizes_are_read(void **state)
+{
+	static const struct {
+		const char *text;
+		unsigned long long mib;
+	} cases[] = {
+		{"512", 512},      {"512M", 512},   {"512m", 512},
+		{"512MB", 512},    {"512MiB", 512}, {"2G", 2048},
+		{"2gib", 2048},    {"1T", 1048576}, {"0", 0},
+		{"1TiB", 1048576}, {"0001G", 1024},
+	};
+	unsigned long long mib;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_ok(options_parse_mib(cases[i].text, &mib, &e), e);
+		assert_int_equal(mib, cases[i].mib);
+	}
+}
+
+static void what_is_no_size_is_refused(void **state)
+{
+	static const char *const cases[] = {
+		"",
+		"M",
+		"-1",
+		"+1",
+		" 1",
+		"1 M",
+		"1K",
+		"1.5G",
+		"0x10",
+		"1GG",
+		"1M1",
+		"99999999999999999999",
+		"18446744073709551615",
+		"18446744073709551615T",
+		"17592186044415T",
+	};
+	unsigned long long mib;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_err(options_parse_mib(cases[i], &mib, &e), e,
+			   "is no size; write 256M or 2G");
+}
+
+static void largest_size_does_not_overflow(void **state)
+{
+	unsigned long long mib;
+
+	(void)state;
+	assert_ok(options_parse_mib("1099511627775", &mib, &e), e);
+	assert_int_equal(mib, 1099511627775);
+	assert_err(options_parse_mib("1099511627776", &mib, &e), e, "no size");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(value_as_the_next_word, clear),
+		cmocka_unit_test_setup(value_after_an_equals_sign, clear),
+		cmocka_unit_test_setup(value_may_look_like_an_option, clear),
+		cmocka_unit_test_setup(nothing_is_fine, clear),
+		cmocka_unit_test_setup(missing_value_is_refused, clear),
+		cmocka_unit_test_setup(value_for_a_flag_is_refused, clear),
+		cmocka_unit_test_setup(option_twice_is_refused, clear),
+		cmocka_unit_test_setup(word_without_dashes_is_refused, clear),
+		cmocka_unit_test_setup(dashes_alone_are_refused, clear),
+		cmocka_unit_test_setup(
+			abbreviation_is_refused_with_a_suggestion, clear),
+		cmocka_unit_test_setup(suggestion_leaves_the_value_aside,
+				       clear),
+		cmocka_unit_test_setup(suggestion_is_never_hidden, clear),
+		cmocka_unit_test_setup(far_name_gets_no_suggestion, clear),
+		cmocka_unit_test_setup(refusal_of_a_value_is_passed_on, clear),
+		cmocka_unit_test(sizes_are_read),
+		cmocka_unit_test(what_is_no_size_is_refused),
+		cmocka_unit_test(largest_size_does_not_overflow),
+	};
+
+	return RUN_TESTS("options", tests);
+}
