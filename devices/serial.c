@@ -152,6 +152,16 @@ static void transmit(struct serial *s, uint8_t byte)
 		arm_timer(s, FLUSH_NS);
 }
 
+/* It can be neither written nor waited for: it is gone. */
+static void give_up(struct serial *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->dropped += s->tx_count;
+	s->tx_count = 0;
+	s->tx_stalled = false;
+	pthread_mutex_unlock(&s->lock);
+}
+
 /* Main thread: write what there is; wait for the reader if it is behind. */
 static void flush_or_wait(struct serial *s)
 {
@@ -163,8 +173,9 @@ static void flush_or_wait(struct serial *s)
 	pthread_mutex_unlock(&s->lock);
 	if (!stalled)
 		loop_remove(s->loop, &s->out);
-	else if (s->out.fd < 0)
-		loop_add(s->loop, &s->out, s->out_fd, EPOLLOUT);
+	else if (s->out.fd < 0 &&
+		 loop_add(s->loop, &s->out, s->out_fd, EPOLLOUT))
+		give_up(s);
 }
 
 static void on_timer(struct event_source *source, uint32_t events)
@@ -203,8 +214,10 @@ void serial_drain(struct serial *s)
 		flush(s);
 		more = s->tx_count != 0;
 		pthread_mutex_unlock(&s->lock);
-		if (more)
-			poll(&out, 1, DRAIN_STEP_MS);
+		/* Ready, yet it takes nothing: nobody reads it any more. */
+		if (more && poll(&out, 1, DRAIN_STEP_MS) == 1 &&
+		    !(out.revents & POLLOUT))
+			break;
 	}
 }
 
@@ -305,15 +318,19 @@ static uint8_t read_register(struct serial *s, uint64_t offset)
 
 static void write_thr(struct serial *s, uint8_t byte)
 {
+	bool was_pending = tx_pending(s);
+
 	if (s->mcr & UART_MCR_LOOP) {
 		if (s->rx_count < RX_SIZE)
 			rx_push(s, byte);
+		raise_interrupt(s);
 	} else {
 		transmit(s, byte);
 	}
 	/* Sent as soon as written, unless the reader is behind. */
 	s->thr_interrupt = tx_ready(s);
-	raise_interrupt(s);
+	if (tx_pending(s) && !was_pending)
+		signal_fd(s->irq_fd);
 }
 
 static void write_ier(struct serial *s, uint8_t value)

@@ -84,18 +84,24 @@ bool vm_config_has_serial(const struct vm_config *config)
 int vm_config_cmdline(const struct vm_config *config, char *out, size_t size,
 		      struct err *e)
 {
-	char earlycon[48] = "";
+	const char *given = given_cmdline(config);
+	/* What comes after is init's, not the kernel's. */
+	const char *rest = strstr(given, " -- ");
+	size_t max = min_u64(arch_layout.cmdline_max, size - 1);
+	char added[48] = "";
 	int n;
 
+	if (!rest)
+		rest = given + strlen(given);
 	if (vm_config_has_serial(config))
-		snprintf(earlycon, sizeof(earlycon),
-			 " earlycon=uart,mmio,0x%08llx",
+		snprintf(added, sizeof(added), " earlycon=uart,mmio,0x%08llx",
 			 (unsigned long long)arch_layout.serial);
-	n = snprintf(out, size, "%s%s", given_cmdline(config), earlycon);
-	if (n < 0 || (unsigned)n > arch_layout.cmdline_max)
+	n = snprintf(out, size, "%.*s%s%s", (int)(rest - given), given, added,
+		     rest);
+	if (n < 0 || (size_t)n > max)
 		return err_set(e,
 			       "the kernel command line is too long: %d "
-			       "characters with what is added to it, of %u",
-			       n, arch_layout.cmdline_max);
+			       "characters with what is added to it, of %zu",
+			       n, max);
 	return 0;
 }

@@ -2,7 +2,7 @@
 /*
  * Firecracker's configuration file: one JSON object whose members are the
  * bodies of its API's PUT requests.  What this build cannot do is refused by
- * name, never ignored.
+ * name, but for`logger.module`, which says nothing here.
  */
 #pragma once
 

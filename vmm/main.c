@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which way we were started. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,8 +15,18 @@ static const struct {
 	{"doctor", cli_doctor},
 };
 
+/* Or the next thing opened would be taken for standard output. */
+static void open_missing_streams(void)
+{
+	for (int fd = 0; fd <= 2; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			return;
+	}
+}
+
 int main(int argc, char **argv)
 {
+	open_missing_streams();
 	/* Without a command we are started as Firecracker is. */
 	if (argc < 2 || argv[1][0] == '-')
 		return cli_firecracker(argc - 1, argv + 1);

@@ -49,8 +49,12 @@ int guest_mem_create(struct guest_mem *mem,
 		void *host = map_aligned(r.size);
 
 		if (host == MAP_FAILED)
-			return err_errno(e, "cannot reserve %llu MiB of RAM",
-					 (unsigned long long)(r.size >> 20));
+			return err_errno(
+				e,
+				"cannot reserve %llu MiB of RAM (ask for less, "
+				"or allow more: ulimit -v, "
+				"vm.overcommit_memory)",
+				(unsigned long long)(r.size >> 20));
 		r.host = host;
 		mem->region[mem->region_count++] = r;
 	}

@@ -12,7 +12,7 @@
 #include "vmm/base/log.h"
 #include "vmm/base/util.h"
 
-/* An exit needs little; a page fault in it must not find the end. */
+/* Virtual: only what an exit's deepest path touches becomes memory. */
 enum { STACK_SIZE = 256 * 1024 };
 
 /* Wait until the guest may run.  False when the thread must end instead. */
@@ -93,13 +93,17 @@ static void handle_mmio(struct vcpu *vcpu)
 static void handle_undecoded(struct vcpu *vcpu)
 {
 	static struct log_limit limit;
+	int r;
 
 	log_guest(&limit,
 		  "device access with an instruction that cannot be "
 		  "emulated, at 0x%llx: aborted",
 		  (unsigned long long)kvm_vcpu_fault_gpa(&vcpu->kvm));
-	if (kvm_vcpu_inject_abort(&vcpu->kvm))
+	r = kvm_vcpu_inject_abort(&vcpu->kvm);
+	if (r) {
+		vcpu->kvm.run_errno = -r;
 		end_by_error(vcpu);
+	}
 }
 
 /* Run the guest until it is interrupted. */
@@ -172,6 +176,8 @@ static int start_thread(struct vcpu *vcpu, const pthread_attr_t *attr)
 
 int vcpu_set_start(struct vcpu_set *set, struct err *e)
 {
+	static const int faults[] = {SIGBUS,  SIGSEGV, SIGILL, SIGFPE,
+				     SIGABRT, SIGSYS,  SIGTRAP};
 	pthread_attr_t attr;
 	sigset_t all, old;
 	int r = kvm_prepare_kicks();
@@ -182,8 +188,14 @@ int vcpu_set_start(struct vcpu_set *set, struct err *e)
 	}
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	/* Signals for the process are the main thread's. */
+	/*
+	 * Signals for the process are the main thread's.  Not those that say
+	 * that this thread failed: while blocked, KVM would take a memory
+	 * error for ever, and a crash would leave the terminal raw.
+	 */
 	sigfillset(&all);
+	for (unsigned i = 0; i < ARRAY_SIZE(faults); i++)
+		sigdelset(&all, faults[i]);
 	kvm_unmask_kicks(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	for (unsigned i = 0; i < set->count && !r; i++)

@@ -175,9 +175,16 @@ static void on_ended(struct event_source *source, uint32_t events)
 
 	(void)events;
 	loop_remove(host.loop, &vm->ended);
-	/* Its last words belong before ours. */
-	if (vm->serial)
+	/* Its last words belong before ours; nobody adds to them now. */
+	vcpu_set_park(&vm->vcpus, PAUSE_TIMEOUT_MS);
+	if (vm->serial) {
 		serial_drain(vm->serial);
+		if (serial_dropped(vm->serial))
+			log_warn(
+				"the guest's output was not read: %llu bytes "
+				"are lost",
+				(unsigned long long)serial_dropped(vm->serial));
+	}
 	host.ended(host.context, end, reason);
 }
 
@@ -309,6 +316,11 @@ int vm_resume(struct vm *vm, enum clock_policy policy, struct err *e)
 		return -1;
 	vcpu_set_release(&vm->vcpus);
 	return 0;
+}
+
+bool vm_has_serial(const struct vm *vm)
+{
+	return vm->serial;
 }
 
 size_t vm_serial_receive(struct vm *vm, const uint8_t *data, size_t len)

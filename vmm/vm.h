@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -46,6 +47,8 @@ int vm_boot(struct vm *vm, const struct vm_config *config, struct err *e);
 int vm_pause(struct vm *vm, struct err *e);
 /* Let them run.  On failure they stay paused: never with a wrong clock. */
 int vm_resume(struct vm *vm, enum clock_policy policy, struct err *e);
+
+bool vm_has_serial(const struct vm *vm);
 
 /* Type at the guest's serial console: how many bytes it took. */
 size_t vm_serial_receive(struct vm *vm, const uint8_t *data, size_t len);

@@ -278,7 +278,7 @@ static void cpus(struct writer *w)
 static void memory(struct writer *w)
 {
 	const struct guest_mem *mem = w->topology->mem;
-	uint64_t pairs[2 * GUEST_MEM_REGIONS_MAX];
+	uint64_t pairs[2 * GUEST_MEM_REGIONS_MAX] = {0};
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < mem->region_count; i++) {
@@ -347,7 +347,7 @@ static void timer(struct writer *w)
 					PPI_TIMER_VIRT, PPI_TIMER_HYP};
 	uint32_t cells[3 * ARRAY_SIZE(ppis)];
 
-	for (unsigned i = 0; i < ARRAY_SIZE(ppis); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(ppis); i++) {
 		cells[3 * i] = IRQ_PPI;
 		cells[3 * i + 1] = ppis[i];
 		cells[3 * i + 2] = ppi_flags(w);

@@ -79,12 +79,21 @@ static int init_pmu(struct kvm_vcpu *vcpu, struct err *e)
 	return set_attrs(vcpu->fd, attrs, ARRAY_SIZE(attrs), "PMU", e);
 }
 
+static int create_failed(struct arch_vm *a, const char *what, struct err *e)
+{
+	errno = -a->gic_fd;
+	a->gic_fd = -1;
+	return err_errno(e, "%s", what);
+}
+
 static int create(struct arch_vm *a, struct kvm_vm *vm, struct err *e)
 {
 	a->gic_version = 3;
 	a->gic_fd = kvm_vm_create_device(vm, KVM_DEV_TYPE_ARM_VGIC_V3, false);
 	if (a->gic_fd >= 0)
 		return 0;
+	if (a->gic_fd != -ENODEV)
+		return create_failed(a, "KVM cannot create a GICv3", e);
 	if (a->vcpu_count > GIC_V2_VCPUS_MAX)
 		return err_set(e,
 			       "this host has no GICv3 for guests, and GICv2 "
@@ -94,9 +103,8 @@ static int create(struct arch_vm *a, struct kvm_vm *vm, struct err *e)
 	a->gic_fd = kvm_vm_create_device(vm, KVM_DEV_TYPE_ARM_VGIC_V2, false);
 	if (a->gic_fd >= 0)
 		return 0;
-	errno = -a->gic_fd;
-	a->gic_fd = -1;
-	return err_errno(e, "KVM offers neither GICv3 nor GICv2 to guests");
+	return create_failed(a, "KVM offers neither GICv3 nor GICv2 to guests",
+			     e);
 }
 
 int arch_irqchip_init(struct arch_vm *a, struct kvm_vm *vm, struct err *e)

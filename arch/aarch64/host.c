@@ -85,11 +85,18 @@ static void gic_kind(struct report *r, struct kvm_vm *vm)
 		       "virtualised; use another machine");
 }
 
-static void counter(struct report *r, int kvm_fd)
+/* Not only asked for, but tried. */
+static bool offset_works(struct kvm_vm *vm)
+{
+	return kvm_check(vm->fd, KVM_CAP_COUNTER_OFFSET) > 0 &&
+	       !kvm_vm_set_counter_offset(vm, kvm_counter_read());
+}
+
+static void counter(struct report *r, struct kvm_vm *vm)
 {
 	uint32_t hz = kvm_counter_hz();
 
-	if (kvm_check(kvm_fd, KVM_CAP_COUNTER_OFFSET) > 0)
+	if (offset_works(vm))
 		add(r, "counter offset", ARCH_CHECK_OK,
 		    "KVM_ARM_SET_COUNTER_OFFSET works: guest time can be held "
 		    "exactly");
@@ -136,18 +143,17 @@ static void optional_features(struct report *r, struct kvm_vm *vm)
 		unsigned cap;
 		const char *with, *without;
 	} optional[] = {
-		{"SVE", KVM_CAP_ARM_SVE, "given to guests (--cpu sve=off)",
+		{"SVE", KVM_CAP_ARM_SVE,
+		 "given to guests; --cpu sve=off takes it away",
 		 "not offered by this host"},
 		{"pointer authentication", KVM_CAP_ARM_PTRAUTH_ADDRESS,
-		 "given to guests (--cpu pauth=off)",
+		 "given to guests; --cpu pauth=off takes it away",
 		 "not offered by this host"},
-		{"PMU", KVM_CAP_ARM_PMU_V3, "possible (--cpu pmu=on)",
+		{"PMU", KVM_CAP_ARM_PMU_V3,
+		 "given to guests on request: --cpu pmu=on",
 		 "not offered by this host"},
 		{"steal time", KVM_CAP_STEAL_TIME, "reported to guests",
 		 "not reported: this kernel has no paravirtual time"},
-		{"stray device accesses", KVM_CAP_ARM_NISV_TO_USER,
-		 "answered with an abort to the guest",
-		 "some of them end the VM: this kernel cannot report them"},
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(optional); i++)
@@ -157,22 +163,37 @@ static void optional_features(struct report *r, struct kvm_vm *vm)
 			    : optional[i].without);
 }
 
+static void stray_accesses(struct report *r, struct kvm_vm *vm)
+{
+	if (kvm_check(vm->fd, KVM_CAP_ARM_NISV_TO_USER) > 0)
+		add(r, "stray device accesses", ARCH_CHECK_OK,
+		    "answered with an abort to the guest");
+	else
+		remedy(add(r, "stray device accesses", ARCH_CHECK_WARN,
+			   "some of them end the VM that makes them"),
+		       "use Linux 5.5 or later");
+}
+
 unsigned arch_examine_host(int kvm_fd, struct arch_check *checks)
 {
 	struct report r = {.checks = checks};
+	int limit = kvm_check(kvm_fd, KVM_CAP_ARM_VM_IPA_SIZE);
+	/* The default of 40 bits is more than some hosts have. */
+	unsigned bits = (unsigned)min_u64(limit > 0 ? (unsigned)limit : 0, 40);
 	struct kvm_vm vm;
 	struct err e;
 
 	required_capabilities(&r, kvm_fd);
-	counter(&r, kvm_fd);
 	sizes(&r, kvm_fd);
-	if (kvm_vm_create(&vm, kvm_fd, 0, &e)) {
+	if (kvm_vm_create(&vm, kvm_fd, bits, &e)) {
 		remedy(add(&r, "VM", ARCH_CHECK_FAIL, "%.140s", e.text),
 		       "look at the kernel's log (dmesg) for lines of kvm");
 		return r.count;
 	}
 	gic_kind(&r, &vm);
+	counter(&r, &vm);
 	optional_features(&r, &vm);
+	stray_accesses(&r, &vm);
 	kvm_vm_destroy(&vm);
 	return r.count;
 }

@@ -39,7 +39,7 @@ struct zboot_header {
 _Static_assert(sizeof(struct image_header) == 64, "");
 _Static_assert(sizeof(struct zboot_header) == 64, "");
 
-enum { HEAD_SIZE = 4096, TEXT_OFFSET_OLD = 0x80000, CHUNK = 32768 };
+enum { HEAD_SIZE = 4096, CHUNK = 32768 };
 
 /* A part of a file. */
 struct part {
@@ -117,8 +117,10 @@ static int place(const struct guest_mem *mem, const struct image_header *h,
 	uint64_t reserved = RAM_RESERVED;
 
 	p->size = le64toh(h->image_size);
+	/* And before 4.2 it looked for its device tree elsewhere. */
 	if (!p->size)
-		text_offset = TEXT_OFFSET_OLD;
+		return err_set(e, "it is Linux before 3.17; stasis boots "
+				  "Linux 4.2 or later");
 	if (text_offset >= MIB(2) || text_offset % 4096)
 		return err_set(e, "its header is damaged (text offset 0x%llx)",
 			       (unsigned long long)text_offset);
@@ -151,7 +153,7 @@ static int load_plain(struct guest_mem *mem, const struct part *part,
 		      const struct image_header *h, gpa_t *entry, gpa_t *end,
 		      struct err *e)
 {
-	struct placement p;
+	struct placement p = {0};
 
 	if (place(mem, h, &p, e) || check_room(&p, part->size, e) ||
 	    guest_mem_load(mem, p.load, part->fd, part->offset, part->size, e))
@@ -215,9 +217,9 @@ static int inflate_image(struct guest_mem *mem, struct inflater *in,
 			 gpa_t *entry, gpa_t *end, struct err *e)
 {
 	struct image_header h = {0};
-	struct placement p;
+	struct placement p = {0};
 	uint8_t *host;
-	bool ended;
+	bool ended = false;
 	int64_t n = inflate_into(in, &h, sizeof(h), &ended, e);
 
 	if (n < 0)
@@ -228,6 +230,8 @@ static int inflate_image(struct guest_mem *mem, struct inflater *in,
 	}
 	if (place(mem, &h, &p, e) || check_room(&p, 0, e))
 		return -1;
+	/* Nor more than it says: what is inflated takes memory for good. */
+	p.room = p.size;
 	host = guest_mem_at(mem, p.load, p.room);
 	if (!host || p.room < sizeof(h))
 		return err_set(e, "there is no RAM for it");
@@ -238,12 +242,10 @@ static int inflate_image(struct guest_mem *mem, struct inflater *in,
 	if (n < 0)
 		return -1;
 	if (!ended)
-		return err_set(
-			e,
-			"decompressed it needs more than the %llu MiB of "
-			"the VM's RAM that are free for it; give the VM "
-			"more RAM",
-			(unsigned long long)(p.room >> 20));
+		return err_set(e,
+			       "decompressed it is larger than the %llu bytes "
+			       "of RAM that its header asks for",
+			       (unsigned long long)p.size);
 	*entry = p.load;
 	*end = p.load + max_u64(p.size, (uint64_t)n + sizeof(h));
 	return 0;
@@ -286,7 +288,7 @@ static int load_zboot(struct guest_mem *mem, const struct part *file,
 		.size = le32toh(h->payload_size),
 	};
 
-	if (strncmp(h->compression, "gzip", sizeof(h->compression)))
+	if (strncmp(h->compression, "gzip", sizeof(h->compression)) != 0)
 		return err_set(e,
 			       "it is an EFI zboot image compressed with "
 			       "%.*s; stasis reads gzip, or pass the plain "
@@ -334,7 +336,8 @@ int arch_place_initrd(const struct guest_mem *mem, uint64_t size,
 	const struct guest_mem_region *ram = &mem->region[0];
 	/* For any page size of the host, so that the file can be mapped. */
 	const uint64_t align = KIB(64);
-	gpa_t top = ram->gpa + ram->size;
+	/* With the kernel within 32 GiB: booting.rst, 2. */
+	gpa_t top = min_u64(ram->gpa + ram->size, RAM_BASE + GIB(32));
 	gpa_t bottom = align_up(kernel_end, align);
 
 	if (bottom > top || size > top - bottom)

@@ -37,7 +37,7 @@ static void become(char **command)
 int main(int argc, char **argv)
 {
 	long cpu = -1, wall = -1;
-	int count = argc > 2 ? atoi(argv[1]) : 0;
+	int count = argc > 2 ? (int)strtol(argv[1], NULL, 10) : 0;
 
 	if (count <= 0) {
 		fprintf(stderr,

@@ -137,6 +137,16 @@ static void console_gets_an_earlycon(void **state)
 	assert_string_equal(out, "console=ttyS0 quiet" EARLYCON);
 }
 
+static void what_is_added_goes_before_inits_arguments(void **state)
+{
+	char out[2048];
+
+	(void)state;
+	set_cmdline("console=ttyS0 -- /bin/sh -c x");
+	assert_ok(vm_config_cmdline(&config, out, sizeof(out), &e), e);
+	assert_string_equal(out, "console=ttyS0" EARLYCON " -- /bin/sh -c x");
+}
+
 static void no_console_gets_no_earlycon(void **state)
 {
 	char out[2048];
@@ -219,6 +229,7 @@ int main(void)
 		WITH_CONFIG(set_takes_a_copy),
 		WITH_CONFIG(fini_makes_it_fresh),
 		WITH_CONFIG(console_gets_an_earlycon),
+		WITH_CONFIG(what_is_added_goes_before_inits_arguments),
 		WITH_CONFIG(no_console_gets_no_earlycon),
 		WITH_CONFIG(empty_cmdline_stays_empty),
 		WITH_CONFIG(no_cmdline_is_firecrackers_default),

@@ -47,7 +47,7 @@ static void prefix_goes_in_front(void **state)
 
 static void text_too_long_is_cut(void **state)
 {
-	char longer[1000];
+	char longer[3000];
 	struct err e;
 
 	(void)state;
@@ -62,7 +62,7 @@ static void text_too_long_is_cut(void **state)
 
 static void prefix_too_long_is_cut(void **state)
 {
-	char longer[1000];
+	char longer[3000];
 	struct err e;
 
 	(void)state;

@@ -9,7 +9,7 @@
 #pragma once
 
 struct err {
-	char text[512];
+	char text[1024];
 };
 
 /* Each returns -1, so that a failing function can end with it. */

@@ -33,10 +33,10 @@ struct json_t *json_parse(const char *text, size_t len, struct err *e);
 void json_free(struct json_t *document);
 
 /*
- * Read the object @value.  `null` counts as absent; absent fields leave their
+ * Read @object.  `null` counts as absent; absent fields leave their
  * member alone.  What was read before a failure stays in @out.
  */
-int json_read(const struct json_t *value, const struct json_field *fields,
+int json_read(const struct json_t *object, const struct json_field *fields,
 	      unsigned count, void *out, struct err *e);
 
 /* Number of elements, or -1 if it is no array; and one of them. */

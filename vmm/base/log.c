@@ -2,6 +2,7 @@
 #include "vmm/base/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -13,7 +14,7 @@
 
 #include "vmm/base/util.h"
 
-enum { LINE_MAX_BYTES = 1024 };
+enum { LINE_MAX_BYTES = 2048 };
 
 /* Written before threads exist, but for raw_terminal. */
 static struct log_config config = {
@@ -22,6 +23,7 @@ static struct log_config config = {
 	.fd = STDERR_FILENO,
 };
 static _Atomic bool raw_terminal;
+static _Atomic uint64_t lost;
 
 static const char *const level_names[] = {
 	[LOG_OFF] = "OFF",   [LOG_ERROR] = "ERROR", [LOG_WARN] = "WARN",
@@ -35,7 +37,7 @@ void log_configure(const struct log_config *c)
 
 void log_set_raw_terminal(bool raw)
 {
-	raw_terminal = raw;
+	raw_terminal = raw && isatty(config.fd);
 }
 
 bool log_enabled(enum log_level level)
@@ -101,6 +103,33 @@ static int head_firecracker(char *line, size_t size, enum log_level level,
 			config.show_level ? level_names[level] : "", origin);
 }
 
+/* Files and clients can be quoted: they must not forge lines, or more. */
+static void make_harmless(char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+			text[i] = '?';
+	}
+}
+
+/*
+ * Whoever reads the log must not hold up a vCPU: a line for which there is no
+ * room is lost, and counted.
+ */
+static void put(const char *line, size_t len)
+{
+	struct pollfd out = {.fd = config.fd, .events = POLLOUT};
+
+	if (poll(&out, 1, 0) != 1 || !(out.revents & POLLOUT) ||
+	    write(config.fd, line, len) < 0)
+		atomic_fetch_add(&lost, 1);
+}
+
+uint64_t log_lost(void)
+{
+	return atomic_load(&lost);
+}
+
 static void write_line(enum log_level level, const char *file, int number,
 		       const char *format, va_list args)
 	__attribute__((format(printf, 4, 0)));
@@ -122,12 +151,11 @@ static void write_line(enum log_level level, const char *file, int number,
 	n = vsnprintf(line + len, room - len, format, args);
 	if (n > 0)
 		len = min_u64(len + (uint64_t)n, room - 1);
+	make_harmless(line, len);
 	if (raw_terminal)
 		line[len++] = '\r';
 	line[len++] = '\n';
-	/* A log that cannot be written is nobody's reason to fail. */
-	if (write(config.fd, line, len) < 0)
-		errno = saved;
+	put(line, len);
 	errno = saved;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The log: one write() per line, from any thread.
+ * The log: one write() per line, from any thread, that never waits for who
+ * reads it.
  *
  * Two styles.  LOG_PLAIN is for a person at a terminal ("stasis: warning: ...",
  * to stderr).  LOG_FIRECRACKER is what launchers parse: UTC with
@@ -40,6 +41,9 @@ void log_configure(const struct log_config *config);
 
 /* While a terminal is raw, a line must end in CR LF. */
 void log_set_raw_terminal(bool raw);
+
+/* Lines for which there was no room. */
+uint64_t log_lost(void);
 
 bool log_enabled(enum log_level level);
 

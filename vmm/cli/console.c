@@ -48,18 +48,24 @@ static void restore_on_signals(void)
 		.sa_flags = SA_RESETHAND | SA_NODEFER,
 	};
 
-	for (unsigned i = 0; i < ARRAY_SIZE(deadly); i++)
-		sigaction(deadly[i], &action, NULL);
+	for (unsigned i = 0; i < ARRAY_SIZE(deadly); i++) {
+		struct sigaction old;
+
+		/* What we were told to ignore stays ignored. */
+		if (!sigaction(deadly[i], NULL, &old) &&
+		    old.sa_handler != SIG_IGN)
+			sigaction(deadly[i], &action, NULL);
+	}
 }
 
 static void make_raw(void)
 {
 	struct termios raw;
 
-	/* A background job that touches its terminal is stopped. */
-	if (tcgetpgrp(STDIN_FILENO) != getpgrp() ||
-	    tcgetattr(STDIN_FILENO, &cooked))
+	if (tcgetattr(STDIN_FILENO, &cooked))
 		return;
+	/* It has to be restored even if we are in the background by then. */
+	signal(SIGTTOU, SIG_IGN);
 	restore_on_signals();
 	raw = cooked;
 	cfmakeraw(&raw);
@@ -70,14 +76,18 @@ static void make_raw(void)
 
 bool console_is_terminal(void)
 {
-	return isatty(STDIN_FILENO) && tcgetpgrp(STDIN_FILENO) == getpgrp();
+	pid_t owner = tcgetpgrp(STDIN_FILENO);
+
+	/* A background job is not asked; without job control all are. */
+	return isatty(STDIN_FILENO) && (owner < 0 || owner == getpgrp());
 }
 
 /* ------------------------------------------------------------------ output */
 
 /*
- * Standard output as something that does not block, without touching the flags
- * that we share with whoever gave it to us: a terminal or pipe is opened anew.
+ * Standard output as something that does not block.  A terminal or pipe is
+ * opened anew, so that flags which others share are not touched; a socket
+ * cannot be, and is usually ours alone.
  */
 static int open_output(void)
 {
@@ -190,15 +200,16 @@ static void watch_input(struct console *c, bool watch)
 
 static void pump(struct console *c)
 {
-	do {
-		if (c->pending_len && !deliver(c)) {
-			/* room_fd will tell when it is worth trying again. */
-			watch_input(c, false);
-			return;
-		}
-		if (!c->ended)
-			watch_input(c, true);
-	} while (c->always_ready && !c->ended && read_more(c));
+	if (c->pending_len && !deliver(c)) {
+		/* room_fd will tell when it is worth trying again. */
+		watch_input(c, false);
+		return;
+	}
+	if (!c->ended)
+		watch_input(c, true);
+	/* A buffer at a time: the loop has other things to do. */
+	if (c->always_ready && !c->ended && read_more(c))
+		(void)eventfd_write(c->room_fd, 1);
 }
 
 static void on_input(struct event_source *source, uint32_t events)
@@ -243,10 +254,12 @@ void console_attach(struct console *c, struct vm *vm)
 	c->vm = vm;
 	if (isatty(STDIN_FILENO)) {
 		if (!console_is_terminal()) {
-			log_info("in the background: the guest gets no input");
+			log_warn("in the background: the guest gets no input");
 			return;
 		}
 		make_raw();
+	} else if (!vm_has_serial(vm)) {
+		return; /* nobody would read it */
 	}
 	pump(c);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Firecracker's own command line, so that what launches Firecracker can launch
- * us.  What this build cannot do is refused by name.
+ * us.  What a guest or an operator would miss is refused by name; what only
+ * tunes a part that this build lacks is accepted.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -81,6 +82,22 @@ static int set_nothing(void *context, const char *value, struct err *e)
 	return 0;
 }
 
+static int ignore_filter(void *context, const char *value, struct err *e)
+{
+	(void)context;
+	(void)e;
+	log_warn("--seccomp-filter %s: this build installs no filter", value);
+	return 0;
+}
+
+static int refuse_snapshot(void *context, const char *value, struct err *e)
+{
+	(void)context;
+	(void)value;
+	return err_set(e, "this build has no snapshots; leave "
+			  "--snapshot-version and --describe-snapshot out");
+}
+
 static int refuse_metadata(void *context, const char *value, struct err *e)
 {
 	(void)context;
@@ -118,7 +135,7 @@ static const struct option options[] = {
 	 set_boot_timer},
 	{"log-path", "FILE", "where the log goes (default: standard output)",
 	 set_log_path},
-	{"level", "LEVEL", "Error, Warning, Info (default), Debug, Off",
+	{"level", "LEVEL", "Error, Warning, Info (default), Debug, Trace, Off",
 	 set_level},
 	{"show-level", NULL, "put the level into each log line",
 	 set_show_level},
@@ -131,7 +148,9 @@ static const struct option options[] = {
 	{"mmds-size-limit", "BYTES", NULL, set_nothing},
 	{"module", "NAME", NULL, set_nothing},
 	{"no-seccomp", NULL, NULL, set_nothing},
-	{"seccomp-filter", "FILE", NULL, set_nothing},
+	{"seccomp-filter", "FILE", NULL, ignore_filter},
+	{"snapshot-version", NULL, NULL, refuse_snapshot},
+	{"describe-snapshot", "FILE", NULL, refuse_snapshot},
 	{"start-time-us", "N", NULL, set_nothing},
 	{"start-time-cpu-us", "N", NULL, set_nothing},
 	{"parent-cpu-time-us", "N", NULL, set_nothing},
@@ -245,10 +264,13 @@ static int boot(struct arguments *args)
 	}
 	if (read_config(args, &file, &e) ||
 	    configure_log(args, &file.logger, &e)) {
-		/* For the person who starts it, and for the one who reads. */
-		fprintf(stderr, "stasis: error: %s: %s\n", refusal, e.text);
+		/* Into the log, and for the person who starts it. */
 		if (args->log_path)
 			log_error("%s: %s", refusal, e.text);
+		log_configure(&(struct log_config){.level = LOG_ERROR,
+						   .style = LOG_PLAIN,
+						   .fd = STDERR_FILENO});
+		log_error("%s: %s", refusal, e.text);
 	} else {
 		log_info("Running Firecracker v" FIRECRACKER_VERSION
 			 " (stasis " STASIS_VERSION ")");

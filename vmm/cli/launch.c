@@ -66,14 +66,12 @@ int cli_launch(const struct vm_config *config, bool escapes)
 			    .input.fd = -1,
 			    .room.fd = -1},
 	};
-	struct err e;
+	struct err e = {0};
 
 	/* A reader of our output that goes away must not end the guest. */
 	signal(SIGPIPE, SIG_IGN);
 	if (loop_init(&l.loop, &e) || boot(&l, config, escapes, &e) ||
 	    loop_run(&l.loop, &e)) {
-		console_close(&l.console);
-		log_error("%s", e.text);
 		l.status = EXIT_FAILED;
 	}
 	vm_destroy(l.vm);
@@ -81,6 +79,8 @@ int cli_launch(const struct vm_config *config, bool escapes)
 		log_info("%llu accesses of the guest hit no device",
 			 (unsigned long long)mmio_bus_missed());
 	console_close(&l.console);
+	if (l.status && e.text[0])
+		log_error("%s", e.text);
 	loop_fini(&l.loop);
 	return l.status;
 }

@@ -18,7 +18,7 @@
 struct run {
 	struct vm_config config;
 	enum log_level level;
-	bool help;
+	bool level_given, help;
 };
 
 /* ------------------------------------------------------------------ options */
@@ -114,7 +114,10 @@ static int set_boot_timer(void *context, const char *value, struct err *e)
 
 static int set_log_level(void *context, const char *value, struct err *e)
 {
-	if (log_parse_level(value, &((struct run *)context)->level))
+	struct run *run = context;
+
+	run->level_given = true;
+	if (log_parse_level(value, &run->level))
 		return 0;
 	return err_set(e,
 		       "--log-level %.40s is not known; choose error, "
@@ -170,9 +173,9 @@ static void print_help(void)
 	       "At a terminal, Ctrl-A x ends the VM and Ctrl-A a sends "
 	       "Ctrl-A.\n"
 	       "\n"
-	       "Exit status: 0 when the guest powered off or reset, 1 when "
-	       "something failed,\n"
-	       "153 for wrong options.\n"
+	       "Exit status: 0 when the guest powered off or reset, or you "
+	       "ended it; 1 when\nsomething failed; 153 for wrong "
+	       "options.\n"
 	       "\n"
 	       "Examples:\n"
 	       "  stasis run --kernel Image --initrd initrd.gz --memory 512M\n"
@@ -196,6 +199,9 @@ int cli_run(int argc, char **argv)
 		print_help();
 		return EXIT_OK;
 	}
+	/* Who asks for the boot time wants to see it. */
+	if (run.config.boot_timer && !run.level_given)
+		run.level = LOG_INFO;
 	log.level = run.level;
 	log_configure(&log);
 	if (!run.config.kernel) {

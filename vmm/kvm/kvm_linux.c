@@ -32,6 +32,13 @@ static int open_failed(const char *path, struct err *e)
 			"Use a bare-metal arm64 host, or one with nested "
 			"virtualisation, and load the kvm module",
 			path);
+	case ENODEV:
+	case ENXIO:
+		return err_set(e,
+			       "%s is there, but KVM is not: the kernel was "
+			       "not started at EL2 (see dmesg | grep kvm); "
+			       "use a host whose firmware does that",
+			       path);
 	case EACCES:
 	case EPERM:
 		return err_set(

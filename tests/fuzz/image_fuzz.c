@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Any file as a kernel: it is refused in words, or it lies in guest RAM as it
+ * was in the file, and an initrd goes beside it.  Behind RAM is nothing:
+ * whoever writes there dies.
+ */
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "arch/aarch64/internal.h"
+#include "arch/arch.h"
+#include "tests/fuzz/fuzz.h"
+#include "vmm/base/err.h"
+#include "vmm/base/util.h"
+
+/* Little, so that what decompresses to too much is soon refused. */
+#define RAM_SIZE   MIB(8)
+#define GUARD_SIZE MIB(2)
+
+static struct guest_mem mem;
+static int fd = -1;
+
+static void create(void)
+{
+	struct guest_mem_region region = {
+		.gpa = RAM_BASE,
+		.size = RAM_SIZE + GUARD_SIZE,
+	};
+	struct err e;
+
+	must(!guest_mem_create(&mem, &region, 1, &e));
+	mem.region[0].size = RAM_SIZE;
+	must(!mprotect(mem.region[0].host + RAM_SIZE, GUARD_SIZE, PROT_NONE));
+	fd = memfd_create("kernel", MFD_CLOEXEC);
+	must(fd >= 0);
+}
+
+/* Zeroes again, also where the file was mapped: madvise() would keep that. */
+static void reset(void)
+{
+	must(mmap(mem.region[0].host, RAM_SIZE, PROT_READ | PROT_WRITE,
+		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+		  0) != MAP_FAILED);
+}
+
+static void check_kernel(const uint8_t *data, size_t size, gpa_t entry,
+			 gpa_t end)
+{
+	const uint8_t *host = guest_mem_at(&mem, entry, end - entry);
+
+	must(entry >= RAM_BASE + RAM_RESERVED && entry % 4096 == 0);
+	must(end - entry >= 64 && host);
+	must(!memcmp(host + 56, "ARM\x64", 4));
+	if (size >= 64 && !memcmp(data + 56, "ARM\x64", 4))
+		must(end - entry >= size && !memcmp(host, data, size));
+}
+
+static void check_initrd(uint64_t size, gpa_t kernel_end)
+{
+	struct err e = {""};
+	gpa_t gpa;
+
+	if (arch_place_initrd(&mem, size, kernel_end, &gpa, &e)) {
+		must(e.text[0]);
+		return;
+	}
+	must(gpa >= kernel_end && gpa - RAM_BASE <= RAM_SIZE);
+	must(size <= RAM_SIZE - (gpa - RAM_BASE));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct err e = {""};
+	gpa_t entry, end;
+	uint64_t hostile = 0;
+
+	if (fd < 0)
+		create();
+	must(!ftruncate(fd, 0));
+	must(pwrite(fd, data, size, 0) == (ssize_t)size);
+	if (arch_load_kernel(&mem, fd, size, &entry, &end, &e)) {
+		must(e.text[0]);
+	} else {
+		check_kernel(data, size, entry, end);
+		if (size >= sizeof(hostile))
+			memcpy(&hostile, data + size - sizeof(hostile),
+			       sizeof(hostile));
+		check_initrd(hostile, end);
+		check_initrd(hostile % RAM_SIZE, end);
+		check_initrd(RAM_BASE + RAM_SIZE - end, end);
+	}
+	reset();
+	return 0;
+}

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# What fuzzers start from: small inputs that are right, or nearly, made anew each time so that git
+# need not hold them. make_seeds(NAME, FOLDER) writes those of one fuzzer.
+import gzip
+import json
+import os
+import struct
+
+
+def image(text_offset=0, image_size=0x10000, body=b"\x1f\x20\x03\xd5" * 64):
+    """A kernel: the header of Linux's Documentation/arch/arm64/booting.rst and some NOPs."""
+    return struct.pack("<IIQQQQQQ4sI", 0x14000010, 0, text_offset, image_size, 0xa, 0, 0, 0,
+                       b"ARM\x64", 0) + body
+
+
+def zboot(payload, compression=b"gzip", offset=64, size=None):
+    size = len(payload) if size is None else size
+    return struct.pack("<4s4sIIII32sII", b"MZ\0\0", b"zimg", offset, size, 0, 0, compression,
+                       0x818223cd, 0) + payload
+
+
+def image_seeds():
+    packed = gzip.compress(image(), mtime=0)
+    yield image()
+    yield image(body=bytes(12000))
+    yield image(text_offset=0x80000, image_size=0)
+    yield image(text_offset=0x1ff000, image_size=0x400000)
+    yield image(image_size=1 << 40)
+    yield packed
+    yield packed[:-20]
+    yield packed + b"more"
+    yield gzip.compress(image(body=bytes(1 << 16)), mtime=0)
+    yield gzip.compress(image(body=bytes(8 << 20)), mtime=0)  # more than RAM holds
+    yield gzip.compress(b"no kernel" * 20, mtime=0)
+    yield zboot(packed)
+    yield zboot(packed, offset=65)
+    yield zboot(packed, size=0xffffffff)
+    yield zboot(packed, compression=b"zstd22")
+    yield from (b"\x7fELF" + bytes(60), b"MZ" + bytes(100), b"#!/bin/sh\n", b"070701" + bytes(104),
+                b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", bytes(0x202) + b"HdrS", b"")
+
+
+def config_file_seeds():
+    boot = {"kernel_image_path": "Image", "boot_args": "console=ttyS0 quiet", "initrd_path": "initrd"}
+    machine = {"vcpu_count": 2, "mem_size_mib": 256, "smt": False, "track_dirty_pages": False,
+               "cpu_template": "None", "huge_pages": "None"}
+    logger = {"log_path": "log", "level": "Info", "show_level": True, "show_log_origin": True,
+              "module": "api"}
+    whole = {"boot-source": boot, "machine-config": machine, "drives": [], "network-interfaces": [],
+             "pmem": [], "logger": logger}
+    yield json.dumps(whole).encode()
+    yield json.dumps(whole, indent=1).encode()
+    yield json.dumps({"boot-source": {"kernel_image_path": "k"}, "drives": []}).encode()
+    for name in ("balloon", "cpu-config", "metrics", "mmds-config", "vsock", "entropy", "memory-hotplug"):
+        yield json.dumps({**whole, name: {}}).encode()
+    for change in ({"vcpu_count": 0}, {"vcpu_count": 33}, {"mem_size_mib": 1}, {"mem_size_mib": -1},
+                   {"mem_size_mib": 2 ** 31}, {"vcpu_count": 1.5}, {"smt": None}, {"other": 1}):
+        yield json.dumps({**whole, "machine-config": {**machine, **change}}).encode()
+    for args in ("x" * 2030, "x" * 4000, "\u00e9", "a\nb", "console=ttyS0 " + "y" * 2000, "", "a\0b"):
+        yield json.dumps({**whole, "boot-source": {**boot, "boot_args": args}}).encode()
+    yield json.dumps({**whole, "drives": [{"drive_id": "rootfs"}]}).encode()
+    yield b'{"drives": [], "drives": []}'
+    yield b"[" * 3000
+
+
+def serial_seeds():
+    read, write, receive, outside, many = 0, 1, 2, 3, 33
+    start = [(write, 1, 0), (write, 3, 0x80), (write, 0, 1), (write, 1, 0), (write, 3, 3), (write, 2, 7),
+             (write, 4, 0xb), (write, 1, 5), (read, 2, 0), (read, 5, 0), (read, 6, 0)]
+    hello = [(write, 0, byte) for byte in b"hello\n"]
+    type_in = [(receive, 30, 0)] + [(read, 0, 0), (read, 5, 0)] * 12
+    flood = [(many, 252, ord("x"))] * 20 + [(read, 2, 0)]
+    loopback = [(write, 4, 0x1f)] + hello + [(read, 6, 0)] + [(read, 0, 0)] * 7
+    wide = [(kind | width << 2 | far, 255, 255) for kind in (read, write) for width in range(4) for far in (0, 16)]
+    for kind in range(3):
+        for operations in (start, start + hello, start + type_in, start + flood + [(outside, 1, 0)] * 3,
+                           start + loopback, start + wide, start + type_in * 12 + flood + hello):
+            yield bytes([kind]) + b"".join(map(bytes, operations))
+
+
+SEEDS = {"config_file": config_file_seeds, "image": image_seeds, "serial": serial_seeds}
+
+
+def make_seeds(name, folder):
+    os.makedirs(folder, exist_ok=True)
+    for number, data in enumerate(SEEDS[name]()):
+        with open(os.path.join(folder, f"seed-{number:02}"), "wb") as file:
+            file.write(data)

@@ -1,0 +1,94 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# House rules that no compiler knows: which file may use what, how long files and functions get,
+# licence lines. Prints each violation as file:line: rule; the status is 1 if there is any.
+set -eu
+cd "$(dirname "$0")/.."
+
+list=$(git ls-files --cached --others --exclude-standard | sort -u |
+	while read -r path; do [ ! -f "$path" ] || printf '%s\n' "$path"; done)
+[ -n "$list" ] || { echo "tests/lint.sh: git lists no file here; run it in a checkout" >&2; exit 1; }
+
+# Names of this tree have neither blanks nor '='.
+# shellcheck disable=SC2086
+exec awk '
+function bad(line, rule)
+{
+	print file ":" line ": " rule
+	failed = 1
+}
+
+# Only files that match `where` may contain `what`.
+function only(what, where, rule)
+{
+	if ($0 ~ what && FILENAME !~ where)
+		bad(FNR, rule)
+}
+
+function call(names)
+{
+	return "(^|[^A-Za-z0-9_])(" names ")[ \t]*\\("
+}
+
+function end_of_file()
+{
+	if (is_c && lines > 500)
+		bad(lines, "a file of " lines " lines; split it, 500 is the limit")
+	if (wants_spdx && !has_spdx)
+		bad(1, "no SPDX-License-Identifier in the first 3 lines")
+	if (start)
+		bad(start, "a function without an end: its } is not in column 1")
+}
+
+BEGIN {
+	exits = call("_?exit|_Exit|abort|quick_exit")
+	unsafe = call("system|popen|strcpy|strcat|sprintf|vsprintf|sscanf|gets|alloca")
+	lock = call("pthread_mutex_(try|timed)?lock")
+	machine = "(^|[^A-Za-z0-9_.}])/(wor[k]|roo[t]|hom[e])/"
+	unfinished = "(^|[^A-Za-z0-9_])(TO[D]O|FIXM[E]|XX[X])([^A-Za-z0-9_]|$)"
+}
+
+FNR == 1 {
+	if (lines)
+		end_of_file()
+	file = FILENAME
+	start = has_spdx = 0
+	is_c = FILENAME ~ /\.[ch]$/
+	is_product = is_c && FILENAME ~ /^(vmm|devices|arch|snapshot)\//
+	wants_spdx = FILENAME ~ /\.([chS]|sh|py|gni?|ld)$/ || /^#!/
+}
+
+{ lines = FNR }
+
+FNR <= 3 && /SPDX-License-Identifier: / { has_spdx = 1 }
+
+$0 ~ machine { bad(FNR, "a path of some machine; name it relative to the tree") }
+$0 ~ unfinished { bad(FNR, "a note of unfinished work; finish it, or write an issue") }
+
+!is_c { next }
+
+/#[ \t]*include/ {
+	only("<linux/kvm\\.h>", "^(vmm/kvm|arch/aarch64|tests)/", "<linux/kvm.h> is for vmm/kvm and arch/aarch64; use vmm/kvm/kvm.h")
+	only("<libfdt\\.h>", "^(arch/aarch64/fdt\\.c$|tests/)", "<libfdt.h> is for arch/aarch64/fdt.c")
+	only("<jansson\\.h>", "^vmm/base/json\\.c$", "<jansson.h> is for vmm/base/json.c; use vmm/base/json.h")
+	only("<zlib\\.h>", "^(arch/aarch64/image\\.c$|tests/)", "<zlib.h> is for arch/aarch64/image.c")
+}
+
+!is_product { next }
+
+$0 ~ exits { bad(FNR, "the process is ended by main() alone; return an error") }
+$0 ~ unsafe { bad(FNR, "an unbounded or shell-running function of libc; use snprintf, strto*, or none") }
+{ only(lock, "^(devices/serial|vmm/vcpu)\\.c$", "a lock; only devices/serial.c and vmm/vcpu.c are shared by threads") }
+
+/^\{/ { start = FNR }
+/^\}/ && start {
+	if (FNR - start + 1 > 60)
+		bad(start, "a function of " FNR - start + 1 " lines; split it, 60 is the limit")
+	start = 0
+}
+
+END {
+	end_of_file()
+	exit failed
+}' $list
