@@ -41,11 +41,27 @@ static void round_trip(unsigned n)
 	check_equal(fired, n, "it comes once");
 }
 
+/* Is the physical counter the virtual one, or does it show the host's? */
+static void say_which_physical_counter(void)
+{
+	uint64_t before = ticks(), physical = READ_SYSREG(cntpct_el0);
+	uint64_t after;
+
+	__asm__ volatile("isb");
+	after = ticks();
+	put_text(before <= physical && physical <= after
+			 ? "physical counter: the guest's.\n"
+			 : "physical counter: the host's.\n");
+}
+
 void guest_main(uint64_t fdt)
 {
 	uint64_t before = ticks(), hz = READ_SYSREG(cntfrq_el0);
 
 	(void)fdt;
+	say_which_physical_counter();
+	/* Wide, because the host may be slow; it has been up for longer. */
+	check(before < hz * 2, "the counter started near zero");
 	check(hz >= 1000000 && hz <= 10000000000, "CNTFRQ_EL0 is plausible");
 	check(ticks() > before, "the counter counts");
 	on_interrupt = note_interrupt;

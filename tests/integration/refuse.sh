@@ -124,7 +124,7 @@ cp "$good" long
 truncate -s 70M long
 kernel "a file larger than its VM" long "give the VM more RAM"
 { cat "$good"; head -c 70000000 /dev/zero; } | gzip -1 -c >bomb.gz
-kernel "larger than its VM when decompressed" bomb.gz "give the VM more RAM"
+kernel "larger than its header says when decompressed" bomb.gz "its header asks for"
 printf 'MZ\0\0zimg\0\0\0\177\0\020\0\0\0\0\0\0\0\0\0\0gzip' >zboot
 head -c 100 /dev/zero >>zboot
 kernel "EFI zboot with its payload outside" zboot "header is damaged"

@@ -240,6 +240,17 @@ static void received_data_goes_before_an_empty_transmitter(void **state)
 	assert_int_equal(in(b, UART_IIR), UART_IIR_THRI);
 }
 
+static void enabling_what_is_enabled_does_not_interrupt_again(void **state)
+{
+	struct bench *b = *state;
+
+	out(b, UART_IER, UART_IER_RDI);
+	serial_receive(b->serial, (const uint8_t *)"a", 1);
+	testing_take_event(b->irq);
+	out(b, UART_IER, UART_IER_RDI);
+	assert_int_equal(testing_take_event(b->irq), 0);
+}
+
 /* ------------------------------------------------------------------ input */
 
 static void what_is_typed_arrives_in_order(void **state)
@@ -271,6 +282,52 @@ static void a_full_buffer_takes_no_more_and_tells_when_it_does(void **state)
 		in(b, UART_RX);
 	assert_int_equal(testing_take_event(b->room), 1);
 	assert_int_equal(serial_receive(b->serial, data, 300), RX_SIZE / 2);
+}
+
+static void room_is_told_once_and_only_to_who_waits_for_it(void **state)
+{
+	struct bench *b = *state;
+	uint8_t data[RX_SIZE + 1] = {0};
+
+	assert_int_equal(serial_receive(b->serial, data, RX_SIZE), RX_SIZE);
+	for (unsigned i = 0; i < RX_SIZE; i++)
+		in(b, UART_RX);
+	assert_int_equal(testing_take_event(b->room), 0);
+	serial_receive(b->serial, data, RX_SIZE + 1);
+	for (unsigned i = 0; i < RX_SIZE; i++)
+		in(b, UART_RX);
+	assert_int_equal(testing_take_event(b->room), 1);
+}
+
+static void what_does_not_fit_does_not_interrupt(void **state)
+{
+	struct bench *b = *state;
+	uint8_t data[RX_SIZE] = {0};
+
+	out(b, UART_IER, UART_IER_RDI);
+	serial_receive(b->serial, data, RX_SIZE);
+	assert_int_equal(testing_take_event(b->irq), 1);
+	assert_int_equal(serial_receive(b->serial, data, 1), 0);
+	assert_int_equal(testing_take_event(b->irq), 0);
+}
+
+static void reading_nothing_takes_nothing_of_what_comes(void **state)
+{
+	struct bench *b = *state;
+
+	assert_int_equal(in(b, UART_RX), 0);
+	serial_receive(b->serial, (const uint8_t *)"ab", 2);
+	assert_int_equal(in(b, UART_RX), 'a');
+	assert_int_equal(in(b, UART_RX), 'b');
+}
+
+static void enabling_the_fifo_alone_keeps_input(void **state)
+{
+	struct bench *b = *state;
+
+	serial_receive(b->serial, (const uint8_t *)"a", 1);
+	out(b, UART_FCR, UART_FCR_ENABLE_FIFO);
+	assert_int_equal(in(b, UART_RX), 'a');
 }
 
 static void clearing_the_fifo_drops_input(void **state)
@@ -320,6 +377,50 @@ static void the_divisor_hides_data_and_interrupts(void **state)
 	assert_int_equal(in(b, UART_IER), UART_IER_RDI);
 	serial_flush(b->serial);
 	assert_string_equal(printed(b), "");
+}
+
+static void loopback_interrupts_and_keeps_what_fits(void **state)
+{
+	struct bench *b = *state;
+
+	out(b, UART_MCR, UART_MCR_LOOP);
+	out(b, UART_IER, UART_IER_RDI);
+	for (unsigned i = 0; i < RX_SIZE + 9; i++)
+		out(b, UART_TX, (uint8_t)i);
+	assert_true(testing_take_event(b->irq) > 0);
+	for (unsigned i = 0; i < RX_SIZE; i++)
+		assert_int_equal(in(b, UART_RX), (uint8_t)i);
+	assert_false(in(b, UART_LSR) & UART_LSR_DR);
+}
+
+static void loopback_wires_each_output_to_one_input(void **state)
+{
+	static const uint8_t wires[][2] = {
+		{UART_MCR_RTS, UART_MSR_CTS},
+		{UART_MCR_DTR, UART_MSR_DSR},
+		{UART_MCR_OUT1, UART_MSR_RI},
+		{UART_MCR_OUT2, UART_MSR_DCD},
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(wires); i++) {
+		out(*state, UART_MCR, UART_MCR_LOOP | wires[i][0]);
+		assert_int_equal(in(*state, UART_MSR), wires[i][1]);
+	}
+}
+
+static void bits_that_a_16550_lacks_read_as_zero(void **state)
+{
+	out(*state, UART_IER, 0xff);
+	assert_int_equal(in(*state, UART_IER), 0x0f);
+	out(*state, UART_MCR, 0xff);
+	assert_int_equal(in(*state, UART_MCR), 0x1f);
+}
+
+static void the_divisor_starts_at_9600_baud(void **state)
+{
+	out(*state, UART_LCR, UART_LCR_DLAB);
+	assert_int_equal(in(*state, UART_DLL), 12);
+	assert_int_equal(in(*state, UART_DLM), 0);
 }
 
 static void the_scratch_register_keeps_what_it_gets(void **state)
@@ -376,6 +477,15 @@ int main(void)
 		SERIAL_TEST(the_divisor_hides_data_and_interrupts),
 		SERIAL_TEST(the_scratch_register_keeps_what_it_gets),
 		SERIAL_TEST(other_widths_and_offsets_do_nothing),
+		SERIAL_TEST(room_is_told_once_and_only_to_who_waits_for_it),
+		SERIAL_TEST(what_does_not_fit_does_not_interrupt),
+		SERIAL_TEST(reading_nothing_takes_nothing_of_what_comes),
+		SERIAL_TEST(enabling_the_fifo_alone_keeps_input),
+		SERIAL_TEST(enabling_what_is_enabled_does_not_interrupt_again),
+		SERIAL_TEST(loopback_interrupts_and_keeps_what_fits),
+		SERIAL_TEST(loopback_wires_each_output_to_one_input),
+		SERIAL_TEST(bits_that_a_16550_lacks_read_as_zero),
+		SERIAL_TEST(the_divisor_starts_at_9600_baud),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
