@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vmm/base/err.h"
@@ -96,27 +97,52 @@ static int load_failed(uint64_t len, gpa_t gpa, struct err *e)
 		       (unsigned long long)len, (unsigned long long)gpa);
 }
 
+/*
+ * How much of it can be mapped: whole pages, and the one in which the file
+ * ends, whose rest reads as zero.  Not pages beyond the end: those could be
+ * mapped, too, but never touched.
+ */
+static uint64_t mappable(const struct guest_mem *mem, gpa_t gpa,
+			 uint64_t offset, uint64_t len, uint64_t file_size)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uintptr_t host = (uintptr_t)guest_mem_at(mem, gpa, len);
+
+	if (host % page || offset % page)
+		return 0;
+	if (offset + len == file_size &&
+	    guest_mem_at(mem, gpa, align_up(len, page)))
+		return align_up(len, page);
+	return align_down(len, page);
+}
+
 int guest_mem_load(struct guest_mem *mem, gpa_t gpa, int fd, uint64_t offset,
 		   uint64_t len, struct err *e)
 {
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	uint8_t *host = guest_mem_at(mem, gpa, len);
-	uint64_t mapped = 0;
+	uint64_t mapped, rest;
+	struct stat st;
 	ssize_t n;
 
 	if (!host)
 		return load_failed(len, gpa, e);
-	/* The end is always read: a file that is too short shows at once. */
-	if (len && (uintptr_t)host % page == 0 && offset % page == 0)
-		mapped = align_down(len - 1, page);
+	if (fstat(fd, &st))
+		return err_errno(e, "cannot read it into guest RAM");
+	if (offset > (uint64_t)st.st_size ||
+	    len > (uint64_t)st.st_size - offset)
+		return err_set(e, "it became shorter while it was read");
+	mapped = mappable(mem, gpa, offset, len, (uint64_t)st.st_size);
 	if (mapped && mmap(host, mapped, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd,
 			   (off_t)offset) == MAP_FAILED)
 		return err_errno(e, "cannot map it into guest RAM");
-	n = io_pread(fd, host + mapped, len - mapped, offset + mapped);
+	if (mapped >= len)
+		return 0;
+	rest = len - mapped;
+	n = io_pread(fd, host + mapped, rest, offset + mapped);
 	if (n < 0)
 		return err_errno(e, "cannot read it into guest RAM");
-	if ((uint64_t)n != len - mapped)
+	if ((uint64_t)n != rest)
 		return err_set(e, "it became shorter while it was read");
 	return 0;
 }

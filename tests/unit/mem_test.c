@@ -257,13 +257,31 @@ static void load_outside_ram_is_refused(void **state)
 		   "not within guest RAM");
 }
 
+/* Or the end of a small kernel would cost a huge page of its own. */
+static void the_page_in_which_a_file_ends_is_mapped(void **state)
+{
+	const uint8_t byte = 7;
+	int fd = testing_file(&byte, 1);
+	uint8_t *p = guest_mem_at(&mem, LOW, 4096);
+	struct err e;
+
+	(void)state;
+	memset(p, 0xff, 4096);
+	assert_ok(guest_mem_load(&mem, LOW, fd, 0, 1, &e), e);
+	assert_int_equal(p[0], 7);
+	/* What was there before is gone: the page is the file's. */
+	assert_int_equal(p[1], 0);
+	assert_int_equal(p[4095], 0);
+	close(fd);
+}
+
 static void load_of_no_file_is_refused(void **state)
 {
 	struct err e;
 
 	(void)state;
 	assert_err(guest_mem_load(&mem, LOW, -1, 0, 65536, &e), e,
-		   "cannot map");
+		   "cannot read");
 	assert_err(guest_mem_load(&mem, LOW, -1, 0, 10, &e), e, "cannot read");
 }
 
@@ -305,6 +323,7 @@ int main(void)
 		WITH_MEM(load_of_a_short_file_is_refused),
 		WITH_MEM(load_of_a_file_short_by_pages_is_refused),
 		WITH_MEM(load_outside_ram_is_refused),
+		WITH_MEM(the_page_in_which_a_file_ends_is_mapped),
 		WITH_MEM(load_of_no_file_is_refused),
 		WITH_MEM(expect_little_leaves_contents_alone),
 	};
