@@ -105,7 +105,7 @@ zboot zstd >zstd.efi
 for kernel in timer.gz timer.efi; do
 	t_begin "a kernel compressed as $kernel"
 	run_guest 30 out stasis run --kernel "$kernel" --memory 32M --cmdline console=ttyS0
-	if [ $run_status -eq 0 ] && grep -q "done: 22 checks, 0 failed" out; then
+	if [ $run_status -eq 0 ] && grep -q "done: 23 checks, 0 failed" out; then
 		t_ok
 	else
 		t_fail "exit status $run_status" out

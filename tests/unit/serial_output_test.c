@@ -432,7 +432,9 @@ static void draining_does_not_wait_for_nothing(void **state)
 
 static char talked(size_t i)
 {
-	return i % 61 ? nth(i) : '\n';
+	if (i % 61)
+		return nth(i);
+	return '\n';
 }
 
 static void *talk(void *arg)
