@@ -63,7 +63,7 @@ done
 refuse "no memory" 1 "0 MiB" stasis run --kernel "$good" --memory 0
 refuse "too little memory" 1 "31 MiB" stasis run --kernel "$good" --memory 31M
 refuse "more memory than KVM can give addresses" 1 "guest addresses" \
-	stasis run --kernel "$good" --memory 1000T
+	stasis run --kernel "$good" --memory 8000T
 
 # --- the command line of the kernel ---------------------------------------------------------------
 
