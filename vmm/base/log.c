@@ -25,6 +25,10 @@ static struct log_config config = {
 static _Atomic bool raw_terminal;
 static _Atomic uint64_t lost;
 
+/* A terminal is not ready while somebody else, the guest say, writes to it. */
+enum { TERMINAL_PATIENCE_MS = 50 };
+static int patience_ms;
+
 static const char *const level_names[] = {
 	[LOG_OFF] = "OFF",   [LOG_ERROR] = "ERROR", [LOG_WARN] = "WARN",
 	[LOG_INFO] = "INFO", [LOG_DEBUG] = "DEBUG", [LOG_TRACE] = "TRACE",
@@ -32,7 +36,11 @@ static const char *const level_names[] = {
 
 void log_configure(const struct log_config *c)
 {
+	int saved = errno;
+
 	config = *c;
+	patience_ms = isatty(c->fd) ? TERMINAL_PATIENCE_MS : 0;
+	errno = saved;
 }
 
 void log_set_raw_terminal(bool raw)
@@ -120,7 +128,7 @@ static void put(const char *line, size_t len)
 {
 	struct pollfd out = {.fd = config.fd, .events = POLLOUT};
 
-	if (poll(&out, 1, 0) != 1 || !(out.revents & POLLOUT) ||
+	if (poll(&out, 1, patience_ms) != 1 || !(out.revents & POLLOUT) ||
 	    write(config.fd, line, len) < 0)
 		atomic_fetch_add(&lost, 1);
 }
