@@ -116,34 +116,13 @@ static uint64_t mappable(const struct guest_mem *mem, gpa_t gpa,
 	return align_down(len, page);
 }
 
-/* A copy of what there is at @offset; the file has it, or had when checked. */
-static int read_in(uint8_t *host, int fd, uint64_t offset, uint64_t len,
-		   struct err *e)
-{
-	ssize_t n = io_pread(fd, host, len, offset);
-
-	if (n < 0)
-		return err_errno(e, "cannot read it into guest RAM");
-	if ((uint64_t)n != len)
-		return err_set(e, "it became shorter while it was read");
-	return 0;
-}
-
-int guest_mem_read(struct guest_mem *mem, gpa_t gpa, int fd, uint64_t offset,
-		   uint64_t len, struct err *e)
-{
-	uint8_t *host = guest_mem_at(mem, gpa, len);
-
-	return host ? read_in(host, fd, offset, len, e)
-		    : load_failed(len, gpa, e);
-}
-
 int guest_mem_load(struct guest_mem *mem, gpa_t gpa, int fd, uint64_t offset,
 		   uint64_t len, struct err *e)
 {
 	uint8_t *host = guest_mem_at(mem, gpa, len);
-	uint64_t mapped;
+	uint64_t mapped, rest;
 	struct stat st;
+	ssize_t n;
 
 	if (!host)
 		return load_failed(len, gpa, e);
@@ -159,5 +138,11 @@ int guest_mem_load(struct guest_mem *mem, gpa_t gpa, int fd, uint64_t offset,
 		return err_errno(e, "cannot map it into guest RAM");
 	if (mapped >= len)
 		return 0;
-	return read_in(host + mapped, fd, offset + mapped, len - mapped, e);
+	rest = len - mapped;
+	n = io_pread(fd, host + mapped, rest, offset + mapped);
+	if (n < 0)
+		return err_errno(e, "cannot read it into guest RAM");
+	if ((uint64_t)n != rest)
+		return err_set(e, "it became shorter while it was read");
+	return 0;
 }

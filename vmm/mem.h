@@ -52,7 +52,3 @@ void guest_mem_expect_little(struct guest_mem *mem, gpa_t gpa, uint64_t len);
  */
 int guest_mem_load(struct guest_mem *mem, gpa_t gpa, int fd, uint64_t offset,
 		   uint64_t len, struct err *e);
-
-/* The same, always by reading: huge pages, few faults, nothing shared. */
-int guest_mem_read(struct guest_mem *mem, gpa_t gpa, int fd, uint64_t offset,
-		   uint64_t len, struct err *e);

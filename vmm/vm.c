@@ -23,12 +23,6 @@
 /* Idle guests park in microseconds; a host under load may take its time. */
 enum { PAUSE_TIMEOUT_MS = 1000 };
 
-/*
- * A smaller initrd is read: the guest reads it once and reuses its pages, so
- * sharing would save this much at best, and a fault for each page costs more.
- */
-#define INITRD_SHARE_MIN MIB(8)
-
 struct vm {
 	struct vm_host host;
 	struct guest_mem mem;
@@ -260,8 +254,6 @@ static int load_kernel(struct vm *vm, const char *path, gpa_t *entry,
 static int load_initrd(struct vm *vm, const char *path, gpa_t kernel_end,
 		       struct arch_topology *topology, struct err *e)
 {
-	int (*load)(struct guest_mem *mem, gpa_t gpa, int fd, uint64_t offset,
-		    uint64_t len, struct err *e);
 	uint64_t size;
 	AUTO_CLOSE int fd = io_open_file(path, &size, e);
 
@@ -269,10 +261,9 @@ static int load_initrd(struct vm *vm, const char *path, gpa_t kernel_end,
 		return err_prefix(e, "initrd");
 	if (!size)
 		return err_set(e, "initrd %s is empty", path);
-	load = size < INITRD_SHARE_MIN ? guest_mem_read : guest_mem_load;
 	if (arch_place_initrd(&vm->mem, size, kernel_end, &topology->initrd,
 			      e) ||
-	    load(&vm->mem, topology->initrd, fd, 0, size, e))
+	    guest_mem_load(&vm->mem, topology->initrd, fd, 0, size, e))
 		return err_prefix(e, "initrd %s", path);
 	topology->initrd_size = size;
 	return 0;

@@ -223,24 +223,6 @@ static void loaded_pages_are_private(void **state)
 	assert_int_equal(byte, data[0]);
 }
 
-static void read_is_a_copy_and_checked_likewise(void **state)
-{
-	AUTO_FREE uint8_t *data = pattern(2 * 65536);
-	AUTO_CLOSE int fd = testing_file(data, 2 * 65536);
-	struct err e;
-
-	(void)state;
-	assert_ok(guest_mem_read(&mem, LOW, fd, 65536, 65536, &e), e);
-	/* A mapping would show what becomes of the file. */
-	assert_int_equal(pwrite(fd, "changed", 7, 65536), 7);
-	assert_memory_equal(guest_mem_at(&mem, LOW, 65536), data + 65536,
-			    65536);
-	assert_err(guest_mem_read(&mem, LOW, fd, 0, 3 * 65536, &e), e,
-		   "became shorter");
-	assert_err(guest_mem_read(&mem, LOW + SIZE, fd, 0, 1, &e), e,
-		   "not within guest RAM");
-}
-
 static void load_of_a_short_file_is_refused(void **state)
 {
 	AUTO_FREE uint8_t *data = pattern(FILE_1);
@@ -338,7 +320,6 @@ int main(void)
 		WITH_MEM(load_to_an_unaligned_address),
 		WITH_MEM(load_of_nothing),
 		WITH_MEM(loaded_pages_are_private),
-		WITH_MEM(read_is_a_copy_and_checked_likewise),
 		WITH_MEM(load_of_a_short_file_is_refused),
 		WITH_MEM(load_of_a_file_short_by_pages_is_refused),
 		WITH_MEM(load_outside_ram_is_refused),
