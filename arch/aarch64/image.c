@@ -149,17 +149,72 @@ static int check_room(const struct placement *p, uint64_t file_size,
 
 /* ------------------------------------------------------------ uncompressed */
 
-static int load_plain(struct guest_mem *mem, const struct part *part,
-		      const struct image_header *h, gpa_t *entry, gpa_t *end,
+static uint32_t le32_at(const uint8_t *at)
+{
+	uint32_t v;
+
+	memcpy(&v, at, sizeof(v));
+	return le32toh(v);
+}
+
+/*
+ * Where in the file the kernel's writable section begins, by the section table
+ * it has as an EFI program; the end of the file if that does not say.
+ * Source: Microsoft PE format; Linux, arch/arm64/kernel/efi-header.S.
+ */
+static uint64_t writable_from(const uint8_t head[HEAD_SIZE], uint64_t size)
+{
+	enum { COFF_SIZE = 24, SECTION_SIZE = 40, SECTIONS_MAX = 16 };
+	uint64_t pe = le32_at(head + 60), at;
+	unsigned count;
+
+	if (pe > HEAD_SIZE - COFF_SIZE || memcmp(head + pe, "PE\0\0", 4) != 0)
+		return size;
+	count = le32_at(head + pe + 4) >> 16;
+	at = pe + COFF_SIZE + (le32_at(head + pe + 20) & 0xffff);
+	for (unsigned i = 0; i < count && i < SECTIONS_MAX; i++) {
+		if (at > HEAD_SIZE - SECTION_SIZE)
+			break;
+		if (le32_at(head + at + 36) >> 31)
+			return min_u64(le32_at(head + at + 20), size);
+		at += SECTION_SIZE;
+	}
+	return size;
+}
+
+static int read_part(struct guest_mem *mem, gpa_t gpa, const struct part *part,
+		     struct err *e)
+{
+	void *to = guest_mem_at(mem, gpa, part->size);
+	ssize_t n = to ? io_pread(part->fd, to, part->size, part->offset) : 0;
+
+	if (n < 0)
+		return err_errno(e, "cannot read it into guest RAM");
+	if (!to || (uint64_t)n != part->size)
+		return err_set(e, "it became shorter while it was read");
+	return 0;
+}
+
+/*
+ * What every guest writes is read, as it would be copied anyway, and page by
+ * page; the rest is mapped and shared.
+ */
+static int load_plain(struct guest_mem *mem, const struct part *file,
+		      const uint8_t head[HEAD_SIZE], gpa_t *entry, gpa_t *end,
 		      struct err *e)
 {
+	struct image_header h;
 	struct placement p = {0};
+	uint64_t shared = writable_from(head, file->size);
+	struct part own = {file->fd, shared, file->size - shared};
 
-	if (place(mem, h, &p, e) || check_room(&p, part->size, e) ||
-	    guest_mem_load(mem, p.load, part->fd, part->offset, part->size, e))
+	memcpy(&h, head, sizeof(h));
+	if (place(mem, &h, &p, e) || check_room(&p, file->size, e) ||
+	    guest_mem_load(mem, p.load, file->fd, 0, shared, e) ||
+	    read_part(mem, p.load + shared, &own, e))
 		return -1;
 	*entry = p.load;
-	*end = p.load + max_u64(p.size, part->size);
+	*end = p.load + max_u64(p.size, file->size);
 	return 0;
 }
 
@@ -319,7 +374,7 @@ int arch_load_kernel(struct guest_mem *mem, int fd, uint64_t size, gpa_t *entry,
 		return err_errno(e, "cannot read it");
 	if ((uint64_t)n >= sizeof(head.image)) {
 		if (is_image(&head.image))
-			return load_plain(mem, &file, &head.image, entry, end,
+			return load_plain(mem, &file, head.bytes, entry, end,
 					  e);
 		if (is_zboot(&head.zboot))
 			return load_zboot(mem, &file, &head.zboot, entry, end,

@@ -117,6 +117,56 @@ static void an_image_lies_where_its_header_says(void **state)
 	assert_int_equal(b->end, KERNEL + 0x80000 + 100000);
 }
 
+/* Put a section table into @image, of a writable section from @offset on. */
+static void put_sections(uint8_t *image, uint32_t pe, uint32_t offset)
+{
+	uint32_t le[] = {htole32(pe), htole32(offset), htole32(0x80000000u)};
+	uint8_t *section = image + pe + 24 + 160;
+
+	memcpy(image + 60, &le[0], 4);
+	memcpy(image + pe, "PE\0\0\x64\xaa\2\0", 8);
+	memcpy(image + pe + 20, "\240\0", 2);
+	memset(section, 0, 80);
+	memcpy(section + 40 + 20, &le[1], 4);
+	memcpy(section + 40 + 36, &le[2], 4);
+}
+
+static void only_what_is_not_writable_is_mapped(void **state)
+{
+	enum { SIZE = 6 * 65536 + 77, DATA = 4 * 65536 };
+	struct bench *b = *state;
+	AUTO_FREE uint8_t *image = make_image(SIZE, 0, SIZE);
+
+	put_sections(image, 64, DATA);
+	put(b, image, SIZE, 0);
+	assert_int_equal(load(b), 0);
+	assert_loaded(b, KERNEL, image, SIZE);
+	/* What is mapped shows what becomes of the file, what was read not. */
+	image[65536] ^= 1;
+	put(b, "changed", 7, DATA);
+	put(b, image + 65536, 1, 65536);
+	assert_loaded(b, KERNEL, image, SIZE);
+}
+
+static void odd_section_tables_do_no_harm(void **state)
+{
+	static const uint32_t offsets[] = {0, 65536, 70000, UINT32_MAX};
+	static const uint32_t places[] = {64, 3000, 4096 - 24 - 160 - 80};
+	enum { SIZE = 2 * 65536 };
+	struct bench *b = *state;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(offsets); i++) {
+		for (unsigned p = 0; p < ARRAY_SIZE(places); p++) {
+			AUTO_FREE uint8_t *image = make_image(SIZE, 0, SIZE);
+
+			put_sections(image, places[p], offsets[i]);
+			put(b, image, SIZE, 0);
+			assert_int_equal(load(b), 0);
+			assert_loaded(b, KERNEL, image, SIZE);
+		}
+	}
+}
+
 static void an_image_without_a_size_is_too_old(void **state)
 {
 	struct bench *b = *state;
@@ -369,6 +419,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		IMAGE_TEST(an_image_lies_where_its_header_says),
+		IMAGE_TEST(only_what_is_not_writable_is_mapped),
+		IMAGE_TEST(odd_section_tables_do_no_harm),
 		IMAGE_TEST(an_image_without_a_size_is_too_old),
 		IMAGE_TEST(gzip_is_inflated),
 		IMAGE_TEST(efi_zboot_with_gzip_is_inflated),
