@@ -79,7 +79,17 @@ def serial_seeds():
             yield bytes([kind]) + b"".join(map(bytes, operations))
 
 
-SEEDS = {"config_file": config_file_seeds, "image": image_seeds, "serial": serial_seeds}
+def codec_seeds():
+    begin, end, u16, u64, boolean, count, string, nothing, some = 0, 1, 2, 3, 4, 13, 6, 231, 15
+    empty = struct.pack("<4sI", b"fuzz", 0)
+    plans = (([u64, u16, boolean, count, string, some],
+              bytes(10) + b"\1" + struct.pack("<I", 9) + struct.pack("<I", 3) + b"abc" + bytes(15)),
+             ([begin, end, begin, end], empty * 2), ([begin, begin, end, end], struct.pack("<4sI", b"fuzz", 8) + empty))
+    for steps, data in plans:
+        yield bytes(steps + [nothing] * (16 - len(steps))) + data
+
+
+SEEDS = {"codec": codec_seeds, "config_file": config_file_seeds, "image": image_seeds, "serial": serial_seeds}
 
 
 def make_seeds(name, folder):
