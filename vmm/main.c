@@ -13,6 +13,7 @@ static const struct {
 } commands[] = {
 	{"run", cli_run},
 	{"doctor", cli_doctor},
+	{"ctl", cli_ctl},
 };
 
 /* Or the next thing opened would be taken for standard output. */
@@ -35,8 +36,8 @@ int main(int argc, char **argv)
 			return commands[i].run(argc - 2, argv + 2);
 	}
 	fprintf(stderr,
-		"stasis: error: unknown command \"%.40s\"; there are run and "
-		"doctor, and stasis --help tells more\n",
+		"stasis: error: unknown command \"%.40s\"; there are run, "
+		"ctl and doctor, and stasis --help tells more\n",
 		argv[1]);
 	return EXIT_BAD_ARGUMENTS;
 }

@@ -78,6 +78,32 @@ static int read_string(const struct json_field *f, const json_t *value,
 	return 0;
 }
 
+/* An object of strings, kept as text. */
+static int read_strings(const struct json_field *f, const json_t *value,
+			char **out, struct err *e)
+{
+	const char *name;
+	json_t *member;
+	char *text;
+
+	if (!json_is_object(value))
+		return wrong_kind(f, value, "an object of strings", e);
+	json_object_foreach((json_t *)value, name, member)
+	{
+		if (!json_is_string(member))
+			return err_set(e,
+				       "field `%s`: member `%.64s` is %s, "
+				       "expected a string",
+				       f->name, name, kind_name(member));
+	}
+	text = json_dumps(value, JSON_COMPACT);
+	if (!text)
+		return err_set(e, "field `%s`: no memory", f->name);
+	free(*out);
+	*out = text;
+	return 0;
+}
+
 static int read_field(const struct json_field *f, const json_t *value,
 		      void *out, struct err *e)
 {
@@ -93,6 +119,8 @@ static int read_field(const struct json_field *f, const json_t *value,
 		return 0;
 	case JSON_KIND_U64:
 		return read_number(f, value, member, e);
+	case JSON_KIND_STRINGS:
+		return read_strings(f, value, member, e);
 	case JSON_KIND_ANY:
 		*(const json_t **)member = value;
 		return 0;
@@ -161,6 +189,41 @@ const struct json_t *json_array_at(const struct json_t *value, unsigned index)
 	return json_array_get(value, index);
 }
 
+int json_variant(const char *text, const char *const *names, unsigned count,
+		 unsigned *index, struct err *e)
+{
+	char known[320] = "";
+	size_t len = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		if (!strcmp(text, names[i])) {
+			*index = i;
+			return 0;
+		}
+		if (len < sizeof(known) - 1)
+			len += (size_t)snprintf(known + len,
+						sizeof(known) - len, "%s`%s`",
+						!i	     ? ""
+						: count == 2 ? " or "
+							     : ", ",
+						names[i]);
+	}
+	return err_set(e, "unknown variant `%.64s`, expected %s%s", text,
+		       count > 2 ? "one of " : "", known);
+}
+
+const char *json_text(const struct json_t *value)
+{
+	const char *text = json_string_value(value);
+
+	return text && strlen(text) == json_string_length(value) ? text : NULL;
+}
+
+bool json_is_empty(const struct json_t *value)
+{
+	return json_is_object(value) && !json_object_size(value);
+}
+
 void json_print_string(FILE *out, const char *text)
 {
 	putc('"', out);
@@ -173,4 +236,60 @@ void json_print_string(FILE *out, const char *text)
 			putc(*c, out);
 	}
 	putc('"', out);
+}
+
+const struct json_t *json_member(const struct json_t *object, const char *name)
+{
+	return json_object_get(object, name);
+}
+
+void json_print(FILE *out, const struct json_t *value, bool indented)
+{
+	json_dumpf(value, out,
+		   JSON_ENSURE_ASCII | JSON_ENCODE_ANY |
+			   (indented ? JSON_INDENT(2) : JSON_COMPACT));
+}
+
+/* An object whose members are being printed. */
+struct flat_level {
+	json_t *object;
+	void *at;        /* jansson's iterator */
+	size_t name_len; /* of the object's own name */
+};
+
+/* The name of a member goes behind that of its object. */
+static void print_member(FILE *out, const char *name, const json_t *value)
+{
+	if (json_is_integer(value) && !json_integer_value(value))
+		return;
+	fprintf(out, "%-48s ", name);
+	json_print(out, value, false);
+	putc('\n', out);
+}
+
+void json_print_flat(FILE *out, const struct json_t *value)
+{
+	enum { LEVELS_MAX = 8 };
+	struct flat_level levels[LEVELS_MAX] = {
+		{(json_t *)value, json_object_iter((json_t *)value), 0}};
+	unsigned depth = 1;
+	char name[256];
+
+	while (depth > 0) {
+		struct flat_level *l = &levels[depth - 1];
+		json_t *member = json_object_iter_value(l->at);
+
+		if (!member) {
+			depth--;
+			continue;
+		}
+		snprintf(name + l->name_len, sizeof(name) - l->name_len, "%s%s",
+			 l->name_len ? "." : "", json_object_iter_key(l->at));
+		l->at = json_object_iter_next(l->object, l->at);
+		if (json_is_object(member) && depth < LEVELS_MAX)
+			levels[depth++] = (struct flat_level){
+				member, json_object_iter(member), strlen(name)};
+		else
+			print_member(out, name, member);
+	}
 }

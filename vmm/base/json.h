@@ -18,6 +18,7 @@ enum json_kind {
 	JSON_KIND_BOOL,   /* bool */
 	JSON_KIND_U64,    /* uint64_t, at most .max if that is not 0 */
 	JSON_KIND_ANY,    /* const struct json_t *, owned by the document */
+	JSON_KIND_STRINGS, /* char *, owned: an object of strings, as text */
 };
 
 struct json_field {
@@ -43,5 +44,27 @@ int json_read(const struct json_t *object, const struct json_field *fields,
 int json_array_len(const struct json_t *value);
 const struct json_t *json_array_at(const struct json_t *value, unsigned index);
 
+/* Is it {}? */
+bool json_is_empty(const struct json_t *value);
+
+/* Which of @count names @text is. */
+int json_variant(const char *text, const char *const *names, unsigned count,
+		 unsigned *index, struct err *e);
+
+/* The text of a string, or NULL if it is none. */
+const char *json_text(const struct json_t *value);
+
 /* @text quoted and escaped. */
 void json_print_string(FILE *out, const char *text);
+
+/* A member of an object, or NULL. */
+const struct json_t *json_member(const struct json_t *object, const char *name);
+
+/* @value as ASCII: on one line, or indented. */
+void json_print(FILE *out, const struct json_t *value, bool indented);
+
+/*
+ * A line for each member of @value that is no object, nor 0, named by where it
+ * is: "vcpu.exits 7".
+ */
+void json_print_flat(FILE *out, const struct json_t *value);

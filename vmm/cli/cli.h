@@ -23,6 +23,7 @@ enum {
 
 int cli_run(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
+int cli_ctl(int argc, char **argv);
 int cli_firecracker(int argc, char **argv);
 
 /*
