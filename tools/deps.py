@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# Unpacks Debian packages under out/deps: sysroots to build against, QEMU, kernels and busybox to
+# Unpacks Debian packages under out/deps: sysroots to build against, QEMU, kernels and programs to
 # test with. Called by tools/prepare. It uses apt's own client with a private state directory, so
 # it needs no root and leaves the machine's apt configuration alone. A piece is unpacked beside
 # its place and renamed, so an interrupted run leaves nothing half done.
@@ -25,6 +25,10 @@ SUITES = {"arm64": ("bookworm", "trixie", "trixie-backports"), "other": ("trixie
 
 SYSROOT = """libc6-dev libgcc-14-dev libfdt-dev libseccomp-dev libjansson-dev libllhttp-dev
              liburing-dev libcmocka-dev libxxhash-dev zlib1g-dev""".split()
+
+# With what reads and applies API descriptions.
+PYTHON = """python3-minimal libpython3-stdlib python3-yaml python3-openapi-schema-validator
+            python3-openapi-spec-validator""".split()
 
 
 class Failure(Exception):
@@ -131,6 +135,61 @@ def write_image(vmlinuz, image):
             file.write(data)
 
 
+def finish_python(unpacked, target):
+    """Python for this machine with all its libraries, and `run`, which starts it."""
+    finish_sysroot(unpacked, target)
+    program = glob.glob(f"{target}/usr/bin/python3.*[0-9]")[0]
+    write_starter(f"{target}/run", target, glob.glob(f"{target}/usr/lib/*-linux-gnu")[0], program)
+
+
+def finish_clients(unpacked, target):
+    """bin/curl and bin/python3 for the emulated host, with little else: no documentation and,
+    once compile_clients() was here, no sources."""
+    whole = f"{unpacked}.whole"
+    finish_sysroot(unpacked, whole)
+    program = glob.glob(f"{whole}/usr/bin/python3.*[0-9]")[0]
+    python = os.path.basename(program)
+    os.makedirs(f"{target}/usr/bin")
+    os.makedirs(f"{target}/lib")
+    os.makedirs(f"{target}/bin")
+    for path in (program, f"{whole}/usr/bin/curl"):
+        shutil.copy(path, f"{target}/usr/bin")
+    for path in glob.glob(f"{whole}/usr/lib/*-linux-gnu/*.so.*") + glob.glob(f"{whole}/usr/lib/ld-linux-*"):
+        shutil.copy(path, f"{target}/lib")
+    # In one folder: Python finds the packages even without its site module.
+    for path in (f"{whole}/usr/lib/{python}", f"{whole}/usr/lib/python3/dist-packages"):
+        shutil.copytree(path, f"{target}/usr/lib/{python}", dirs_exist_ok=True)
+    write_starter(f"{target}/bin/curl", target, f"{target}/lib", f"{target}/usr/bin/curl")
+    write_starter(f"{target}/bin/python3", target, f"{target}/lib", f"{target}/usr/bin/{python}")
+
+
+def write_starter(path, tree, libraries, program):
+    """A script that starts a program of another system with its own loader and libraries. It uses
+    nothing but the shell: on an emulated host every process takes its time."""
+    loader = (glob.glob(f"{libraries}/ld-linux-*") + glob.glob(f"{tree}/usr/lib*/ld-linux-*"))[0]
+    here = os.path.relpath(tree, os.path.dirname(path))
+    loader, libraries, program = (os.path.relpath(name, tree) for name in (loader, libraries, program))
+    with open(path, "w") as script:
+        script.write(f'''#!/bin/sh
+here=${{0%/*}}/{here}
+exec "$here/{loader}" --library-path "$here/{libraries}" "$here/{program}" "$@"
+''')
+    os.chmod(path, 0o755)
+
+
+def compile_clients():
+    """Replaces the Python sources of the emulated host by code: it takes a minute there to compile
+    what a test imports. Python of this machine does it, of the same version."""
+    library = glob.glob(f"{DEPS}/clients/usr/lib/python3.*")[0]
+    # In each file's own place and without the file's time, which an initramfs does not keep.
+    run([f"{DEPS}/python/run", "-I", "-m", "compileall", "-q", "-b", "-f", "-s", library,
+         "--invalidation-mode", "unchecked-hash", library])
+    for folder, _, files in os.walk(library):
+        for name in files:
+            if name.endswith(".py"):
+                os.unlink(os.path.join(folder, name))
+
+
 def finish_busybox(unpacked, target):
     os.mkdir(target)
     os.rename(f"{unpacked}/usr/bin/busybox", f"{target}/busybox")
@@ -152,6 +211,8 @@ def pieces_for(goal, native):
         Piece("kernels/6.12", test, "arm64", (f"{kernel}/trixie",), finish_kernel, "linux-"),
         Piece("kernels/newest", test, "arm64", (f"{kernel}/trixie-backports",), finish_kernel, "linux-"),
         Piece("busybox", test, "arm64", ("busybox-static",), finish_busybox, "busybox-static"),
+        Piece("python", test, native, tuple(PYTHON), finish_python),
+        Piece("clients", test, "arm64", ("curl", *PYTHON), finish_clients),
         Piece("qemu-arm64", bench, "arm64", ("qemu-system-arm",), finish_qemu),
     ]
     return [piece for piece in pieces if goal in piece.goals]
@@ -280,6 +341,8 @@ def prepare(goal):
                 job.result()
         if any(piece.name == "kernels/newest" for piece in missing):
             link_newest()
+        if any(piece.name == "clients" for piece in missing):
+            compile_clients()
 
 
 def main():
