@@ -154,8 +154,12 @@ def finish_clients(unpacked, target):
     os.makedirs(f"{target}/bin")
     for path in (program, f"{whole}/usr/bin/curl"):
         shutil.copy(path, f"{target}/usr/bin")
-    for path in glob.glob(f"{whole}/usr/lib/*-linux-gnu/*.so.*") + glob.glob(f"{whole}/usr/lib/ld-linux-*"):
-        shutil.copy(path, f"{target}/lib")
+    libraries = glob.glob(f"{whole}/usr/lib/*-linux-gnu/*.so.*") + glob.glob(f"{whole}/usr/lib/ld-linux-*")
+    # Under the name that programs ask for, which is a link's if there is one.
+    aimed_at = {os.path.realpath(path) for path in libraries if os.path.islink(path)}
+    for path in libraries:
+        if os.path.islink(path) or path not in aimed_at:
+            shutil.copy(path, f"{target}/lib")
     # In one folder: Python finds the packages even without its site module.
     for path in (f"{whole}/usr/lib/{python}", f"{whole}/usr/lib/python3/dist-packages"):
         shutil.copytree(path, f"{target}/usr/lib/{python}", dirs_exist_ok=True)
