@@ -38,11 +38,27 @@ enum arch_feature { ARCH_SVE, ARCH_PAUTH, ARCH_PMU, ARCH_FEATURE_COUNT };
 /* "sve" ...: the names by which people switch them. */
 extern const char *const arch_feature_name[ARCH_FEATURE_COUNT];
 
+/* Which feature bit @bit of KVM's struct kvm_vcpu_init switches; false: none
+ * that may be chosen. */
+bool arch_feature_of_bit(unsigned bit, enum arch_feature *feature);
+
+/* Change these bits of a vCPU's register before it boots. */
+struct arch_reg_modifier {
+	uint64_t id; /* as KVM_GET_ONE_REG has it */
+	uint64_t mask[2], value[2];
+};
+enum { ARCH_REG_MODIFIERS_MAX = 64 };
+
+/* Bits in a register with this id: 32, 64 or 128; 0: it cannot be modified. */
+unsigned arch_reg_bits(uint64_t id);
+
 /* What a VM is made of, below devices.  Embedded in struct vm. */
 struct arch_vm {
 	/* Set by the caller. */
 	unsigned vcpu_count;
 	enum arch_toggle want[ARCH_FEATURE_COUNT];
+	const struct arch_reg_modifier *modifier; /* used by _vcpu_init() */
+	unsigned modifier_count;
 
 	/* Set by arch_vm_init() and arch_irqchip_init(). */
 	bool has[ARCH_FEATURE_COUNT];

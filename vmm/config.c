@@ -22,6 +22,7 @@ void vm_config_fini(struct vm_config *config)
 	free(config->kernel);
 	free(config->initrd);
 	free(config->cmdline);
+	free(config->reg);
 	vm_config_init(config);
 }
 
@@ -37,8 +38,11 @@ int vm_config_set(char **field, const char *text, struct err *e)
 }
 
 /* The kernel would take a control character for the end of something. */
-static int check_cmdline(const char *text, struct err *e)
+int vm_config_check_cmdline(const struct vm_config *config, struct err *e)
 {
+	const char *text = config->cmdline ? config->cmdline : "";
+	char out[2048 + 1];
+
 	for (const char *c = text; *c; c++) {
 		if (*c < ' ' || *c > '~')
 			return err_set(e,
@@ -47,15 +51,13 @@ static int check_cmdline(const char *text, struct err *e)
 				       "position %td; use printable ASCII",
 				       (unsigned char)*c, c - text + 1);
 	}
-	return 0;
+	return vm_config_cmdline(config, out, sizeof(out), e);
 }
 
-int vm_config_check(const struct vm_config *config, struct err *e)
+int vm_config_check_machine(const struct vm_config *config, struct err *e)
 {
 	uint64_t min = arch_layout.ram_min >> 20;
 
-	if (!config->kernel)
-		return err_set(e, "no kernel was given");
 	if (config->vcpu_count < 1 || config->vcpu_count > ARCH_VCPUS_MAX)
 		return err_set(e, "%u vCPUs are not possible; choose 1 to %d",
 			       config->vcpu_count, ARCH_VCPUS_MAX);
@@ -68,7 +70,17 @@ int vm_config_check(const struct vm_config *config, struct err *e)
 	if (config->mem_mib > UINT64_MAX >> 24)
 		return err_set(e, "%llu MiB of RAM are not possible",
 			       (unsigned long long)config->mem_mib);
-	return config->cmdline ? check_cmdline(config->cmdline, e) : 0;
+	return 0;
+}
+
+int vm_config_check(const struct vm_config *config, struct err *e)
+{
+	if (!config->kernel)
+		return err_set(e, "no kernel was given");
+	return vm_config_check_machine(config, e) ||
+			       vm_config_check_cmdline(config, e)
+		       ? -1
+		       : 0;
 }
 
 static const char *given_cmdline(const struct vm_config *config)

@@ -18,6 +18,8 @@ struct vm_config {
 	uint64_t mem_mib;
 	char *kernel, *initrd, *cmdline; /* owned; NULL: not given */
 	enum arch_toggle cpu[ARCH_FEATURE_COUNT];
+	struct arch_reg_modifier *reg; /* owned; reg_count of them */
+	unsigned reg_count;
 	bool boot_timer;
 };
 
@@ -29,6 +31,9 @@ void vm_config_fini(struct vm_config *config);
 int vm_config_set(char **field, const char *text, struct err *e);
 
 int vm_config_check(const struct vm_config *config, struct err *e);
+/* Its parts, for those who are told one at a time. */
+int vm_config_check_machine(const struct vm_config *config, struct err *e);
+int vm_config_check_cmdline(const struct vm_config *config, struct err *e);
 
 /* Is there a serial console?  The guest's command line decides. */
 bool vm_config_has_serial(const struct vm_config *config);

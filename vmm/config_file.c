@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "vmm/base/err.h"
+#include "vmm/base/io.h"
 #include "vmm/base/json.h"
 #include "vmm/base/util.h"
 
@@ -16,89 +17,64 @@ typedef int (*section_reader)(struct config_file *file,
 static int read_boot_source(struct config_file *file,
 			    const struct json_t *value, struct err *e)
 {
-	static const struct json_field fields[] = {
-		{"kernel_image_path", JSON_KIND_STRING, true, 0,
-		 offsetof(struct vm_config, kernel)},
-		{"initrd_path", JSON_KIND_STRING, false, 0,
-		 offsetof(struct vm_config, initrd)},
-		{"boot_args", JSON_KIND_STRING, false, 0,
-		 offsetof(struct vm_config, cmdline)},
-	};
+	struct boot_source body = {0};
+	int r = boot_source_read(&body, value, e);
 
-	return json_read(value, fields, ARRAY_SIZE(fields), &file->vm, e);
-}
-
-struct machine {
-	uint64_t vcpu_count, mem_size_mib;
-	bool smt, track_dirty_pages;
-	char *cpu_template, *huge_pages;
-};
-
-static int check_machine(const struct machine *m, struct err *e)
-{
-	if (m->smt)
-		return err_set(e, "Enabling simultaneous multithreading is not "
-				  "supported on aarch64.");
-	if (m->track_dirty_pages)
-		return err_set(e, "this build does not support "
-				  "`track_dirty_pages`; leave it out");
-	if (m->cpu_template && strcmp(m->cpu_template, "None") != 0)
-		return err_set(e, "this build has no CPU templates; leave "
-				  "`cpu_template` out");
-	if (m->huge_pages && strcmp(m->huge_pages, "None") != 0)
-		return err_set(e, "this build does not support huge pages; "
-				  "leave `huge_pages` out");
-	return 0;
+	if (!r)
+		r = boot_source_apply(&body, &file->vm, e);
+	boot_source_fini(&body);
+	return r;
 }
 
 static int read_machine(struct config_file *file, const struct json_t *value,
 			struct err *e)
 {
-	static const struct json_field fields[] = {
-		{"vcpu_count", JSON_KIND_U64, true, UINT8_MAX,
-		 offsetof(struct machine, vcpu_count)},
-		{"mem_size_mib", JSON_KIND_U64, true, INT32_MAX,
-		 offsetof(struct machine, mem_size_mib)},
-		{"smt", JSON_KIND_BOOL, false, 0,
-		 offsetof(struct machine, smt)},
-		{"cpu_template", JSON_KIND_STRING, false, 0,
-		 offsetof(struct machine, cpu_template)},
-		{"track_dirty_pages", JSON_KIND_BOOL, false, 0,
-		 offsetof(struct machine, track_dirty_pages)},
-		{"huge_pages", JSON_KIND_STRING, false, 0,
-		 offsetof(struct machine, huge_pages)},
-	};
-	struct machine m = {0};
-	int r = json_read(value, fields, ARRAY_SIZE(fields), &m, e);
+	struct machine_config body;
+	int r;
 
+	machine_config_init(&body, &file->vm);
+	r = machine_config_read(&body, value, false, e);
 	if (!r)
-		r = check_machine(&m, e);
-	if (!r) {
-		file->vm.vcpu_count = (unsigned)m.vcpu_count;
-		file->vm.mem_mib = m.mem_size_mib;
+		r = machine_config_apply(&body, &file->vm, e);
+	machine_config_fini(&body);
+	return r;
+}
+
+/* Given in place, or as the path of a file that has it. */
+static int read_cpu(struct config_file *file, const struct json_t *value,
+		    struct err *e)
+{
+	const char *path = json_text(value);
+	AUTO_FREE char *text = NULL;
+	struct json_t *document = NULL;
+	struct cpu_config body;
+	size_t len;
+	int r;
+
+	if (path) {
+		text = io_read_file(path, CONFIG_FILE_MAX, &len, e);
+		document = text ? json_parse(text, len, e) : NULL;
+		if (!document)
+			return err_prefix(e, "%.256s", path);
+		value = document;
 	}
-	free(m.cpu_template);
-	free(m.huge_pages);
+	r = cpu_config_read(&body, value, e);
+	if (!r)
+		r = cpu_config_apply(&body, &file->vm, e);
+	json_free(document);
 	return r;
 }
 
 static int read_logger(struct config_file *file, const struct json_t *value,
 		       struct err *e)
 {
-	static const struct json_field fields[] = {
-		{"log_path", JSON_KIND_STRING, false, 0,
-		 offsetof(struct logger_config, path)},
-		{"level", JSON_KIND_STRING, false, 0,
-		 offsetof(struct logger_config, level)},
-		{"show_level", JSON_KIND_BOOL, false, 0,
-		 offsetof(struct logger_config, show_level)},
-		{"show_log_origin", JSON_KIND_BOOL, false, 0,
-		 offsetof(struct logger_config, show_origin)},
-		{"module", JSON_KIND_STRING, false, 0,
-		 offsetof(struct logger_config, module)},
-	};
+	return logger_config_read(&file->logger, value, e);
+}
 
-	return json_read(value, fields, ARRAY_SIZE(fields), &file->logger, e);
+static int read_metrics(struct config_file *file, const struct json_t *value,
+			struct err *e)
+{
+	return metrics_config_read(&file->metrics, value, e);
 }
 
 /* Devices that are not there yet: a list of none of them is fine. */
@@ -138,8 +114,8 @@ static const struct {
 	{"pmem", read_empty_list, false},
 	{"logger", read_logger, false},
 	{"balloon", read_unsupported, false},
-	{"cpu-config", read_unsupported, false},
-	{"metrics", read_unsupported, false},
+	{"cpu-config", read_cpu, false},
+	{"metrics", read_metrics, false},
 	{"mmds-config", read_unsupported, false},
 	{"vsock", read_unsupported, false},
 	{"entropy", read_unsupported, false},
@@ -187,8 +163,6 @@ int config_file_parse(struct config_file *file, const char *text, size_t len,
 void config_file_fini(struct config_file *file)
 {
 	vm_config_fini(&file->vm);
-	free(file->logger.path);
-	free(file->logger.level);
-	free(file->logger.module);
-	file->logger = (struct logger_config){0};
+	logger_config_fini(&file->logger);
+	metrics_config_fini(&file->metrics);
 }

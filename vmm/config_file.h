@@ -2,25 +2,22 @@
 /*
  * Firecracker's configuration file: one JSON object whose members are the
  * bodies of its API's PUT requests.  What this build cannot do is refused by
- * name, but for`logger.module`, which says nothing here.
+ * name, but for `logger.module`, which says nothing here.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "vmm/bodies.h"
 #include "vmm/config.h"
 
 struct err;
 
-struct logger_config {
-	char *path, *level, *module; /* owned; NULL: not given */
-	bool show_level, show_origin;
-};
-
 struct config_file {
 	struct vm_config vm;
 	struct logger_config logger;
+	struct metrics_config metrics; /* .path NULL: not given */
 };
 
 enum { CONFIG_FILE_MAX = 1 << 20 };

@@ -150,6 +150,8 @@ static int build(struct vm *vm, const struct vm_config *config, struct err *e)
 
 	vm->arch.vcpu_count = config->vcpu_count;
 	memcpy(vm->arch.want, config->cpu, sizeof(vm->arch.want));
+	vm->arch.modifier = config->reg;
+	vm->arch.modifier_count = config->reg_count;
 	if (create_kvm(vm, config, ram, &ram_count, e) ||
 	    arch_clock_pin(&vm->clock, &vm->kvm, e) ||
 	    create_memory(vm, ram, ram_count, e) ||

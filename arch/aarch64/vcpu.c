@@ -49,6 +49,17 @@ static const struct {
 		},
 };
 
+bool arch_feature_of_bit(unsigned bit, enum arch_feature *feature)
+{
+	for (unsigned f = 0; f < ARCH_FEATURE_COUNT; f++) {
+		if (bit < 32 && features[f].bits & 1u << bit) {
+			*feature = (enum arch_feature)f;
+			return true;
+		}
+	}
+	return false;
+}
+
 static int choose_feature(struct arch_vm *a, struct kvm_vm *vm,
 			  enum arch_feature f, struct err *e)
 {
@@ -119,6 +130,40 @@ static int enable_pvtime(struct kvm_vcpu *vcpu, struct err *e)
 			 vcpu->index);
 }
 
+unsigned arch_reg_bits(uint64_t id)
+{
+	if ((id & KVM_REG_ARCH_MASK) != KVM_REG_ARM64)
+		return 0;
+	switch (id & KVM_REG_SIZE_MASK) {
+	case KVM_REG_SIZE_U32:
+		return 32;
+	case KVM_REG_SIZE_U64:
+		return 64;
+	case KVM_REG_SIZE_U128:
+		return 128;
+	default:
+		return 0;
+	}
+}
+
+static int modify_reg(struct kvm_vcpu *vcpu, const struct arch_reg_modifier *m,
+		      struct err *e)
+{
+	/* Little-endian, so the lower half is right for smaller ones, too. */
+	uint64_t value[2] = {0};
+	int r = kvm_vcpu_get_reg(vcpu, m->id, value);
+
+	for (unsigned i = 0; i < 2; i++)
+		value[i] = (value[i] & ~m->mask[i]) | m->value[i];
+	if (!r)
+		r = kvm_vcpu_set_reg(vcpu, m->id, value);
+	if (!r)
+		return 0;
+	errno = -r;
+	return err_errno(e, "KVM does not let register 0x%llx be modified so",
+			 (unsigned long long)m->id);
+}
+
 int arch_vcpu_init(struct arch_vm *a, struct kvm_vcpu *vcpu, struct err *e)
 {
 	struct kvm_vcpu_init init = {
@@ -138,6 +183,10 @@ int arch_vcpu_init(struct arch_vm *a, struct kvm_vcpu *vcpu, struct err *e)
 		errno = -r;
 		return err_errno(e, "KVM cannot initialise vCPU %u",
 				 vcpu->index);
+	}
+	for (unsigned i = 0; i < a->modifier_count; i++) {
+		if (modify_reg(vcpu, &a->modifier[i], e))
+			return -1;
 	}
 	return a->pvtime ? enable_pvtime(vcpu, e) : 0;
 }

@@ -21,8 +21,8 @@ static bool reserve(struct buf *buf, size_t more)
 	}
 	if (need <= buf->capacity)
 		return true;
-	while (capacity < need && !__builtin_mul_overflow(
-					  capacity, (size_t)2, &capacity))
+	while (capacity < need &&
+	       !__builtin_mul_overflow(capacity, (size_t)2, &capacity))
 		;
 	data = capacity < need ? NULL : realloc(buf->data, capacity);
 	if (!data) {

@@ -47,6 +47,19 @@ ssize_t io_pread(int fd, void *buf, size_t len, uint64_t offset)
 	return (ssize_t)done;
 }
 
+int io_open_sink(const char *path, struct err *e)
+{
+	/* O_RDWR, or a FIFO would have to have a reader already. */
+	int fd = open(path,
+		      O_RDWR | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC |
+			      O_NOCTTY,
+		      0600);
+
+	if (fd < 0)
+		return err_errno(e, "cannot open %.512s for writing", path);
+	return fd;
+}
+
 char *io_read_file(const char *path, size_t max, size_t *len, struct err *e)
 {
 	uint64_t size;

@@ -17,6 +17,13 @@ struct err;
  */
 int io_open_file(const char *path, uint64_t *size, struct err *e);
 
+/*
+ * Open a file or FIFO to append to, close-on-exec, made if it does not exist.
+ * A FIFO needs no reader, and no write to it will block.  Returns the
+ * descriptor, or -1.
+ */
+int io_open_sink(const char *path, struct err *e);
+
 /* As io_open_file(), and read all of it, NUL-terminated; free() it. */
 char *io_read_file(const char *path, size_t max, size_t *len, struct err *e);
 

@@ -203,7 +203,7 @@ int json_variant(const char *text, const char *const *names, unsigned count,
 		if (len < sizeof(known) - 1)
 			len += (size_t)snprintf(known + len,
 						sizeof(known) - len, "%s`%s`",
-						!i	     ? ""
+						!i           ? ""
 						: count == 2 ? " or "
 							     : ", ",
 						names[i]);
@@ -217,6 +217,16 @@ const char *json_text(const struct json_t *value)
 	const char *text = json_string_value(value);
 
 	return text && strlen(text) == json_string_length(value) ? text : NULL;
+}
+
+bool json_u64(const struct json_t *value, uint64_t *out)
+{
+	json_int_t n = json_integer_value(value);
+
+	if (!json_is_integer(value) || n < 0)
+		return false;
+	*out = (uint64_t)n;
+	return true;
 }
 
 bool json_is_empty(const struct json_t *value)

@@ -14,10 +14,10 @@ struct err;
 struct json_t; /* jansson's */
 
 enum json_kind {
-	JSON_KIND_STRING, /* char *, owned: free() */
-	JSON_KIND_BOOL,   /* bool */
-	JSON_KIND_U64,    /* uint64_t, at most .max if that is not 0 */
-	JSON_KIND_ANY,    /* const struct json_t *, owned by the document */
+	JSON_KIND_STRING,  /* char *, owned: free() */
+	JSON_KIND_BOOL,    /* bool */
+	JSON_KIND_U64,     /* uint64_t, at most .max if that is not 0 */
+	JSON_KIND_ANY,     /* const struct json_t *, owned by the document */
 	JSON_KIND_STRINGS, /* char *, owned: an object of strings, as text */
 };
 
@@ -43,6 +43,9 @@ int json_read(const struct json_t *object, const struct json_field *fields,
 /* Number of elements, or -1 if it is no array; and one of them. */
 int json_array_len(const struct json_t *value);
 const struct json_t *json_array_at(const struct json_t *value, unsigned index);
+
+/* The value of a number from 0 to INT64_MAX; false if it is none. */
+bool json_u64(const struct json_t *value, uint64_t *out);
 
 /* Is it {}? */
 bool json_is_empty(const struct json_t *value);

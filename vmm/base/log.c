@@ -192,11 +192,15 @@ static bool limit_take(struct log_limit *limit)
 					      now + 1000000000ll);
 }
 
-void log_guest(struct log_limit *limit, const char *format, ...)
+static void write_limited(struct log_limit *limit, const char *whose,
+			  const char *format, va_list args)
+	__attribute__((format(printf, 3, 0)));
+
+static void write_limited(struct log_limit *limit, const char *whose,
+			  const char *format, va_list args)
 {
 	char text[LINE_MAX_BYTES / 2];
 	uint64_t dropped;
-	va_list args;
 
 	atomic_fetch_add(&limit->count, 1);
 	if (!log_enabled(LOG_WARN) || !limit_take(limit)) {
@@ -204,14 +208,30 @@ void log_guest(struct log_limit *limit, const char *format, ...)
 		return;
 	}
 	dropped = atomic_exchange(&limit->dropped, 0);
-	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
 	if (dropped)
-		log_warn("guest: %s (and %llu more like it)", text,
+		log_warn("%s%s (and %llu more like it)", whose, text,
 			 (unsigned long long)dropped);
 	else
-		log_warn("guest: %s", text);
+		log_warn("%s%s", whose, text);
+}
+
+void log_guest(struct log_limit *limit, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	write_limited(limit, "guest: ", format, args);
+	va_end(args);
+}
+
+void log_limited(struct log_limit *limit, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	write_limited(limit, "", format, args);
+	va_end(args);
 }
 
 bool log_parse_level(const char *text, enum log_level *level)

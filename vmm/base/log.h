@@ -70,5 +70,9 @@ struct log_limit {
 void log_guest(struct log_limit *limit, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* The same for what is nobody's fault here, or a client's. */
+void log_limited(struct log_limit *limit, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
 /* "error", "Warning", "INFO"...: as Firecracker spells them, in any case. */
 bool log_parse_level(const char *text, enum log_level *level);

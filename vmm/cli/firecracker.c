@@ -5,28 +5,36 @@
  * tunes a part that this build lacks is accepted.
  */
 #include <errno.h>
-#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "vmm/base/err.h"
 #include "vmm/base/io.h"
+#include "vmm/base/json.h"
 #include "vmm/base/log.h"
 #include "vmm/base/util.h"
 #include "vmm/cli/cli.h"
+#include "vmm/cli/launch.h"
 #include "vmm/cli/options.h"
 #include "vmm/config_file.h"
 
 enum { ID_MAX = 64 };
 
+#define DEFAULT_SOCKET "/run/firecracker.socket"
+
 struct arguments {
-	const char *id, *config_file;
-	const char *log_path, *level;
-	bool show_level, show_origin;
+	const char *id, *config_file, *metadata, *metrics_path, *api_sock;
+	const char *log_path, *level, *seccomp_filter;
+	bool show_level, show_origin, no_seccomp;
 	bool no_api, boot_timer, help, version;
-	int log_fd; /* -1 until opened */
+	uint64_t body_max, start_us, start_cpu_us, parent_cpu_us;
+	uint64_t api_fd, ready_fd; /* NO_FD: not given */
 };
+
+#define NO_FD UINT64_MAX
 
 /* ------------------------------------------------------------------ options */
 
@@ -48,7 +56,37 @@ struct arguments {
 		((struct arguments *)context)->member = true;     \
 		return 0;                                         \
 	}
+#define SET_NUMBER(member)                                                 \
+	static int set_##member(void *context, const char *value,          \
+				struct err *e)                             \
+	{                                                                  \
+		return parse_number(                                       \
+			value, &((struct arguments *)context)->member, e); \
+	}
+
+static int parse_number(const char *text, uint64_t *out, struct err *e)
+{
+	char *end;
+
+	errno = 0;
+	*out = strtoull(text, &end, 10);
+	if (*text < '0' || *text > '9' || *end || errno)
+		return err_set(e, "\"%.40s\" is not a number", text);
+	return 0;
+}
+
 SET_STRING(config_file)
+SET_STRING(metadata)
+SET_STRING(metrics_path)
+SET_STRING(api_sock)
+SET_STRING(seccomp_filter)
+SET_FLAG(no_seccomp)
+SET_NUMBER(body_max)
+SET_NUMBER(start_us)
+SET_NUMBER(start_cpu_us)
+SET_NUMBER(parent_cpu_us)
+SET_NUMBER(api_fd)
+SET_NUMBER(ready_fd)
 SET_STRING(log_path)
 SET_STRING(level)
 SET_FLAG(show_level)
@@ -82,36 +120,12 @@ static int set_nothing(void *context, const char *value, struct err *e)
 	return 0;
 }
 
-static int ignore_filter(void *context, const char *value, struct err *e)
-{
-	(void)context;
-	(void)e;
-	log_warn("--seccomp-filter %s: this build installs no filter", value);
-	return 0;
-}
-
 static int refuse_snapshot(void *context, const char *value, struct err *e)
 {
 	(void)context;
 	(void)value;
 	return err_set(e, "this build has no snapshots; leave "
 			  "--snapshot-version and --describe-snapshot out");
-}
-
-static int refuse_metadata(void *context, const char *value, struct err *e)
-{
-	(void)context;
-	(void)value;
-	return err_set(e, "--metadata: this build has no metadata service; "
-			  "leave it out");
-}
-
-static int refuse_metrics(void *context, const char *value, struct err *e)
-{
-	(void)context;
-	(void)value;
-	return err_set(e, "--metrics-path: this build writes no metrics; "
-			  "leave it out");
 }
 
 static int refuse_pci(void *context, const char *value, struct err *e)
@@ -125,16 +139,27 @@ static int refuse_pci(void *context, const char *value, struct err *e)
 static const struct option options[] = {
 	{"config-file", "FILE", "boot what this JSON file describes",
 	 set_config_file},
-	{"no-api", NULL,
-	 "do not serve the API; needs --config-file.\n"
-	 "This build has no API: it must be given",
+	{"no-api", NULL, "do not serve the API; needs --config-file",
 	 set_no_api},
+	{"api-sock", "PATH",
+	 "Unix socket to serve the API on (default:\n" DEFAULT_SOCKET ")",
+	 set_api_sock},
+	{"api-fd", "N", "or this descriptor: a Unix socket that listens",
+	 set_api_fd},
+	{"ready-fd", "N", "write a byte here when the API takes requests",
+	 set_ready_fd},
+	{"http-api-max-payload-size", "BYTES",
+	 "the longest body of a request (default 51200)", set_body_max},
 	{"id", "ID", "name of this VM in the log", set_id},
 	{"boot-timer", NULL,
 	 "log the time when the guest writes 123 to\n0x40000000",
 	 set_boot_timer},
 	{"log-path", "FILE", "where the log goes (default: standard output)",
 	 set_log_path},
+	{"metrics-path", "FILE",
+	 "append metrics here: a line of JSON at the start,\n"
+	 "every minute, when asked to, and at the end",
+	 set_metrics_path},
 	{"level", "LEVEL", "Error, Warning, Info (default), Debug, Trace, Off",
 	 set_level},
 	{"show-level", NULL, "put the level into each log line",
@@ -143,19 +168,19 @@ static const struct option options[] = {
 	 set_show_origin},
 	{"version", NULL, "what this is", set_version},
 	{"help", NULL, "show this", set_help},
-	{"api-sock", "PATH", NULL, set_nothing},
-	{"http-api-max-payload-size", "BYTES", NULL, set_nothing},
 	{"mmds-size-limit", "BYTES", NULL, set_nothing},
 	{"module", "NAME", NULL, set_nothing},
-	{"no-seccomp", NULL, NULL, set_nothing},
-	{"seccomp-filter", "FILE", NULL, ignore_filter},
+	{"no-seccomp", NULL, NULL, set_no_seccomp},
+	{"seccomp-filter", "FILE", NULL, set_seccomp_filter},
 	{"snapshot-version", NULL, NULL, refuse_snapshot},
 	{"describe-snapshot", "FILE", NULL, refuse_snapshot},
-	{"start-time-us", "N", NULL, set_nothing},
-	{"start-time-cpu-us", "N", NULL, set_nothing},
-	{"parent-cpu-time-us", "N", NULL, set_nothing},
-	{"metadata", "FILE", NULL, refuse_metadata},
-	{"metrics-path", "FILE", NULL, refuse_metrics},
+	{"start-time-us", "N", NULL, set_start_us},
+	{"start-time-cpu-us", "N", NULL, set_start_cpu_us},
+	{"parent-cpu-time-us", "N", NULL, set_parent_cpu_us},
+	{"metadata", "FILE",
+	 "JSON for the guest; checked, and kept from it: this\n"
+	 "build has no metadata service",
+	 set_metadata},
 	{"enable-pci", NULL, NULL, refuse_pci},
 };
 
@@ -174,12 +199,14 @@ static void print_help(void)
 	       "For people:\n"
 	       "  stasis run --kernel FILE ...   boot a guest, its console "
 	       "here\n"
+	       "  stasis ctl --socket PATH ...   look after one that runs\n"
 	       "  stasis doctor                  check what this host can "
 	       "do\n"
 	       "  stasis COMMAND --help          tells more\n"
 	       "\n"
 	       "For launchers, as Firecracker:\n"
-	       "  stasis --no-api --config-file FILE [options]\n"
+	       "  stasis --api-sock PATH [options]   wait for orders\n"
+	       "  stasis --config-file FILE [--no-api] [options]\n"
 	       "\n");
 	options_print(options, ARRAY_SIZE(options));
 	printf("\n"
@@ -188,55 +215,59 @@ static void print_help(void)
 	       "152 for a refused configuration, 153 for wrong options.\n");
 }
 
-/* ------------------------------------------------------------------ the log */
+/* -------------------------------------------------------------- what it is */
 
-/* A FIFO must not make us wait for its reader. */
-static int open_log(const char *path, struct err *e)
+static int set_logger(struct launch *l, const struct arguments *args,
+		      struct err *e)
 {
-	int fd =
-		open(path, O_RDWR | O_CREAT | O_NONBLOCK | O_CLOEXEC | O_NOCTTY,
-		     0600);
-
-	if (fd < 0)
-		return err_errno(e, "cannot open the log %s", path);
-	return fd;
-}
-
-/* The command line goes before the file, which may say nothing yet. */
-static int configure_log(struct arguments *args,
-			 const struct logger_config *file, struct err *e)
-{
-	const char *path = args->log_path ? args->log_path : file->path;
-	const char *level = args->level ? args->level : file->level;
-	struct log_config log = {
-		.level = LOG_INFO,
-		.style = LOG_FIRECRACKER,
-		.fd = STDOUT_FILENO,
-		.id = args->id,
-		.show_level = args->show_level || file->show_level,
-		.show_origin = args->show_origin || file->show_origin,
+	struct logger_config logger = {
+		.path = (char *)args->log_path,
+		.level = (char *)args->level,
+		.show_level = args->show_level,
+		.show_origin = args->show_origin,
 	};
 
-	if (level && !log_parse_level(level, &log.level))
-		return err_set(e,
-			       "log level \"%.40s\" is not known; choose "
-			       "Error, Warning, Info, Debug, Trace or Off",
-			       level);
-	if (path && args->log_fd < 0) {
-		args->log_fd = open_log(path, e);
-		if (args->log_fd < 0)
-			return -1;
-	}
-	if (path)
-		log.fd = args->log_fd;
-	log_configure(&log);
+	return instance_set_logger(&l->instance, &logger, e);
+}
+
+/* The command line goes before the file. */
+static int set_file_logger(struct launch *l, const struct arguments *args,
+			   struct logger_config file, struct err *e)
+{
+	if (args->log_path)
+		file.path = NULL;
+	if (args->level)
+		file.level = NULL;
+	return instance_set_logger(&l->instance, &file, e);
+}
+
+static int set_metrics(struct launch *l, const struct arguments *args,
+		       const struct metrics_config *file, struct err *e)
+{
+	struct metrics_config metrics = {.path = (char *)args->metrics_path};
+
+	if (args->metrics_path)
+		return instance_set_metrics(&l->instance, &metrics, e);
+	return file->path ? instance_set_metrics(&l->instance, file, e) : 0;
+}
+
+static int check_metadata(const char *path, struct err *e)
+{
+	size_t len;
+	AUTO_FREE char *text = io_read_file(path, CONFIG_FILE_MAX, &len, e);
+	struct json_t *document = text ? json_parse(text, len, e) : NULL;
+
+	if (!document)
+		return err_prefix(e, "metadata %.256s", path);
+	json_free(document);
+	log_warn("--metadata %s: this build has no metadata service; the guest "
+		 "will not find it",
+		 path);
 	return 0;
 }
 
-/* -------------------------------------------------------------------- boot */
-
-static int read_config(const struct arguments *args, struct config_file *file,
-		       struct err *e)
+static int read_file(const struct arguments *args, struct config_file *file,
+		     struct err *e)
 {
 	size_t len;
 	AUTO_FREE char *text =
@@ -250,42 +281,113 @@ static int read_config(const struct arguments *args, struct config_file *file,
 	return 0;
 }
 
-static int boot(struct arguments *args)
+static int configure(struct launch *l, const struct arguments *args,
+		     struct err *e)
+{
+	struct config_file file = {0};
+	int r = 0;
+
+	if (args->config_file)
+		r = read_file(args, &file, e);
+	if (!r)
+		r = set_file_logger(l, args, file.logger, e);
+	if (!r)
+		r = set_metrics(l, args, &file.metrics, e);
+	if (!r && args->metadata)
+		r = check_metadata(args->metadata, e);
+	if (!r && args->config_file) {
+		l->instance.config = file.vm;
+		vm_config_init(&file.vm);
+	}
+	l->instance.config.boot_timer = args->boot_timer;
+	config_file_fini(&file);
+	return r;
+}
+
+/* Into the log, and for the person who starts it. */
+static int refuse(const struct arguments *args, const struct err *e)
 {
 	static const char refusal[] =
 		"Configuration for VMM from one single json failed";
-	struct config_file file = {0};
-	int status = EXIT_BAD_CONFIG;
-	struct err e;
+	const char *what = args->config_file ? refusal : "Configuration failed";
 
-	if (args->log_path && configure_log(args, &file.logger, &e)) {
-		log_error("%s", e.text);
-		return EXIT_BAD_CONFIG;
-	}
-	if (read_config(args, &file, &e) ||
-	    configure_log(args, &file.logger, &e)) {
-		/* Into the log, and for the person who starts it. */
-		if (args->log_path)
-			log_error("%s: %s", refusal, e.text);
-		log_configure(&(struct log_config){.level = LOG_ERROR,
-						   .style = LOG_PLAIN,
-						   .fd = STDERR_FILENO});
-		log_error("%s: %s", refusal, e.text);
-	} else {
-		log_info("Running Firecracker v" FIRECRACKER_VERSION
-			 " (stasis " STASIS_VERSION ")");
-		file.vm.boot_timer = args->boot_timer;
-		status = cli_launch(&file.vm, false);
-		log_info("Firecracker exiting %s. exit_code=%d",
-			 status ? "with error" : "successfully", status);
-	}
-	config_file_fini(&file);
+	if (args->log_path)
+		log_error("%s: %s", what, e->text);
+	log_configure(&(struct log_config){
+		.level = LOG_ERROR, .style = LOG_PLAIN, .fd = STDERR_FILENO});
+	log_error("%s: %s", what, e->text);
+	return EXIT_BAD_CONFIG;
+}
+
+static int serve(struct launch *l, const struct arguments *args)
+{
+	struct api_config api = {
+		.socket_path = args->api_sock,
+		.listen_fd = args->api_fd == NO_FD ? -1 : (int)args->api_fd,
+		.ready_fd = args->ready_fd == NO_FD ? -1 : (int)args->ready_fd,
+		.body_max = args->body_max,
+		.start_us = args->start_us,
+		.start_cpu_us = args->start_cpu_us,
+		.parent_cpu_us = args->parent_cpu_us,
+	};
+	int status;
+
+	log_info("Running Firecracker v" FIRECRACKER_VERSION
+		 " (stasis " STASIS_VERSION ")");
+	if (args->seccomp_filter)
+		log_warn("--seccomp-filter %s: this build installs no filter",
+			 args->seccomp_filter);
+	status = launch_run(l, args->config_file, args->no_api ? NULL : &api);
+	log_info("Firecracker exiting %s. exit_code=%d",
+		 status ? "with error" : "successfully", status);
 	return status;
+}
+
+static int launch(const struct arguments *args)
+{
+	struct launch l;
+	struct err e;
+	int status;
+
+	if (launch_init(&l, args->id, false, &e)) {
+		log_error("%s", e.text);
+		status = EXIT_FAILED;
+	} else if (set_logger(&l, args, &e)) {
+		log_error("%s", e.text);
+		status = EXIT_BAD_CONFIG;
+	} else if (configure(&l, args, &e)) {
+		status = refuse(args, &e);
+	} else {
+		status = serve(&l, args);
+	}
+	launch_fini(&l);
+	return status;
+}
+
+static int check_arguments(const struct arguments *args, struct err *e)
+{
+	if (args->no_api && !args->config_file)
+		return err_set(e, "--no-api needs --config-file FILE: nobody "
+				  "could tell what to boot; --help tells more");
+	if (args->no_seccomp && args->seccomp_filter)
+		return err_set(e, "--no-seccomp and --seccomp-filter exclude "
+				  "each other; leave one out");
+	if (args->api_fd != NO_FD && args->api_fd > INT_MAX)
+		return err_set(e, "--api-fd is not a descriptor");
+	if (args->ready_fd != NO_FD && args->ready_fd > INT_MAX)
+		return err_set(e, "--ready-fd is not a descriptor");
+	return 0;
 }
 
 int cli_firecracker(int argc, char **argv)
 {
-	struct arguments args = {.id = "anonymous-instance", .log_fd = -1};
+	struct arguments args = {
+		.id = "anonymous-instance",
+		.api_sock = DEFAULT_SOCKET,
+		.body_max = API_BODY_MAX_DEFAULT,
+		.api_fd = NO_FD,
+		.ready_fd = NO_FD,
+	};
 	struct err e;
 
 	if (options_parse(options, ARRAY_SIZE(options), argc, argv, &args,
@@ -301,11 +403,9 @@ int cli_firecracker(int argc, char **argv)
 		print_version();
 		return EXIT_OK;
 	}
-	if (!args.no_api || !args.config_file) {
-		log_error("this build boots from the command line only: stasis "
-			  "run --kernel FILE, or stasis --no-api --config-file "
-			  "FILE; --help tells more");
+	if (check_arguments(&args, &e)) {
+		log_error("%s", e.text);
 		return EXIT_BAD_ARGUMENTS;
 	}
-	return boot(&args);
+	return launch(&args);
 }

@@ -10,6 +10,7 @@
 #include "vmm/base/util.h"
 #include "vmm/cli/cli.h"
 #include "vmm/cli/console.h"
+#include "vmm/cli/launch.h"
 #include "vmm/cli/options.h"
 #include "vmm/config.h"
 
@@ -17,6 +18,7 @@
 
 struct run {
 	struct vm_config config;
+	const char *api_sock;
 	enum log_level level;
 	bool level_given, help;
 };
@@ -125,6 +127,13 @@ static int set_log_level(void *context, const char *value, struct err *e)
 		       value);
 }
 
+static int set_api_sock(void *context, const char *value, struct err *e)
+{
+	(void)e;
+	((struct run *)context)->api_sock = value;
+	return 0;
+}
+
 static int set_help(void *context, const char *value, struct err *e)
 {
 	(void)value;
@@ -155,6 +164,10 @@ static const struct option options[] = {
 	{"boot-timer", NULL,
 	 "log the time when the guest writes 123 to\n0x40000000",
 	 set_boot_timer},
+	{"api-sock", "PATH",
+	 "serve the control API on this Unix socket; then\n"
+	 "stasis ctl --socket PATH can pause, resume, stop it",
+	 set_api_sock},
 	{"log-level", "LEVEL",
 	 "error, warning, info, debug or off; goes to standard\n"
 	 "error (default: info at a terminal, else warning)",
@@ -179,25 +192,50 @@ static void print_help(void)
 	       "\n"
 	       "Examples:\n"
 	       "  stasis run --kernel Image --initrd initrd.gz --memory 512M\n"
+	       "  stasis run --kernel Image --api-sock /tmp/vm.sock\n"
 	       "  stasis run --kernel Image --cpus 4 --memory 2G --cmdline "
 	       "\"console=ttyS0 quiet\"\n");
+}
+
+static int launch(struct run *run)
+{
+	struct api_config api = {
+		.socket_path = run->api_sock,
+		.listen_fd = -1,
+		.ready_fd = -1,
+		.body_max = API_BODY_MAX_DEFAULT,
+	};
+	int status = EXIT_FAILED;
+	struct launch l;
+	struct err e;
+
+	if (launch_init(&l, "stasis", true, &e)) {
+		log_error("%s", e.text);
+	} else {
+		l.instance.config = run->config;
+		vm_config_init(&run->config);
+		status = launch_run(&l, true, run->api_sock ? &api : NULL);
+	}
+	launch_fini(&l);
+	return status;
 }
 
 int cli_run(int argc, char **argv)
 {
 	struct run run = {.level = console_is_terminal() ? LOG_INFO : LOG_WARN};
 	struct log_config log = {.style = LOG_PLAIN, .fd = STDERR_FILENO};
+	int status = EXIT_BAD_ARGUMENTS;
 	struct err e;
-	int status;
 
 	vm_config_init(&run.config);
 	if (options_parse(options, ARRAY_SIZE(options), argc, argv, &run, &e)) {
 		log_error("%s", e.text);
-		return EXIT_BAD_ARGUMENTS;
+		goto out;
 	}
 	if (run.help) {
 		print_help();
-		return EXIT_OK;
+		status = EXIT_OK;
+		goto out;
 	}
 	/* Who asks for the boot time wants to see it. */
 	if (run.config.boot_timer && !run.level_given)
@@ -207,19 +245,21 @@ int cli_run(int argc, char **argv)
 	if (!run.config.kernel) {
 		log_error("--kernel FILE is needed; stasis run --help tells "
 			  "more");
-		return EXIT_BAD_ARGUMENTS;
+		goto out;
 	}
 	if (!run.config.cmdline &&
 	    vm_config_set(&run.config.cmdline, DEFAULT_CMDLINE, &e)) {
 		log_error("%s", e.text);
-		return EXIT_FAILED;
+		status = EXIT_FAILED;
+		goto out;
 	}
 	if (console_is_terminal())
 		log_info("%u vCPU%s, %llu MiB; Ctrl-A x ends the VM",
 			 run.config.vcpu_count,
 			 run.config.vcpu_count > 1 ? "s" : "",
 			 (unsigned long long)run.config.mem_mib);
-	status = cli_launch(&run.config, true);
+	status = launch(&run);
+out:
 	vm_config_fini(&run.config);
 	return status;
 }

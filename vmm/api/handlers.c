@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/api/handlers.h"
+
+#include <time.h>
+
+#include "vmm/api/routes.h"
+#include "vmm/base/err.h"
+#include "vmm/base/json.h"
+#include "vmm/base/metrics.h"
+#include "vmm/base/util.h"
+#include "vmm/bodies.h"
+#include "vmm/instance.h"
+#include "vmm/version.h"
+
+/* Firecracker's words for a body that is not what it should be. */
+static int bad_body(struct err *e)
+{
+	return err_prefix(e, "An error occurred when deserializing the json "
+			     "body of a request");
+}
+
+/* ----------------------------------------------------------------- reading */
+
+int get_instance(struct instance *in, const struct api_request *request,
+		 struct api_reply *reply, struct err *e)
+{
+	(void)request;
+	(void)e;
+	buf_text(&reply->body, "{\"id\":");
+	buf_json_string(&reply->body, in->id);
+	buf_printf(&reply->body,
+		   ",\"state\":\"%s\",\"vmm_version\":\"" FIRECRACKER_VERSION
+		   "\",\"app_name\":\"Firecracker\",\"stasis_version\":"
+		   "\"" STASIS_VERSION "\"}",
+		   instance_state_name(in));
+	return 0;
+}
+
+int get_version(struct instance *in, const struct api_request *request,
+		struct api_reply *reply, struct err *e)
+{
+	(void)in;
+	(void)request;
+	(void)e;
+	buf_text(&reply->body, "{\"firecracker_version\":\"" FIRECRACKER_VERSION
+			       "\",\"stasis_version\":\"" STASIS_VERSION "\"}");
+	return 0;
+}
+
+int get_machine_config(struct instance *in, const struct api_request *request,
+		       struct api_reply *reply, struct err *e)
+{
+	(void)request;
+	(void)e;
+	machine_config_print(&in->config, &reply->body);
+	return 0;
+}
+
+int get_vm_config(struct instance *in, const struct api_request *request,
+		  struct api_reply *reply, struct err *e)
+{
+	struct buf *out = &reply->body;
+
+	(void)request;
+	(void)e;
+	buf_text(out, "{\"balloon\":null,\"drives\":[],\"boot-source\":");
+	boot_source_print(&in->config, out);
+	buf_text(out, ",\"cpu-config\":null,\"logger\":null,"
+		      "\"machine-config\":");
+	machine_config_print(&in->config, out);
+	buf_text(out, ",\"memory-hotplug\":null,\"metrics\":null,"
+		      "\"mmds-config\":null,\"network-interfaces\":[],"
+		      "\"pmem\":[],\"vsock\":null,\"entropy\":null}");
+	return 0;
+}
+
+int get_metrics(struct instance *in, const struct api_request *request,
+		struct api_reply *reply, struct err *e)
+{
+	struct timespec now;
+
+	(void)in;
+	(void)request;
+	(void)e;
+	clock_gettime(CLOCK_REALTIME, &now);
+	buf_printf(&reply->body, "{\"utc_timestamp_ms\":%lld,",
+		   now.tv_sec * 1000ll + now.tv_nsec / 1000000);
+	metrics_print_totals(&reply->body);
+	buf_text(&reply->body, "}");
+	return 0;
+}
+
+int get_events(struct instance *in, const struct api_request *request,
+	       struct api_reply *reply, struct err *e)
+{
+	(void)in;
+	(void)request;
+	(void)e;
+	reply->stream = true;
+	return 0;
+}
+
+/* ------------------------------------------------------------- before boot */
+
+int put_boot_source(struct instance *in, const struct api_request *request,
+		    struct api_reply *reply, struct err *e)
+{
+	struct boot_source body = {0};
+	int r;
+
+	(void)reply;
+	if (boot_source_read(&body, request->json, e)) {
+		r = bad_body(e);
+	} else {
+		r = boot_source_apply(&body, &in->config, e);
+		if (r)
+			err_prefix(e, "Boot source error");
+	}
+	boot_source_fini(&body);
+	return r;
+}
+
+static int set_machine_config(struct instance *in, const struct json_t *json,
+			      bool partial, struct api_reply *reply,
+			      struct err *e)
+{
+	struct machine_config body;
+	int r;
+
+	machine_config_init(&body, &in->config);
+	if (machine_config_read(&body, json, partial, e)) {
+		r = bad_body(e);
+	} else {
+		r = machine_config_apply(&body, &in->config, e);
+		if (r)
+			err_prefix(e, "Machine config error");
+	}
+	reply->deprecated = body.cpu_template;
+	machine_config_fini(&body);
+	return r;
+}
+
+int put_machine_config(struct instance *in, const struct api_request *request,
+		       struct api_reply *reply, struct err *e)
+{
+	return set_machine_config(in, request->json, false, reply, e);
+}
+
+int patch_machine_config(struct instance *in, const struct api_request *request,
+			 struct api_reply *reply, struct err *e)
+{
+	if (json_is_empty(request->json))
+		return err_set(e, "Empty PATCH request.");
+	return set_machine_config(in, request->json, true, reply, e);
+}
+
+int put_cpu_config(struct instance *in, const struct api_request *request,
+		   struct api_reply *reply, struct err *e)
+{
+	struct cpu_config body;
+
+	(void)reply;
+	if (cpu_config_read(&body, request->json, e))
+		return bad_body(e);
+	if (cpu_config_apply(&body, &in->config, e))
+		return err_prefix(e, "Configure CPU error");
+	return 0;
+}
+
+int put_logger(struct instance *in, const struct api_request *request,
+	       struct api_reply *reply, struct err *e)
+{
+	struct logger_config body = {0};
+	int r;
+
+	(void)reply;
+	if (logger_config_read(&body, request->json, e)) {
+		r = bad_body(e);
+	} else {
+		r = instance_set_logger(in, &body, e);
+		if (r)
+			err_prefix(e, "Logger error");
+	}
+	logger_config_fini(&body);
+	return r;
+}
+
+int put_metrics(struct instance *in, const struct api_request *request,
+		struct api_reply *reply, struct err *e)
+{
+	struct metrics_config body = {0};
+	int r;
+
+	(void)reply;
+	if (metrics_config_read(&body, request->json, e)) {
+		r = bad_body(e);
+	} else {
+		r = instance_set_metrics(in, &body, e);
+		if (r)
+			err_prefix(e, "Metrics error");
+	}
+	metrics_config_fini(&body);
+	return r;
+}
+
+int put_serial(struct instance *in, const struct api_request *request,
+	       struct api_reply *reply, struct err *e)
+{
+	struct serial_body body = {0};
+	int r;
+
+	(void)reply;
+	if (serial_body_read(&body, request->json, e)) {
+		r = bad_body(e);
+	} else {
+		r = instance_set_serial(in, &body, e);
+		if (r)
+			err_prefix(e, "Serial config error");
+	}
+	serial_body_fini(&body);
+	return r;
+}
+
+/* ----------------------------------------------------------------- actions */
+
+static int start(struct instance *in, struct err *e)
+{
+	if (!in->config.kernel)
+		return err_set(e, "Start microvm error: Cannot start microvm "
+				  "without kernel configuration.");
+	return instance_start(in, e) ? err_prefix(e, "Start microvm error") : 0;
+}
+
+int put_actions(struct instance *in, const struct api_request *request,
+		struct api_reply *reply, struct err *e)
+{
+	bool started = in->state != INSTANCE_NOT_STARTED;
+	enum action action;
+
+	(void)reply;
+	if (action_read(&action, request->json, e))
+		return bad_body(e);
+	if (action == ACTION_STOP) {
+		instance_stop(in);
+		return 0;
+	}
+	if ((action == ACTION_INSTANCE_START) == started)
+		return route_wrong_state(started, e);
+	switch (action) {
+	case ACTION_INSTANCE_START:
+		return start(in, e);
+	case ACTION_FLUSH_METRICS:
+		return instance_flush_metrics(in, e)
+			       ? err_prefix(e, "Internal VMM error")
+			       : 0;
+	default:
+		return err_set(e, "The requested operation is not supported: "
+				  "this build has no power key");
+	}
+}
+
+static int read_policy(const struct json_t *json, enum clock_policy *policy,
+		       struct err *e)
+{
+	static const char *const names[] = {"frozen", "continuous"};
+	const char *text = json_text(json);
+	unsigned index;
+
+	*policy = CLOCK_FROZEN;
+	if (!json)
+		return 0;
+	if (!text)
+		return err_set(e, "field `clock` is not a string");
+	if (json_variant(text, names, ARRAY_SIZE(names), &index, e))
+		return -1;
+	*policy = index ? CLOCK_CONTINUOUS : CLOCK_FROZEN;
+	return 0;
+}
+
+int patch_vm(struct instance *in, const struct api_request *request,
+	     struct api_reply *reply, struct err *e)
+{
+	struct vm_state_body body;
+	enum clock_policy policy;
+
+	(void)reply;
+	if (vm_state_read(&body, request->json, e) ||
+	    read_policy(body.clock, &policy, e))
+		return bad_body(e);
+	if (body.resume ? instance_resume(in, policy, e)
+			: instance_pause(in, e))
+		return err_prefix(e, "Internal VMM error");
+	return 0;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a request does.  Each returns 0, with a JSON text in reply->body if
+ * there is one to give, or -1 with the words of the refusal in *e; it then
+ * has changed nothing.
+ */
+#pragma once
+
+struct api_reply;
+struct err;
+struct instance;
+struct json_t;
+
+struct api_request {
+	const struct json_t *json; /* NULL: no body */
+	const char *path;
+};
+
+typedef int api_handler(struct instance *in, const struct api_request *request,
+			struct api_reply *reply, struct err *e);
+
+api_handler get_instance, get_version, get_machine_config, get_vm_config,
+	get_metrics, get_events;
+api_handler put_actions, put_boot_source, put_cpu_config, put_logger,
+	put_machine_config, put_metrics, put_serial;
+api_handler patch_machine_config, patch_vm;

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/api/routes.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "vmm/api/handlers.h"
+#include "vmm/base/err.h"
+#include "vmm/base/json.h"
+#include "vmm/base/log.h"
+#include "vmm/base/metrics.h"
+#include "vmm/base/util.h"
+#include "vmm/instance.h"
+
+/* ----------------------------------------------------------------- counters */
+
+struct calls {
+	uint64_t count, fails;
+};
+
+#define CALLS_GET(X)      \
+	X(instance_info)  \
+	X(machine_cfg)    \
+	X(vmm_version)    \
+	X(balloon)        \
+	X(mmds)           \
+	X(hotplug_memory) \
+	X(vm_config)      \
+	X(metrics)        \
+	X(events)
+#define CALLS_PUT(X)   \
+	X(actions)     \
+	X(boot_source) \
+	X(drive)       \
+	X(logger)      \
+	X(machine_cfg) \
+	X(cpu_cfg)     \
+	X(metrics)     \
+	X(network)     \
+	X(mmds)        \
+	X(vsock)       \
+	X(pmem)        \
+	X(serial)      \
+	X(entropy)     \
+	X(balloon)     \
+	X(snapshot)    \
+	X(hotplug_memory)
+#define CALLS_PATCH(X) \
+	X(drive)       \
+	X(network)     \
+	X(machine_cfg) \
+	X(mmds)        \
+	X(pmem)        \
+	X(vm)          \
+	X(balloon)     \
+	X(hotplug_memory)
+
+#define MEMBER(name) struct calls name;
+static struct {
+	struct get_calls {
+		CALLS_GET(MEMBER)
+	} get;
+	struct put_calls {
+		CALLS_PUT(MEMBER)
+	} put;
+	struct patch_calls {
+		CALLS_PATCH(MEMBER)
+	} patch;
+	struct deprecated_calls {
+		uint64_t deprecated_http_api_calls;
+	} deprecated;
+	struct calls other;
+} calls;
+
+#define COUNT(type, name) \
+	{#name "_count", METRIC_COUNTER, offsetof(struct type, name.count)},
+#define COUNT_GET(name) COUNT(get_calls, name)
+#define COUNT_BOTH(type, name)                            \
+	COUNT(type, name){#name "_fails", METRIC_COUNTER, \
+			  offsetof(struct type, name.fails)},
+#define COUNT_PUT(name)   COUNT_BOTH(put_calls, name)
+#define COUNT_PATCH(name) COUNT_BOTH(patch_calls, name)
+
+static const struct metric get_table[] = {CALLS_GET(COUNT_GET)};
+static const struct metric put_table[] = {CALLS_PUT(COUNT_PUT)};
+static const struct metric patch_table[] = {CALLS_PATCH(COUNT_PATCH)};
+static const struct metric deprecated_table[] = {
+	METRIC(struct deprecated_calls, deprecated_http_api_calls),
+};
+
+static struct metrics_group groups[] = {
+	{.name = "get_api_requests",
+	 .metric = get_table,
+	 .count = ARRAY_SIZE(get_table),
+	 .base = &calls.get},
+	{.name = "put_api_requests",
+	 .metric = put_table,
+	 .count = ARRAY_SIZE(put_table),
+	 .base = &calls.put},
+	{.name = "patch_api_requests",
+	 .metric = patch_table,
+	 .count = ARRAY_SIZE(patch_table),
+	 .base = &calls.patch},
+	{.name = "deprecated_api",
+	 .metric = deprecated_table,
+	 .count = ARRAY_SIZE(deprecated_table),
+	 .base = &calls.deprecated},
+};
+
+void routes_init(void)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(groups); i++)
+		metrics_add(&groups[i]);
+}
+
+void routes_fini(void)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(groups); i++)
+		metrics_remove(&groups[i]);
+}
+
+/* ------------------------------------------------------------------- routes */
+
+enum when { ANY, PRE, POST };
+
+struct route {
+	enum http_method method;
+	const char *path; /* without the first '/'; '*' is an id */
+	enum when when;
+	api_handler *handler; /* NULL: this build does not have it */
+	struct calls *calls;
+	bool body_optional;
+};
+
+#define GET   HTTP_METHOD_GET
+#define PUT   HTTP_METHOD_PUT
+#define PATCH HTTP_METHOD_PATCH
+#define DEL   HTTP_METHOD_DELETE
+
+static const struct route routes[] = {
+	{GET, "", ANY, get_instance, &calls.get.instance_info, false},
+	{GET, "version", ANY, get_version, &calls.get.vmm_version, false},
+	{PUT, "actions", ANY, put_actions, &calls.put.actions, false},
+	{GET, "balloon", ANY, NULL, &calls.get.balloon, false},
+	{PUT, "balloon", PRE, NULL, &calls.put.balloon, false},
+	{PATCH, "balloon", POST, NULL, &calls.patch.balloon, false},
+	{GET, "balloon/statistics", POST, NULL, &calls.get.balloon, false},
+	{PATCH, "balloon/statistics", POST, NULL, &calls.patch.balloon, false},
+	{PATCH, "balloon/hinting/start", POST, NULL, &calls.patch.balloon,
+	 true},
+	{GET, "balloon/hinting/status", POST, NULL, &calls.get.balloon, false},
+	{PATCH, "balloon/hinting/stop", POST, NULL, &calls.patch.balloon, true},
+	{PUT, "boot-source", PRE, put_boot_source, &calls.put.boot_source,
+	 false},
+	{PUT, "cpu-config", PRE, put_cpu_config, &calls.put.cpu_cfg, false},
+	{PUT, "drives/*", PRE, NULL, &calls.put.drive, false},
+	{PATCH, "drives/*", POST, NULL, &calls.patch.drive, false},
+	{DEL, "drives/*", POST, NULL, &calls.other, true},
+	{PUT, "entropy", PRE, NULL, &calls.put.entropy, false},
+	{GET, "events", ANY, get_events, &calls.get.events, false},
+	{GET, "hotplug/memory", POST, NULL, &calls.get.hotplug_memory, false},
+	{PUT, "hotplug/memory", PRE, NULL, &calls.put.hotplug_memory, false},
+	{PATCH, "hotplug/memory", POST, NULL, &calls.patch.hotplug_memory,
+	 false},
+	{PUT, "logger", PRE, put_logger, &calls.put.logger, false},
+	{GET, "machine-config", ANY, get_machine_config, &calls.get.machine_cfg,
+	 false},
+	{PUT, "machine-config", PRE, put_machine_config, &calls.put.machine_cfg,
+	 false},
+	{PATCH, "machine-config", PRE, patch_machine_config,
+	 &calls.patch.machine_cfg, false},
+	{GET, "metrics", ANY, get_metrics, &calls.get.metrics, false},
+	{PUT, "metrics", PRE, put_metrics, &calls.put.metrics, false},
+	{GET, "mmds", ANY, NULL, &calls.get.mmds, false},
+	{PUT, "mmds", ANY, NULL, &calls.put.mmds, false},
+	{PATCH, "mmds", ANY, NULL, &calls.patch.mmds, false},
+	{PUT, "mmds/config", PRE, NULL, &calls.put.mmds, false},
+	{PUT, "network-interfaces/*", PRE, NULL, &calls.put.network, false},
+	{PATCH, "network-interfaces/*", POST, NULL, &calls.patch.network,
+	 false},
+	{DEL, "network-interfaces/*", POST, NULL, &calls.other, true},
+	{PUT, "pmem/*", PRE, NULL, &calls.put.pmem, false},
+	{PATCH, "pmem/*", POST, NULL, &calls.patch.pmem, false},
+	{DEL, "pmem/*", POST, NULL, &calls.other, true},
+	{PUT, "serial", PRE, put_serial, &calls.put.serial, false},
+	{PUT, "snapshot/create", POST, NULL, &calls.put.snapshot, false},
+	{PUT, "snapshot/load", PRE, NULL, &calls.put.snapshot, false},
+	{PATCH, "vm", POST, patch_vm, &calls.patch.vm, false},
+	{GET, "vm/config", ANY, get_vm_config, &calls.get.vm_config, false},
+	{PUT, "vsock", PRE, NULL, &calls.put.vsock, false},
+};
+
+static size_t token_len(const char *path)
+{
+	return strcspn(path, "/");
+}
+
+/* The token after this one, or the end. */
+static const char *next_token(const char *path)
+{
+	path += token_len(path);
+	return *path ? path + 1 : path;
+}
+
+static bool matches(const char *pattern, const char *path)
+{
+	for (;;) {
+		size_t n = token_len(pattern);
+
+		if (*pattern != '*' &&
+		    (n != token_len(path) || strncmp(pattern, path, n) != 0))
+			return false;
+		if (!pattern[n])
+			return true;
+		if (!path[token_len(path)] && pattern[n + 1] != '*')
+			return false;
+		pattern = next_token(pattern);
+		path = next_token(path);
+	}
+}
+
+/*
+ * Firecracker looks at the first tokens and ignores those that follow; the
+ * route with the most tokens is meant.
+ */
+static const struct route *find(enum http_method method, const char *path)
+{
+	const struct route *found = NULL;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(routes); i++) {
+		const struct route *r = &routes[i];
+
+		if (r->method == method && matches(r->path, path) &&
+		    (!found || strlen(r->path) > strlen(found->path)))
+			found = r;
+	}
+	return found;
+}
+
+/* ------------------------------------------------------------------ handling
+ */
+
+int route_wrong_state(bool started, struct err *e)
+{
+	return err_set(e,
+		       "The requested operation is not supported %s starting "
+		       "the microVM.",
+		       started ? "after" : "before");
+}
+
+static int check_state(const struct route *route, const struct instance *in,
+		       struct err *e)
+{
+	bool started = in->state != INSTANCE_NOT_STARTED;
+
+	if (route->when == ANY || (route->when == POST) == started)
+		return 0;
+	return route_wrong_state(started, e);
+}
+
+/* The id that is part of the path, if the route has one. */
+static int check_id(const struct route *route, const char *path, struct err *e)
+{
+	const char *star = strchr(route->path, '*');
+	const char *id = next_token(path);
+	size_t len = token_len(id);
+
+	if (!star)
+		return 0;
+	if (!len)
+		return err_set(e, "The ID cannot be empty.");
+	for (size_t i = 0; i < len; i++) {
+		if (!isalnum((unsigned char)id[i]) && id[i] != '_')
+			return err_set(e, "API Resource IDs can only contain "
+					  "alphanumeric characters and "
+					  "underscores.");
+	}
+	return 0;
+}
+
+static int check_body(const struct route *route, enum http_method method,
+		      const char *body, struct err *e)
+{
+	if (method == GET && body)
+		return err_set(e, "GET request cannot have a body.");
+	if ((method == PUT || method == PATCH) && !body &&
+	    !(route && route->body_optional))
+		return err_set(e, "Empty %s request.",
+			       http_method_name[method]);
+	return 0;
+}
+
+static int not_in_this_build(const struct route *route, struct err *e)
+{
+	return err_set(e,
+		       "The requested operation is not supported: this build "
+		       "does not support %s /%s",
+		       http_method_name[route->method], route->path);
+}
+
+static int call(const struct route *route, struct instance *in,
+		const char *path, const char *body, size_t len,
+		struct api_reply *reply, struct err *e)
+{
+	struct api_request request = {.path = path};
+	struct json_t *document = NULL;
+	int r;
+
+	if (check_id(route, path, e) || check_state(route, in, e))
+		return -1;
+	if (body) {
+		document = json_parse(body, len, e);
+		if (!document)
+			return err_prefix(e, "An error occurred when "
+					     "deserializing the json body of "
+					     "a request");
+	}
+	request.json = document;
+	r = route->handler ? route->handler(in, &request, reply, e)
+			   : not_in_this_build(route, e);
+	json_free(document);
+	return r;
+}
+
+static void log_request(enum http_method method, const char *path,
+			const char *body)
+{
+	static const char *const names[] = {[GET] = "Get",
+					    [PUT] = "Put",
+					    [PATCH] = "Patch",
+					    [DEL] = "Delete"};
+
+	if (body && strncmp(path, "/mmds", 5) != 0)
+		log_info("The API server received a %s request on \"%.256s\" "
+			 "with body \"%s\".",
+			 names[method], path, body);
+	else
+		log_info("The API server received a %s request on \"%.256s\".",
+			 names[method], path);
+}
+
+static void refuse(struct api_reply *reply, const struct err *e)
+{
+	buf_free(&reply->body);
+	buf_text(&reply->body, "{\"fault_message\":");
+	buf_json_string(&reply->body, e->text);
+	buf_text(&reply->body, "}");
+	reply->status = 400;
+	log_error("Received Error. Status code: 400 Bad Request. Message: %s",
+		  e->text);
+}
+
+void routes_handle(struct instance *in, enum http_method method,
+		   const char *path, const char *body, size_t len,
+		   struct api_reply *reply)
+{
+	const char *tokens = *path == '/' ? path + 1 : path;
+	const struct route *route = find(method, tokens);
+	struct calls *count = route ? route->calls : &calls.other;
+	struct err e = {0};
+	int r = check_body(route, method, body, &e);
+
+	log_request(method, path, body);
+	metric_add(&count->count, 1);
+	if (!r && !route)
+		r = err_set(&e,
+			    "Invalid request method and/or path: %s %.256s.",
+			    http_method_name[method], tokens);
+	if (!r)
+		r = call(route, in, tokens, body, len, reply, &e);
+	if (!r && reply->body.failed)
+		r = err_set(&e, "There is no memory for the reply.");
+	if (reply->deprecated)
+		metric_add(&calls.deprecated.deprecated_http_api_calls, 1);
+	if (r) {
+		metric_add(&count->fails, 1);
+		refuse(reply, &e);
+		return;
+	}
+	reply->status = reply->body.len || reply->stream ? 200 : 204;
+	log_info("The request was executed successfully. Status code: %s.",
+		 reply->status == 200 ? "200 OK" : "204 No Content");
+}

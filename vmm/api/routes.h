@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a request to a reply: what there is, when, and what it does. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "vmm/api/http.h"
+#include "vmm/base/buf.h"
+
+struct err;
+struct instance;
+
+struct api_reply {
+	unsigned status;
+	struct buf body; /* JSON; may be empty */
+	bool deprecated; /* something in the request is */
+	bool stream;     /* events follow, for as long as there are any */
+};
+
+/* Count calls, and stop that. */
+void routes_init(void);
+void routes_fini(void);
+
+/*
+ * Do what the request asks.  @body is @len bytes and a NUL, or NULL.
+ * buf_free() the reply's body.
+ */
+void routes_handle(struct instance *instance, enum http_method method,
+		   const char *path, const char *body, size_t len,
+		   struct api_reply *reply);
+
+/* The refusal of what can be done only before, or after, the VM is started. */
+int route_wrong_state(bool started, struct err *e);

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/api/server.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vmm/api/routes.h"
+#include "vmm/base/err.h"
+#include "vmm/base/log.h"
+#include "vmm/base/metrics.h"
+#include "vmm/base/util.h"
+#include "vmm/instance.h"
+
+static struct api_counters {
+	uint64_t process_startup_time_us, process_startup_time_cpu_us;
+} counters;
+
+static const struct metric counter_table[] = {
+	GAUGE(struct api_counters, process_startup_time_us),
+	GAUGE(struct api_counters, process_startup_time_cpu_us),
+};
+
+static struct metrics_group group = {
+	.name = "api_server",
+	.metric = counter_table,
+	.count = ARRAY_SIZE(counter_table),
+	.base = &counters,
+};
+
+static uint64_t us_of(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* ------------------------------------------------------------------ events */
+
+static void begin_event(struct api *api, struct buf *out, const char *name)
+{
+	buf_printf(out, "{\"seq\":%llu,\"time_us\":%llu,\"event\":\"%s\"",
+		   (unsigned long long)api->event_seq,
+		   (unsigned long long)us_of(CLOCK_REALTIME), name);
+}
+
+void api_print_state(struct api *api, struct buf *out)
+{
+	begin_event(api, out, "state");
+	buf_printf(out, ",\"state\":\"%s\"",
+		   instance_state_name(api->instance));
+}
+
+static void on_event(void *context, enum instance_event event,
+		     const char *reason)
+{
+	static const char *const names[EVENT_COUNT] = {
+		[EVENT_BOOTED] = "booted",
+		[EVENT_PAUSED] = "paused",
+		[EVENT_RESUMED] = "resumed",
+		[EVENT_SNAPSHOTTED] = "snapshotted",
+		[EVENT_RESTORED] = "restored",
+		[EVENT_GUEST_OFF] = "guest-off",
+		[EVENT_GUEST_RESET] = "guest-reset",
+		[EVENT_ERROR] = "error",
+		[EVENT_STOPPED] = "stopped",
+	};
+	struct api *api = context;
+	struct buf text = {0};
+
+	api->event_seq++;
+	begin_event(api, &text, names[event]);
+	if (reason) {
+		buf_text(&text, ",\"reason\":");
+		buf_json_string(&text, reason);
+	}
+	for (unsigned i = 0; i < API_CONNECTIONS_MAX && text.data; i++) {
+		struct api_conn *c = api->conn[i];
+
+		if (!c || c->mode != CONN_STREAM)
+			continue;
+		conn_event(c, text.data);
+		conn_pump(c);
+	}
+	buf_free(&text);
+}
+
+/* ------------------------------------------------------------- connections */
+
+static void turn_away(int fd)
+{
+	static const char reply[] =
+		"HTTP/1.1 503 \r\n"
+		"Server: Firecracker API\r\n"
+		"Connection: close\r\n"
+		"Content-Type: application/json\r\n"
+		"Content-Length: 40\r\n"
+		"\r\n"
+		"{ \"error\": \"Too many open connections\" }";
+
+	_Static_assert(sizeof("{ \"error\": \"Too many open connections\" }") ==
+			       41,
+		       "");
+	(void)!send(fd, reply, sizeof(reply) - 1, MSG_NOSIGNAL);
+	close(fd);
+}
+
+static void on_connect(struct event_source *source, uint32_t events)
+{
+	struct api *api = container_of(source, struct api, listener);
+	int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	unsigned i = 0;
+
+	(void)events;
+	if (fd < 0) {
+		static struct log_limit limit;
+
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			log_limited(&limit, "API: cannot accept: %s",
+				    strerror(errno));
+		return;
+	}
+	while (i < API_CONNECTIONS_MAX && api->conn[i])
+		i++;
+	if (i == API_CONNECTIONS_MAX) {
+		turn_away(fd);
+		return;
+	}
+	api->conn[i] = conn_open(api, fd);
+	if (!api->conn[i])
+		close(fd);
+}
+
+/* -------------------------------------------------------------- life cycle */
+
+static void tell_ready(const struct api_config *config)
+{
+	if (config->start_us)
+		metric_set(&counters.process_startup_time_us,
+			   us_of(CLOCK_MONOTONIC) - config->start_us);
+	if (config->start_cpu_us)
+		metric_set(&counters.process_startup_time_cpu_us,
+			   us_of(CLOCK_PROCESS_CPUTIME_ID) -
+				   config->start_cpu_us +
+				   config->parent_cpu_us);
+	if (config->ready_fd < 0)
+		return;
+	if (write(config->ready_fd, "\n", 1) != 1)
+		log_warn("--ready-fd %d: %s", config->ready_fd,
+			 strerror(errno));
+	close(config->ready_fd);
+}
+
+static int listen_on(struct api *api, const struct api_config *config,
+		     struct err *e)
+{
+	int fd = config->listen_fd;
+
+	if (fd >= 0 && api_adopt(fd, e))
+		return -1;
+	if (fd < 0)
+		fd = api_listen(api, config->socket_path, e);
+	if (fd < 0)
+		return -1;
+	if (loop_add(api->loop, &api->listener, fd, EPOLLIN)) {
+		err_errno(e, "cannot watch the API socket");
+		close(fd);
+		return -1;
+	}
+	if (config->listen_fd < 0)
+		log_info("Listening on API socket (\"%s\").",
+			 config->socket_path);
+	return 0;
+}
+
+struct api *api_start(const struct api_config *config, struct err *e)
+{
+	struct api *api = calloc(1, sizeof(*api));
+
+	if (!api) {
+		err_errno(e, "cannot start the API");
+		return NULL;
+	}
+	api->loop = config->loop;
+	api->instance = config->instance;
+	api->body_max = config->body_max;
+	api->listener = (struct event_source){.fd = -1, .ready = on_connect};
+	if (listen_on(api, config, e)) {
+		api_unlink(api);
+		free(api);
+		return NULL;
+	}
+	metrics_add(&group);
+	routes_init();
+	config->instance->on_event = on_event;
+	config->instance->on_event_context = api;
+	tell_ready(config);
+	log_info("API server started.");
+	return api;
+}
+
+void api_stop(struct api *api)
+{
+	int fd;
+
+	if (!api)
+		return;
+	api_unlink(api);
+	for (unsigned i = 0; i < API_CONNECTIONS_MAX; i++) {
+		struct api_conn *c = api->conn[i];
+
+		if (!c)
+			continue;
+		if (c->mode == CONN_STREAM)
+			conn_end_stream(c);
+		c->close = true;
+		conn_pump(c);
+		if (api->conn[i])
+			conn_close(c);
+	}
+	fd = api->listener.fd;
+	loop_remove(api->loop, &api->listener);
+	close(fd);
+	api->instance->on_event = NULL;
+	routes_fini();
+	metrics_remove(&group);
+	free(api);
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/base/metrics.h"
+
+#include <string.h>
+
+#include "vmm/base/buf.h"
+
+static struct metrics_group *groups;
+
+void metrics_add(struct metrics_group *group)
+{
+	struct metrics_group **at = &groups;
+
+	while (*at && strcmp((*at)->name, group->name) < 0)
+		at = &(*at)->next;
+	group->next = *at;
+	*at = group;
+}
+
+void metrics_remove(struct metrics_group *group)
+{
+	for (struct metrics_group **at = &groups; *at; at = &(*at)->next) {
+		if (*at == group) {
+			*at = group->next;
+			return;
+		}
+	}
+}
+
+static uint64_t value(const struct metrics_group *g, unsigned i)
+{
+	const char *at = (const char *)g->base + g->metric[i].offset;
+
+	return __atomic_load_n((const uint64_t *)(const void *)at,
+			       __ATOMIC_RELAXED);
+}
+
+static void print_group(struct buf *out, struct metrics_group *g, bool news)
+{
+	buf_printf(out, "\"%s\":{", g->name);
+	for (unsigned i = 0; i < g->count; i++) {
+		bool since = news && g->metric[i].kind == METRIC_COUNTER;
+		uint64_t v = value(g, i);
+
+		if (news)
+			g->sample[i] = v;
+		buf_printf(out, "%s\"%s\":%llu", i ? "," : "",
+			   g->metric[i].name,
+			   (unsigned long long)(v - (since ? g->told[i] : 0)));
+	}
+	buf_text(out, "}");
+}
+
+static void print_all(struct buf *out, bool news)
+{
+	for (struct metrics_group *g = groups; g; g = g->next) {
+		print_group(out, g, news);
+		if (g->next)
+			buf_text(out, ",");
+	}
+}
+
+void metrics_print_totals(struct buf *out)
+{
+	print_all(out, false);
+}
+
+void metrics_print_news(struct buf *out)
+{
+	print_all(out, true);
+}
+
+void metrics_told(void)
+{
+	for (struct metrics_group *g = groups; g; g = g->next)
+		memcpy(g->told, g->sample, sizeof(g->told));
+}

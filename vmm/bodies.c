@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/bodies.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/base/buf.h"
+#include "vmm/base/err.h"
+#include "vmm/base/json.h"
+#include "vmm/base/util.h"
+
+#define FIELD(type, member, kind, required, max) \
+	{#member, kind, required, max, offsetof(type, member)}
+
+/* ------------------------------------------------------------- boot-source */
+
+int boot_source_read(struct boot_source *body, const struct json_t *json,
+		     struct err *e)
+{
+	static const struct json_field fields[] = {
+		{"kernel_image_path", JSON_KIND_STRING, true, 0,
+		 offsetof(struct boot_source, kernel)},
+		{"initrd_path", JSON_KIND_STRING, false, 0,
+		 offsetof(struct boot_source, initrd)},
+		{"boot_args", JSON_KIND_STRING, false, 0,
+		 offsetof(struct boot_source, cmdline)},
+	};
+
+	return json_read(json, fields, ARRAY_SIZE(fields), body, e);
+}
+
+/* With Firecracker's words for a failure. */
+static int check_opens(const char *path, const char *refusal, struct err *e)
+{
+	/* A FIFO must not hold us up; it is refused at boot. */
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd >= 0)
+		return 0;
+	return err_set(e, "%s: %s (os error %d): %.256s", refusal,
+		       strerror(errno), errno, path);
+}
+
+static void replace(char **field, char **with)
+{
+	free(*field);
+	*field = *with;
+	*with = NULL;
+}
+
+int boot_source_apply(struct boot_source *body, struct vm_config *config,
+		      struct err *e)
+{
+	struct vm_config probe = {.cmdline = body->cmdline};
+
+	if (check_opens(body->kernel, "The kernel file cannot be opened", e))
+		return -1;
+	if (body->initrd &&
+	    check_opens(body->initrd,
+			"The initrd file cannot be opened due to invalid path "
+			"or invalid permissions.",
+			e))
+		return -1;
+	if (vm_config_check_cmdline(&probe, e))
+		return err_prefix(e, "The kernel command line is invalid");
+	replace(&config->kernel, &body->kernel);
+	replace(&config->initrd, &body->initrd);
+	replace(&config->cmdline, &body->cmdline);
+	return 0;
+}
+
+void boot_source_fini(struct boot_source *body)
+{
+	free(body->kernel);
+	free(body->initrd);
+	free(body->cmdline);
+	*body = (struct boot_source){0};
+}
+
+static void print_string(struct buf *out, const char *name, const char *text)
+{
+	buf_printf(out, ",\"%s\":", name);
+	if (text)
+		buf_json_string(out, text);
+	else
+		buf_text(out, "null");
+}
+
+void boot_source_print(const struct vm_config *config, struct buf *out)
+{
+	buf_text(out, "{\"kernel_image_path\":");
+	buf_json_string(out, config->kernel);
+	print_string(out, "initrd_path", config->initrd);
+	print_string(out, "boot_args", config->cmdline);
+	buf_text(out, "}");
+}
+
+/* ---------------------------------------------------------- machine-config */
+
+void machine_config_init(struct machine_config *body,
+			 const struct vm_config *config)
+{
+	*body = (struct machine_config){
+		.vcpu_count = config->vcpu_count,
+		.mem_size_mib = config->mem_mib,
+	};
+}
+
+int machine_config_read(struct machine_config *body, const struct json_t *json,
+			bool partial, struct err *e)
+{
+	const struct json_field fields[] = {
+		FIELD(struct machine_config, vcpu_count, JSON_KIND_U64,
+		      !partial, UINT8_MAX),
+		FIELD(struct machine_config, mem_size_mib, JSON_KIND_U64,
+		      !partial, 0),
+		FIELD(struct machine_config, smt, JSON_KIND_BOOL, false, 0),
+		FIELD(struct machine_config, cpu_template, JSON_KIND_STRING,
+		      false, 0),
+		FIELD(struct machine_config, track_dirty_pages, JSON_KIND_BOOL,
+		      false, 0),
+		FIELD(struct machine_config, huge_pages, JSON_KIND_STRING,
+		      false, 0),
+	};
+
+	return json_read(json, fields, ARRAY_SIZE(fields), body, e);
+}
+
+static int check_machine(const struct machine_config *m, struct err *e)
+{
+	if (m->vcpu_count < 1 || m->vcpu_count > ARCH_VCPUS_MAX)
+		return err_set(
+			e, "The number of vCPUs must be greater than 0, less "
+			   "than 32 and must be 1 or an even number if SMT is "
+			   "enabled.");
+	if (!m->mem_size_mib)
+		return err_set(e, "The memory size (MiB) is either 0, or not "
+				  "a multiple of the configured page size.");
+	if (m->smt)
+		return err_set(e, "Enabling simultaneous multithreading is not "
+				  "supported on aarch64.");
+	if (m->track_dirty_pages)
+		return err_set(e, "this build does not support "
+				  "`track_dirty_pages`; leave it out");
+	if (m->cpu_template && strcmp(m->cpu_template, "None") != 0)
+		return err_set(e, "this build has no CPU templates; leave "
+				  "`cpu_template` out");
+	if (m->huge_pages && strcmp(m->huge_pages, "None") != 0)
+		return err_set(e, "this build does not support huge pages; "
+				  "leave `huge_pages` out");
+	return 0;
+}
+
+int machine_config_apply(const struct machine_config *body,
+			 struct vm_config *config, struct err *e)
+{
+	struct vm_config wanted = *config;
+
+	wanted.vcpu_count = (unsigned)body->vcpu_count;
+	wanted.mem_mib = body->mem_size_mib;
+	if (check_machine(body, e) || vm_config_check_machine(&wanted, e))
+		return -1;
+	*config = wanted;
+	return 0;
+}
+
+void machine_config_fini(struct machine_config *body)
+{
+	free(body->cpu_template);
+	free(body->huge_pages);
+	body->cpu_template = body->huge_pages = NULL;
+}
+
+void machine_config_print(const struct vm_config *config, struct buf *out)
+{
+	buf_printf(out,
+		   "{\"vcpu_count\":%u,\"mem_size_mib\":%llu,\"smt\":false,"
+		   "\"track_dirty_pages\":false,\"huge_pages\":\"None\"}",
+		   config->vcpu_count, (unsigned long long)config->mem_mib);
+}
+
+/* ------------------------------------------- where the VMM itself writes to */
+
+int logger_config_read(struct logger_config *body, const struct json_t *json,
+		       struct err *e)
+{
+	static const struct json_field fields[] = {
+		{"log_path", JSON_KIND_STRING, false, 0,
+		 offsetof(struct logger_config, path)},
+		{"level", JSON_KIND_STRING, false, 0,
+		 offsetof(struct logger_config, level)},
+		{"show_level", JSON_KIND_BOOL, false, 0,
+		 offsetof(struct logger_config, show_level)},
+		{"show_log_origin", JSON_KIND_BOOL, false, 0,
+		 offsetof(struct logger_config, show_origin)},
+		{"module", JSON_KIND_STRING, false, 0,
+		 offsetof(struct logger_config, module)},
+	};
+
+	return json_read(json, fields, ARRAY_SIZE(fields), body, e);
+}
+
+void logger_config_fini(struct logger_config *body)
+{
+	free(body->path);
+	free(body->level);
+	free(body->module);
+	*body = (struct logger_config){0};
+}
+
+int metrics_config_read(struct metrics_config *body, const struct json_t *json,
+			struct err *e)
+{
+	static const struct json_field fields[] = {
+		{"metrics_path", JSON_KIND_STRING, true, 0,
+		 offsetof(struct metrics_config, path)},
+		{"emit_id", JSON_KIND_BOOL, false, 0,
+		 offsetof(struct metrics_config, emit_id)},
+		{"properties", JSON_KIND_STRINGS, false, 0,
+		 offsetof(struct metrics_config, properties)},
+	};
+
+	return json_read(json, fields, ARRAY_SIZE(fields), body, e);
+}
+
+void metrics_config_fini(struct metrics_config *body)
+{
+	free(body->path);
+	free(body->properties);
+	*body = (struct metrics_config){0};
+}
+
+int serial_body_read(struct serial_body *body, const struct json_t *json,
+		     struct err *e)
+{
+	struct raw {
+		char *path;
+		const struct json_t *rate_limiter;
+	} raw = {0};
+	static const struct json_field fields[] = {
+		{"serial_out_path", JSON_KIND_STRING, false, 0,
+		 offsetof(struct raw, path)},
+		{"rate_limiter", JSON_KIND_ANY, false, 0,
+		 offsetof(struct raw, rate_limiter)},
+	};
+	int r = json_read(json, fields, ARRAY_SIZE(fields), &raw, e);
+
+	body->path = raw.path;
+	if (!r && raw.rate_limiter)
+		r = err_set(e, "this build does not support `rate_limiter` "
+			       "here; leave it out");
+	return r;
+}
+
+void serial_body_fini(struct serial_body *body)
+{
+	free(body->path);
+	body->path = NULL;
+}
+
+/* ----------------------------------------------------------------- requests */
+
+int action_read(enum action *action, const struct json_t *json, struct err *e)
+{
+	static const char *const names[ACTION_COUNT] = {
+		[ACTION_INSTANCE_START] = "InstanceStart",
+		[ACTION_FLUSH_METRICS] = "FlushMetrics",
+		[ACTION_SEND_CTRL_ALT_DEL] = "SendCtrlAltDel",
+		[ACTION_STOP] = "Stop",
+	};
+	static const struct json_field field = {
+		.name = "action_type",
+		.kind = JSON_KIND_STRING,
+		.required = true,
+	};
+	AUTO_FREE char *name = NULL;
+	unsigned index;
+
+	if (json_read(json, &field, 1, &name, e) ||
+	    json_variant(name, names, ACTION_COUNT, &index, e))
+		return -1;
+	*action = (enum action)index;
+	return 0;
+}
+
+int vm_state_read(struct vm_state_body *body, const struct json_t *json,
+		  struct err *e)
+{
+	static const char *const names[] = {"Paused", "Resumed"};
+	struct raw {
+		char *state;
+		const struct json_t *clock;
+	} raw = {0};
+	static const struct json_field fields[] = {
+		{"state", JSON_KIND_STRING, true, 0,
+		 offsetof(struct raw, state)},
+		{"clock", JSON_KIND_ANY, false, 0, offsetof(struct raw, clock)},
+	};
+	unsigned index = 0;
+	int r = json_read(json, fields, ARRAY_SIZE(fields), &raw, e);
+
+	if (!r)
+		r = json_variant(raw.state, names, ARRAY_SIZE(names), &index,
+				 e);
+	free(raw.state);
+	body->resume = index == 1;
+	body->clock = raw.clock;
+	if (!r && raw.clock && !body->resume)
+		r = err_set(e, "field `clock` says what a resume does; leave "
+			       "it out when pausing");
+	return r;
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The JSON objects in which Firecracker's API describes a VM, as plain
+ * structs.  The same objects are the sections of its configuration file.
+ *
+ * For each there is one function that reads it (what it may contain) and, if
+ * it describes a part of the VM, one that takes it over into the struct
+ * vm_config (what it may mean).  The latter changes all or nothing.
+ *
+ * Source: the OpenAPI document of Firecracker 1.17; docs/api.yaml is ours.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vmm/config.h"
+
+struct buf;
+struct err;
+struct json_t;
+
+/* ------------------------------------------------------------- boot-source */
+
+struct boot_source {
+	char *kernel, *initrd, *cmdline; /* owned */
+};
+
+int boot_source_read(struct boot_source *body, const struct json_t *json,
+		     struct err *e);
+/* The files must be there already.  Takes the strings. */
+int boot_source_apply(struct boot_source *body, struct vm_config *config,
+		      struct err *e);
+void boot_source_fini(struct boot_source *body);
+void boot_source_print(const struct vm_config *config, struct buf *out);
+
+/* ---------------------------------------------------------- machine-config */
+
+struct machine_config {
+	uint64_t vcpu_count, mem_size_mib;
+	bool smt, track_dirty_pages;
+	char *cpu_template, *huge_pages; /* owned; NULL: not given */
+};
+
+/* What @config says now, so that a partial body changes only what it names. */
+void machine_config_init(struct machine_config *body,
+			 const struct vm_config *config);
+/* @partial: nothing is required (PATCH). */
+int machine_config_read(struct machine_config *body, const struct json_t *json,
+			bool partial, struct err *e);
+int machine_config_apply(const struct machine_config *body,
+			 struct vm_config *config, struct err *e);
+void machine_config_fini(struct machine_config *body);
+void machine_config_print(const struct vm_config *config, struct buf *out);
+
+/* -------------------------------------------------------------- cpu-config */
+
+struct cpu_config {
+	enum arch_toggle feature[ARCH_FEATURE_COUNT];
+	struct arch_reg_modifier reg[ARCH_REG_MODIFIERS_MAX];
+	unsigned reg_count;
+};
+
+int cpu_config_read(struct cpu_config *body, const struct json_t *json,
+		    struct err *e);
+int cpu_config_apply(const struct cpu_config *body, struct vm_config *config,
+		     struct err *e);
+
+/* ------------------------------------------- where the VMM itself writes to */
+
+struct logger_config {
+	char *path, *level, *module; /* owned; NULL: not given */
+	bool show_level, show_origin;
+};
+
+int logger_config_read(struct logger_config *body, const struct json_t *json,
+		       struct err *e);
+void logger_config_fini(struct logger_config *body);
+
+struct metrics_config {
+	char *path; /* owned */
+	bool emit_id;
+	char *properties; /* owned: a JSON object of strings, or NULL */
+};
+
+int metrics_config_read(struct metrics_config *body, const struct json_t *json,
+			struct err *e);
+void metrics_config_fini(struct metrics_config *body);
+
+struct serial_body {
+	char *path; /* owned; NULL: where it goes anyway */
+};
+
+int serial_body_read(struct serial_body *body, const struct json_t *json,
+		     struct err *e);
+void serial_body_fini(struct serial_body *body);
+
+/* ----------------------------------------------------------------- requests */
+
+enum action {
+	ACTION_INSTANCE_START,
+	ACTION_FLUSH_METRICS,
+	ACTION_SEND_CTRL_ALT_DEL,
+	ACTION_STOP, /* ours */
+	ACTION_COUNT
+};
+
+int action_read(enum action *action, const struct json_t *json, struct err *e);
+
+struct vm_state_body {
+	bool resume;                /* else pause */
+	const struct json_t *clock; /* NULL: as configured; of the document */
+};
+
+int vm_state_read(struct vm_state_body *body, const struct json_t *json,
+		  struct err *e);

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What every way of starting a VM in this process shares: the loop, the
+ * instance, its console on our standard input and output, and its API.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "vmm/api/api.h"
+#include "vmm/base/loop.h"
+#include "vmm/cli/console.h"
+#include "vmm/instance.h"
+
+struct err;
+
+struct launch {
+	struct event_loop loop;
+	struct console console;
+	struct instance instance;
+	int status;
+};
+
+/* @escapes: a person at a terminal can end it.  launch_fini() also after a
+ * failure. */
+int launch_init(struct launch *l, const char *id, bool escapes, struct err *e);
+void launch_fini(struct launch *l);
+
+/*
+ * Start what l->instance is configured to be, if @start, and serve it, and
+ * @api unless that is NULL, until it ends.  Failures are logged.  Gives the
+ * exit status.
+ */
+int launch_run(struct launch *l, bool start, struct api_config *api);

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/instance.h"
+
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vmm/base/err.h"
+#include "vmm/base/io.h"
+#include "vmm/base/log.h"
+#include "vmm/base/metrics.h"
+#include "vmm/base/util.h"
+#include "vmm/metrics_sink.h"
+
+enum { EXIT_GUEST_DONE = 0, EXIT_GUEST_FAILED = 1 };
+
+/* How long the last of each took. */
+static struct latencies {
+	uint64_t pause_vm, resume_vm;
+	uint64_t vmm_pause_vm, vmm_resume_vm;
+} latencies;
+
+static const struct metric latency_table[] = {
+	GAUGE(struct latencies, pause_vm),
+	GAUGE(struct latencies, resume_vm),
+	GAUGE(struct latencies, vmm_pause_vm),
+	GAUGE(struct latencies, vmm_resume_vm),
+};
+
+static struct metrics_group latency_group = {
+	.name = "latencies_us",
+	.metric = latency_table,
+	.count = ARRAY_SIZE(latency_table),
+	.base = &latencies,
+};
+
+static uint64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void tell(struct instance *in, enum instance_event event,
+		 const char *reason)
+{
+	if (in->on_event)
+		in->on_event(in->on_event_context, event, reason);
+}
+
+void instance_init(struct instance *in, const char *id,
+		   const struct instance_host *host)
+{
+	*in = (struct instance){
+		.id = id,
+		.host = *host,
+		.log_fd = -1,
+		.serial_fd = -1,
+	};
+	vm_config_init(&in->config);
+	metrics_add(&latency_group);
+}
+
+void instance_fini(struct instance *in)
+{
+	vm_destroy(in->vm);
+	in->vm = NULL;
+	metrics_sink_close(in->metrics);
+	metrics_config_fini(&in->metrics_config);
+	metrics_remove(&latency_group);
+	util_close(&in->serial_fd);
+	vm_config_fini(&in->config);
+	logger_config_fini(&in->logger);
+}
+
+const char *instance_state_name(const struct instance *in)
+{
+	static const char *const names[] = {
+		[INSTANCE_NOT_STARTED] = "Not started",
+		[INSTANCE_RUNNING] = "Running",
+		[INSTANCE_PAUSED] = "Paused",
+	};
+
+	return names[in->state];
+}
+
+/* ------------------------------------------------- before it is started */
+
+static int take_text(char **field, const char *text, struct err *e)
+{
+	return text ? vm_config_set(field, text, e) : 0;
+}
+
+int instance_set_logger(struct instance *in, const struct logger_config *body,
+			struct err *e)
+{
+	struct log_config log = {
+		.level = LOG_INFO,
+		.style = LOG_FIRECRACKER,
+		.fd = in->log_fd >= 0 ? in->log_fd : STDOUT_FILENO,
+		.id = in->id,
+		.show_level = in->logger.show_level || body->show_level,
+		.show_origin = in->logger.show_origin || body->show_origin,
+	};
+	const char *level = body->level ? body->level : in->logger.level;
+
+	if (level && !log_parse_level(level, &log.level))
+		return err_set(e,
+			       "unknown variant `%.40s`, expected one of "
+			       "`Error`, `Warning`, `Info`, `Debug`, `Trace`, "
+			       "`Off`",
+			       level);
+	if (body->path) {
+		log.fd = io_open_sink(body->path, e);
+		if (log.fd < 0)
+			return -1;
+	}
+	if (take_text(&in->logger.path, body->path, e) ||
+	    take_text(&in->logger.level, body->level, e)) {
+		if (body->path)
+			close(log.fd);
+		return -1;
+	}
+	in->logger.show_level = log.show_level;
+	in->logger.show_origin = log.show_origin;
+	log_configure(&log);
+	if (body->path) {
+		util_close(&in->log_fd);
+		in->log_fd = log.fd;
+	}
+	return 0;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
+int instance_set_metrics(struct instance *in, const struct metrics_config *body,
+			 struct err *e)
+{
+	struct metrics_config *mine = &in->metrics_config;
+	struct metrics_sink_config config = {.loop = in->host.loop};
+
+	if (in->metrics) {
+		if (same_text(mine->path, body->path) &&
+		    same_text(mine->properties, body->properties) &&
+		    mine->emit_id == body->emit_id)
+			return 0;
+		return err_set(e, "Reinitialization of metrics not allowed.");
+	}
+	if (take_text(&mine->path, body->path, e) ||
+	    take_text(&mine->properties, body->properties, e))
+		return -1;
+	mine->emit_id = body->emit_id;
+	config.path = mine->path;
+	config.properties = mine->properties;
+	config.id = mine->emit_id ? in->id : NULL;
+	in->metrics = metrics_sink_open(&config, e);
+	if (!in->metrics)
+		metrics_config_fini(mine);
+	return in->metrics ? 0 : -1;
+}
+
+int instance_set_serial(struct instance *in, const struct serial_body *body,
+			struct err *e)
+{
+	int fd = -1;
+
+	if (body->path) {
+		fd = io_open_sink(body->path, e);
+		if (fd < 0)
+			return -1;
+	}
+	util_close(&in->serial_fd);
+	in->serial_fd = fd;
+	return 0;
+}
+
+static void on_vm_ended(void *context, enum vm_end end, const char *reason)
+{
+	static const enum instance_event events[] = {
+		[VM_END_OFF] = EVENT_GUEST_OFF,
+		[VM_END_RESET] = EVENT_GUEST_RESET,
+		[VM_END_ERROR] = EVENT_ERROR,
+	};
+	struct instance *in = context;
+	int status = EXIT_GUEST_DONE;
+
+	switch (end) {
+	case VM_END_OFF:
+		log_info("the guest powered off");
+		break;
+	case VM_END_RESET:
+		log_info("the guest asked for a reset; a microVM ends then");
+		break;
+	case VM_END_ERROR:
+		log_error("%s", reason);
+		status = EXIT_GUEST_FAILED;
+		break;
+	}
+	tell(in, events[end], end == VM_END_ERROR ? reason : NULL);
+	in->host.ended(in->host.context, status);
+}
+
+int instance_start(struct instance *in, struct err *e)
+{
+	const struct vm_host host = {
+		.kvm_path = "/dev/kvm",
+		.loop = in->host.loop,
+		.serial_out = in->serial_fd >= 0 ? in->serial_fd
+						 : in->host.serial_out,
+		.serial_room = in->host.serial_room,
+		.ended = on_vm_ended,
+		.context = in,
+	};
+	struct vm *vm = vm_create(&in->config, &host, e);
+
+	if (!vm)
+		return -1;
+	if (vm_boot(vm, &in->config, e)) {
+		vm_destroy(vm);
+		return -1;
+	}
+	in->vm = vm;
+	in->state = INSTANCE_RUNNING;
+	in->host.started(in->host.context, vm);
+	tell(in, EVENT_BOOTED, NULL);
+	return 0;
+}
+
+/* ---------------------------------------------------------- afterwards */
+
+int instance_pause(struct instance *in, struct err *e)
+{
+	uint64_t began = now_us();
+
+	if (in->state == INSTANCE_PAUSED)
+		return 0;
+	if (vm_pause(in->vm, e))
+		return -1;
+	in->state = INSTANCE_PAUSED;
+	metric_set(&latencies.pause_vm, now_us() - began);
+	metric_set(&latencies.vmm_pause_vm, now_us() - began);
+	tell(in, EVENT_PAUSED, NULL);
+	return 0;
+}
+
+int instance_resume(struct instance *in, enum clock_policy policy,
+		    struct err *e)
+{
+	uint64_t began = now_us();
+
+	if (in->state == INSTANCE_RUNNING)
+		return 0;
+	if (vm_resume(in->vm, policy, e))
+		return -1;
+	in->state = INSTANCE_RUNNING;
+	metric_set(&latencies.resume_vm, now_us() - began);
+	metric_set(&latencies.vmm_resume_vm, now_us() - began);
+	tell(in, EVENT_RESUMED, NULL);
+	return 0;
+}
+
+int instance_flush_metrics(struct instance *in, struct err *e)
+{
+	return in->metrics ? metrics_sink_flush(in->metrics, e) : 0;
+}
+
+void instance_stop(struct instance *in)
+{
+	log_info("stopped by request");
+	tell(in, EVENT_STOPPED, NULL);
+	in->host.ended(in->host.context, EXIT_GUEST_DONE);
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The one microVM of this process: what was asked for so far, the VM once it
+ * exists, and where the VMM itself writes to.  Command line, configuration
+ * file and API all drive this.  All of it is the main thread's.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/bodies.h"
+#include "vmm/config.h"
+#include "vmm/vm.h"
+
+struct buf;
+struct err;
+struct event_loop;
+struct metrics_sink;
+
+enum instance_state { INSTANCE_NOT_STARTED, INSTANCE_RUNNING, INSTANCE_PAUSED };
+
+enum instance_event {
+	EVENT_BOOTED,
+	EVENT_PAUSED,
+	EVENT_RESUMED,
+	EVENT_SNAPSHOTTED,
+	EVENT_RESTORED,
+	EVENT_GUEST_OFF,
+	EVENT_GUEST_RESET,
+	EVENT_ERROR,
+	EVENT_STOPPED, /* by request */
+	EVENT_COUNT
+};
+
+/* What the instance uses of whoever runs it. */
+struct instance_host {
+	struct event_loop *loop;
+	int serial_out, serial_room; /* as in struct vm_host */
+
+	/* The VM was booted: it may be typed at. */
+	void (*started)(void *context, struct vm *vm);
+	/* It is over; @status is the process's exit status. */
+	void (*ended)(void *context, int status);
+	void *context;
+};
+
+struct instance {
+	const char *id;
+	enum instance_state state;
+	struct vm_config config;
+	struct vm *vm; /* NULL before it is started */
+	struct instance_host host;
+
+	int log_fd;    /* -1: not ours */
+	int serial_fd; /* -1: host.serial_out */
+	struct logger_config logger;
+	struct metrics_config metrics_config; /* of .metrics */
+	struct metrics_sink *metrics;         /* NULL: nobody asked */
+
+	/* Somebody who wants to know; @reason may be NULL. */
+	void (*on_event)(void *context, enum instance_event event,
+			 const char *reason);
+	void *on_event_context;
+};
+
+/* @id stays valid.  instance_fini() it. */
+void instance_init(struct instance *in, const char *id,
+		   const struct instance_host *host);
+void instance_fini(struct instance *in);
+
+/* "Not started" ...: as Firecracker's API calls it. */
+const char *instance_state_name(const struct instance *in);
+
+/* ------------------------------------------------------- before it is started
+ */
+
+/* Take over what @body says, and leave the rest as it was. */
+int instance_set_logger(struct instance *in, const struct logger_config *body,
+			struct err *e);
+/* Once; the first line is written at once. */
+int instance_set_metrics(struct instance *in, const struct metrics_config *body,
+			 struct err *e);
+int instance_set_serial(struct instance *in, const struct serial_body *body,
+			struct err *e);
+
+/* Build a VM of the configuration, and boot it.  After a failure nothing is
+ * left of it and the configuration can be changed. */
+int instance_start(struct instance *in, struct err *e);
+
+/* ------------------------------------------------------------------ afterwards
+ */
+
+/* Pausing what is paused, or resuming what runs, changes nothing. */
+int instance_pause(struct instance *in, struct err *e);
+int instance_resume(struct instance *in, enum clock_policy policy,
+		    struct err *e);
+int instance_flush_metrics(struct instance *in, struct err *e);
+
+/* End it, from any state: status 0. */
+void instance_stop(struct instance *in);
