@@ -89,25 +89,31 @@ static struct date date_of(uint64_t day)
 	};
 }
 
+void log_print_utc(char *text, size_t size, uint64_t seconds)
+{
+	struct date date = date_of(seconds / 86400);
+	unsigned second = (unsigned)(seconds % 86400);
+
+	snprintf(text, size, "%04u-%02u-%02uT%02u:%02u:%02u", date.year,
+		 date.month, date.day, second / 3600, second / 60 % 60,
+		 second % 60);
+}
+
 static int head_firecracker(char *line, size_t size, enum log_level level,
 			    const char *file, int number)
 {
 	char thread[16] = "", origin[96] = "";
+	char date[LOG_UTC_MAX];
 	struct timespec now;
-	struct date date;
-	unsigned second;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	date = date_of((uint64_t)now.tv_sec / 86400);
-	second = (unsigned)((uint64_t)now.tv_sec % 86400);
+	log_print_utc(date, sizeof(date), (uint64_t)now.tv_sec);
 	pthread_getname_np(pthread_self(), thread, sizeof(thread));
 	if (config.show_origin)
 		snprintf(origin, sizeof(origin), ":%s:%d", file, number);
-	return snprintf(line, size,
-			"%04u-%02u-%02uT%02u:%02u:%02u.%09ld [%s:%s%s%s%s] ",
-			date.year, date.month, date.day, second / 3600,
-			second / 60 % 60, second % 60, now.tv_nsec, config.id,
-			thread, config.show_level ? ":" : "",
+	return snprintf(line, size, "%s.%09ld [%s:%s%s%s%s] ", date,
+			now.tv_nsec, config.id, thread,
+			config.show_level ? ":" : "",
 			config.show_level ? level_names[level] : "", origin);
 }
 

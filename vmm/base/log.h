@@ -14,6 +14,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum log_level {
@@ -73,6 +74,10 @@ void log_guest(struct log_limit *limit, const char *format, ...)
 /* The same for what is nobody's fault here, or a client's. */
 void log_limited(struct log_limit *limit, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* "2026-11-22T23:28:05", of seconds since 1970. */
+enum { LOG_UTC_MAX = 64 };
+void log_print_utc(char *text, size_t size, uint64_t seconds);
 
 /* "error", "Warning", "INFO"...: as Firecracker spells them, in any case. */
 bool log_parse_level(const char *text, enum log_level *level);

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "vmm/base/err.h"
 #include "vmm/base/io.h"
@@ -105,20 +104,16 @@ static int show_event(void *context, const char *line, size_t len,
 	struct ctl *ctl = context;
 	struct json_t *event = json_parse(line, len, e);
 	uint64_t us = 0, dropped = 0;
-	struct tm tm = {0};
-	char date[32];
-	time_t seconds;
+	char date[LOG_UTC_MAX];
 
 	if (!event)
 		return err_prefix(e, "an event that is no JSON");
 	json_u64(json_member(event, "time_us"), &us);
 	json_u64(json_member(event, "dropped"), &dropped);
-	seconds = (time_t)(us / 1000000);
 	if (ctl->json) {
 		json_print(stdout, event, false);
 	} else {
-		gmtime_r(&seconds, &tm);
-		strftime(date, sizeof(date), "%FT%T", &tm);
+		log_print_utc(date, sizeof(date), us / 1000000);
 		printf("%s.%06uZ  %s", date, (unsigned)(us % 1000000),
 		       text_of(event, "event", "?").chars);
 		if (json_member(event, "state"))
