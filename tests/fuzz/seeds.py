@@ -89,7 +89,39 @@ def codec_seeds():
         yield bytes(steps + [nothing] * (16 - len(steps))) + data
 
 
-SEEDS = {"codec": codec_seeds, "config_file": config_file_seeds, "image": image_seeds, "serial": serial_seeds}
+def virtio_mmio_seeds():
+    read, write, loop, store, start, quiet, state = range(7)
+
+    def op(kind, *rest, bits=0):
+        kind = next(n for n in range(bits, 256) if n % 7 == kind and n & 0x70 == bits)
+        return bytes([kind, *rest]).ljust(6, b"\0")
+
+    go = op(start, 1, 4, 0, 16, 32)         # 16 entries; avail at 0x100, used at 0x400
+    descriptor = op(store, 0, 0, 0x10, 0, 0x80)
+    for tail in ((op(loop),), (op(quiet, 1), op(loop)), (op(state, 0, 0, 0), op(loop)), (op(state, 20, 0, 1), op(loop)),
+                 (op(write, 0x1c, 0, bits=0x60), op(loop)), (op(read, 0x40, bits=0x60), go, op(loop))):
+        yield b"".join((go, descriptor, op(store, 16, 0, 0, 1, 0), *tail))
+
+
+def virtio_virtq_seeds():
+    start = struct.pack("<BHHHHHB", 4, 0, 0x1000, 0x2000, 0, 0, 1)
+
+    def load(form, value):
+        return b"\0" + struct.pack(form, value)
+
+    def descriptor(address, length, flags, follows):
+        return load("<Q", address) + load("<I", length) + load("<H", flags) + load("<H", follows)
+
+    use = struct.pack("<HBI", 0, 16, 0)
+    yield start + load("<H", 1) + load("<H", 0) + descriptor(0x80003000, 64, 0, 0) + use
+    yield start + load("<H", 2) + load("<H", 3) + descriptor(0x80003000, 64, 1, 4) + \
+        descriptor(0x80004000, 4096, 2, 0) + use + load("<H", 0) + descriptor(0x80005000, 32, 4, 0) + \
+        descriptor(0x80003000, 16, 1, 1) + descriptor(0x80003000, 1, 2, 0) + use
+    yield start + load("<H", 1) + load("<H", 15) + descriptor(0x8000fff0, 17, 0, 0)
+
+
+SEEDS = {"codec": codec_seeds, "config_file": config_file_seeds, "image": image_seeds, "serial": serial_seeds,
+         "virtio_mmio": virtio_mmio_seeds, "virtio_virtq": virtio_virtq_seeds}
 
 
 def make_seeds(name, folder):

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Loads and stores of what a guest may change at the same moment: each is done
+ * exactly once, and not torn.  Virtio is little-endian, and so are all hosts.
+ *
+ * A fuzzer defines the loads before it includes the code under test, so that
+ * memory changes with every look at it.
+ */
+#pragma once
+
+#include <stdint.h>
+#include <string.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+	       "rings are read without swapping");
+
+#ifndef guest_load
+
+#define guest_load(p)         __atomic_load_n((p), __ATOMIC_RELAXED)
+#define guest_load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+
+/*
+ * Copy out of guest memory, once: behind this the compiler cannot think of
+ * reading the source again.
+ */
+static inline void guest_copy(void *to, const void *from, size_t len)
+{
+	memcpy(to, from, len);
+	__asm__ volatile("" : : "r"(to) : "memory");
+}
+
+#endif
+
+#define guest_store(p, v)         __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#define guest_store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+
+/* Partner: the driver's full barrier between its store and its load. */
+#define guest_barrier() __atomic_thread_fence(__ATOMIC_SEQ_CST)

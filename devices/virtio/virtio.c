@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "devices/virtio/virtio.h"
+
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_mmio.h>
+#include <linux/virtio_ring.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include "snapshot/codec.h"
+#include "vmm/base/err.h"
+#include "vmm/base/util.h"
+
+enum { STATE_TAG = SNAP_TAG('v', 'i', 'r', 't') };
+
+#define BIT(n) (1ull << (n))
+
+/* Requests (and 64 KiB each of data) that a queue may take in a row. */
+enum { BUDGET = VIRTQ_SIZE_MAX };
+
+/* ------------------------------------------------------------- interrupts */
+
+static void signal_fd(int fd)
+{
+	/* It cannot fail but for a full counter, which is signalled already. */
+	(void)!eventfd_write(fd, 1);
+}
+
+static void interrupt(struct virtio_device *dev, uint32_t why)
+{
+	/* Partner: the transport, which reads and acknowledges without the
+	 * lock.  The bit must be there when the interrupt arrives. */
+	atomic_fetch_or(&dev->isr, why);
+	signal_fd(dev->slot.irq_fd);
+}
+
+void virtio_mistake(struct virtio_device *dev, const char *what)
+{
+	log_guest(&dev->mistakes, "%s: the guest's driver %s", dev->name, what);
+}
+
+static void needs_reset(struct virtio_device *dev, unsigned queue,
+			const char *why)
+{
+	log_guest(&dev->mistakes,
+		  "%s: queue %u is broken: %s; the device waits for a reset",
+		  dev->name, queue, why);
+	dev->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+	if (dev->status & VIRTIO_CONFIG_S_DRIVER_OK)
+		interrupt(dev, VIRTIO_MMIO_INT_CONFIG);
+}
+
+void virtio_config_changed(struct virtio_device *dev)
+{
+	dev->generation++;
+	if (dev->status & VIRTIO_CONFIG_S_DRIVER_OK)
+		interrupt(dev, VIRTIO_MMIO_INT_CONFIG);
+}
+
+/* ------------------------------------------------------------------ entry */
+
+void virtio_enter(struct virtio_device *dev)
+{
+	pthread_mutex_lock(&dev->lock);
+	for (unsigned i = 0; i < dev->ops->queue_count; i++)
+		dev->queue[i].budget = BUDGET;
+}
+
+static void settle(struct virtio_device *dev)
+{
+	bool wanted = false;
+
+	for (unsigned i = 0; i < dev->ops->queue_count; i++) {
+		struct virtq *vq = &dev->queue[i];
+
+		if (!vq->started)
+			continue;
+		wanted |= virtq_wants_interrupt(vq);
+		if (vq->broken && !(dev->status & VIRTIO_CONFIG_S_NEEDS_RESET))
+			needs_reset(dev, i, vq->broken);
+		if (vq->starved) {
+			vq->starved = false;
+			signal_fd(dev->kick[i].fd);
+		}
+	}
+	if (wanted)
+		interrupt(dev, VIRTIO_MMIO_INT_VRING);
+}
+
+void virtio_leave(struct virtio_device *dev)
+{
+	settle(dev);
+	pthread_mutex_unlock(&dev->lock);
+}
+
+bool virtio_is_live(const struct virtio_device *dev, unsigned queue)
+{
+	return dev->status & VIRTIO_CONFIG_S_DRIVER_OK &&
+	       !(dev->status & VIRTIO_CONFIG_S_NEEDS_RESET) && !dev->quiesced &&
+	       dev->queue[queue].started;
+}
+
+void virtio_run_queue(struct virtio_device *dev, unsigned queue)
+{
+	if (virtio_is_live(dev, queue))
+		dev->ops->kick(dev, queue);
+}
+
+static void kick_ready(struct event_source *source, uint32_t events)
+{
+	struct virtio_kick *kick =
+		container_of(source, struct virtio_kick, source);
+	struct virtio_device *dev = kick->dev;
+
+	/* Watched for edges, so it need not be read: a call saved per kick. */
+	(void)events;
+	virtio_enter(dev);
+	virtio_run_queue(dev, (unsigned)(kick - dev->kick));
+	virtio_leave(dev);
+}
+
+static void source_ready(struct event_source *source, uint32_t events)
+{
+	struct virtio_source *s =
+		container_of(source, struct virtio_source, source);
+	struct virtio_device *dev = s->dev;
+
+	(void)events;
+	virtio_enter(dev);
+	s->ready(dev);
+	virtio_leave(dev);
+}
+
+int virtio_watch(struct virtio_device *dev, struct virtio_source *source,
+		 int fd, uint32_t events,
+		 void (*ready)(struct virtio_device *dev))
+{
+	source->dev = dev;
+	source->ready = ready;
+	source->source.ready = source_ready;
+	return loop_add(dev->slot.loop, &source->source, fd, events);
+}
+
+void virtio_unwatch(struct virtio_device *dev, struct virtio_source *source)
+{
+	if (source->dev)
+		loop_remove(dev->slot.loop, &source->source);
+	source->dev = NULL;
+}
+
+/* ----------------------------------------------------------------- status */
+
+static void drain(struct virtio_device *dev)
+{
+	if (dev->inflight && dev->ops->drain)
+		dev->ops->drain(dev);
+}
+
+static void reset(struct virtio_device *dev)
+{
+	drain(dev);
+	if (dev->ops->reset)
+		dev->ops->reset(dev);
+	for (unsigned i = 0; i < dev->ops->queue_count; i++)
+		virtq_reset(&dev->queue[i]);
+	dev->accepted = 0;
+	dev->status = 0;
+	dev->queue_sel = dev->offered_sel = dev->accepted_sel = 0;
+	atomic_store(&dev->isr, 0);
+}
+
+/* Section 3.1.1, step 5: what we cannot do is not agreed to. */
+static bool features_ok(const struct virtio_device *dev)
+{
+	return !(dev->accepted & ~dev->offered) &&
+	       virtio_has(dev, VIRTIO_F_VERSION_1);
+}
+
+static bool is_in_order(uint32_t old, uint32_t new)
+{
+	const uint32_t known =
+		VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
+		VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK |
+		VIRTIO_CONFIG_S_FAILED;
+
+	if (new & ~known || old & ~new)
+		return false;
+	if (new &VIRTIO_CONFIG_S_DRIVER && !(new &VIRTIO_CONFIG_S_ACKNOWLEDGE))
+		return false;
+	if (new &VIRTIO_CONFIG_S_FEATURES_OK && !(new &VIRTIO_CONFIG_S_DRIVER))
+		return false;
+	/* It must have been accepted before: the driver has to look. */
+	return !(new &VIRTIO_CONFIG_S_DRIVER_OK) ||
+	       old & VIRTIO_CONFIG_S_FEATURES_OK;
+}
+
+static void start(struct virtio_device *dev)
+{
+	bool event_idx = virtio_has(dev, VIRTIO_RING_F_EVENT_IDX);
+
+	for (unsigned i = 0; i < dev->ops->queue_count; i++) {
+		const char *wrong = NULL;
+
+		if (dev->queue[i].ready)
+			wrong = virtq_start(&dev->queue[i], dev->slot.mem,
+					    event_idx);
+		if (wrong) {
+			needs_reset(dev, i, wrong);
+			return;
+		}
+		/* What was made available before counts, kicked or not. */
+		if (dev->queue[i].started)
+			signal_fd(dev->kick[i].fd);
+	}
+}
+
+void virtio_set_status(struct virtio_device *dev, uint32_t status)
+{
+	uint32_t old = dev->status & ~VIRTIO_CONFIG_S_NEEDS_RESET;
+	uint32_t added;
+
+	if (!status) {
+		reset(dev);
+		return;
+	}
+	status &= ~VIRTIO_CONFIG_S_NEEDS_RESET; /* ours */
+	if (!is_in_order(old, status)) {
+		virtio_mistake(dev, "wrote a status that is out of order");
+		return;
+	}
+	added = status & ~old;
+	if (added & VIRTIO_CONFIG_S_FEATURES_OK && !features_ok(dev)) {
+		virtio_mistake(dev, "wants features that were not offered");
+		status &= ~VIRTIO_CONFIG_S_FEATURES_OK;
+	}
+	dev->status |= status;
+	if (added & VIRTIO_CONFIG_S_DRIVER_OK)
+		start(dev);
+}
+
+/* ----------------------------------------------------------- pause, state */
+
+void virtio_quiesce(struct virtio_device *dev)
+{
+	virtio_enter(dev);
+	dev->quiesced = true;
+	drain(dev);
+	virtio_leave(dev);
+}
+
+void virtio_resume(struct virtio_device *dev)
+{
+	virtio_enter(dev);
+	dev->quiesced = false;
+	for (unsigned i = 0; i < dev->ops->queue_count; i++) {
+		if (dev->queue[i].started)
+			signal_fd(dev->kick[i].fd);
+	}
+	/* It may have been raised and lost. */
+	if (atomic_load(&dev->isr))
+		signal_fd(dev->slot.irq_fd);
+	virtio_leave(dev);
+}
+
+static void restart(struct virtio_device *dev, struct snap *s)
+{
+	for (unsigned i = 0; i < dev->ops->queue_count; i++) {
+		if (snap_failed(s) || !dev->queue[i].ready)
+			continue;
+		snap_require(
+			s,
+			!virtq_start(&dev->queue[i], dev->slot.mem,
+				     virtio_has(dev, VIRTIO_RING_F_EVENT_IDX)),
+			"a device's queue is impossible");
+	}
+}
+
+static void state(struct virtio_device *dev, struct snap *s)
+{
+	uint32_t id = dev->ops->device_id, isr = atomic_load(&dev->isr);
+	uint32_t queues = dev->ops->queue_count;
+
+	snap_begin(s, STATE_TAG);
+	snap_u32(s, &id);
+	snap_u32(s, &queues);
+	snap_require(s, id == dev->ops->device_id, "a device is another one");
+	snap_require(s, queues == dev->ops->queue_count,
+		     "a device has other queues");
+	snap_require(s, !dev->inflight, "a device is not quiet");
+	snap_u64(s, &dev->accepted);
+	snap_require(s, !(dev->accepted & ~dev->offered),
+		     "a device has features that this one does not offer");
+	snap_u32(s, &dev->status);
+	snap_u32(s, &dev->queue_sel);
+	snap_u32(s, &dev->offered_sel);
+	snap_u32(s, &dev->accepted_sel);
+	snap_u32(s, &dev->generation);
+	snap_u32(s, &isr);
+	atomic_store(&dev->isr, isr);
+	for (unsigned i = 0; i < dev->ops->queue_count; i++)
+		virtq_state(&dev->queue[i], s);
+	/* A device that waits for a reset may have impossible queues. */
+	if (snap_loading(s) && dev->status & VIRTIO_CONFIG_S_DRIVER_OK &&
+	    !(dev->status & VIRTIO_CONFIG_S_NEEDS_RESET))
+		restart(dev, s);
+	if (dev->ops->state)
+		dev->ops->state(dev, s);
+	snap_end(s);
+}
+
+void virtio_state(struct virtio_device *dev, struct snap *s)
+{
+	virtio_enter(dev);
+	state(dev, s);
+	virtio_leave(dev);
+}
+
+/* ------------------------------------------------------------- life cycle */
+
+static int add_kick(struct virtio_device *dev, unsigned i, struct err *e)
+{
+	struct virtio_kick *kick = &dev->kick[i];
+	int r;
+
+	kick->dev = dev;
+	kick->source.ready = kick_ready;
+	kick->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (kick->fd < 0)
+		return err_errno(e, "cannot create an eventfd");
+	r = loop_add(dev->slot.loop, &kick->source, kick->fd,
+		     EPOLLIN | EPOLLET);
+	if (!r)
+		return 0;
+	errno = -r;
+	return err_errno(e, "cannot watch an eventfd");
+}
+
+int virtio_init(struct virtio_device *dev, const struct virtio_ops *ops,
+		const struct virtio_slot *slot, uint64_t features,
+		const char *name, struct err *e)
+{
+	dev->ops = ops;
+	dev->slot = *slot;
+	dev->offered = features | BIT(VIRTIO_F_VERSION_1) |
+		       BIT(VIRTIO_RING_F_EVENT_IDX) |
+		       BIT(VIRTIO_RING_F_INDIRECT_DESC);
+	snprintf(dev->name, sizeof(dev->name), "%s", name);
+	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++) {
+		dev->kick[i].fd = dev->kick[i].source.fd = -1;
+		virtq_reset(&dev->queue[i]);
+	}
+	pthread_mutex_init(&dev->lock, NULL);
+	dev->has_lock = true;
+	for (unsigned i = 0; i < ops->queue_count; i++) {
+		if (add_kick(dev, i, e))
+			return err_prefix(e, "%s", dev->name);
+	}
+	return 0;
+}
+
+void virtio_fini(struct virtio_device *dev)
+{
+	if (!dev->has_lock)
+		return;
+	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++) {
+		loop_remove(dev->slot.loop, &dev->kick[i].source);
+		util_close(&dev->kick[i].fd);
+		dev->kick[i].fd = -1;
+	}
+	pthread_mutex_destroy(&dev->lock);
+	dev->has_lock = false;
+}
+
+void virtio_destroy(struct virtio_device *dev)
+{
+	if (!dev)
+		return;
+	virtio_quiesce(dev);
+	dev->ops->destroy(dev);
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What all virtio devices share (Virtual I/O Device 1.2, sections 2 and 3),
+ * and the hooks in which they differ.
+ *
+ * To a device the world is: guest RAM, a window of registers (mmio.h), a
+ * descriptor per queue that says "look", and one that interrupts.
+ *
+ * Threads: registers are accessed on vCPU threads; everything else happens on
+ * the main thread.  The core holds the device's lock around every hook, so
+ * devices contain no locking code.  Functions that vmm calls on a device begin
+ * with virtio_enter() and end with virtio_leave().
+ *
+ * What a guest does wrong costs it this device until it resets it, and one line
+ * in the log per second at most.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "devices/virtio/virtq.h"
+#include "vmm/base/log.h"
+#include "vmm/base/loop.h"
+
+struct err;
+struct snap;
+struct virtio_device;
+
+enum { VIRTIO_QUEUES_MAX = 5, VIRTIO_NAME_MAX = 80 };
+
+struct virtio_ops {
+	uint32_t device_id; /* VIRTIO_ID_* */
+	unsigned queue_count;
+	unsigned writable_at, writable_len; /* by the driver, of its config */
+
+	/* The driver made buffers available on @queue.  Main thread. */
+	void (*kick)(struct virtio_device *dev, unsigned queue);
+	/* The driver wrote to dev->config, which is updated.  May be NULL. */
+	void (*config_written)(struct virtio_device *dev);
+	/*
+	 * Wait until nothing is in flight, and give back what was.  NULL for
+	 * devices that complete everything within kick().
+	 */
+	void (*drain)(struct virtio_device *dev);
+	/*
+	 * Forget everything but the host side (files, taps).  On a vCPU thread,
+	 * after drain(): not to touch the event loop.  May be NULL.
+	 */
+	void (*reset)(struct virtio_device *dev);
+	/* State beyond what virtio_state() covers.  May be NULL. */
+	void (*state)(struct virtio_device *dev, struct snap *s);
+	/* Release everything, the device's own memory too.  No lock held. */
+	void (*destroy)(struct virtio_device *dev);
+};
+
+/* What the machine gives to a device; all of it outlives the device. */
+struct virtio_slot {
+	const struct guest_mem *mem;
+	struct event_loop *loop;
+	int irq_fd; /* an eventfd; writing to it interrupts the guest */
+};
+
+/* A descriptor whose readiness is a device's business. */
+struct virtio_source {
+	struct event_source source;
+	struct virtio_device *dev;
+	void (*ready)(struct virtio_device *dev);
+};
+
+struct virtio_kick {
+	struct event_source source;
+	struct virtio_device *dev;
+	int fd; /* owned */
+};
+
+/* Embedded in each device.  Under the lock unless it says otherwise. */
+struct virtio_device {
+	const struct virtio_ops *ops; /* constant */
+	struct virtio_slot slot;      /* constant */
+	char name[VIRTIO_NAME_MAX];   /* constant; for the log */
+	pthread_mutex_t lock;
+	bool has_lock;
+	struct virtio_kick kick[VIRTIO_QUEUES_MAX]; /* main thread */
+	uint64_t offered, accepted;                 /* feature bits */
+	uint32_t status;
+	uint32_t queue_sel, offered_sel, accepted_sel;
+	uint32_t generation; /* of config */
+	void *config;        /* the device's; little-endian */
+	uint32_t config_len;
+	struct virtq queue[VIRTIO_QUEUES_MAX];
+	unsigned inflight; /* requests taken and not given back */
+	bool quiesced;     /* takes no requests until virtio_resume() */
+	/*
+	 * Interrupt status.  Atomic, without the lock: the driver's interrupt
+	 * handler must not wait for a disk.
+	 */
+	_Atomic uint32_t isr;
+	struct log_limit mistakes; /* atomic */
+};
+
+/*
+ * Begin a device: @dev->config and the like are the caller's to set.  @features
+ * are those of the device's type; what the core knows is added.  Main thread.
+ * Half-built is fine for virtio_fini().
+ */
+int virtio_init(struct virtio_device *dev, const struct virtio_ops *ops,
+		const struct virtio_slot *slot, uint64_t features,
+		const char *name, struct err *e);
+/* For ops->destroy(). */
+void virtio_fini(struct virtio_device *dev);
+/* Wait for what is in flight, and free the device.  NULL is fine. */
+void virtio_destroy(struct virtio_device *dev);
+
+/*
+ * For KVM: a write of the queue's index to VIRTIO_MMIO_QUEUE_NOTIFY may go to
+ * this eventfd.  Without that, the register does the same.
+ */
+static inline unsigned virtio_queue_count(const struct virtio_device *dev)
+{
+	return dev->ops->queue_count;
+}
+static inline int virtio_kick_fd(const struct virtio_device *dev,
+				 unsigned queue)
+{
+	return dev->kick[queue].fd;
+}
+
+/*
+ * Main thread.  After virtio_quiesce() nothing is in flight, and nothing is
+ * taken until virtio_resume(), which looks at all queues: a kick may have been
+ * lost.
+ */
+void virtio_quiesce(struct virtio_device *dev);
+void virtio_resume(struct virtio_device *dev);
+
+/*
+ * Save, or load into a device that was just created with the same
+ * configuration and not yet resumed.  While it is quiesced.
+ */
+void virtio_state(struct virtio_device *dev, struct snap *s);
+
+/* ---------------------------------------------------------- for devices --- */
+
+/*
+ * Take the lock; release it, having seen to what happened meanwhile:
+ * interrupts, broken rings, queues that are not empty.
+ */
+void virtio_enter(struct virtio_device *dev);
+void virtio_leave(struct virtio_device *dev);
+
+/* May requests be taken from this queue? */
+bool virtio_is_live(const struct virtio_device *dev, unsigned queue);
+/* As if the driver had kicked, now.  Main thread, lock held. */
+void virtio_run_queue(struct virtio_device *dev, unsigned queue);
+
+/* dev->config was changed by the device: tell the driver.  Lock held. */
+void virtio_config_changed(struct virtio_device *dev);
+
+static inline bool virtio_has(const struct virtio_device *dev, unsigned bit)
+{
+	return dev->accepted >> bit & 1;
+}
+
+/* Call @ready, with the lock held, whenever @fd is.  -errno.  Main thread. */
+int virtio_watch(struct virtio_device *dev, struct virtio_source *source,
+		 int fd, uint32_t events,
+		 void (*ready)(struct virtio_device *dev));
+void virtio_unwatch(struct virtio_device *dev, struct virtio_source *source);
+
+/* ----------------------------------------------------- for the transport ---
+ */
+
+/* The driver writes the status register; zero resets.  Lock held. */
+void virtio_set_status(struct virtio_device *dev, uint32_t status);
+/* The driver broke a rule that costs it nothing: count and log.  Any thread. */
+void virtio_mistake(struct virtio_device *dev, const char *what);

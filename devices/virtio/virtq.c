@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "devices/virtio/virtq.h"
+
+#include <linux/virtio_ring.h>
+
+#include "devices/virtio/guest_access.h"
+#include "snapshot/codec.h"
+#include "vmm/base/util.h"
+#include "vmm/mem.h"
+
+/* Data that counts as one more request when it comes to fairness. */
+enum { BUDGET_SHIFT = 16 };
+
+/* -------------------------------------------------------------- start, end */
+
+static const char *check_registers(const struct virtq *vq)
+{
+	if (!vq->size || vq->size > VIRTQ_SIZE_MAX || vq->size & (vq->size - 1))
+		return "its size is not a power of two up to 256";
+	if (vq->desc_gpa % VRING_DESC_ALIGN_SIZE ||
+	    vq->avail_gpa % VRING_AVAIL_ALIGN_SIZE ||
+	    vq->used_gpa % VRING_USED_ALIGN_SIZE)
+		return "an address is not aligned";
+	return NULL;
+}
+
+const char *virtq_start(struct virtq *vq, const struct guest_mem *mem,
+			bool event_idx)
+{
+	/* Flags, index, the ring, and the other side's event index. */
+	uint64_t avail_len = 4 + 2ull * vq->size + 2;
+	uint64_t used_len = 4 + 8ull * vq->size + 2;
+	const char *wrong = check_registers(vq);
+	uint8_t *avail, *used;
+
+	if (wrong)
+		return wrong;
+	vq->desc = guest_mem_at(mem, vq->desc_gpa,
+				sizeof(struct vring_desc) * vq->size);
+	avail = guest_mem_at(mem, vq->avail_gpa, avail_len);
+	used = guest_mem_at(mem, vq->used_gpa, used_len);
+	if (!vq->desc || !avail || !used)
+		return "it is not within RAM";
+	vq->mem = mem;
+	vq->avail = (const void *)avail;
+	vq->used = (void *)used;
+	vq->used_event = (const void *)(avail + avail_len - 2);
+	vq->avail_event = (void *)(used + used_len - 2);
+	vq->event_idx = event_idx;
+	vq->seen_avail = vq->next_avail;
+	vq->broken = NULL;
+	vq->started = true;
+	return NULL;
+}
+
+void virtq_reset(struct virtq *vq)
+{
+	*vq = (struct virtq){.size = VIRTQ_SIZE_MAX};
+}
+
+/* ------------------------------------------------------------- dirty pages */
+
+/*
+ * The one place that knows what devices wrote to guest memory, for tracking
+ * of dirty pages: @len bytes at @host, which is within RAM.  Nothing keeps
+ * track yet.
+ */
+static void written_to(const struct guest_mem *mem, const void *host,
+		       uint64_t len)
+{
+	(void)mem;
+	(void)host;
+	(void)len;
+}
+
+static void chain_written(const struct virtq *vq,
+			  const struct virtq_chain *chain, uint64_t len)
+{
+	const struct iovec *iov = chain->iov + chain->out_count;
+
+	for (unsigned i = 0; i < chain->in_count && len; i++) {
+		uint64_t part = min_u64(len, iov[i].iov_len);
+
+		written_to(vq->mem, iov[i].iov_base, part);
+		len -= part;
+	}
+}
+
+/* --------------------------------------------------------------------- pop */
+
+static bool fail(struct virtq *vq, const char *why)
+{
+	vq->broken = why;
+	return false;
+}
+
+/*
+ * Are there chains to take?  If not, ask for a kick, and look again: the
+ * driver may have added some before it could see that it was asked.
+ */
+static bool available(struct virtq *vq)
+{
+	if (vq->seen_avail != vq->next_avail)
+		return true;
+	/* Pairs with the driver's barrier before it stores the index. */
+	vq->seen_avail = guest_load_acquire(&vq->avail->idx);
+	if (vq->seen_avail == vq->next_avail && vq->event_idx) {
+		guest_store(vq->avail_event, vq->next_avail);
+		written_to(vq->mem, vq->avail_event, sizeof(uint16_t));
+		guest_barrier();
+		vq->seen_avail = guest_load_acquire(&vq->avail->idx);
+	}
+	if ((uint16_t)(vq->seen_avail - vq->next_avail) > vq->size)
+		return fail(vq, "more is available than fits");
+	return vq->seen_avail != vq->next_avail;
+}
+
+/* The one read of a descriptor. */
+static struct vring_desc fetch(const struct vring_desc *table, unsigned i)
+{
+	const struct vring_desc *d = &table[i];
+
+	return (struct vring_desc){
+		.addr = guest_load(&d->addr),
+		.len = guest_load(&d->len),
+		.flags = guest_load(&d->flags),
+		.next = guest_load(&d->next),
+	};
+}
+
+static bool add_buffer(struct virtq *vq, struct virtq_chain *chain,
+		       const struct vring_desc *d)
+{
+	unsigned count = chain->out_count + chain->in_count;
+	void *host = guest_mem_at(vq->mem, d->addr, d->len);
+
+	if (!d->len)
+		return true; /* whatever its address */
+	if (count == VIRTQ_CHAIN_MAX)
+		return fail(vq, "a chain is too long");
+	if (!host)
+		return fail(vq, "a buffer is not within RAM");
+	if (d->flags & VRING_DESC_F_WRITE) {
+		chain->in_count++;
+		chain->in_len += d->len;
+	} else if (chain->in_count) {
+		return fail(vq, "a buffer to read follows one to write");
+	} else {
+		chain->out_count++;
+		chain->out_len += d->len;
+	}
+	chain->iov[count] = (struct iovec){host, d->len};
+	return true;
+}
+
+/*
+ * Follow a chain through @table of @size entries, from entry @i on, with at
+ * most @limit buffers.  *indirect is set to the descriptor of a table of its
+ * own, if the chain ends with one.
+ */
+static bool walk(struct virtq *vq, struct virtq_chain *chain,
+		 const struct vring_desc *table, unsigned size, unsigned i,
+		 struct vring_desc *indirect)
+{
+	for (unsigned left = size; left; left--) {
+		struct vring_desc d;
+
+		if (i >= size)
+			return fail(vq, "a descriptor is outside its table");
+		d = fetch(table, i);
+		if (d.flags & VRING_DESC_F_INDIRECT) {
+			if (!indirect || d.flags & VRING_DESC_F_NEXT)
+				return fail(vq, "an indirect descriptor is "
+						"where none may be");
+			*indirect = d;
+			return true;
+		}
+		if (!add_buffer(vq, chain, &d))
+			return false;
+		if (!(d.flags & VRING_DESC_F_NEXT))
+			return true;
+		i = d.next;
+	}
+	return fail(vq, "a chain is longer than its table");
+}
+
+/*
+ * A table may be longer than the ring, although section 2.7.5.3.1 forbids it:
+ * Linux does that when it had no memory for a ring as large as it can be.
+ */
+static bool walk_indirect(struct virtq *vq, struct virtq_chain *chain,
+			  const struct vring_desc *d)
+{
+	const struct vring_desc *table;
+
+	if (!d->len || d->len % sizeof(*table) ||
+	    d->len / sizeof(*table) > VIRTQ_CHAIN_MAX)
+		return fail(vq, "an indirect table has an impossible length");
+	table = guest_mem_at(vq->mem, d->addr, d->len);
+	if (!table || (uintptr_t)table % _Alignof(uint64_t))
+		return fail(vq, "an indirect table is not within RAM, or not "
+				"aligned");
+	return walk(vq, chain, table, d->len / sizeof(*table), 0, NULL);
+}
+
+static void charge(struct virtq *vq, const struct virtq_chain *chain)
+{
+	uint64_t cost = 1 + ((chain->out_len + chain->in_len) >> BUDGET_SHIFT);
+
+	vq->budget -= (uint32_t)min_u64(cost, vq->budget);
+}
+
+bool virtq_pop(struct virtq *vq, struct virtq_chain *chain)
+{
+	struct vring_desc indirect = {0};
+
+	if (vq->broken || !vq->started || !available(vq))
+		return false;
+	if (!vq->budget) {
+		vq->starved = true;
+		return false;
+	}
+	chain->out_count = chain->in_count = 0;
+	chain->out_len = chain->in_len = chain->touched = 0;
+	chain->head =
+		guest_load(&vq->avail->ring[vq->next_avail & (vq->size - 1)]);
+	if (!walk(vq, chain, vq->desc, vq->size, chain->head, &indirect))
+		return false;
+	if (indirect.flags && !walk_indirect(vq, chain, &indirect))
+		return false;
+	charge(vq, chain);
+	vq->next_avail++;
+	return true;
+}
+
+void virtq_unpop(struct virtq *vq)
+{
+	vq->next_avail--;
+}
+
+/* -------------------------------------------------------------------- push */
+
+void virtq_push(struct virtq *vq, const struct virtq_chain *chain,
+		uint32_t written)
+{
+	struct vring_used_elem *e =
+		&vq->used->ring[vq->next_used & (vq->size - 1)];
+
+	chain_written(vq, chain, max_u64(written, chain->touched));
+	guest_store(&e->id, chain->head);
+	guest_store(&e->len, written);
+	written_to(vq->mem, e, sizeof(*e));
+	vq->next_used++;
+	/* Data and element first: the driver reads them once it sees this. */
+	guest_store_release(&vq->used->idx, vq->next_used);
+	written_to(vq->mem, &vq->used->idx, sizeof(vq->used->idx));
+	vq->pushed = true;
+}
+
+bool virtq_wants_interrupt(struct virtq *vq)
+{
+	uint16_t before = vq->signalled;
+
+	if (!vq->pushed)
+		return false;
+	vq->pushed = false;
+	vq->signalled = vq->next_used;
+	/* The index must be visible before we look at what the driver wants,
+	 * or both sides could wait for each other. */
+	guest_barrier();
+	if (!vq->event_idx)
+		return !(guest_load(&vq->avail->flags) &
+			 VRING_AVAIL_F_NO_INTERRUPT);
+	return vring_need_event(guest_load(vq->used_event), vq->next_used,
+				before);
+}
+
+/* -------------------------------------------------------- bytes of a chain */
+
+bool virtq_read(const struct virtq_chain *chain, uint64_t offset, void *buf,
+		uint64_t len)
+{
+	uint8_t *to = buf;
+
+	if (offset > chain->out_len || len > chain->out_len - offset)
+		return false;
+	for (const struct iovec *v = chain->iov; len; v++) {
+		uint64_t part;
+
+		if (offset >= v->iov_len) {
+			offset -= v->iov_len;
+			continue;
+		}
+		part = min_u64(len, v->iov_len - offset);
+		guest_copy(to, (const uint8_t *)v->iov_base + offset, part);
+		to += part;
+		len -= part;
+		offset = 0;
+	}
+	return true;
+}
+
+bool virtq_write(const struct virtq_chain *chain, uint64_t offset,
+		 const void *buf, uint64_t len)
+{
+	const struct iovec *v = chain->iov + chain->out_count;
+	const uint8_t *from = buf;
+
+	if (offset > chain->in_len || len > chain->in_len - offset)
+		return false;
+	for (; len; v++) {
+		uint64_t part;
+
+		if (offset >= v->iov_len) {
+			offset -= v->iov_len;
+			continue;
+		}
+		part = min_u64(len, v->iov_len - offset);
+		memcpy((uint8_t *)v->iov_base + offset, from, part);
+		from += part;
+		len -= part;
+		offset = 0;
+	}
+	return true;
+}
+
+unsigned virtq_slice(const struct iovec *iov, unsigned count, uint64_t offset,
+		     uint64_t len, struct iovec *out)
+{
+	unsigned used = 0;
+
+	for (unsigned i = 0; i < count && len; i++) {
+		uint64_t part;
+
+		if (offset >= iov[i].iov_len) {
+			offset -= iov[i].iov_len;
+			continue;
+		}
+		part = min_u64(len, iov[i].iov_len - offset);
+		out[used].iov_base = (uint8_t *)iov[i].iov_base + offset;
+		out[used++].iov_len = part;
+		len -= part;
+		offset = 0;
+	}
+	return used;
+}
+
+/* ------------------------------------------------------------------- state */
+
+void virtq_state(struct virtq *vq, struct snap *s)
+{
+	snap_u64(s, &vq->desc_gpa);
+	snap_u64(s, &vq->avail_gpa);
+	snap_u64(s, &vq->used_gpa);
+	snap_u32(s, &vq->size);
+	snap_bool(s, &vq->ready);
+	snap_u16(s, &vq->next_avail);
+	snap_u16(s, &vq->next_used);
+	snap_u16(s, &vq->signalled);
+}

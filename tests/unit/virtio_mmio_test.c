@@ -1,0 +1,615 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Registers, status and state: devices/virtio/mmio.c and virtio.c. */
+#include <linux/virtio_config.h>
+#include <linux/virtio_mmio.h>
+#include <linux/virtio_ring.h>
+#include <string.h>
+
+#include "devices/virtio/mmio.h"
+#include "snapshot/codec.h"
+#include "tests/unit/testing.h"
+#include "tests/unit/virtio_driver.h"
+#include "tests/unit/virtio_probe.h"
+#include "vmm/base/util.h"
+
+enum { SIZE = 8, ACK_DRIVER = 3, FEATURES_OK = 8, DRIVER_OK = 4 };
+
+static struct driver d;
+static struct probe *probe;
+
+static int begin(void **state)
+{
+	struct virtio_slot slot;
+
+	(void)state;
+	driver_begin(&d);
+	slot = driver_slot(&d);
+	probe = probe_create(&slot);
+	d.dev = &probe->dev;
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	driver_end(&d);
+	return 0;
+}
+
+static uint32_t status(void)
+{
+	return driver_get(&d, VIRTIO_MMIO_STATUS);
+}
+
+static void set_status(uint32_t value)
+{
+	driver_set(&d, VIRTIO_MMIO_STATUS, value);
+}
+
+static void constants_are_what_drivers_expect(void **state)
+{
+	(void)state;
+	assert_int_equal(driver_get(&d, VIRTIO_MMIO_MAGIC_VALUE), 0x74726976);
+	assert_int_equal(driver_get(&d, VIRTIO_MMIO_VERSION), 2);
+	assert_int_equal(driver_get(&d, VIRTIO_MMIO_DEVICE_ID), PROBE_ID);
+	assert_int_equal(driver_get(&d, VIRTIO_MMIO_VENDOR_ID), 0);
+	assert_int_equal(driver_get(&d, VIRTIO_MMIO_SHM_LEN_LOW), UINT32_MAX);
+	assert_int_equal(driver_get(&d, VIRTIO_MMIO_SHM_LEN_HIGH), UINT32_MAX);
+}
+
+static void features_come_in_halves(void **state)
+{
+	(void)state;
+	driver_set(&d, VIRTIO_MMIO_DEVICE_FEATURES_SEL, 0);
+	assert_int_equal(driver_get(&d, VIRTIO_MMIO_DEVICE_FEATURES),
+			 1u << PROBE_FEATURE | 1u << VIRTIO_RING_F_EVENT_IDX |
+				 1u << VIRTIO_RING_F_INDIRECT_DESC);
+	driver_set(&d, VIRTIO_MMIO_DEVICE_FEATURES_SEL, 1);
+	assert_int_equal(driver_get(&d, VIRTIO_MMIO_DEVICE_FEATURES), 1);
+	driver_set(&d, VIRTIO_MMIO_DEVICE_FEATURES_SEL, 2);
+	assert_int_equal(driver_get(&d, VIRTIO_MMIO_DEVICE_FEATURES), 0);
+	driver_set(&d, VIRTIO_MMIO_DEVICE_FEATURES_SEL, UINT32_MAX);
+	assert_int_equal(driver_get(&d, VIRTIO_MMIO_DEVICE_FEATURES), 0);
+}
+
+static void offered_features_are_accepted(void **state)
+{
+	(void)state;
+	assert_true(driver_negotiate(&d, 1 << PROBE_FEATURE));
+	assert_true(virtio_has(&probe->dev, PROBE_FEATURE));
+	assert_false(virtio_has(&probe->dev, VIRTIO_RING_F_EVENT_IDX));
+}
+
+static void other_features_are_not(void **state)
+{
+	(void)state;
+	assert_false(driver_negotiate(&d, 1));
+	assert_int_equal(status(), ACK_DRIVER);
+	set_status(ACK_DRIVER | DRIVER_OK);
+	assert_int_equal(status(), ACK_DRIVER);
+	assert_true(driver_negotiate(&d, 0));
+}
+
+static void legacy_driver_is_refused(void **state)
+{
+	(void)state;
+	set_status(1);
+	set_status(ACK_DRIVER);
+	set_status(ACK_DRIVER | FEATURES_OK);
+	assert_int_equal(status(), ACK_DRIVER);
+}
+
+static void agreed_features_are_frozen(void **state)
+{
+	(void)state;
+	assert_true(driver_negotiate(&d, 0));
+	driver_set(&d, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 0);
+	driver_set(&d, VIRTIO_MMIO_DRIVER_FEATURES, 1 << PROBE_FEATURE);
+	assert_false(virtio_has(&probe->dev, PROBE_FEATURE));
+}
+
+static void features_of_no_half_are_ignored(void **state)
+{
+	(void)state;
+	set_status(ACK_DRIVER);
+	driver_set(&d, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 2);
+	driver_set(&d, VIRTIO_MMIO_DRIVER_FEATURES, 1);
+	driver_set(&d, VIRTIO_MMIO_DRIVER_FEATURES_SEL, UINT32_MAX);
+	driver_set(&d, VIRTIO_MMIO_DRIVER_FEATURES, UINT32_MAX);
+	assert_int_equal(probe->dev.accepted, 0);
+}
+
+static void status_out_of_order_is_ignored(void **state)
+{
+	static const uint32_t wrong[] = {2, 4, 8, 12, 16, 32, 0x40, 10, 1 | 8};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(wrong); i++) {
+		set_status(wrong[i]);
+		assert_int_equal(status(), 0);
+	}
+	assert_true(driver_negotiate(&d, 0));
+	set_status(ACK_DRIVER); /* takes a bit back */
+	assert_int_equal(status(), ACK_DRIVER | FEATURES_OK);
+	set_status(0x80 | status());
+	assert_int_equal(status(), 0x80 | ACK_DRIVER | FEATURES_OK);
+}
+
+static void queue_registers_are_per_queue(void **state)
+{
+	(void)state;
+	assert_true(driver_negotiate(&d, 0));
+	driver_set_queue(&d, 1, SIZE);
+	assert_int_equal(driver_get(&d, VIRTIO_MMIO_QUEUE_READY), 1);
+	assert_int_equal(driver_get(&d, VIRTIO_MMIO_QUEUE_NUM_MAX), 256);
+	driver_set(&d, VIRTIO_MMIO_QUEUE_SEL, 0);
+	assert_int_equal(driver_get(&d, VIRTIO_MMIO_QUEUE_READY), 0);
+	assert_int_equal(driver_get(&d, VIRTIO_MMIO_QUEUE_NUM_MAX), 256);
+	assert_int_equal(probe->dev.queue[0].desc_gpa, 0);
+}
+
+static void addresses_are_replaced_not_merged(void **state)
+{
+	(void)state;
+	driver_set(&d, VIRTIO_MMIO_QUEUE_DESC_LOW, 0xffffffff);
+	driver_set(&d, VIRTIO_MMIO_QUEUE_DESC_HIGH, 0xffffffff);
+	driver_set(&d, VIRTIO_MMIO_QUEUE_DESC_LOW, 0x1000);
+	driver_set(&d, VIRTIO_MMIO_QUEUE_DESC_HIGH, 2);
+	assert_true(probe->dev.queue[0].desc_gpa == 0x200001000);
+	driver_set(&d, VIRTIO_MMIO_QUEUE_AVAIL_HIGH, 3);
+	driver_set(&d, VIRTIO_MMIO_QUEUE_USED_HIGH, 4);
+	assert_true(probe->dev.queue[0].avail_gpa == 0x300000000);
+	assert_true(probe->dev.queue[0].used_gpa == 0x400000000);
+}
+
+static void queue_that_does_not_exist_is_nothing(void **state)
+{
+	static const uint32_t none[] = {2, 5, 255, 0x80000000, UINT32_MAX};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(none); i++) {
+		driver_set(&d, VIRTIO_MMIO_QUEUE_SEL, none[i]);
+		assert_int_equal(driver_get(&d, VIRTIO_MMIO_QUEUE_NUM_MAX), 0);
+		for (uint64_t reg = VIRTIO_MMIO_QUEUE_NUM;
+		     reg <= VIRTIO_MMIO_QUEUE_USED_HIGH; reg += 4) {
+			if (reg != VIRTIO_MMIO_STATUS)
+				driver_set(&d, reg, 1);
+		}
+		assert_int_equal(driver_get(&d, VIRTIO_MMIO_QUEUE_READY), 0);
+		driver_kick(&d, none[i]);
+		driver_run(&d);
+	}
+	assert_int_equal(probe->kicks[0] + probe->kicks[1], 0);
+}
+
+static void geometry_is_frozen_at_driver_ok(void **state)
+{
+	struct virtq before;
+
+	(void)state;
+	driver_start(&d, 0, SIZE);
+	before = probe->dev.queue[0];
+	driver_set(&d, VIRTIO_MMIO_QUEUE_SEL, 0);
+	driver_set(&d, VIRTIO_MMIO_QUEUE_NUM, 256);
+	driver_set(&d, VIRTIO_MMIO_QUEUE_READY, 0);
+	driver_set(&d, VIRTIO_MMIO_QUEUE_DESC_LOW, 0);
+	driver_set(&d, VIRTIO_MMIO_QUEUE_AVAIL_HIGH, 1);
+	driver_set(&d, VIRTIO_MMIO_QUEUE_USED_LOW, 0);
+	assert_int_equal(probe->dev.queue[0].size, before.size);
+	assert_true(probe->dev.queue[0].desc_gpa == before.desc_gpa);
+	assert_true(probe->dev.queue[0].avail_gpa == before.avail_gpa);
+	assert_true(probe->dev.queue[0].used_gpa == before.used_gpa);
+	assert_true(probe->dev.queue[0].ready);
+	assert_true(probe->dev.mistakes.count >= 5);
+}
+
+static void impossible_queues_need_a_reset(void **state)
+{
+	static const struct {
+		uint64_t reg;
+		uint32_t value;
+	} wrong[] = {
+		{VIRTIO_MMIO_QUEUE_NUM, 0},
+		{VIRTIO_MMIO_QUEUE_NUM, 7},
+		{VIRTIO_MMIO_QUEUE_NUM, 512},
+		{VIRTIO_MMIO_QUEUE_NUM, 0x80000000},
+		{VIRTIO_MMIO_QUEUE_DESC_LOW, DRIVER_RAM + 8},
+		{VIRTIO_MMIO_QUEUE_AVAIL_LOW, DRIVER_RAM + 1},
+		{VIRTIO_MMIO_QUEUE_USED_LOW, DRIVER_RAM + 2},
+		{VIRTIO_MMIO_QUEUE_DESC_LOW, DRIVER_RAM - 16},
+		{VIRTIO_MMIO_QUEUE_DESC_HIGH, 1},
+		{VIRTIO_MMIO_QUEUE_AVAIL_HIGH, 0xffffffff},
+		{VIRTIO_MMIO_QUEUE_USED_LOW, DRIVER_RAM + DRIVER_RAM_SIZE - 4u},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(wrong); i++) {
+		assert_true(driver_negotiate(&d, 0));
+		driver_set_queue(&d, 0, SIZE);
+		driver_set(&d, wrong[i].reg, wrong[i].value);
+		driver_go(&d);
+		assert_int_equal(status() & VIRTIO_CONFIG_S_NEEDS_RESET,
+				 VIRTIO_CONFIG_S_NEEDS_RESET);
+		driver_kick(&d, 0);
+		driver_run(&d);
+	}
+	assert_int_equal(probe->kicks[0], 0);
+	driver_start(&d, 0, SIZE);
+	assert_int_equal(probe->kicks[0], 1);
+}
+
+static void queue_that_is_not_ready_is_left_alone(void **state)
+{
+	(void)state;
+	assert_true(driver_negotiate(&d, 0));
+	driver_set_queue(&d, 0, SIZE);
+	driver_go(&d);
+	driver_kick(&d, 1);
+	driver_run(&d);
+	assert_int_equal(probe->kicks[0], 1);
+	assert_int_equal(probe->kicks[1], 0);
+}
+
+static void kicks_before_driver_ok_are_ignored(void **state)
+{
+	(void)state;
+	assert_true(driver_negotiate(&d, 0));
+	driver_set_queue(&d, 0, SIZE);
+	driver_kick(&d, 0);
+	driver_run(&d);
+	assert_int_equal(probe->kicks[0], 0);
+	driver_go(&d);
+	driver_run(&d);
+	assert_int_equal(probe->kicks[0], 1);
+}
+
+static void configuration_is_read_in_every_width(void **state)
+{
+	(void)state;
+	assert_int_equal(driver_config(&d, 0, 1), 1);
+	assert_int_equal(driver_config(&d, 15, 1), 16);
+	assert_int_equal(driver_config(&d, 1, 2), 0x0302);
+	assert_int_equal(driver_config(&d, 0, 4), 0x04030201);
+	assert_true(driver_config(&d, 8, 8) == 0x100f0e0d0c0b0a09);
+}
+
+static void configuration_ends(void **state)
+{
+	(void)state;
+	assert_int_equal(driver_config(&d, 15, 2), 0);
+	assert_int_equal(driver_config(&d, 16, 1), 0);
+	assert_int_equal(driver_config(&d, 0xefc, 4), 0);
+	assert_int_equal(driver_config(&d, 9, 8), 0);
+}
+
+static void configuration_is_written_where_it_may(void **state)
+{
+	const struct mmio_ops *ops = &virtio_mmio_ops;
+	static const struct {
+		unsigned at, len;
+	} refused[] = {{0, 4}, {7, 1},  {7, 2},  {11, 2},   {12, 1},
+		       {8, 8}, {10, 4}, {16, 1}, {0xefc, 4}};
+
+	(void)state;
+	ops->write(d.dev, VIRTIO_MMIO_CONFIG + 8, 4, 0xa0b0c0d0);
+	ops->write(d.dev, VIRTIO_MMIO_CONFIG + 11, 1, 0xee);
+	assert_int_equal(probe->config_writes, 2);
+	assert_int_equal(driver_config(&d, 8, 4), 0xeeb0c0d0);
+	for (unsigned i = 0; i < ARRAY_SIZE(refused); i++)
+		ops->write(d.dev, VIRTIO_MMIO_CONFIG + refused[i].at,
+			   refused[i].len, UINT64_MAX);
+	assert_int_equal(probe->config_writes, 2);
+	assert_int_equal(driver_config(&d, 4, 4), 0x08070605);
+	assert_int_equal(driver_config(&d, 12, 4), 0x100f0e0d);
+}
+
+static void changed_configuration_interrupts(void **state)
+{
+	uint32_t before = driver_get(&d, VIRTIO_MMIO_CONFIG_GENERATION);
+
+	(void)state;
+	driver_start(&d, 0, SIZE);
+	virtio_enter(d.dev);
+	virtio_config_changed(d.dev);
+	virtio_leave(d.dev);
+	assert_int_equal(driver_get(&d, VIRTIO_MMIO_CONFIG_GENERATION),
+			 before + 1);
+	assert_int_equal(driver_get(&d, VIRTIO_MMIO_INTERRUPT_STATUS),
+			 VIRTIO_MMIO_INT_CONFIG);
+	assert_int_equal(driver_interrupts(&d), 1);
+}
+
+static void interrupts_are_acknowledged_by_bit(void **state)
+{
+	(void)state;
+	probe->dev.isr = 3;
+	driver_set(&d, VIRTIO_MMIO_INTERRUPT_ACK, 1);
+	assert_int_equal(driver_get(&d, VIRTIO_MMIO_INTERRUPT_STATUS), 2);
+	driver_set(&d, VIRTIO_MMIO_INTERRUPT_ACK, UINT32_MAX);
+	assert_int_equal(driver_get(&d, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
+}
+
+/* The driver's interrupt handler must not wait for a disk. */
+static void interrupt_registers_take_no_lock(void **state)
+{
+	(void)state;
+	probe->dev.isr = 3;
+	virtio_enter(d.dev); /* a second time would never end */
+	assert_int_equal(driver_get(&d, VIRTIO_MMIO_INTERRUPT_STATUS), 3);
+	driver_set(&d, VIRTIO_MMIO_INTERRUPT_ACK, 3);
+	driver_kick(&d, 0);
+	virtio_leave(d.dev);
+	assert_int_equal(probe->dev.isr, 0);
+}
+
+static void other_widths_and_offsets_are_nothing(void **state)
+{
+	const struct mmio_ops *ops = &virtio_mmio_ops;
+
+	(void)state;
+	for (uint64_t at = 0; at < VIRTIO_MMIO_CONFIG; at++) {
+		for (unsigned len = 1; len <= 8; len *= 2) {
+			if (len == 4 && at % 4 == 0)
+				continue;
+			assert_int_equal(ops->read(d.dev, at, len), 0);
+			ops->write(d.dev, at, len, UINT64_MAX);
+		}
+	}
+	assert_int_equal(status(), 0);
+	assert_int_equal(probe->dev.queue_sel, 0);
+}
+
+static void reset_forgets_everything(void **state)
+{
+	(void)state;
+	driver_start(&d, 1 << PROBE_FEATURE, SIZE);
+	driver_set(&d, VIRTIO_MMIO_QUEUE_SEL, 1);
+	probe->dev.isr = 3;
+	probe->resets = 0;
+	set_status(0);
+	assert_int_equal(probe->resets, 1);
+	assert_int_equal(status(), 0);
+	assert_int_equal(probe->dev.accepted, 0);
+	assert_int_equal(driver_get(&d, VIRTIO_MMIO_QUEUE_READY), 0);
+	assert_int_equal(driver_get(&d, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
+	driver_kick(&d, 0);
+	driver_run(&d);
+	assert_int_equal(probe->kicks[0], 1);
+}
+
+static void reset_waits_for_what_is_in_flight(void **state)
+{
+	struct driver_buffer one = {DRIVER_DATA, 1, true};
+
+	(void)state;
+	driver_start(&d, 0, SIZE);
+	probe->hold = true;
+	driver_add(&d, 0, &one, 1);
+	driver_kick(&d, 0);
+	driver_run(&d);
+	assert_int_equal(probe->dev.inflight, 1);
+	set_status(0);
+	assert_int_equal(probe->drains, 1);
+	assert_int_equal(probe->dev.inflight, 0);
+}
+
+/* ------------------------------------------------------------ pause, state */
+
+static void quiet_device_takes_nothing_until_it_is_resumed(void **state)
+{
+	struct driver_buffer one = {DRIVER_DATA, 1, true};
+
+	(void)state;
+	driver_start(&d, 0, SIZE);
+	virtio_quiesce(d.dev);
+	driver_add(&d, 0, &one, 1);
+	driver_kick(&d, 0);
+	driver_run(&d);
+	assert_int_equal(probe->chains, 0);
+	virtio_resume(d.dev);
+	driver_run(&d);
+	assert_int_equal(probe->chains, 1);
+}
+
+static void quiesce_waits_for_what_is_in_flight(void **state)
+{
+	struct driver_buffer one = {DRIVER_DATA, 1, true};
+
+	(void)state;
+	driver_start(&d, 0, SIZE);
+	probe->hold = true;
+	driver_add(&d, 0, &one, 1);
+	driver_kick(&d, 0);
+	driver_run(&d);
+	virtio_quiesce(d.dev);
+	assert_int_equal(probe->drains, 1);
+}
+
+static void resume_repeats_an_interrupt_that_is_pending(void **state)
+{
+	(void)state;
+	driver_start(&d, 0, SIZE);
+	probe->dev.isr = VIRTIO_MMIO_INT_VRING;
+	virtio_quiesce(d.dev);
+	virtio_resume(d.dev);
+	assert_int_equal(driver_interrupts(&d), 1);
+}
+
+static void save(struct snap *s)
+{
+	virtio_quiesce(d.dev);
+	snap_save(s, 1);
+	virtio_state(d.dev, s);
+}
+
+/* Into a new device, in the place of the old one. */
+static int load(const struct snap *saved, struct err *e)
+{
+	struct virtio_slot slot = driver_slot(&d);
+	struct snap s;
+	const void *data;
+	size_t len;
+	int r;
+
+	virtio_destroy(d.dev);
+	probe = probe_create(&slot);
+	d.dev = &probe->dev;
+	virtio_quiesce(d.dev);
+	data = snap_data(saved, &len);
+	snap_load(&s, data, len, 1);
+	virtio_state(d.dev, &s);
+	r = snap_finish(&s, e);
+	snap_fini(&s);
+	return r;
+}
+
+static void loaded_device_goes_on(void **state)
+{
+	struct driver_buffer one = {DRIVER_DATA, 1, true};
+	struct snap s;
+	struct err e;
+
+	(void)state;
+	driver_start(&d, 1ull << VIRTIO_RING_F_EVENT_IDX, SIZE);
+	for (int i = 0; i < SIZE + 3; i++) {
+		driver_add(&d, 0, &one, 1);
+		driver_kick(&d, 0);
+		driver_run(&d);
+		assert_true(driver_used(&d, 0, NULL, NULL));
+	}
+	probe->extra = 77;
+	driver_set(&d, VIRTIO_MMIO_QUEUE_SEL, 1);
+	save(&s);
+	driver_add(&d, 0, &one, 1); /* its kick is lost */
+	assert_ok(load(&s, &e), e);
+	snap_fini(&s);
+	assert_int_equal(probe->extra, 77);
+	assert_int_equal(probe->dev.queue_sel, 1);
+	virtio_resume(d.dev);
+	driver_run(&d);
+	assert_true(driver_used(&d, 0, NULL, NULL));
+	assert_int_equal(probe->chains, 1);
+}
+
+static void hostile_state_is_refused(void **state)
+{
+	struct virtq *vq;
+	struct snap s;
+	struct err e;
+
+	(void)state;
+	driver_start(&d, 0, SIZE);
+	vq = &probe->dev.queue[1];
+	vq->size = 1u << 31;
+	save(&s);
+	assert_err(load(&s, &e), e, "queue is impossible");
+	snap_fini(&s);
+
+	driver_start(&d, 0, SIZE);
+	virtio_resume(d.dev);
+	probe->dev.queue[0].used_gpa = DRIVER_RAM - 4;
+	save(&s);
+	assert_err(load(&s, &e), e, "queue is impossible");
+	snap_fini(&s);
+
+	driver_start(&d, 0, SIZE);
+	probe->dev.inflight = 1;
+	snap_save(&s, 1);
+	virtio_state(d.dev, &s);
+	probe->dev.inflight = 0;
+	assert_err(snap_finish(&s, &e), e, "not quiet");
+	snap_fini(&s);
+}
+
+static void state_with_other_features_is_refused(void **state)
+{
+	struct snap s;
+	struct err e;
+
+	(void)state;
+	driver_start(&d, 0, SIZE);
+	probe->dev.accepted |= 1;
+	probe->dev.offered |= 1;
+	save(&s);
+	assert_err(load(&s, &e), e, "does not offer");
+	snap_fini(&s);
+}
+
+static void device_that_waits_for_a_reset_is_saved_so(void **state)
+{
+	struct driver_buffer bad = {0, 1, true};
+	struct snap s;
+	struct err e;
+
+	(void)state;
+	driver_start(&d, 0, SIZE);
+	driver_add(&d, 0, &bad, 1);
+	driver_kick(&d, 0);
+	driver_run(&d);
+	save(&s);
+	assert_ok(load(&s, &e), e);
+	snap_fini(&s);
+	virtio_resume(d.dev);
+	driver_run(&d);
+	assert_int_equal(status() & VIRTIO_CONFIG_S_NEEDS_RESET,
+			 VIRTIO_CONFIG_S_NEEDS_RESET);
+	driver_start(&d, 0, SIZE);
+	assert_int_equal(probe->kicks[0], 1);
+}
+
+static void destroying_leaves_no_descriptor(void **state)
+{
+	unsigned before = testing_count_fds();
+	struct virtio_slot slot = driver_slot(&d);
+	struct probe *other = probe_create(&slot);
+
+	(void)state;
+	assert_int_equal(testing_count_fds(), before + 2);
+	assert_true(virtio_kick_fd(&other->dev, 0) >= 0);
+	assert_int_equal(virtio_queue_count(&other->dev), 2);
+	virtio_destroy(&other->dev);
+	assert_int_equal(testing_count_fds(), before);
+	virtio_destroy(NULL);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(constants_are_what_drivers_expect),
+		TEST(features_come_in_halves),
+		TEST(offered_features_are_accepted),
+		TEST(other_features_are_not),
+		TEST(legacy_driver_is_refused),
+		TEST(agreed_features_are_frozen),
+		TEST(features_of_no_half_are_ignored),
+		TEST(status_out_of_order_is_ignored),
+		TEST(queue_registers_are_per_queue),
+		TEST(addresses_are_replaced_not_merged),
+		TEST(queue_that_does_not_exist_is_nothing),
+		TEST(geometry_is_frozen_at_driver_ok),
+		TEST(impossible_queues_need_a_reset),
+		TEST(queue_that_is_not_ready_is_left_alone),
+		TEST(kicks_before_driver_ok_are_ignored),
+		TEST(configuration_is_read_in_every_width),
+		TEST(configuration_ends),
+		TEST(configuration_is_written_where_it_may),
+		TEST(changed_configuration_interrupts),
+		TEST(interrupts_are_acknowledged_by_bit),
+		TEST(interrupt_registers_take_no_lock),
+		TEST(other_widths_and_offsets_are_nothing),
+		TEST(reset_forgets_everything),
+		TEST(reset_waits_for_what_is_in_flight),
+		TEST(quiet_device_takes_nothing_until_it_is_resumed),
+		TEST(quiesce_waits_for_what_is_in_flight),
+		TEST(resume_repeats_an_interrupt_that_is_pending),
+		TEST(loaded_device_goes_on),
+		TEST(hostile_state_is_refused),
+		TEST(state_with_other_features_is_refused),
+		TEST(device_that_waits_for_a_reset_is_saved_so),
+		TEST(destroying_leaves_no_descriptor),
+	};
+
+	return RUN_TESTS("virtio_mmio", tests);
+}

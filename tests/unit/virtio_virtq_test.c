@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rings, right and wrong: devices/virtio/virtq.c, through a whole device. */
+#include <linux/virtio_config.h>
+#include <linux/virtio_mmio.h>
+#include <linux/virtio_ring.h>
+#include <string.h>
+
+#include "devices/virtio/virtq.h"
+#include "tests/unit/testing.h"
+#include "tests/unit/virtio_driver.h"
+#include "tests/unit/virtio_probe.h"
+#include "vmm/base/util.h"
+
+enum { SIZE = 16 };
+#define EVENT_IDX (1ull << VIRTIO_RING_F_EVENT_IDX)
+
+static struct driver d;
+static struct probe *probe;
+
+static int begin(void **state)
+{
+	struct virtio_slot slot;
+
+	(void)state;
+	driver_begin(&d);
+	slot = driver_slot(&d);
+	probe = probe_create(&slot);
+	d.dev = &probe->dev;
+	driver_start(&d, 0, SIZE);
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	driver_end(&d);
+	return 0;
+}
+
+static void go(void)
+{
+	driver_kick(&d, 0);
+	driver_run(&d);
+}
+
+static bool is_broken(void)
+{
+	return driver_get(&d, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET;
+}
+
+/* The ring is broken, with these words; and a reset revives it. */
+static void assert_broken(const char *why)
+{
+	go();
+	assert_true(is_broken());
+	assert_non_null(probe->dev.queue[0].broken);
+	assert_contains(probe->dev.queue[0].broken, why);
+	assert_int_equal(driver_get(&d, VIRTIO_MMIO_INTERRUPT_STATUS) &
+				 VIRTIO_MMIO_INT_CONFIG,
+			 VIRTIO_MMIO_INT_CONFIG);
+	assert_false(driver_used(&d, 0, NULL, NULL));
+	driver_start(&d, 0, SIZE);
+	assert_false(is_broken());
+}
+
+/* @text through the device and back, in one buffer each way. */
+static void echo(const char *text)
+{
+	uint32_t len = (uint32_t)strlen(text), head, written;
+	gpa_t to = driver_alloc(&d, len), from = driver_alloc(&d, len);
+	struct driver_buffer buffers[] = {{to, len, false}, {from, len, true}};
+	uint16_t added;
+
+	memcpy(driver_at(&d, to), text, len);
+	added = driver_add(&d, 0, buffers, 2);
+	go();
+	assert_true(driver_used(&d, 0, &head, &written));
+	assert_int_equal(head, added);
+	assert_int_equal(written, len);
+	assert_memory_equal(driver_at(&d, from), text, len);
+}
+
+static void request_goes_through(void **state)
+{
+	(void)state;
+	echo("hello");
+	assert_int_equal(driver_interrupts(&d), 1);
+	assert_int_equal(driver_get(&d, VIRTIO_MMIO_INTERRUPT_STATUS), 1);
+}
+
+static void ring_goes_round(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 5 * SIZE; i++)
+		echo("round and round");
+}
+
+static void indexes_wrap_at_16_bits(void **state)
+{
+	struct driver_buffer one = {DRIVER_DATA, 1, true};
+
+	(void)state;
+	for (int i = 0; i < 0x10000 + 3; i++) {
+		driver_add(&d, 0, &one, 1);
+		go();
+		assert_true(driver_used(&d, 0, NULL, NULL));
+	}
+	assert_int_equal(d.queue[0].used_idx, 3);
+	assert_int_equal(probe->chains, 0x10000 + 3);
+}
+
+static void indirect_request_goes_through(void **state)
+{
+	(void)state;
+	d.indirect = true;
+	for (int i = 0; i < 2 * SIZE; i++)
+		echo("by a table of its own");
+}
+
+static void indirect_follows_direct(void **state)
+{
+	gpa_t table = driver_alloc(&d, 16), out = driver_alloc(&d, 4),
+	      in = driver_alloc(&d, 4), ring = d.queue[0].desc;
+
+	(void)state;
+	memcpy(driver_at(&d, out), "both", 4);
+	driver_desc(&d, ring, 0, out, 4, VRING_DESC_F_NEXT, 1);
+	driver_desc(&d, ring, 1, table, 16, VRING_DESC_F_INDIRECT, 0);
+	driver_desc(&d, table, 0, in, 4, VRING_DESC_F_WRITE, 0);
+	driver_publish(&d, 0, 0);
+	go();
+	assert_true(driver_used(&d, 0, NULL, NULL));
+	assert_memory_equal(driver_at(&d, in), "both", 4);
+}
+
+static void chain_as_long_as_the_ring_is_fine(void **state)
+{
+	struct driver_buffer buffers[SIZE];
+
+	(void)state;
+	for (unsigned i = 0; i < SIZE; i++)
+		buffers[i] = (struct driver_buffer){DRIVER_DATA + i, 1, false};
+	driver_add(&d, 0, buffers, SIZE);
+	go();
+	assert_true(driver_used(&d, 0, NULL, NULL));
+	assert_false(is_broken());
+}
+
+static void loop_is_refused(void **state)
+{
+	(void)state;
+	driver_desc(&d, d.queue[0].desc, 0, DRIVER_DATA, 1, VRING_DESC_F_NEXT,
+		    0);
+	driver_publish(&d, 0, 0);
+	assert_broken("longer than its table");
+}
+
+static void empty_buffers_cannot_make_it_longer(void **state)
+{
+	(void)state;
+	driver_desc(&d, d.queue[0].desc, 0, 0, 0, VRING_DESC_F_NEXT, 0);
+	driver_publish(&d, 0, 0);
+	assert_broken("longer than its table");
+}
+
+static void loop_in_a_table_is_refused(void **state)
+{
+	gpa_t table = driver_alloc(&d, 32);
+
+	(void)state;
+	driver_desc(&d, d.queue[0].desc, 0, table, 32, VRING_DESC_F_INDIRECT,
+		    0);
+	driver_desc(&d, table, 0, DRIVER_DATA, 1, VRING_DESC_F_NEXT, 1);
+	driver_desc(&d, table, 1, DRIVER_DATA, 1, VRING_DESC_F_NEXT, 0);
+	driver_publish(&d, 0, 0);
+	assert_broken("longer than its table");
+}
+
+static void table_in_a_table_is_refused(void **state)
+{
+	gpa_t table = driver_alloc(&d, 16);
+
+	(void)state;
+	driver_desc(&d, d.queue[0].desc, 0, table, 16, VRING_DESC_F_INDIRECT,
+		    0);
+	driver_desc(&d, table, 0, table, 16, VRING_DESC_F_INDIRECT, 0);
+	driver_publish(&d, 0, 0);
+	assert_broken("where none may be");
+}
+
+static void table_that_is_not_last_is_refused(void **state)
+{
+	gpa_t table = driver_alloc(&d, 16);
+
+	(void)state;
+	driver_desc(&d, d.queue[0].desc, 0, table, 16,
+		    VRING_DESC_F_INDIRECT | VRING_DESC_F_NEXT, 1);
+	driver_desc(&d, table, 0, DRIVER_DATA, 1, 0, 0);
+	driver_publish(&d, 0, 0);
+	assert_broken("where none may be");
+}
+
+static void impossible_tables_are_refused(void **state)
+{
+	static const struct {
+		gpa_t gpa;
+		uint32_t len;
+		const char *why;
+	} table[] = {
+		{DRIVER_DATA, 0, "impossible length"},
+		{DRIVER_DATA, 17, "impossible length"},
+		{DRIVER_DATA, 16 * (VIRTQ_CHAIN_MAX + 1), "impossible length"},
+		{DRIVER_DATA, 0xfffffff0, "impossible length"},
+		{DRIVER_DATA + 4, 16, "aligned"},
+		{DRIVER_RAM - 16, 16, "within RAM"},
+		{DRIVER_RAM - 16, 32, "within RAM"},
+		{DRIVER_RAM + DRIVER_RAM_SIZE - 16ull, 32, "within RAM"},
+		{UINT64_MAX - 15, 32, "within RAM"},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(table); i++) {
+		driver_desc(&d, d.queue[0].desc, 0, table[i].gpa, table[i].len,
+			    VRING_DESC_F_INDIRECT, 0);
+		driver_publish(&d, 0, 0);
+		assert_broken(table[i].why);
+	}
+}
+
+static void buffers_outside_ram_are_refused(void **state)
+{
+	static const struct driver_buffer outside[] = {
+		{DRIVER_RAM - 1, 1, false},
+		{DRIVER_RAM - 1, 2, true},
+		{0, 0xffffffff, false},
+		{DRIVER_RAM + DRIVER_RAM_SIZE - 1ull, 2, true},
+		{DRIVER_RAM + (gpa_t)DRIVER_RAM_SIZE, 1, true},
+		{DRIVER_RAM, 0xffffffff, true},
+		{UINT64_MAX, 1, true},
+		{UINT64_MAX, 0xffffffff, true},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(outside); i++) {
+		driver_add(&d, 0, &outside[i], 1);
+		assert_broken("not within RAM");
+	}
+}
+
+static void last_byte_of_ram_is_a_buffer(void **state)
+{
+	struct driver_buffer last = {DRIVER_RAM + DRIVER_RAM_SIZE - 1ull, 1,
+				     true};
+
+	(void)state;
+	driver_add(&d, 0, &last, 1);
+	go();
+	assert_true(driver_used(&d, 0, NULL, NULL));
+}
+
+static void out_after_in_is_refused(void **state)
+{
+	struct driver_buffer wrong[] = {{DRIVER_DATA, 1, true},
+					{DRIVER_DATA, 1, false}};
+
+	(void)state;
+	driver_add(&d, 0, wrong, 2);
+	assert_broken("follows one to write");
+}
+
+static void head_outside_the_ring_is_refused(void **state)
+{
+	(void)state;
+	driver_publish(&d, 0, SIZE);
+	assert_broken("outside its table");
+	driver_publish(&d, 0, 0xffff);
+	assert_broken("outside its table");
+}
+
+static void next_outside_the_ring_is_refused(void **state)
+{
+	(void)state;
+	driver_desc(&d, d.queue[0].desc, 0, DRIVER_DATA, 1, VRING_DESC_F_NEXT,
+		    SIZE);
+	driver_publish(&d, 0, 0);
+	assert_broken("outside its table");
+}
+
+static void index_beyond_the_ring_is_refused(void **state)
+{
+	struct vring_avail *avail = driver_at(&d, d.queue[0].avail);
+
+	(void)state;
+	avail->idx = SIZE + 1;
+	assert_broken("more is available");
+	avail = driver_at(&d, d.queue[0].avail);
+	avail->idx = 0xffff; /* back by one */
+	assert_broken("more is available");
+}
+
+static void broken_ring_stops_the_whole_device(void **state)
+{
+	struct driver_buffer bad = {0, 1, false};
+
+	(void)state;
+	driver_add(&d, 0, &bad, 1);
+	go();
+	assert_true(is_broken());
+	/* Virtio has no notion of less. */
+	driver_kick(&d, 1);
+	driver_run(&d);
+	assert_int_equal(probe->kicks[1], 1); /* the one at DRIVER_OK */
+}
+
+static void broken_ring_is_reported_once(void **state)
+{
+	struct driver_buffer bad = {0, 1, false};
+
+	(void)state;
+	driver_add(&d, 0, &bad, 1);
+	for (int i = 0; i < 100; i++)
+		go();
+	assert_int_equal(probe->dev.mistakes.count, 1);
+	assert_int_equal(driver_interrupts(&d), 1);
+}
+
+static void what_came_before_the_bad_one_is_done(void **state)
+{
+	struct driver_buffer good = {DRIVER_DATA, 1, true}, bad = {0, 1, false};
+
+	(void)state;
+	driver_add(&d, 0, &good, 1);
+	driver_add(&d, 0, &bad, 1);
+	go();
+	assert_true(driver_used(&d, 0, NULL, NULL));
+	assert_false(driver_used(&d, 0, NULL, NULL));
+	assert_int_equal(driver_get(&d, VIRTIO_MMIO_INTERRUPT_STATUS), 3);
+}
+
+/* ------------------------------------------------------------ notification */
+
+static void no_interrupt_if_the_driver_wants_none(void **state)
+{
+	struct driver_buffer one = {DRIVER_DATA, 1, true};
+	struct vring_avail *avail = driver_at(&d, d.queue[0].avail);
+
+	(void)state;
+	avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
+	driver_add(&d, 0, &one, 1);
+	go();
+	assert_true(driver_used(&d, 0, NULL, NULL));
+	assert_int_equal(driver_interrupts(&d), 0);
+}
+
+static void one_interrupt_for_a_batch(void **state)
+{
+	struct driver_buffer one = {DRIVER_DATA, 1, true};
+
+	(void)state;
+	for (int i = 0; i < SIZE; i++)
+		driver_add(&d, 0, &one, 1);
+	go();
+	assert_int_equal(probe->chains, SIZE);
+	assert_int_equal(driver_interrupts(&d), 1);
+}
+
+static void event_index_says_when_to_interrupt(void **state)
+{
+	struct driver_buffer one = {DRIVER_DATA, 1, true};
+	struct vring_avail *avail;
+
+	(void)state;
+	driver_start(&d, EVENT_IDX, SIZE);
+	avail = driver_at(&d, d.queue[0].avail);
+	avail->ring[SIZE] = 2; /* used_event: after the third */
+	for (int i = 0; i < 4; i++) {
+		driver_add(&d, 0, &one, 1);
+		go();
+		assert_int_equal(driver_interrupts(&d), i == 2);
+	}
+	/* A batch that passes over it. */
+	avail->ring[SIZE] = 5;
+	for (int i = 0; i < 4; i++)
+		driver_add(&d, 0, &one, 1);
+	go();
+	assert_int_equal(driver_interrupts(&d), 1);
+}
+
+static void event_index_asks_for_the_next_kick(void **state)
+{
+	struct driver_buffer one = {DRIVER_DATA, 1, true};
+
+	(void)state;
+	driver_start(&d, EVENT_IDX, SIZE);
+	for (int i = 0; i < 2 * SIZE; i++) {
+		uint16_t old = d.queue[0].avail_idx;
+
+		driver_add(&d, 0, &one, 1);
+		assert_true(driver_wants_kick(&d, 0, old));
+		/* No second kick before the device looked. */
+		old = d.queue[0].avail_idx;
+		driver_add(&d, 0, &one, 1);
+		assert_false(driver_wants_kick(&d, 0, old));
+		go();
+	}
+	assert_int_equal(probe->chains, 4 * SIZE);
+}
+
+/* ------------------------------------------------------------- bounded work */
+
+static void large_requests_take_turns(void **state)
+{
+	const uint32_t len = DRIVER_RAM_SIZE / 2;
+	struct driver_buffer large = {DRIVER_RAM + (gpa_t)len, len, false};
+
+	(void)state;
+	for (int i = 0; i < SIZE; i++) /* 64 MiB */
+		driver_add(&d, 0, &large, 1);
+	probe->kicks[0] = 0;
+	driver_kick(&d, 0);
+	driver_poll(&d, 0);
+	assert_true(probe->chains < SIZE);
+	assert_true(probe->chains > 0);
+	driver_run(&d);
+	assert_int_equal(probe->chains, SIZE);
+	assert_true(probe->kicks[0] > 2);
+}
+
+/* ------------------------------------------------------- bytes of a chain */
+
+static void reads_and_writes_cross_buffers(void **state)
+{
+	char a[3] = "abc", b[1] = "d", c[4] = "efgh", got[9] = "";
+	struct virtq_chain chain = {
+		.out_count = 4,
+		.out_len = 8,
+		.iov = {{a, 3}, {b, 0}, {b, 1}, {c, 4}},
+	};
+
+	(void)state;
+	assert_true(virtq_read(&chain, 0, got, 8));
+	assert_string_equal(got, "abcdefgh");
+	memset(got, 0, sizeof(got));
+	assert_true(virtq_read(&chain, 2, got, 3));
+	assert_string_equal(got, "cde");
+	assert_false(virtq_read(&chain, 6, got, 3));
+	assert_false(virtq_read(&chain, 9, got, 0));
+	assert_false(virtq_read(&chain, UINT64_MAX, got, 2));
+	chain.in_count = 4;
+	chain.in_len = 8;
+	chain.out_count = 0;
+	assert_true(virtq_write(&chain, 2, "XYZ", 3));
+	assert_memory_equal(a, "abX", 3);
+	assert_memory_equal(b, "Y", 1);
+	assert_memory_equal(c, "Zfgh", 4);
+	assert_false(virtq_write(&chain, 7, "no", 2));
+}
+
+static void slices_are_cut_exactly(void **state)
+{
+	char a[10], b[10];
+	struct iovec in[] = {{a, 10}, {NULL, 0}, {b, 10}}, out[3];
+
+	(void)state;
+	assert_int_equal(virtq_slice(in, 3, 9, 2, out), 2);
+	assert_ptr_equal(out[0].iov_base, a + 9);
+	assert_int_equal(out[0].iov_len, 1);
+	assert_ptr_equal(out[1].iov_base, b);
+	assert_int_equal(out[1].iov_len, 1);
+	assert_int_equal(virtq_slice(in, 3, 10, 10, out), 1);
+	assert_int_equal(virtq_slice(in, 3, 20, 1, out), 0);
+	assert_int_equal(virtq_slice(in, 3, 0, 0, out), 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(request_goes_through),
+		TEST(ring_goes_round),
+		TEST(indexes_wrap_at_16_bits),
+		TEST(indirect_request_goes_through),
+		TEST(indirect_follows_direct),
+		TEST(chain_as_long_as_the_ring_is_fine),
+		TEST(loop_is_refused),
+		TEST(empty_buffers_cannot_make_it_longer),
+		TEST(loop_in_a_table_is_refused),
+		TEST(table_in_a_table_is_refused),
+		TEST(table_that_is_not_last_is_refused),
+		TEST(impossible_tables_are_refused),
+		TEST(buffers_outside_ram_are_refused),
+		TEST(last_byte_of_ram_is_a_buffer),
+		TEST(out_after_in_is_refused),
+		TEST(head_outside_the_ring_is_refused),
+		TEST(next_outside_the_ring_is_refused),
+		TEST(index_beyond_the_ring_is_refused),
+		TEST(broken_ring_stops_the_whole_device),
+		TEST(broken_ring_is_reported_once),
+		TEST(what_came_before_the_bad_one_is_done),
+		TEST(no_interrupt_if_the_driver_wants_none),
+		TEST(one_interrupt_for_a_batch),
+		TEST(event_index_says_when_to_interrupt),
+		TEST(event_index_asks_for_the_next_kick),
+		TEST(large_requests_take_turns),
+		TEST(reads_and_writes_cross_buffers),
+		TEST(slices_are_cut_exactly),
+	};
+
+	return RUN_TESTS("virtq", tests);
+}
