@@ -15,6 +15,9 @@
 #include "vmm/base/util.h"
 #include "vmm/bodies.h"
 
+/* KVM_ARM_VCPU_PSCI_0_2, without which a guest has no other vCPUs. */
+enum { PSCI_BIT = 2 };
+
 struct bitmap {
 	uint64_t mask[2], value[2];
 };
@@ -76,7 +79,12 @@ static int read_feature(struct cpu_config *body, const struct json_t *json,
 	for (unsigned b = 0; b < 32 && !r; b++) {
 		enum arch_feature f;
 
+		bool on = bits.value[0] >> b & 1;
+
 		if (!(bits.mask[0] >> b & 1))
+			continue;
+		/* What is never on may be switched off. */
+		if (!arch_feature_of_bit(b, &f) && !on && b != PSCI_BIT)
 			continue;
 		if (!arch_feature_of_bit(b, &f))
 			r = err_set(e,
@@ -85,8 +93,7 @@ static int read_feature(struct cpu_config *body, const struct json_t *json,
 				    "authentication (5, 6) can",
 				    b);
 		else
-			body->feature[f] =
-				bits.value[0] >> b & 1 ? ARCH_ON : ARCH_OFF;
+			body->feature[f] = on ? ARCH_ON : ARCH_OFF;
 	}
 	return r;
 }

@@ -42,7 +42,7 @@ def image_seeds():
 
 
 def config_file_seeds():
-    boot = {"kernel_image_path": "Image", "boot_args": "console=ttyS0 quiet", "initrd_path": "initrd"}
+    boot = {"kernel_image_path": "/dev/null", "boot_args": "console=ttyS0 quiet", "initrd_path": "/dev/null"}
     machine = {"vcpu_count": 2, "mem_size_mib": 256, "smt": False, "track_dirty_pages": False,
                "cpu_template": "None", "huge_pages": "None"}
     logger = {"log_path": "log", "level": "Info", "show_level": True, "show_log_origin": True,
@@ -51,9 +51,17 @@ def config_file_seeds():
              "pmem": [], "logger": logger}
     yield json.dumps(whole).encode()
     yield json.dumps(whole, indent=1).encode()
-    yield json.dumps({"boot-source": {"kernel_image_path": "k"}, "drives": []}).encode()
+    yield json.dumps({"boot-source": {"kernel_image_path": "/dev/null"}, "drives": []}).encode()
     for name in ("balloon", "cpu-config", "metrics", "mmds-config", "vsock", "entropy", "memory-hotplug"):
         yield json.dumps({**whole, name: {}}).encode()
+    features = [{"index": 0, "bitmap": "0b1xx_x11"}, {"index": 1, "bitmap": "0b"}, {"index": 0, "bitmap": "0b1000"}]
+    registers = [{"addr": "0x603000000013c020", "bitmap": "0bx1x0" + "x" * 60}, {"addr": "0x1", "bitmap": "0b1"},
+                 {"addr": "0x6040000000100000", "bitmap": "0b" + "1" * 129}]
+    yield json.dumps({**whole, "cpu-config": "/dev/null"}).encode()
+    for cpu in ({"vcpu_features": features[:1], "reg_modifiers": registers[:1]}, {"vcpu_features": features},
+                {"reg_modifiers": registers}, {"kvm_capabilities": ["!121"]}, {"reg_modifiers": registers[:1] * 70}):
+        yield json.dumps({**whole, "cpu-config": cpu}).encode()
+    yield json.dumps({**whole, "metrics": {"metrics_path": "m", "emit_id": True, "properties": {"a": "b"}}}).encode()
     for change in ({"vcpu_count": 0}, {"vcpu_count": 33}, {"mem_size_mib": 1}, {"mem_size_mib": -1},
                    {"mem_size_mib": 2 ** 31}, {"vcpu_count": 1.5}, {"smt": None}, {"other": 1}):
         yield json.dumps({**whole, "machine-config": {**machine, **change}}).encode()

@@ -29,7 +29,7 @@ static int parse_with(const char *more)
 	char text[1024];
 
 	snprintf(text, sizeof(text),
-		 "{\"boot-source\":{\"kernel_image_path\":\"k\"},"
+		 "{\"boot-source\":{\"kernel_image_path\":\"/dev/null\"},"
 		 "\"drives\":[]%s%s}",
 		 *more ? "," : "", more);
 	return parse(text);
@@ -41,7 +41,7 @@ static void firecrackers_example_is_read(void **state)
 	(void)state;
 	assert_ok(parse("{\n"
 			"  \"boot-source\": {\n"
-			"    \"kernel_image_path\": \"vmlinux.bin\",\n"
+			"    \"kernel_image_path\": \"/dev/null\",\n"
 			"    \"boot_args\": \"console=ttyS0 reboot=k panic=1\","
 			"    \"initrd_path\": null\n"
 			"  },\n"
@@ -65,7 +65,7 @@ static void firecrackers_example_is_read(void **state)
 			"  \"memory-hotplug\": null\n"
 			"}\n"),
 		  e);
-	assert_string_equal(file.vm.kernel, "vmlinux.bin");
+	assert_string_equal(file.vm.kernel, "/dev/null");
 	assert_string_equal(file.vm.cmdline, "console=ttyS0 reboot=k panic=1");
 	assert_null(file.vm.initrd);
 	assert_int_equal(file.vm.vcpu_count, 2);
@@ -76,7 +76,7 @@ static void least_document_has_the_defaults(void **state)
 {
 	(void)state;
 	assert_ok(parse_with(""), e);
-	assert_string_equal(file.vm.kernel, "k");
+	assert_string_equal(file.vm.kernel, "/dev/null");
 	assert_null(file.vm.cmdline);
 	assert_int_equal(file.vm.vcpu_count, 1);
 	assert_int_equal(file.vm.mem_mib, 128);
@@ -86,10 +86,10 @@ static void least_document_has_the_defaults(void **state)
 static void initrd_is_read(void **state)
 {
 	(void)state;
-	assert_ok(parse("{\"boot-source\":{\"kernel_image_path\":\"k\","
-			"\"initrd_path\":\"i\"},\"drives\":[]}"),
+	assert_ok(parse("{\"boot-source\":{\"kernel_image_path\":\"/dev/null\","
+			"\"initrd_path\":\"/dev/zero\"},\"drives\":[]}"),
 		  e);
-	assert_string_equal(file.vm.initrd, "i");
+	assert_string_equal(file.vm.initrd, "/dev/zero");
 }
 
 static void logger_is_read(void **state)
@@ -112,6 +112,14 @@ static void cpu_template_none_is_accepted(void **state)
 			     "\"mem_size_mib\":64,\"cpu_template\":\"None\"}"),
 		  e);
 }
+
+#define X64 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+#define FEATURE(index, bitmap)                                     \
+	"\"cpu-config\":{\"vcpu_features\":[{\"index\":" index "," \
+	"\"bitmap\":\"" bitmap "\"}]}"
+#define REGISTER(addr, bitmap)                                       \
+	"\"cpu-config\":{\"reg_modifiers\":[{\"addr\":\"" addr "\"," \
+	"\"bitmap\":\"" bitmap "\"}]}"
 
 #define MACHINE "\"machine-config\":{\"vcpu_count\":1,\"mem_size_mib\":64,"
 
@@ -151,9 +159,11 @@ static void refusals_name_the_section(void **state)
 		 "logger: field `show_level` is a number"},
 		{"\"logger\":{\"path\":\"x\"}", "logger: unknown field `path`"},
 		{"\"balloon\":{}", "balloon: this build does not support it"},
-		{"\"cpu-config\":{}",
-		 "cpu-config: this build does not support it"},
-		{"\"metrics\":{}", "metrics: this build does not support it"},
+		{"\"cpu-config\":{\"kvm_capabilities\":[\"1\"]}",
+		 "cpu-config: field `kvm_capabilities`, element 0: this "
+		 "build does not support it"},
+		{"\"cpu-config\":\"/nope\"", "cpu-config: /nope"},
+		{"\"metrics\":{}", "metrics: missing field `metrics_path`"},
 		{"\"mmds-config\":{}",
 		 "mmds-config: this build does not support it"},
 		{"\"vsock\":{}", "vsock: this build does not support it"},
@@ -167,20 +177,95 @@ static void refusals_name_the_section(void **state)
 		assert_err(parse_with(cases[i][0]), e, cases[i][1]);
 }
 
+static void files_must_be_there(void **state)
+{
+	(void)state;
+	assert_err(parse("{\"boot-source\":{\"kernel_image_path\":\"/no/pe\"},"
+			 "\"drives\":[]}"),
+		   e,
+		   "boot-source: The kernel file cannot be opened: No such "
+		   "file or directory (os error 2)");
+	assert_err(parse("{\"boot-source\":{\"kernel_image_path\":"
+			 "\"/dev/null\",\"initrd_path\":\"/no/pe\"},"
+			 "\"drives\":[]}"),
+		   e, "The initrd file cannot be opened");
+}
+
+static void metrics_are_read(void **state)
+{
+	(void)state;
+	assert_ok(parse_with("\"metrics\":{\"metrics_path\":\"m\","
+			     "\"emit_id\":true,\"properties\":"
+			     "{\"a\":\"b\"}}"),
+		  e);
+	assert_string_equal(file.metrics.path, "m");
+	assert_true(file.metrics.emit_id);
+	assert_string_equal(file.metrics.properties, "{\"a\":\"b\"}");
+}
+
+static void cpu_features_and_registers_are_read(void **state)
+{
+	(void)state;
+	assert_ok(parse_with("\"cpu-config\":{\"vcpu_features\":[{\"index\":0,"
+			     "\"bitmap\":\"0b011x_1xxx\"}],\"reg_modifiers\":"
+			     "[{\"addr\":\"0x603000000013c020\",\"bitmap\":"
+			     "\"0b10x1\"},{\"addr\":\"0x6040000000100054\","
+			     "\"bitmap\":\"0b1" X64 "0\"}]}"),
+		  e);
+	assert_int_equal(file.vm.cpu[ARCH_PMU], ARCH_ON);
+	assert_int_equal(file.vm.cpu[ARCH_PAUTH], ARCH_ON);
+	assert_int_equal(file.vm.cpu[ARCH_SVE], ARCH_AUTO);
+	assert_int_equal(file.vm.reg_count, 2);
+	assert_int_equal(file.vm.reg[0].id, 0x603000000013c020);
+	assert_int_equal(file.vm.reg[0].mask[0], 13);
+	assert_int_equal(file.vm.reg[0].value[0], 9);
+	assert_int_equal(file.vm.reg[1].mask[0], 1);
+	assert_int_equal(file.vm.reg[1].value[0], 0);
+	assert_int_equal(file.vm.reg[1].mask[1], 2);
+	assert_int_equal(file.vm.reg[1].value[1], 2);
+}
+
+static void cpu_config_refusals_say_why(void **state)
+{
+	static const char *const cases[][2] = {
+		{FEATURE("1", "0b1"), "KVM has vCPU features at index 0"},
+		{FEATURE("0", "0b0xx"), "vCPU feature bit 2 cannot"},
+		{FEATURE("0", "0b1"), "vCPU feature bit 0 cannot be chosen"},
+		{FEATURE("0", "1"), "does not begin with 0b"},
+		{FEATURE("0", "0b"), "has no digits"},
+		{FEATURE("0", "0b2"), "digits 0, 1 and x only"},
+		{FEATURE("0", "0b" X64), "more than 32 bits"},
+		{REGISTER("0x1", "0b1"), "is not KVM's number"},
+		{REGISTER("603000000013c020", "0b1"), "is not KVM's number"},
+		{REGISTER("0x60300000001xc020", "0b1"), "is not KVM's number"},
+		/* SVE's Z0, of 2048 bits. */
+		{REGISTER("0x6080000000150000", "0b1"), "is not KVM's number"},
+		{REGISTER("0x603000000013c020", "0b1" X64), "than 64 bits"},
+		{"\"cpu-config\":{\"vcpu_features\":{}}", "is not an array"},
+		{"\"cpu-config\":{\"cpuid_modifiers\":[]}", "unknown field"},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_err(parse_with(cases[i][0]), e, cases[i][1]);
+}
+
 static void drive_is_refused_by_name(void **state)
 {
 	(void)state;
-	assert_err(parse("{\"boot-source\":{\"kernel_image_path\":\"k\"},"
-			 "\"drives\":[{\"drive_id\":\"rootfs\"}]}"),
-		   e, "drives: this build has no such device");
+	assert_err(
+		parse("{\"boot-source\":{\"kernel_image_path\":\"/dev/null\"},"
+		      "\"drives\":[{\"drive_id\":\"rootfs\"}]}"),
+		e, "drives: this build has no such device");
 }
 
 static void required_sections_are_named(void **state)
 {
 	(void)state;
 	assert_err(parse("{\"drives\":[]}"), e, "missing field `boot-source`");
-	assert_err(parse("{\"boot-source\":{\"kernel_image_path\":\"k\"}}"), e,
-		   "missing field `drives`");
+	assert_err(parse("{\"boot-source\":{\"kernel_image_path\":\"/dev/"
+			 "null\"}}"),
+		   e, "missing field `drives`");
 	assert_err(parse("{\"boot-source\":{},\"drives\":[]}"), e,
 		   "boot-source: missing field `kernel_image_path`");
 }
@@ -251,6 +336,10 @@ int main(void)
 		PARSES(logger_is_read),
 		PARSES(cpu_template_none_is_accepted),
 		PARSES(refusals_name_the_section),
+		PARSES(files_must_be_there),
+		PARSES(metrics_are_read),
+		PARSES(cpu_features_and_registers_are_read),
+		PARSES(cpu_config_refusals_say_why),
 		PARSES(drive_is_refused_by_name),
 		PARSES(required_sections_are_named),
 		PARSES(unknown_section_is_refused),
