@@ -91,7 +91,8 @@ static void print_string(struct buf *out, const char *name, const char *text)
 void boot_source_print(const struct vm_config *config, struct buf *out)
 {
 	buf_text(out, "{\"kernel_image_path\":");
-	buf_json_string(out, config->kernel);
+	/* Before there is one, Firecracker says that it is empty. */
+	buf_json_string(out, config->kernel ? config->kernel : "");
 	print_string(out, "initrd_path", config->initrd);
 	print_string(out, "boot_args", config->cmdline);
 	buf_text(out, "}");
