@@ -87,6 +87,31 @@ def serial_seeds():
             yield bytes([kind]) + b"".join(map(bytes, operations))
 
 
+def bodies_seeds():
+    register = {"addr": "0x603000000013c020", "bitmap": "0b1x0"}
+    for which, body in (
+            (0, {"kernel_image_path": "/dev/null", "boot_args": "console=ttyS0", "initrd_path": "/dev/null"}),
+            (1, {"vcpu_count": 2, "mem_size_mib": 256, "smt": False, "huge_pages": "None"}),
+            (2, {"vcpu_count": 2}), (2, {}), (3, {"vcpu_features": [{"index": 0, "bitmap": "0b1xxxx"}]}),
+            (3, {"reg_modifiers": [register] * 3}), (3, {"kvm_capabilities": ["!121"]}),
+            (4, {"log_path": "l", "level": "Info", "show_level": True}),
+            (5, {"metrics_path": "m", "emit_id": True, "properties": {"a": "b"}}), (6, {"serial_out_path": "s"}),
+            (7, {"state": "Resumed", "clock": "frozen"}), (7, {"state": "Paused"}),
+            (8, {"action_type": "InstanceStart"}), (8, {"action_type": "Stop"})):
+        yield bytes([which]) + json.dumps(body).encode()
+
+
+def http_seeds():
+    get = b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n"
+    put = b"PUT /vm HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n{}\r\n"
+    chunked = b"PATCH http://h/x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+    for text in (get, put, chunked, get * 3 + put, b"POST / HTTP/1.1\r\n\r\n", b"GET /" + b"a" * 1100,
+                 b"GET / HTTP/1.0\r\nConnection: close\r\n\r\n" + get, b"\x16\x03\x01",
+                 b"GET / HTTP/1.1\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n" + get,
+                 b"PUT / HTTP/1.1\r\nContent-Length: 65\r\n\r\n" + b"x" * 65):
+        yield b"\3" + text
+
+
 def codec_seeds():
     begin, end, u16, u64, boolean, count, string, nothing, some = 0, 1, 2, 3, 4, 13, 6, 231, 15
     empty = struct.pack("<4sI", b"fuzz", 0)
@@ -128,7 +153,8 @@ def virtio_virtq_seeds():
     yield start + load("<H", 1) + load("<H", 15) + descriptor(0x8000fff0, 17, 0, 0)
 
 
-SEEDS = {"codec": codec_seeds, "config_file": config_file_seeds, "image": image_seeds, "serial": serial_seeds,
+SEEDS = {"bodies": bodies_seeds, "codec": codec_seeds, "config_file": config_file_seeds,
+         "http": http_seeds, "image": image_seeds, "serial": serial_seeds,
          "virtio_mmio": virtio_mmio_seeds, "virtio_virtq": virtio_virtq_seeds}
 
 

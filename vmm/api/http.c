@@ -136,6 +136,8 @@ static int on_headers(llhttp_t *llhttp)
 	if (llhttp->content_length > p->body_max &&
 	    llhttp->flags & F_CONTENT_LENGTH)
 		return too_large(p, llhttp->content_length);
+	/* Other protocols are not offered, as RFC 9110 7.8 allows. */
+	llhttp->upgrade = 0;
 	p->awaits_continue = p->expect_len < HTTP_NAME_MAX && p->expect_len &&
 			     !strcasecmp(p->expect, "100-continue");
 	return 0;
@@ -187,15 +189,6 @@ void http_fini(struct http_parser *p)
 	buf_free(&p->refusal);
 }
 
-/* An upgrade to another protocol is ignored, as RFC 9110 7.8 allows. */
-static void go_on(struct http_parser *p, llhttp_errno_t error)
-{
-	if (error == HPE_PAUSED_UPGRADE)
-		llhttp_resume_after_upgrade(&p->llhttp);
-	else
-		llhttp_resume(&p->llhttp);
-}
-
 enum http_result http_feed(struct http_parser *p, const char *data, size_t len,
 			   size_t *used)
 {
@@ -207,10 +200,9 @@ enum http_result http_feed(struct http_parser *p, const char *data, size_t len,
 		*used = len;
 		return HTTP_FEED_MORE;
 	}
-	if (p->complete &&
-	    (error == HPE_PAUSED || error == HPE_PAUSED_UPGRADE)) {
+	if (p->complete && error == HPE_PAUSED) {
 		*used = (size_t)(llhttp_get_error_pos(&p->llhttp) - data);
-		go_on(p, error);
+		llhttp_resume(&p->llhttp);
 		return HTTP_FEED_REQUEST;
 	}
 	*used = len;

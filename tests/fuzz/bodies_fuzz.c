@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Any text as the body of a request; the first byte says of which.  What is
+ * refused says why and changes nothing.
+ */
+#include <string.h>
+
+#include "tests/fuzz/fuzz.h"
+#include "vmm/base/buf.h"
+#include "vmm/base/err.h"
+#include "vmm/base/json.h"
+#include "vmm/bodies.h"
+
+static int boot_source(struct vm_config *config, const struct json_t *json,
+		       struct err *e)
+{
+	struct boot_source body = {0};
+	int r = boot_source_read(&body, json, e);
+
+	if (!r)
+		r = boot_source_apply(&body, config, e);
+	boot_source_fini(&body);
+	return r;
+}
+
+static int machine(struct vm_config *config, const struct json_t *json,
+		   struct err *e, bool partial)
+{
+	struct machine_config body;
+	int r;
+
+	machine_config_init(&body, config);
+	r = machine_config_read(&body, json, partial, e);
+	if (!r)
+		r = machine_config_apply(&body, config, e);
+	machine_config_fini(&body);
+	return r;
+}
+
+static int cpu(struct vm_config *config, const struct json_t *json,
+	       struct err *e)
+{
+	struct cpu_config body;
+	int r = cpu_config_read(&body, json, e);
+
+	must(body.reg_count <= ARCH_REG_MODIFIERS_MAX);
+	for (unsigned i = 0; i < body.reg_count; i++) {
+		must(!(body.reg[i].value[0] & ~body.reg[i].mask[0]));
+		must(!(body.reg[i].value[1] & ~body.reg[i].mask[1]));
+	}
+	return r ? r : cpu_config_apply(&body, config, e);
+}
+
+/* These open files: they are read only. */
+static int sinks(const struct json_t *json, struct err *e, unsigned which)
+{
+	struct logger_config logger = {0};
+	struct metrics_config metrics = {0};
+	struct serial_body serial = {0};
+	int r = which == 0   ? logger_config_read(&logger, json, e)
+		: which == 1 ? metrics_config_read(&metrics, json, e)
+			     : serial_body_read(&serial, json, e);
+
+	logger_config_fini(&logger);
+	metrics_config_fini(&metrics);
+	serial_body_fini(&serial);
+	return r;
+}
+
+static int request(const struct json_t *json, struct err *e, bool state)
+{
+	struct vm_state_body body;
+	enum action action = ACTION_COUNT;
+	int r = state ? vm_state_read(&body, json, e)
+		      : action_read(&action, json, e);
+
+	if (!r && !state)
+		must(action < ACTION_COUNT);
+	return r;
+}
+
+static int apply(unsigned which, struct vm_config *config,
+		 const struct json_t *json, struct err *e)
+{
+	switch (which % 9) {
+	case 0:
+		return boot_source(config, json, e);
+	case 1:
+		return machine(config, json, e, false);
+	case 2:
+		return machine(config, json, e, true);
+	case 3:
+		return cpu(config, json, e);
+	case 4:
+	case 5:
+	case 6:
+		return sinks(json, e, which % 9 - 4);
+	default:
+		return request(json, e, which % 9 == 7);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct buf before = {0}, after = {0};
+	struct vm_config config;
+	struct err e = {""};
+	struct json_t *json;
+
+	if (!size)
+		return 0;
+	json = json_parse((const char *)data + 1, size - 1, &e);
+	if (!json) {
+		must(e.text[0]);
+		return 0;
+	}
+	vm_config_init(&config);
+	machine_config_print(&config, &before);
+	if (apply(data[0], &config, json, &e)) {
+		must(e.text[0] && memchr(e.text, 0, sizeof(e.text)));
+		machine_config_print(&config, &after);
+		must(!strcmp(before.data, after.data) && !config.kernel);
+	} else {
+		must(config.vcpu_count >= 1 &&
+		     config.vcpu_count <= ARCH_VCPUS_MAX);
+	}
+	buf_free(&before);
+	buf_free(&after);
+	vm_config_fini(&config);
+	json_free(json);
+	return 0;
+}

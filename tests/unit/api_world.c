@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/api_world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "tests/fake/kvm_fake.h"
+#include "tests/unit/testing.h"
+#include "vmm/api/routes.h"
+#include "vmm/base/log.h"
+#include "vmm/base/util.h"
+
+static void on_started(void *context, struct vm *vm)
+{
+	(void)context;
+	assert_non_null(vm);
+}
+
+static void on_ended(void *context, int status)
+{
+	struct world *w = context;
+
+	w->ended = true;
+	w->status = status;
+	loop_stop(&w->loop);
+}
+
+static void on_tick(struct event_source *source, uint32_t events)
+{
+	struct world *w = container_of(source, struct world, tick);
+
+	(void)events;
+	if (++w->ticks % 3 == 0)
+		loop_stop(&w->loop);
+}
+
+void api_world_run(struct world *w)
+{
+	for (unsigned i = 0; i < 3 && !w->ended; i++) {
+		assert_ok(loop_run(&w->loop, &w->e), w->e);
+		w->loop.stopped = false;
+	}
+}
+
+static void write_kernel(struct world *w)
+{
+	uint8_t image[4096] = {0};
+	FILE *file;
+
+	strcpy(w->folder, "/tmp/api_test.XXXXXX");
+	assert_non_null(mkdtemp(w->folder));
+	snprintf(w->kernel, sizeof(w->kernel), "%s/k", w->folder);
+	snprintf(w->socket, sizeof(w->socket), "%s/s", w->folder);
+	snprintf(w->body, sizeof(w->body), "{\"kernel_image_path\":\"%s\"}",
+		 w->kernel);
+	memcpy(image + 56, "ARM\x64", 4);
+	image[16 + 1] = 0x10; /* image_size = 4096 */
+	file = fopen(w->kernel, "w");
+	assert_int_equal(fwrite(image, sizeof(image), 1, file), 1);
+	fclose(file);
+}
+
+static void make_instance(struct world *w)
+{
+	const struct instance_host host = {
+		.loop = &w->loop,
+		.serial_out = -1,
+		.serial_room = -1,
+		.started = on_started,
+		.ended = on_ended,
+		.context = w,
+	};
+
+	kvm_fake_reset();
+	instance_init(&w->instance, "name", &host);
+}
+
+int api_world_set_up(void **state)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	struct api_config config = {.listen_fd = -1, .ready_fd = -1};
+	int tick = eventfd(1, EFD_CLOEXEC);
+
+	log_configure(&(struct log_config){
+		.level = LOG_OFF, .style = LOG_PLAIN, .fd = STDERR_FILENO});
+	write_kernel(w);
+	assert_ok(loop_init(&w->loop, &w->e), w->e);
+	make_instance(w);
+	/* Always ready: the loop returns after a batch. */
+	w->tick.ready = on_tick;
+	assert_int_equal(loop_add(&w->loop, &w->tick, tick, EPOLLIN), 0);
+	config.loop = &w->loop;
+	config.instance = &w->instance;
+	config.socket_path = w->socket;
+	config.body_max = 1000;
+	w->api = api_start(&config, &w->e);
+	assert_non_null(w->api);
+	*state = w;
+	return 0;
+}
+
+int api_world_tear_down(void **state)
+{
+	struct world *w = *state;
+	int tick = w->tick.fd;
+
+	api_stop(w->api);
+	instance_fini(&w->instance);
+	loop_remove(&w->loop, &w->tick);
+	close(tick);
+	loop_fini(&w->loop);
+	assert_int_equal(access(w->socket, F_OK), -1);
+	unlink(w->kernel);
+	assert_int_equal(rmdir(w->folder), 0);
+	free(w);
+	return 0;
+}
+
+unsigned api_world_call(struct world *w, enum http_method method,
+			const char *path, const char *body, char *text,
+			size_t size)
+{
+	struct api_reply reply = {0};
+
+	routes_handle(&w->instance, method, path, body, body ? strlen(body) : 0,
+		      &reply);
+	snprintf(text, size, "%s", reply.body.data ? reply.body.data : "");
+	buf_free(&reply.body);
+	return reply.status;
+}
+
+void api_world_do(struct world *w, enum http_method method, const char *path,
+		  const char *body)
+{
+	char text[2000];
+
+	if (api_world_call(w, method, path, body, text, sizeof(text)) != 204)
+		fail_msg("%s %s: %s", path, body, text);
+}
+
+void api_world_boot(struct world *w)
+{
+	api_world_do(w, HTTP_METHOD_PUT, "/machine-config",
+		     "{\"vcpu_count\":2,\"mem_size_mib\":64}");
+	api_world_do(w, HTTP_METHOD_PUT, "/boot-source", w->body);
+	api_world_do(w, HTTP_METHOD_PUT, "/actions",
+		     "{\"action_type\":\"InstanceStart\"}");
+}

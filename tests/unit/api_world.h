@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An API that serves an instance on a fake KVM, for tests. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "vmm/api/api.h"
+#include "vmm/api/http.h"
+#include "vmm/base/err.h"
+#include "vmm/base/loop.h"
+#include "vmm/instance.h"
+
+struct world {
+	struct event_loop loop;
+	struct event_source tick;
+	unsigned ticks;
+	struct instance instance;
+	struct api *api;
+	char folder[40], kernel[64], socket[64], body[160];
+	int status;
+	bool ended;
+	struct err e;
+};
+
+int api_world_set_up(void **state);
+int api_world_tear_down(void **state);
+
+#define API_TEST(test)                                          \
+	cmocka_unit_test_setup_teardown(test, api_world_set_up, \
+					api_world_tear_down)
+
+/* Let the loop do what there is to do. */
+void api_world_run(struct world *w);
+
+/* One request, without a connection; gives the status. */
+unsigned api_world_call(struct world *w, enum http_method method,
+			const char *path, const char *body, char *text,
+			size_t size);
+/* 204 is expected. */
+void api_world_do(struct world *w, enum http_method method, const char *path,
+		  const char *body);
+void api_world_boot(struct world *w);
