@@ -71,7 +71,7 @@ int api_listen(struct api *api, const char *path, struct err *e)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&name, sizeof(name)))
 		return refuse_path(path, e);
-	if (listen(fd, API_CONNECTIONS_MAX) || lstat(name.sun_path, &st) ||
+	if (listen(fd, API_BACKLOG) || lstat(name.sun_path, &st) ||
 	    move(name.sun_path, path)) {
 		refuse_path(path, e);
 		unlink(name.sun_path);
