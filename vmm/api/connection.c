@@ -217,6 +217,12 @@ void conn_pump(struct api_conn *c)
 		conn_close(c);
 		return;
 	}
+	/* As it was promised; what it still sends must be read, though, or
+	 * the answer would be lost with it. */
+	if (c->mode == CONN_DISCARD && !c->out.len && !c->shut) {
+		shutdown(c->source.fd, SHUT_WR);
+		c->shut = true;
+	}
 	if (c->mode == CONN_REQUESTS)
 		watch(c, c->out.len ? EPOLLOUT : EPOLLIN);
 	else

@@ -15,6 +15,9 @@
 enum {
 	API_CONNECTIONS_MAX = 10,
 	API_STREAMS_MAX = 4, /* so that somebody can still give orders */
+	/* Who does not wait for connect() is refused when this many others
+	 * were not accepted yet. */
+	API_BACKLOG = 128,
 	API_INPUT_MAX = 4096,
 	API_OUTPUT_HIGH = 65536, /* unread bytes above which we do no more */
 	API_DISCARD_MAX = 1 << 20,
@@ -33,6 +36,7 @@ struct api_conn {
 	struct http_parser http;
 	enum conn_mode mode;
 	bool close, eof;
+	bool shut;        /* it was told that no more will come */
 	uint32_t watched; /* events */
 
 	struct buf out;
