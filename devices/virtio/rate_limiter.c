@@ -29,7 +29,7 @@ static bool is_limited(const struct rate_limiter *l)
 static void arm(struct rate_limiter *l, uint64_t ns)
 {
 	/* A wait of centuries is one of a year: the timer asks again. */
-	uint64_t bounded = min_u64(ns, 365 * 86400 * NS_PER_S);
+	uint64_t bounded = min_u64(ns, 365 * (86400 * NS_PER_S));
 	struct itimerspec spec = {
 		.it_value = {(time_t)(bounded / NS_PER_S),
 			     (long)(bounded % NS_PER_S)},

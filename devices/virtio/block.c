@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "devices/virtio/block.h"
+
+#include <errno.h>
+#include <linux/virtio_ids.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "devices/virtio/block_internal.h"
+#include "snapshot/codec.h"
+#include "vmm/base/err.h"
+#include "vmm/base/log.h"
+#include "vmm/base/util.h"
+
+#define BIT(n) (1ull << (n))
+
+static struct block *block_of(struct virtio_device *dev)
+{
+	return container_of(dev, struct block, dev);
+}
+
+/* ------------------------------------------------------------ the data path */
+
+static struct block_request *get_request(struct block *b)
+{
+	return b->async ? block_async_get(b->async) : b->sync;
+}
+
+static void put_request(struct block *b, struct block_request *r)
+{
+	if (b->async)
+		block_async_put(b->async, r);
+}
+
+/* Now, or by the kernel. */
+static void carry_out(struct block *b, struct block_request *r)
+{
+	bool is_flush = r->type == VIRTIO_BLK_T_FLUSH;
+
+	/* Without data there is nothing that the kernel could complete. */
+	if (b->async && (r->len || (is_flush && b->writeback))) {
+		block_async_queue(b, r);
+		return;
+	}
+	block_finish(b, r, block_execute(b, r));
+	put_request(b, r);
+}
+
+/* A request was taken.  False if it has to wait. */
+static bool handle(struct block *b, struct block_request *r)
+{
+	unsigned status;
+
+	if (!block_parse(b, r, &status)) {
+		b->metrics.invalid_reqs_count++;
+		virtio_mistake(&b->dev, "sent a request without header or "
+					"status");
+		virtq_push(&b->dev.queue[0], &r->chain, 0);
+		put_request(b, r);
+		return true;
+	}
+	if (status != BLOCK_DATA) {
+		b->metrics.invalid_reqs_count++;
+		block_finish(b, r, status);
+		put_request(b, r);
+		return true;
+	}
+	if (!rate_limiter_take(&b->limiter, r->len)) {
+		b->metrics.rate_limiter_throttled_events++;
+		virtq_unpop(&b->dev.queue[0]);
+		put_request(b, r);
+		return false;
+	}
+	carry_out(b, r);
+	return true;
+}
+
+static void run(struct block *b)
+{
+	struct virtq *vq = &b->dev.queue[0];
+	struct block_request *r;
+
+	do {
+		r = get_request(b);
+		if (!r) {
+			/* A completion goes on here. */
+			b->metrics.io_engine_throttled_events++;
+			return;
+		}
+		if (!virtq_pop(vq, &r->chain)) {
+			put_request(b, r);
+			return;
+		}
+	} while (handle(b, r));
+}
+
+static void block_kick(struct virtio_device *dev, unsigned queue)
+{
+	struct block *b = block_of(dev);
+	uint16_t before = dev->queue[queue].next_avail;
+
+	b->metrics.queue_event_count++;
+	if (!b->limiter.throttled)
+		run(b);
+	if (dev->queue[queue].next_avail == before)
+		b->metrics.no_avail_buffer++;
+	if (b->async)
+		block_async_submit(b);
+}
+
+static void limiter_ready(struct virtio_device *dev)
+{
+	block_of(dev)->metrics.rate_limiter_event_count++;
+	virtio_run_queue(dev, 0);
+}
+
+/* -------------------------------------------------------------- the device */
+
+static void block_drain(struct virtio_device *dev)
+{
+	if (block_of(dev)->async)
+		block_async_drain(block_of(dev));
+}
+
+static void block_state(struct virtio_device *dev, struct snap *s)
+{
+	struct block *b = block_of(dev);
+	uint64_t sectors = b->file.sectors;
+
+	snap_u64(s, &sectors);
+	snap_require(s, sectors == b->file.sectors,
+		     "a drive has another size now");
+	rate_limiter_state(&b->limiter, dev, s);
+}
+
+static void block_destroy(struct virtio_device *dev)
+{
+	struct block *b = block_of(dev);
+
+	block_async_destroy(b);
+	rate_limiter_fini(&b->limiter);
+	virtio_fini(dev);
+	block_file_close(&b->file);
+	free(b->sync);
+	free(b);
+}
+
+static const struct virtio_ops block_ops = {
+	.device_id = VIRTIO_ID_BLOCK,
+	.queue_count = 1,
+	.kick = block_kick,
+	.drain = block_drain,
+	.state = block_state,
+	.destroy = block_destroy,
+};
+
+static uint64_t features(const struct block_config *config)
+{
+	uint64_t f = BIT(VIRTIO_BLK_F_SEG_MAX);
+
+	if (config->writeback)
+		f |= BIT(VIRTIO_BLK_F_FLUSH);
+	if (config->read_only)
+		return f | BIT(VIRTIO_BLK_F_RO);
+	return f | BIT(VIRTIO_BLK_F_DISCARD) | BIT(VIRTIO_BLK_F_WRITE_ZEROES);
+}
+
+static void describe(struct block *b)
+{
+	b->config.capacity = b->file.sectors;
+	/* A request's chain has a header and a status, too. */
+	b->config.seg_max = VIRTQ_CHAIN_MAX - 2;
+	b->config.max_discard_sectors = BLOCK_DISCARD_SECTORS;
+	b->config.max_discard_seg = BLOCK_DISCARD_SEGS;
+	b->config.discard_sector_alignment =
+		(uint32_t)(b->file.granularity >> SECTOR_SHIFT);
+	b->config.max_write_zeroes_sectors = BLOCK_WRITE_ZEROES_SECTORS;
+	b->config.max_write_zeroes_seg = 1;
+	b->config.write_zeroes_may_unmap = 1;
+}
+
+static int set_engine(struct block *b, const struct block_config *config,
+		      struct err *e)
+{
+	int r = -1;
+
+	if (config->engine == BLOCK_ASYNC) {
+		r = block_async_create(b);
+		if (r)
+			log_warn("%s: this host does not allow io_uring (%s; "
+				 "see sysctl kernel.io_uring_disabled, seccomp "
+				 "filters, ulimit -l); the drive uses the Sync "
+				 "engine",
+				 b->dev.name, strerror(-r));
+	}
+	if (!r)
+		return 0;
+	b->sync = calloc(1, sizeof(*b->sync));
+	return b->sync ? 0 : err_set(e, "no memory for a drive");
+}
+
+static int build(struct block *b, const struct virtio_slot *slot,
+		 const struct block_config *config, struct err *e)
+{
+	char name[VIRTIO_NAME_MAX];
+
+	snprintf(name, sizeof(name), "drive %s", config->id);
+	if (virtio_init(&b->dev, &block_ops, slot, features(config), name, e))
+		return -1;
+	b->dev.config = &b->config;
+	b->dev.config_len = sizeof(b->config);
+	if (block_file_open(&b->file, config->path, config->read_only, NULL, e))
+		return -1;
+	describe(b);
+	if (rate_limiter_init(&b->limiter, &b->dev, &config->limiter,
+			      limiter_ready, e))
+		return -1;
+	return set_engine(b, config, e);
+}
+
+struct virtio_device *block_create(const struct virtio_slot *slot,
+				   const struct block_config *config,
+				   struct err *e)
+{
+	struct block *b = calloc(1, sizeof(*b));
+
+	if (!b) {
+		err_set(e, "no memory for a drive");
+		return NULL;
+	}
+	b->file.fd = -1;
+	b->read_only = config->read_only;
+	b->writeback = config->writeback;
+	if (build(b, slot, config, e)) {
+		block_destroy(&b->dev);
+		return NULL;
+	}
+	return &b->dev;
+}
+
+/* ----------------------------------------------------------- for the client */
+
+int block_check(const struct block_config *config, struct err *e)
+{
+	struct block_file f = {.fd = -1};
+
+	if (block_file_open(&f, config->path, config->read_only, NULL, e))
+		return -1;
+	block_file_close(&f);
+	return 0;
+}
+
+int block_reopen(struct virtio_device *dev, const char *path, struct err *e)
+{
+	struct block *b = block_of(dev);
+	struct block_file new = {.fd = -1};
+	int r;
+
+	virtio_enter(dev);
+	block_drain(dev);
+	r = block_file_open(&new, path, b->read_only, &b->file, e);
+	if (r) {
+		b->metrics.update_fails++;
+	} else {
+		block_file_close(&b->file);
+		b->file = new;
+		b->told = false;
+		b->metrics.update_count++;
+		describe(b);
+		virtio_config_changed(dev);
+	}
+	virtio_leave(dev);
+	return r;
+}
+
+int block_update_limiter(struct virtio_device *dev,
+			 const struct rate_limiter_update *update,
+			 struct err *e)
+{
+	struct block *b = block_of(dev);
+	int r;
+
+	virtio_enter(dev);
+	r = rate_limiter_update(&b->limiter, dev, update, e);
+	virtio_leave(dev);
+	return r;
+}
+
+enum block_engine block_engine(const struct virtio_device *dev)
+{
+	const struct block *b = container_of(dev, struct block, dev);
+
+	return b->async ? BLOCK_ASYNC : BLOCK_SYNC;
+}
+
+struct block_metrics block_metrics(struct virtio_device *dev)
+{
+	struct block_metrics copy;
+
+	virtio_enter(dev);
+	copy = block_of(dev)->metrics;
+	virtio_leave(dev);
+	return copy;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A disk: a raw file or a block device of the host (Virtual I/O Device 1.2,
+ * section 5.2).
+ *
+ * One queue.  BLOCK_SYNC does a request at a time, on the main thread;
+ * BLOCK_ASYNC gives them to io_uring and completes them on the main thread.
+ * Where the host does not allow io_uring, a warning says so and the disk is
+ * BLOCK_SYNC.
+ *
+ * A file that is written to is locked against every other user, and one that
+ * is read against writers (an open file description lock; block devices too).
+ *
+ * What the host cannot do (no space, I/O error, a file that became shorter)
+ * the guest sees as VIRTIO_BLK_S_IOERR.
+ *
+ * All functions: main thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "devices/virtio/rate_limiter.h"
+#include "devices/virtio/virtio.h"
+
+struct err;
+
+enum block_engine { BLOCK_SYNC, BLOCK_ASYNC };
+
+struct block_config {
+	const char *id; /* for the log; copied */
+	const char *path;
+	bool read_only;
+	bool writeback; /* offer FLUSH, and mean it */
+	enum block_engine engine;
+	struct rate_limiter_config limiter;
+};
+
+/* Firecracker's names.  Written under the device's lock, on the main thread. */
+struct block_metrics {
+	uint64_t activate_fails;
+	uint64_t cfg_fails;
+	uint64_t no_avail_buffer;
+	uint64_t event_fails;
+	uint64_t execute_fails;
+	uint64_t invalid_reqs_count;
+	uint64_t flush_count;
+	uint64_t queue_event_count;
+	uint64_t rate_limiter_event_count;
+	uint64_t update_count;
+	uint64_t update_fails;
+	uint64_t read_bytes;
+	uint64_t write_bytes;
+	uint64_t read_count;
+	uint64_t write_count;
+	uint64_t rate_limiter_throttled_events;
+	uint64_t io_engine_throttled_events;
+	uint64_t remaining_reqs_count;
+	/* Not Firecracker's. */
+	uint64_t discard_count;
+	uint64_t write_zeroes_count;
+};
+
+/*
+ * Could block_create() open this, now?  For a client that asks before there is
+ * a machine.  Words as Firecracker's, from "Virtio backend error: " on.
+ */
+int block_check(const struct block_config *config, struct err *e);
+
+/* NULL on failure.  virtio_destroy() ends it. */
+struct virtio_device *block_create(const struct virtio_slot *slot,
+				   const struct block_config *config,
+				   struct err *e);
+
+/*
+ * From now on, @path: another file, or the same one, which may have grown.  The
+ * driver is told that its configuration changed.  Requests in flight end first.
+ * On failure nothing is changed.
+ */
+int block_reopen(struct virtio_device *dev, const char *path, struct err *e);
+
+int block_update_limiter(struct virtio_device *dev,
+			 const struct rate_limiter_update *update,
+			 struct err *e);
+
+/* What it is now: BLOCK_SYNC if io_uring was not allowed. */
+enum block_engine block_engine(const struct virtio_device *dev);
+
+/* A copy, consistent in itself. */
+struct block_metrics block_metrics(struct virtio_device *dev);
