@@ -21,9 +21,10 @@ enum { ARCH_VCPUS_MAX = 32 };
 
 /* The fixed part of the guest's address map. */
 struct arch_layout {
-	gpa_t boot_timer, rtc, serial;
+	gpa_t boot_timer, rtc, serial, gpio;
 	uint64_t device_size; /* of each window */
 	unsigned serial_irq;  /* as KVM_IRQFD wants it */
+	unsigned gpio_irq;
 	uint64_t ram_min;     /* bytes */
 	unsigned cmdline_max; /* characters */
 	const char *console;  /* argument for `console=` */

@@ -70,7 +70,7 @@ $0 ~ unfinished { bad(FNR, "a note of unfinished work; finish it, or write an is
 
 /#[ \t]*include/ {
 	only("<linux/kvm\\.h>", "^(vmm/kvm|arch/aarch64|tests)/", "<linux/kvm.h> is for vmm/kvm and arch/aarch64; use vmm/kvm/kvm.h")
-	only("<libfdt\\.h>", "^(arch/aarch64/fdt\\.c$|tests/)", "<libfdt.h> is for arch/aarch64/fdt.c")
+	only("<libfdt\\.h>", "^(arch/aarch64/fdt|tests/)", "<libfdt.h> is for arch/aarch64/fdt*.c")
 	only("<jansson\\.h>", "^vmm/base/json\\.c$", "<jansson.h> is for vmm/base/json.c; use vmm/base/json.h")
 	only("<zlib\\.h>", "^(arch/aarch64/image\\.c$|tests/)", "<zlib.h> is for arch/aarch64/image.c")
 }
@@ -79,7 +79,7 @@ $0 ~ unfinished { bad(FNR, "a note of unfinished work; finish it, or write an is
 
 $0 ~ exits { bad(FNR, "the process is ended by main() alone; return an error") }
 $0 ~ unsafe { bad(FNR, "an unbounded or shell-running function of libc; use snprintf, strto*, or none") }
-{ only(lock, "^(devices/serial|devices/virtio/virtio|vmm/vcpu)\\.c$", "a lock; only devices/serial.c, devices/virtio/virtio.c and vmm/vcpu.c are shared by threads") }
+{ only(lock, "^(devices/serial|devices/gpio|devices/virtio/virtio|vmm/vcpu)\\.c$", "a lock; only devices/serial.c, devices/gpio.c, devices/virtio/virtio.c and vmm/vcpu.c are shared by threads") }
 
 /^\{/ { start = FNR }
 /^\}/ && start {

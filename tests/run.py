@@ -351,7 +351,8 @@ def linux_guest(name):
     image = f"{ROOT}/out/rig/{name}.cpio"
     with building, open(script) as init:
         os.makedirs(f"{ROOT}/out/rig", exist_ok=True)
-        make_initramfs(image, init.read(), kernel=kernel, modules=asked["modules"])
+        programs = [(f"bin/{os.path.basename(path)}", os.path.join(ROOT, path)) for path in asked["add"]]
+        make_initramfs(image, init.read(), programs, kernel=kernel, modules=asked["modules"])
     return [(f"{name}.cpio", image), (f"kernel-{kernel}", kernel_path(kernel, "Image"))]
 
 

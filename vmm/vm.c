@@ -7,6 +7,7 @@
 
 #include "arch/arch.h"
 #include "devices/boot_timer.h"
+#include "devices/gpio.h"
 #include "devices/rtc.h"
 #include "devices/serial.h"
 #include "vmm/base/err.h"
@@ -38,7 +39,8 @@ struct vm {
 	struct boot_timer boot_timer;
 	struct rtc rtc;
 	struct serial *serial; /* NULL: the command line has no console */
-	int serial_irq_fd;
+	struct gpio *gpio;
+	int serial_irq_fd, gpio_irq_fd;
 };
 
 /* ---------------------------------------------------------------- building */
@@ -104,6 +106,31 @@ static int attach(struct vm *vm, gpa_t base, const struct mmio_ops *ops,
 	return mmio_bus_add(&vm->bus, window, e);
 }
 
+/* An eventfd that interrupts the guest when it is written. */
+static int wire_irq(struct vm *vm, unsigned irq, int *fd, struct err *e)
+{
+	int r;
+
+	*fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (*fd < 0)
+		return err_errno(e, "cannot create an eventfd");
+	r = kvm_vm_irqfd(&vm->kvm, *fd, irq);
+	if (!r)
+		return 0;
+	errno = -r;
+	return err_errno(e, "cannot wire interrupt %u", irq);
+}
+
+static int attach_gpio(struct vm *vm, struct err *e)
+{
+	if (wire_irq(vm, arch_layout.gpio_irq, &vm->gpio_irq_fd, e))
+		return -1;
+	vm->gpio = gpio_create(vm->host.loop, vm->gpio_irq_fd, e);
+	if (!vm->gpio)
+		return -1;
+	return attach(vm, arch_layout.gpio, &gpio_mmio_ops, vm->gpio, e);
+}
+
 static int attach_serial(struct vm *vm, struct err *e)
 {
 	struct serial_config config = {
@@ -112,16 +139,8 @@ static int attach_serial(struct vm *vm, struct err *e)
 		.room_fd = vm->host.serial_room,
 	};
 
-	int r;
-
-	vm->serial_irq_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (vm->serial_irq_fd < 0)
-		return err_errno(e, "cannot create an eventfd");
-	r = kvm_vm_irqfd(&vm->kvm, vm->serial_irq_fd, arch_layout.serial_irq);
-	if (r) {
-		errno = -r;
-		return err_errno(e, "cannot wire the serial port's interrupt");
-	}
+	if (wire_irq(vm, arch_layout.serial_irq, &vm->serial_irq_fd, e))
+		return -1;
 	config.irq_fd = vm->serial_irq_fd;
 	vm->serial = serial_create(&config, e);
 	if (!vm->serial)
@@ -138,7 +157,8 @@ static int attach_devices(struct vm *vm, const struct vm_config *config,
 			   &vm->boot_timer, e))
 			return -1;
 	}
-	if (attach(vm, arch_layout.rtc, &rtc_mmio_ops, &vm->rtc, e))
+	if (attach(vm, arch_layout.rtc, &rtc_mmio_ops, &vm->rtc, e) ||
+	    attach_gpio(vm, e))
 		return -1;
 	return vm_config_has_serial(config) ? attach_serial(vm, e) : 0;
 }
@@ -205,6 +225,7 @@ struct vm *vm_create(const struct vm_config *config, const struct vm_host *host,
 	vm->host = *host;
 	vm->kvm.fd = vm->kvm.kvm_fd = -1;
 	vm->arch.gic_fd = vm->serial_irq_fd = vm->ended.fd = -1;
+	vm->gpio_irq_fd = -1;
 	vm->ended.ready = on_ended;
 	vm->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	vcpu_set_init(&vm->vcpus, &vm->bus, vm->ended_fd);
@@ -228,7 +249,9 @@ void vm_destroy(struct vm *vm)
 	vcpu_set_stop(&vm->vcpus);
 	loop_remove(vm->host.loop, &vm->ended);
 	serial_destroy(vm->serial);
+	gpio_destroy(vm->gpio);
 	util_close(&vm->serial_irq_fd);
+	util_close(&vm->gpio_irq_fd);
 	arch_vm_fini(&vm->arch);
 	vcpu_set_fini(&vm->vcpus);
 	kvm_vm_destroy(&vm->kvm);
@@ -318,6 +341,11 @@ int vm_resume(struct vm *vm, enum clock_policy policy, struct err *e)
 		return -1;
 	vcpu_set_release(&vm->vcpus);
 	return 0;
+}
+
+void vm_press_power(struct vm *vm)
+{
+	gpio_press_power(vm->gpio);
 }
 
 bool vm_has_serial(const struct vm *vm)

@@ -48,6 +48,9 @@ int vm_pause(struct vm *vm, struct err *e);
 /* Let them run.  On failure they stay paused: never with a wrong clock. */
 int vm_resume(struct vm *vm, enum clock_policy policy, struct err *e);
 
+/* Press its power key: a guest that listens shuts down. */
+void vm_press_power(struct vm *vm);
+
 bool vm_has_serial(const struct vm *vm);
 
 /* Type at the guest's serial console: how many bytes it took. */

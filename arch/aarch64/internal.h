@@ -8,7 +8,8 @@
  *	0x4000_0000 BOOT_TIMER .. 4 KiB windows of devices:
  *	0x4000_1000 RTC
  *	0x4000_2000 SERIAL
- *	0x4000_3000 ............. virtio-mmio, up to 0x7000_0000
+ *	0x4000_3000 ............. virtio-mmio
+ *	0x6fff_f000 GPIO ........ ours: the power key
  *	0x8000_0000 RAM_BASE .... 2 MiB kept from the guest's allocator:
  *	                          pages that we and KVM share with it,
  *	0x8010_0000 FDT ......... and the device tree
@@ -28,6 +29,7 @@
 #define BOOT_TIMER_GPA ((gpa_t)0x40000000)
 #define RTC_GPA        ((gpa_t)0x40001000)
 #define SERIAL_GPA     ((gpa_t)0x40002000)
+#define GPIO_GPA       ((gpa_t)0x6ffff000)
 #define DEVICE_SIZE    ((uint64_t)0x1000)
 
 #define RAM_BASE      ((gpa_t)0x80000000)
@@ -46,6 +48,7 @@
 enum {
 	GIC_IRQS = 128, /* INTIDs, of which 96 are SPIs */
 	SERIAL_SPI = 0,
+	GPIO_SPI = 95, /* the last, out of the way of virtio */
 
 	PPI_TIMER_SECURE = 13,
 	PPI_TIMER_PHYS = 14,

@@ -5,7 +5,8 @@
 # the files the suite asks for in its head comment:
 #   # add: SRC[:DEST]...   files of the source or build tree, as in tools/rig --add
 #   # guest: NAME...       Linux guests: tests/integration/guests/NAME becomes $T/NAME.cpio; its own
-#                          head comment may say `# kernel: 6.12` ($T/kernel-6.12) and `# modules: ...`
+#                          head comment may say `# kernel: 6.12` ($T/kernel-6.12), `# modules: ...`
+#                          and `# add: ...` (programs for its /bin)
 #   # modules: NAME...     kernel modules to load on the host
 # $RIG_HOST is the `uname -r` an emulated host should have and $RIG_CPU its processor; on a real
 # host both are empty.

@@ -79,7 +79,7 @@ static const struct row {
 	{PUT,
 	 "/actions",
 	 "{\"action_type\":\"SendCtrlAltDel\"}",
-	 {400, 400},
+	 {400, 204},
 	 {BEFORE, ""}},
 	{GET, "/balloon", NULL, {400, 400}, {NOT_BUILT, NOT_BUILT}},
 	{PUT, "/balloon", "{}", {400, 400}, {NOT_BUILT, AFTER}},

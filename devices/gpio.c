@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "devices/gpio.h"
+
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+
+#include "vmm/base/err.h"
+#include "vmm/base/loop.h"
+#include "vmm/base/util.h"
+
+enum {
+	GPIO_DATA_END =
+		0x400,    /* below: data, masked by bits 9:2 of the offset */
+	GPIO_DIR = 0x400, /* 1: output */
+	GPIO_IS = 0x404,  /* 1: level, 0: edge */
+	GPIO_IBE = 0x408, /* 1: both edges */
+	GPIO_IEV = 0x40c, /* 1: rising or high, 0: falling or low */
+	GPIO_IE = 0x410,
+	GPIO_RIS = 0x414,
+	GPIO_MIS = 0x418,
+	GPIO_IC = 0x41c,
+	GPIO_AFSEL = 0x420,
+	GPIO_ID = 0xfe0, /* eight ID registers, to the end of the page */
+
+	POWER_KEY = 1 << 0,
+	/* Longer than gpio-keys of Linux debounces (5 ms), as a finger is. */
+	PRESS_MS = 100,
+};
+
+struct gpio {
+	struct event_loop *loop;
+	int irq_fd;
+	struct event_source release; /* a timer */
+
+	pthread_mutex_t lock; /* guards the rest */
+	uint8_t in, out;      /* lines: what is put on them, and what drives */
+	uint8_t dir, sense, both, event, enable, raw, alt;
+	uint8_t told; /* interrupts that were raised and not cleared yet */
+};
+
+/* ------------------------------------------------------------ under the lock
+ */
+
+/* The interrupt is an edge for the GIC: raise it when there is a new one. */
+static void update(struct gpio *g)
+{
+	uint8_t masked;
+
+	g->raw |= g->sense & ~(g->in ^ g->event) & ~g->dir;
+	masked = g->raw & g->enable;
+	if (masked & ~g->told)
+		(void)eventfd_write(g->irq_fd, 1);
+	g->told = masked;
+}
+
+static void set_lines(struct gpio *g, uint8_t in)
+{
+	uint8_t changed = g->in ^ in;
+	uint8_t edges = changed & ~g->sense & (g->both | ~(in ^ g->event));
+
+	g->in = in;
+	g->raw |= edges & ~g->dir;
+	update(g);
+}
+
+static uint32_t read_register(const struct gpio *g, uint64_t offset)
+{
+	switch (offset) {
+	case GPIO_DIR:
+		return g->dir;
+	case GPIO_IS:
+		return g->sense;
+	case GPIO_IBE:
+		return g->both;
+	case GPIO_IEV:
+		return g->event;
+	case GPIO_IE:
+		return g->enable;
+	case GPIO_RIS:
+		return g->raw;
+	case GPIO_MIS:
+		return g->raw & g->enable;
+	case GPIO_AFSEL:
+		return g->alt;
+	default:
+		return 0;
+	}
+}
+
+static void write_register(struct gpio *g, uint64_t offset, uint8_t value)
+{
+	switch (offset) {
+	case GPIO_DIR:
+		g->dir = value;
+		break;
+	case GPIO_IS:
+		g->sense = value;
+		break;
+	case GPIO_IBE:
+		g->both = value;
+		break;
+	case GPIO_IEV:
+		g->event = value;
+		break;
+	case GPIO_IE:
+		g->enable = value;
+		break;
+	case GPIO_IC:
+		g->raw &= ~value;
+		g->told &= g->raw;
+		break;
+	case GPIO_AFSEL:
+		g->alt = value;
+		break;
+	default:
+		break;
+	}
+	update(g);
+}
+
+/* ----------------------------------------------------------------- registers
+ */
+
+static uint64_t gpio_read(void *device, uint64_t offset, unsigned len)
+{
+	/* PL061, then the PrimeCell mark. */
+	static const uint8_t id[] = {0x61, 0x10, 0x04, 0x00,
+				     0x0d, 0xf0, 0x05, 0xb1};
+	struct gpio *g = device;
+	uint32_t value;
+
+	/* Linux reads bytes, firmware words; the registers have eight bits. */
+	if (len > 4 || offset % 4)
+		return 0;
+	if (offset >= GPIO_ID)
+		return id[(offset - GPIO_ID) / 4];
+	pthread_mutex_lock(&g->lock);
+	if (offset < GPIO_DATA_END)
+		value = ((g->in & ~g->dir) | (g->out & g->dir)) & offset >> 2;
+	else
+		value = read_register(g, offset);
+	pthread_mutex_unlock(&g->lock);
+	return value;
+}
+
+static void gpio_write(void *device, uint64_t offset, unsigned len,
+		       uint64_t value)
+{
+	struct gpio *g = device;
+	uint8_t mask = (uint8_t)(offset >> 2), byte = (uint8_t)value;
+
+	if (len > 4 || offset % 4)
+		return;
+	pthread_mutex_lock(&g->lock);
+	if (offset < GPIO_DATA_END)
+		g->out = (g->out & ~mask) | (byte & mask);
+	else
+		write_register(g, offset, byte);
+	pthread_mutex_unlock(&g->lock);
+}
+
+const struct mmio_ops gpio_mmio_ops = {
+	.read = gpio_read,
+	.write = gpio_write,
+};
+
+/* ------------------------------------------------------------------- the key
+ */
+
+static void set_key(struct gpio *g, bool pressed)
+{
+	pthread_mutex_lock(&g->lock);
+	set_lines(g, pressed ? g->in | POWER_KEY : g->in & ~POWER_KEY);
+	pthread_mutex_unlock(&g->lock);
+}
+
+static void on_release(struct event_source *source, uint32_t events)
+{
+	struct gpio *g = container_of(source, struct gpio, release);
+	uint64_t ticks;
+
+	(void)events;
+	if (read(source->fd, &ticks, sizeof(ticks)) == sizeof(ticks))
+		set_key(g, false);
+}
+
+void gpio_press_power(struct gpio *g)
+{
+	static const struct itimerspec soon = {
+		.it_value.tv_nsec = PRESS_MS * 1000000l,
+	};
+
+	set_key(g, true);
+	/* If the timer cannot be set, better a key that is never held. */
+	if (timerfd_settime(g->release.fd, 0, &soon, NULL))
+		set_key(g, false);
+}
+
+struct gpio *gpio_create(struct event_loop *loop, int irq_fd, struct err *e)
+{
+	struct gpio *g = calloc(1, sizeof(*g));
+	int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+
+	if (!g || timer < 0) {
+		err_errno(e, "cannot create the power key");
+		util_close(&timer);
+		free(g);
+		return NULL;
+	}
+	g->loop = loop;
+	g->irq_fd = irq_fd;
+	g->release = (struct event_source){.fd = -1, .ready = on_release};
+	pthread_mutex_init(&g->lock, NULL);
+	if (loop_add(loop, &g->release, timer, EPOLLIN)) {
+		err_errno(e, "cannot watch the power key's timer");
+		close(timer);
+		free(g);
+		return NULL;
+	}
+	return g;
+}
+
+void gpio_destroy(struct gpio *g)
+{
+	int timer;
+
+	if (!g)
+		return;
+	timer = g->release.fd;
+	loop_remove(g->loop, &g->release);
+	close(timer);
+	pthread_mutex_destroy(&g->lock);
+	free(g);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An ARM PL061 GPIO controller whose line 0 is a power key: what an operator
+ * presses so that the guest shuts down by itself.
+ *
+ * Registers: ARM DDI 0190.  They are accessed on vCPU threads; everything else
+ * is called on the main thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/mmio_bus.h"
+
+struct err;
+struct event_loop;
+struct gpio;
+
+extern const struct mmio_ops gpio_mmio_ops;
+
+/* @irq_fd: eventfd, written to interrupt the guest; stays its owner's. */
+struct gpio *gpio_create(struct event_loop *loop, int irq_fd, struct err *e);
+void gpio_destroy(struct gpio *gpio);
+
+/* Press the key, and release it soon: a guest debounces it.  Pressing it while
+ * it is pressed changes nothing. */
+void gpio_press_power(struct gpio *gpio);
