@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Entropy for the guest (Virtual I/O Device 1.2, section 5.4): what the host's
+ * getrandom() gives.  One queue.
+ *
+ * All functions: main thread.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "devices/virtio/rate_limiter.h"
+#include "devices/virtio/virtio.h"
+
+struct err;
+
+struct rng_config {
+	struct rate_limiter_config limiter;
+};
+
+/* Firecracker's names. */
+struct rng_metrics {
+	uint64_t activate_fails;
+	uint64_t entropy_event_fails;
+	uint64_t entropy_event_count;
+	uint64_t entropy_bytes;
+	uint64_t host_rng_fails;
+	uint64_t entropy_rate_limiter_throttled;
+	uint64_t rate_limiter_event_count;
+};
+
+/* NULL on failure.  virtio_destroy() ends it. */
+struct virtio_device *rng_create(const struct virtio_slot *slot,
+				 const struct rng_config *config,
+				 struct err *e);
+
+int rng_update_limiter(struct virtio_device *dev,
+		       const struct rate_limiter_update *update, struct err *e);
+
+/* A copy, consistent in itself. */
+struct rng_metrics rng_metrics(struct virtio_device *dev);
