@@ -122,6 +122,23 @@ def codec_seeds():
         yield bytes(steps + [nothing] * (16 - len(steps))) + data
 
 
+def virtio_block_seeds():
+    def request(kind, sector, writable, *sizes, form=0):
+        codes = bytes(sizes).ljust(6, b"\0")
+        return struct.pack("<IxxxxQBB6s4B4x", kind, sector, writable, len(sizes) - 1, codes, form, 0, 0, 0)
+
+    status, header, sector, segment = 1, 3, 9, 3     # codes of lengths: 1, 16, 512, 16
+    read, write, flush, identify, discard, zeroes = 0, 1, 4, 8, 11, 13
+    ranges = struct.pack("<QII", 4, 8, 0) * 2
+    for first in range(4):
+        yield bytes([first]) + request(read, 3, 6, header, sector, status) + \
+            request(write, 5, 4, header, sector, status) + request(flush, 0, 2, header, status) + \
+            request(identify, 0, 6, header, 5, status) + request(read, 63, 6, header, 13, status)
+        for kind in (discard, zeroes):
+            yield bytes([first]) + request(kind, 0, 4, header, segment, status) + ranges
+        yield bytes([first]) + request(read, 1 << 60, 6, header, sector, status, form=1)
+
+
 def virtio_mmio_seeds():
     read, write, loop, store, start, quiet, state = range(7)
 
@@ -155,7 +172,7 @@ def virtio_virtq_seeds():
 
 SEEDS = {"bodies": bodies_seeds, "codec": codec_seeds, "config_file": config_file_seeds,
          "http": http_seeds, "image": image_seeds, "serial": serial_seeds,
-         "virtio_mmio": virtio_mmio_seeds, "virtio_virtq": virtio_virtq_seeds}
+         "virtio_block": virtio_block_seeds, "virtio_mmio": virtio_mmio_seeds, "virtio_virtq": virtio_virtq_seeds}
 
 
 def make_seeds(name, folder):
