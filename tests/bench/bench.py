@@ -43,7 +43,7 @@ def what_to_add(script):
     return [("measure", script), ("off.img", off), ("off.cpio", f"{work}/off.cpio"),
             ("idle.cpio", f"{work}/idle.cpio"), ("Image", kernel_path("6.12", "Image")),
             ("stasis", f"{ROOT}/out/stasis"), ("floor", f"{work}/floor"),
-            ("cpu_time", f"{work}/cpu_time"), ("qemu/share", f"{qemu}/share/qemu"),
+            ("cpu_time", f"{work}/cpu_time"), ("api_time", f"{work}/api_time"), ("qemu/share", f"{qemu}/share/qemu"),
             ("qemu/qemu-system-aarch64", f"{qemu}/bin/qemu-system-aarch64"),
             ("qemu/lib", f"{qemu}/lib/aarch64-linux-gnu"),
             ("qemu/ld.so", f"{qemu}/lib/ld-linux-aarch64.so.1")]

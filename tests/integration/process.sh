@@ -33,7 +33,7 @@ ends_in() {
 
 # --- threads, files, signals ----------------------------------------------------------------------
 
-start spin --cpus 3
+start spin --cpus 3 --api-sock "$PWD/s"
 t_begin "three vCPUs spin"
 if wait_for 30 out '^spinning'; then t_ok; else t_fail "they do not" err; fi
 
@@ -43,14 +43,22 @@ if [ "$(cat threads)" = "$(printf 'fc_vcpu 0\nfc_vcpu 1\nfc_vcpu 2\nstasis')" ];
 	t_fail "others" threads
 fi
 
-t_begin "it holds KVM's files, its own eventfds, and no kernel or initrd"
+t_begin "it holds KVM's files, its own eventfds, its API's socket, and no kernel or initrd"
 ls -l /proc/$pid/fd | sed -n 's/.* -> //p' | sort >files
-grep -v '^/dev/null$\|^/.*/out$\|^/.*/err$\|^/dev/kvm$\|^anon_inode:\|^pipe:' files >odd
+grep -v '^/dev/null$\|^/.*/out$\|^/.*/err$\|^/dev/kvm$\|^anon_inode:\|^socket:\|^pipe:' files >odd
 if [ ! -s odd ] && [ "$(grep -c kvm-vcpu files)" = 3 ] && [ "$(wc -l <files)" -le 24 ]; then
 	t_ok
 else
 	t_fail "$(wc -l <files) files" files
 fi
+
+t_begin "while nobody asks anything, the main thread sleeps"
+wakes() { awk '/_ctxt_switches/ { n += $2 } END { print n }' "/proc/$pid/task/$pid/status"; }
+sleep 1
+before=$(wakes)
+sleep 4
+after=$(wakes)
+if [ "$before" = "$after" ]; then t_ok; else t_fail "it woke up $((after - before)) times"; fi
 
 # by SIGNAL STATUS: ends the running one.
 by() {
