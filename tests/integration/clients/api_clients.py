@@ -532,19 +532,20 @@ def fifos():
 
 
 def power_key():
+    """What Firecracker refuses on arm64, and launchers send nevertheless."""
     if not CAPABILITIES["power-key"]:
         skip("SendCtrlAltDel: a Linux guest powers off", "this build has no power key")
         return
     with Vmm() as vmm, test("SendCtrlAltDel: a Linux guest powers off, and that ends it with status 0"):
         vmm.do("PUT", "/boot-source", {"kernel_image_path": f"{T}/kernel-6.12",
-                                       "initrd_path": f"{T}/power.cpio",
+                                       "initrd_path": f"{T}/power-key.cpio",
                                        "boot_args": "console=ttyS0 quiet panic=-1"})
         vmm.do("PUT", "/machine-config", {"vcpu_count": 1, "mem_size_mib": 256})
         vmm.do("PUT", "/actions", {"action_type": "InstanceStart"})
-        until(lambda: "guest: waiting for the power key" in vmm.text(), 90, "the guest's init")
+        until(lambda: "guest: waiting" in vmm.text(), 90, "the guest's init")
         vmm.do("PUT", "/actions", {"action_type": "SendCtrlAltDel"})
         status = vmm.wait(60)
-        expect(status == 0 and "guest: the power key was pressed" in vmm.text(), status, vmm.text()[-600:])
+        expect(status == 0 and "guest: pressed=" in vmm.text(), status, vmm.text()[-600:])
 
 
 def main():

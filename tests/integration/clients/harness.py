@@ -25,7 +25,7 @@ CAPABILITIES = {
     "mmds": False,
     "network": False,
     "pmem": False,
-    "power-key": False,
+    "power-key": True,
     "snapshot": False,
     "vsock": False,
 }
