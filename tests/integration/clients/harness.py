@@ -134,8 +134,15 @@ class Connection:
     def __init__(self, path, timeout=10):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(timeout)
-        self.socket.connect(path)
         self.rest = b""
+        end = time.monotonic() + timeout
+        while True:
+            try:
+                return self.socket.connect(path)
+            except BlockingIOError:     # the queue is full: a blocking socket would wait
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.001)
 
     def __enter__(self):
         return self
