@@ -16,6 +16,7 @@
 #include "vmm/base/err.h"
 #include "vmm/base/log.h"
 #include "vmm/base/loop.h"
+#include "vmm/base/metrics.h"
 #include "vmm/base/util.h"
 
 enum {
@@ -25,6 +26,30 @@ enum {
 	FLUSH_NS = 2000000,
 	DRAIN_STEPS = 40,
 	DRAIN_STEP_MS = 50,
+};
+
+/* Of all of them, as a process has one. */
+static struct serial_counters {
+	uint64_t read_count, write_count; /* of registers */
+	uint64_t flush_count;
+	uint64_t missed_write_count; /* bytes that nobody took */
+	uint64_t missed_read_count, error_count;
+} counters;
+
+static const struct metric counter_table[] = {
+	METRIC(struct serial_counters, error_count),
+	METRIC(struct serial_counters, flush_count),
+	METRIC(struct serial_counters, missed_read_count),
+	METRIC(struct serial_counters, missed_write_count),
+	METRIC(struct serial_counters, read_count),
+	METRIC(struct serial_counters, write_count),
+};
+
+struct metrics_group serial_metrics = {
+	.name = "uart",
+	.metric = counter_table,
+	.count = ARRAY_SIZE(counter_table),
+	.base = &counters,
 };
 
 struct serial {
@@ -117,6 +142,7 @@ static void flush(struct serial *s)
 {
 	bool was_ready = tx_ready(s);
 
+	metric_add(&counters.flush_count, 1);
 	while (s->tx_count && write_some(s))
 		continue;
 	if (!was_ready && tx_ready(s)) {
@@ -140,6 +166,7 @@ static void transmit(struct serial *s, uint8_t byte)
 		return;
 	if (s->tx_count == TX_SIZE) {
 		s->dropped++;
+		metric_add(&counters.missed_write_count, 1);
 		return;
 	}
 	s->tx[(s->tx_first + s->tx_count++) % TX_SIZE] = byte;
@@ -157,6 +184,7 @@ static void give_up(struct serial *s)
 {
 	pthread_mutex_lock(&s->lock);
 	s->dropped += s->tx_count;
+	metric_add(&counters.missed_write_count, s->tx_count);
 	s->tx_count = 0;
 	s->tx_stalled = false;
 	pthread_mutex_unlock(&s->lock);
@@ -391,8 +419,11 @@ static uint64_t serial_mmio_read(void *device, uint64_t offset, unsigned len)
 	struct serial *s = device;
 	uint8_t value;
 
-	if (len != 1)
+	if (len != 1) {
+		metric_add(&counters.missed_read_count, 1);
 		return 0; /* the registers are bytes */
+	}
+	metric_add(&counters.read_count, 1);
 	pthread_mutex_lock(&s->lock);
 	value = read_register(s, offset);
 	pthread_mutex_unlock(&s->lock);
@@ -404,8 +435,11 @@ static void serial_mmio_write(void *device, uint64_t offset, unsigned len,
 {
 	struct serial *s = device;
 
-	if (len != 1)
+	if (len != 1) {
+		metric_add(&counters.error_count, 1);
 		return;
+	}
+	metric_add(&counters.write_count, 1);
 	pthread_mutex_lock(&s->lock);
 	write_register(s, offset, (uint8_t)value);
 	pthread_mutex_unlock(&s->lock);

@@ -19,6 +19,7 @@
 
 struct err;
 struct event_loop;
+struct metrics_group;
 struct serial;
 
 struct serial_config {
@@ -41,6 +42,9 @@ void serial_flush(struct serial *serial);
 
 /* At the guest's end: write out all; a late reader gets two seconds. */
 void serial_drain(struct serial *serial);
+
+/* Firecracker's counters of it; to be added by whoever has one. */
+extern struct metrics_group serial_metrics;
 
 /* Bytes lost because the guest ignored a busy transmitter. */
 uint64_t serial_dropped(struct serial *serial);

@@ -60,6 +60,7 @@ void instance_init(struct instance *in, const char *id,
 	};
 	vm_config_init(&in->config);
 	metrics_add(&latency_group);
+	vm_metrics_add();
 }
 
 void instance_fini(struct instance *in)
@@ -69,6 +70,7 @@ void instance_fini(struct instance *in)
 	metrics_sink_close(in->metrics);
 	metrics_config_fini(&in->metrics_config);
 	metrics_remove(&latency_group);
+	vm_metrics_remove();
 	util_close(&in->serial_fd);
 	vm_config_fini(&in->config);
 	logger_config_fini(&in->logger);

@@ -10,6 +10,7 @@
 
 #include "vmm/base/err.h"
 #include "vmm/base/log.h"
+#include "vmm/base/metrics.h"
 #include "vmm/base/util.h"
 
 /* Virtual: only what an exit's deepest path touches becomes memory. */
@@ -65,6 +66,23 @@ static void end_guest(struct vcpu *vcpu, enum vcpu_end end, const char *reason)
 	pthread_mutex_unlock(&set->lock);
 }
 
+static struct vcpu_counters {
+	uint64_t exit_mmio_read, exit_mmio_write, failures;
+} counters;
+
+static const struct metric counter_table[] = {
+	METRIC(struct vcpu_counters, exit_mmio_read),
+	METRIC(struct vcpu_counters, exit_mmio_write),
+	METRIC(struct vcpu_counters, failures),
+};
+
+struct metrics_group vcpu_metrics = {
+	.name = "vcpu",
+	.metric = counter_table,
+	.count = ARRAY_SIZE(counter_table),
+	.base = &counters,
+};
+
 static void end_by_error(struct vcpu *vcpu)
 {
 	char why[160], where[120], reason[VCPU_REASON_MAX];
@@ -73,6 +91,7 @@ static void end_by_error(struct vcpu *vcpu)
 	arch_vcpu_describe(&vcpu->kvm, where, sizeof(where));
 	snprintf(reason, sizeof(reason), "vCPU %u cannot go on: %s (%s)",
 		 vcpu->kvm.index, why, where);
+	metric_add(&counters.failures, 1);
 	end_guest(vcpu, VCPU_END_ERROR, reason);
 }
 
@@ -82,6 +101,9 @@ static void handle_mmio(struct vcpu *vcpu)
 	struct kvm_mmio m;
 
 	kvm_vcpu_mmio(&vcpu->kvm, &m);
+	metric_add(m.is_write ? &counters.exit_mmio_write
+			      : &counters.exit_mmio_read,
+		   1);
 	if (m.is_write)
 		mmio_bus_write(bus, m.gpa, m.len, m.value);
 	else

@@ -20,6 +20,7 @@
 #include "vmm/mmio_bus.h"
 
 struct err;
+struct metrics_group;
 
 enum { VCPU_REASON_MAX = 320 };
 
@@ -66,6 +67,9 @@ int vcpu_set_start(struct vcpu_set *set, struct err *e);
 bool vcpu_set_park(struct vcpu_set *set, unsigned timeout_ms);
 /* Let them run, unless the guest has ended. */
 void vcpu_set_release(struct vcpu_set *set);
+
+/* Firecracker's counters of their exits. */
+extern struct metrics_group vcpu_metrics;
 
 /* How the guest ended, and for VCPU_END_ERROR why; @reason may be NULL. */
 enum vcpu_end vcpu_set_end(struct vcpu_set *set, char reason[VCPU_REASON_MAX]);

@@ -14,6 +14,7 @@
 #include "vmm/base/io.h"
 #include "vmm/base/log.h"
 #include "vmm/base/loop.h"
+#include "vmm/base/metrics.h"
 #include "vmm/base/util.h"
 #include "vmm/config.h"
 #include "vmm/kvm/kvm.h"
@@ -341,6 +342,23 @@ int vm_resume(struct vm *vm, enum clock_policy policy, struct err *e)
 		return -1;
 	vcpu_set_release(&vm->vcpus);
 	return 0;
+}
+
+static struct metrics_group *const groups[] = {
+	&serial_metrics,
+	&vcpu_metrics,
+};
+
+void vm_metrics_add(void)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(groups); i++)
+		metrics_add(groups[i]);
+}
+
+void vm_metrics_remove(void)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(groups); i++)
+		metrics_remove(groups[i]);
 }
 
 void vm_press_power(struct vm *vm)

@@ -56,5 +56,9 @@ bool vm_has_serial(const struct vm *vm);
 /* Type at the guest's serial console: how many bytes it took. */
 size_t vm_serial_receive(struct vm *vm, const uint8_t *data, size_t len);
 
+/* Tell the counters of VMs and their devices, or no more. */
+void vm_metrics_add(void);
+void vm_metrics_remove(void);
+
 /* From any state; NULL is fine. */
 void vm_destroy(struct vm *vm);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -131,6 +132,27 @@ static void the_eleventh_is_turned_away(void **state)
 	api_world_run(w);
 	for (unsigned i = 0; i < API_CONNECTIONS_MAX; i++)
 		assert_null(w->api->conn[i]);
+}
+
+static void who_finds_no_descriptor_is_turned_away(void **state)
+{
+	struct world *w = *state;
+	struct rlimit before, none;
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	snprintf(name.sun_path, sizeof(name.sun_path), "%s", w->socket);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	none.rlim_cur = (rlim_t)fd + 1;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&name, sizeof(name)),
+			 0);
+	api_world_run(w);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_contains(hear(fd), "HTTP/1.1 503 ");
+	assert_true(closed(fd));
+	close(fd);
 }
 
 static void a_burst_is_answered_in_order(void **state)
@@ -330,6 +352,7 @@ int main(void)
 		API_TEST(who_asks_to_go_on_is_told_to),
 		API_TEST(a_refused_stream_is_told_and_closed),
 		API_TEST(the_eleventh_is_turned_away),
+		API_TEST(who_finds_no_descriptor_is_turned_away),
 		API_TEST(a_burst_is_answered_in_order),
 		API_TEST(who_never_reads_costs_little),
 		API_TEST(half_a_request_keeps_nobody_waiting),

@@ -2,6 +2,7 @@
 #include "vmm/api/server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -109,6 +110,25 @@ static void turn_away(int fd)
 	close(fd);
 }
 
+/*
+ * Without a descriptor a connection could not even be refused, and would wake
+ * us for ever.
+ */
+static void accept_none(struct api *api)
+{
+	static struct log_limit limit;
+	int fd;
+
+	if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
+		return;
+	log_limited(&limit, "API: cannot accept: %s", strerror(errno));
+	close(api->spare_fd);
+	fd = accept4(api->listener.fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		turn_away(fd);
+	api->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 static void on_connect(struct event_source *source, uint32_t events)
 {
 	struct api *api = container_of(source, struct api, listener);
@@ -117,11 +137,7 @@ static void on_connect(struct event_source *source, uint32_t events)
 
 	(void)events;
 	if (fd < 0) {
-		static struct log_limit limit;
-
-		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-			log_limited(&limit, "API: cannot accept: %s",
-				    strerror(errno));
+		accept_none(api);
 		return;
 	}
 	while (i < API_CONNECTIONS_MAX && api->conn[i])
@@ -194,6 +210,7 @@ struct api *api_start(const struct api_config *config, struct err *e)
 		free(api);
 		return NULL;
 	}
+	api->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	metrics_add(&group);
 	routes_init();
 	config->instance->on_event = on_event;
@@ -225,6 +242,7 @@ void api_stop(struct api *api)
 	fd = api->listener.fd;
 	loop_remove(api->loop, &api->listener);
 	close(fd);
+	util_close(&api->spare_fd);
 	api->instance->on_event = NULL;
 	routes_fini();
 	metrics_remove(&group);

@@ -53,6 +53,7 @@ struct api {
 	struct event_source listener;
 	struct api_conn *conn[API_CONNECTIONS_MAX]; /* NULL: free */
 	size_t body_max;
+	int spare_fd; /* to have one when there is none */
 	uint64_t event_seq;
 
 	char path[API_SOCKET_PATH_MAX + 1]; /* "": not made by us */
