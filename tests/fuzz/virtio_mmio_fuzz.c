@@ -129,7 +129,7 @@ static void save_and_load(struct virtio_device *dev, const uint8_t op[OP_SIZE])
 	snap_save(&out, 1);
 	virtio_state(dev, &out);
 	data = snap_data(&out, &len);
-	((uint8_t *)(uintptr_t)data)[(op[1] | op[2] << 8) % len] ^= op[3];
+	out.out[(op[1] | op[2] << 8) % len] ^= op[3];
 	put(dev, VIRTIO_MMIO_STATUS, 0);
 	snap_load(&in, data, len, 1);
 	virtio_state(dev, &in);

@@ -50,7 +50,7 @@ static uint64_t load(const void *p, unsigned len)
 #define guest_load_acquire(p)     guest_load(p)
 #define guest_copy(to, from, len) memcpy((to), (from), (len))
 
-/* With the loads from above. */
+/* With the loads from above.  NOLINTNEXTLINE(bugprone-suspicious-include) */
 #include "devices/virtio/virtq.c" /* nogncheck */
 
 static void check(const struct virtq_chain *chain)

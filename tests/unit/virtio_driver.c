@@ -151,7 +151,7 @@ static void write_chain(struct driver *d, gpa_t table, uint32_t size,
 			unsigned first, const struct driver_buffer *buffers,
 			unsigned count)
 {
-	for (unsigned i = 0; i < count; i++) {
+	for (unsigned i = 0; size && i < count; i++) {
 		uint16_t flags = buffers[i].write ? VRING_DESC_F_WRITE : 0;
 
 		if (i + 1 < count)
