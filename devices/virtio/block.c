@@ -11,6 +11,7 @@
 #include "snapshot/codec.h"
 #include "vmm/base/err.h"
 #include "vmm/base/log.h"
+#include "vmm/base/metrics.h"
 #include "vmm/base/util.h"
 
 #define BIT(n) (1ull << (n))
@@ -53,7 +54,7 @@ static bool handle(struct block *b, struct block_request *r)
 	unsigned status;
 
 	if (!block_parse(b, r, &status)) {
-		b->metrics.invalid_reqs_count++;
+		metric_add(&b->metrics.invalid_reqs_count, 1);
 		virtio_mistake(&b->dev, "sent a request without header or "
 					"status");
 		virtq_push(&b->dev.queue[0], &r->chain, 0);
@@ -61,13 +62,13 @@ static bool handle(struct block *b, struct block_request *r)
 		return true;
 	}
 	if (status != BLOCK_DATA) {
-		b->metrics.invalid_reqs_count++;
+		metric_add(&b->metrics.invalid_reqs_count, 1);
 		block_finish(b, r, status);
 		put_request(b, r);
 		return true;
 	}
 	if (!rate_limiter_take(&b->limiter, r->len)) {
-		b->metrics.rate_limiter_throttled_events++;
+		metric_add(&b->metrics.rate_limiter_throttled_events, 1);
 		virtq_unpop(&b->dev.queue[0]);
 		put_request(b, r);
 		return false;
@@ -85,7 +86,7 @@ static void run(struct block *b)
 		r = get_request(b);
 		if (!r) {
 			/* A completion goes on here. */
-			b->metrics.io_engine_throttled_events++;
+			metric_add(&b->metrics.io_engine_throttled_events, 1);
 			return;
 		}
 		if (!virtq_pop(vq, &r->chain)) {
@@ -100,18 +101,18 @@ static void block_kick(struct virtio_device *dev, unsigned queue)
 	struct block *b = block_of(dev);
 	uint16_t before = dev->queue[queue].next_avail;
 
-	b->metrics.queue_event_count++;
+	metric_add(&b->metrics.queue_event_count, 1);
 	if (!b->limiter.throttled)
 		run(b);
 	if (dev->queue[queue].next_avail == before)
-		b->metrics.no_avail_buffer++;
+		metric_add(&b->metrics.no_avail_buffer, 1);
 	if (b->async)
 		block_async_submit(b);
 }
 
 static void limiter_ready(struct virtio_device *dev)
 {
-	block_of(dev)->metrics.rate_limiter_event_count++;
+	metric_add(&block_of(dev)->metrics.rate_limiter_event_count, 1);
 	virtio_run_queue(dev, 0);
 }
 
@@ -261,12 +262,12 @@ int block_reopen(struct virtio_device *dev, const char *path, struct err *e)
 	block_drain(dev);
 	r = block_file_open(&new, path, b->read_only, &b->file, e);
 	if (r) {
-		b->metrics.update_fails++;
+		metric_add(&b->metrics.update_fails, 1);
 	} else {
 		block_file_close(&b->file);
 		b->file = new;
 		b->told = false;
-		b->metrics.update_count++;
+		metric_add(&b->metrics.update_count, 1);
 		describe(b);
 		virtio_config_changed(dev);
 	}
@@ -294,12 +295,7 @@ enum block_engine block_engine(const struct virtio_device *dev)
 	return b->async ? BLOCK_ASYNC : BLOCK_SYNC;
 }
 
-struct block_metrics block_metrics(struct virtio_device *dev)
+const struct block_metrics *block_metrics(const struct virtio_device *dev)
 {
-	struct block_metrics copy;
-
-	virtio_enter(dev);
-	copy = block_of(dev)->metrics;
-	virtio_leave(dev);
-	return copy;
+	return &container_of(dev, struct block, dev)->metrics;
 }

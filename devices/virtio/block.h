@@ -37,7 +37,7 @@ struct block_config {
 	struct rate_limiter_config limiter;
 };
 
-/* Firecracker's names.  Written under the device's lock, on the main thread. */
+/* Firecracker's names.  Counted with metric_add(). */
 struct block_metrics {
 	uint64_t activate_fails;
 	uint64_t cfg_fails;
@@ -87,5 +87,5 @@ int block_update_limiter(struct virtio_device *dev,
 /* What it is now: BLOCK_SYNC if io_uring was not allowed. */
 enum block_engine block_engine(const struct virtio_device *dev);
 
-/* A copy, consistent in itself. */
-struct block_metrics block_metrics(struct virtio_device *dev);
+/* The counters themselves, which live as long as the device. */
+const struct block_metrics *block_metrics(const struct virtio_device *dev);

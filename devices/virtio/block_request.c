@@ -11,6 +11,7 @@
 
 #include "devices/virtio/block_internal.h"
 #include "vmm/base/log.h"
+#include "vmm/base/metrics.h"
 #include "vmm/base/util.h"
 
 enum { HEADER_SIZE = sizeof(struct virtio_blk_outhdr) };
@@ -82,7 +83,7 @@ void block_request_rest(struct block_request *r)
 
 unsigned block_failed(struct block *b, int error)
 {
-	b->metrics.execute_fails++;
+	metric_add(&b->metrics.execute_fails, 1);
 	if (!b->told)
 		log_warn("%s: an I/O error (%s), which the guest sees, too; no "
 			 "more of them are reported here",
@@ -243,21 +244,21 @@ static void count(struct block_metrics *m, const struct block_request *r)
 {
 	switch (r->type) {
 	case VIRTIO_BLK_T_IN:
-		m->read_count++;
-		m->read_bytes += r->len;
+		metric_add(&m->read_count, 1);
+		metric_add(&m->read_bytes, r->len);
 		break;
 	case VIRTIO_BLK_T_OUT:
-		m->write_count++;
-		m->write_bytes += r->len;
+		metric_add(&m->write_count, 1);
+		metric_add(&m->write_bytes, r->len);
 		break;
 	case VIRTIO_BLK_T_FLUSH:
-		m->flush_count++;
+		metric_add(&m->flush_count, 1);
 		break;
 	case VIRTIO_BLK_T_DISCARD:
-		m->discard_count++;
+		metric_add(&m->discard_count, 1);
 		break;
 	case VIRTIO_BLK_T_WRITE_ZEROES:
-		m->write_zeroes_count++;
+		metric_add(&m->write_zeroes_count, 1);
 		break;
 	default:
 		break;

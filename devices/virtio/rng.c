@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include "vmm/base/err.h"
+#include "vmm/base/metrics.h"
 #include "vmm/base/util.h"
 
 /* Of one request, as Firecracker's; a driver asks again for more. */
@@ -51,11 +52,11 @@ static uint32_t answer(struct rng *r, uint64_t len)
 
 		done += got;
 		if (got < part) {
-			r->metrics.host_rng_fails++;
+			metric_add(&r->metrics.host_rng_fails, 1);
 			break;
 		}
 	}
-	r->metrics.entropy_bytes += done;
+	metric_add(&r->metrics.entropy_bytes, done);
 	return (uint32_t)done;
 }
 
@@ -64,24 +65,25 @@ static void rng_kick(struct virtio_device *dev, unsigned queue)
 	struct rng *r = rng_of(dev);
 	struct virtq *vq = &dev->queue[queue];
 
-	r->metrics.entropy_event_count++;
+	metric_add(&r->metrics.entropy_event_count, 1);
 	while (!r->limiter.throttled && virtq_pop(vq, &r->chain)) {
 		uint64_t len = min_u64(r->chain.in_len, BYTES_MAX);
 
 		if (!rate_limiter_take(&r->limiter, len)) {
-			r->metrics.entropy_rate_limiter_throttled++;
+			metric_add(&r->metrics.entropy_rate_limiter_throttled,
+				   1);
 			virtq_unpop(vq);
 			return;
 		}
 		if (!len)
-			r->metrics.entropy_event_fails++;
+			metric_add(&r->metrics.entropy_event_fails, 1);
 		virtq_push(vq, &r->chain, answer(r, len));
 	}
 }
 
 static void limiter_ready(struct virtio_device *dev)
 {
-	rng_of(dev)->metrics.rate_limiter_event_count++;
+	metric_add(&rng_of(dev)->metrics.rate_limiter_event_count, 1);
 	virtio_run_queue(dev, 0);
 }
 
@@ -135,12 +137,7 @@ int rng_update_limiter(struct virtio_device *dev,
 	return ret;
 }
 
-struct rng_metrics rng_metrics(struct virtio_device *dev)
+const struct rng_metrics *rng_metrics(const struct virtio_device *dev)
 {
-	struct rng_metrics copy;
-
-	virtio_enter(dev);
-	copy = rng_of(dev)->metrics;
-	virtio_leave(dev);
-	return copy;
+	return &container_of(dev, struct rng, dev)->metrics;
 }

@@ -18,7 +18,7 @@ struct rng_config {
 	struct rate_limiter_config limiter;
 };
 
-/* Firecracker's names. */
+/* Firecracker's names.  Counted with metric_add(). */
 struct rng_metrics {
 	uint64_t activate_fails;
 	uint64_t entropy_event_fails;
@@ -37,5 +37,5 @@ struct virtio_device *rng_create(const struct virtio_slot *slot,
 int rng_update_limiter(struct virtio_device *dev,
 		       const struct rate_limiter_update *update, struct err *e);
 
-/* A copy, consistent in itself. */
-struct rng_metrics rng_metrics(struct virtio_device *dev);
+/* The counters themselves, which live as long as the device. */
+const struct rng_metrics *rng_metrics(const struct virtio_device *dev);

@@ -310,7 +310,7 @@ static void failed_change_changes_nothing(void **state)
 	assert_int_equal(driver_interrupts(&d), 0);
 	assert_int_equal(request(VIRTIO_BLK_T_IN, 0, SECTOR, data), 0);
 	assert_int_equal(data[0], 'a');
-	assert_int_equal(block_metrics(d.dev).update_fails, 1);
+	assert_int_equal(block_metrics(d.dev)->update_fails, 1);
 	refused("in use by somebody else");
 }
 
@@ -332,8 +332,8 @@ static void full_disk_is_an_error_of_one_request(void **state)
 			 VIRTIO_BLK_S_IOERR);
 	fail_with = 0;
 	assert_int_equal(request(VIRTIO_BLK_T_OUT, 0, SECTOR, data), 0);
-	assert_int_equal(block_metrics(d.dev).execute_fails, 3);
-	assert_int_equal(block_metrics(d.dev).write_count, 1);
+	assert_int_equal(block_metrics(d.dev)->execute_fails, 3);
+	assert_int_equal(block_metrics(d.dev)->write_count, 1);
 }
 
 static void short_reads_go_on(void **state)

@@ -89,9 +89,9 @@ static void operations_are_limited(void **state)
 	for (int i = 0; i < 15; i++) /* 5 at once, 10 at 50 per second */
 		assert_int_equal(request(VIRTIO_BLK_T_IN, 0, SECTOR, NULL), 0);
 	assert_in_range(now_ms() - begun, 199, 2000);
-	assert_int_equal(block_metrics(d.dev).rate_limiter_throttled_events,
+	assert_int_equal(block_metrics(d.dev)->rate_limiter_throttled_events,
 			 10);
-	assert_int_equal(block_metrics(d.dev).rate_limiter_event_count, 10);
+	assert_int_equal(block_metrics(d.dev)->rate_limiter_event_count, 10);
 }
 
 static void bytes_are_limited(void **state)

@@ -143,8 +143,8 @@ static void reads_what_is_there(void **state)
 	assert_memory_equal(got, want, SECTOR);
 	on_disk(4, want);
 	assert_memory_equal(got + SECTOR, want, SECTOR);
-	assert_int_equal(block_metrics(d.dev).read_count, 1);
-	assert_int_equal(block_metrics(d.dev).read_bytes, 2 * SECTOR);
+	assert_int_equal(block_metrics(d.dev)->read_count, 1);
+	assert_int_equal(block_metrics(d.dev)->read_bytes, 2 * SECTOR);
 	assert_int_equal(driver_interrupts(&d), 1);
 }
 
@@ -159,8 +159,8 @@ static void writes_what_is_given(void **state)
 			 VIRTIO_BLK_S_OK);
 	on_disk(SECTORS - 1, got);
 	assert_memory_equal(got, data, SECTOR);
-	assert_int_equal(block_metrics(d.dev).write_count, 1);
-	assert_int_equal(block_metrics(d.dev).write_bytes, SECTOR);
+	assert_int_equal(block_metrics(d.dev)->write_count, 1);
+	assert_int_equal(block_metrics(d.dev)->write_bytes, SECTOR);
 }
 
 static void header_data_and_status_may_be_cut_anyhow(void **state)
@@ -226,7 +226,7 @@ static void full_ring_of_256(void **state)
 		wait_one();
 	for (unsigned i = 0; i < 256; i++)
 		assert_int_equal(status_of(&r[i]), VIRTIO_BLK_S_OK);
-	assert_int_equal(block_metrics(d.dev).read_count, 256);
+	assert_int_equal(block_metrics(d.dev)->read_count, 256);
 }
 
 static void data_beyond_the_end_is_an_error(void **state)
@@ -271,7 +271,7 @@ static void file_that_became_shorter_is_an_error(void **state)
 	/* The first half is there. */
 	assert_int_equal(do_in(8, sizeof(got), got), VIRTIO_BLK_S_IOERR);
 	assert_int_equal(do_in(8, 2 * SECTOR, got), VIRTIO_BLK_S_OK);
-	assert_int_equal(block_metrics(d.dev).execute_fails, 2);
+	assert_int_equal(block_metrics(d.dev)->execute_fails, 2);
 }
 
 static void read_only_disk_is_not_written_to(void **state)
@@ -304,7 +304,7 @@ static void flush_is_answered(void **state)
 	create();
 	assert_int_equal(do_out(VIRTIO_BLK_T_FLUSH, 0, 0, NULL),
 			 VIRTIO_BLK_S_OK);
-	assert_int_equal(block_metrics(d.dev).flush_count, 1);
+	assert_int_equal(block_metrics(d.dev)->flush_count, 1);
 }
 
 static void unsafe_disk_offers_no_flush_but_answers(void **state)
@@ -336,7 +336,7 @@ static void discard_makes_holes(void **state)
 	assert_memory_equal(got, zero, SECTOR);
 	on_disk(7, got);
 	assert_memory_not_equal(got, zero, SECTOR);
-	assert_int_equal(block_metrics(d.dev).discard_count, 1);
+	assert_int_equal(block_metrics(d.dev)->discard_count, 1);
 }
 
 static void zeroes_are_written(void **state)
@@ -430,7 +430,7 @@ static void unknown_requests_are_unsupported(void **state)
 	for (unsigned i = 0; i < ARRAY_SIZE(types); i++)
 		assert_int_equal(do_out(types[i], 0, SECTOR, NULL),
 				 VIRTIO_BLK_S_UNSUPP);
-	assert_int_equal(block_metrics(d.dev).invalid_reqs_count,
+	assert_int_equal(block_metrics(d.dev)->invalid_reqs_count,
 			 ARRAY_SIZE(types));
 }
 
@@ -446,7 +446,7 @@ static void request_without_status_or_header_is_given_back(void **state)
 	assert_int_equal(wait_one(), 0);
 	driver_add(&d, 0, short_header, 2);
 	assert_int_equal(wait_one(), 0);
-	assert_int_equal(block_metrics(d.dev).invalid_reqs_count, 2);
+	assert_int_equal(block_metrics(d.dev)->invalid_reqs_count, 2);
 	assert_int_equal(do_in(0, SECTOR, NULL), VIRTIO_BLK_S_OK);
 }
 

@@ -96,7 +96,7 @@ static void buffer_is_filled_and_no_more(void **state)
 	assert_true(changed(at + 100, 2000, 0x55) > 1900);
 	assert_int_equal(changed(at, 100, 0x55), 0);
 	assert_int_equal(changed(at + 2100, 1996, 0x55), 0);
-	assert_int_equal(rng_metrics(d.dev).entropy_bytes, 2000);
+	assert_int_equal(rng_metrics(d.dev)->entropy_bytes, 2000);
 	assert_int_equal(driver_interrupts(&d), 1);
 }
 
@@ -148,7 +148,7 @@ static void request_for_nothing_is_given_back(void **state)
 	driver_kick(&d, 0);
 	driver_run(&d);
 	assert_int_equal(got(), 0);
-	assert_int_equal(rng_metrics(d.dev).entropy_event_fails, 1);
+	assert_int_equal(rng_metrics(d.dev)->entropy_event_fails, 1);
 }
 
 static void host_without_entropy_gives_what_it_has(void **state)
@@ -159,7 +159,7 @@ static void host_without_entropy_gives_what_it_has(void **state)
 	fail_after = 3;
 	ask(DRIVER_DATA, 64);
 	assert_int_equal(got(), 30);
-	assert_int_equal(rng_metrics(d.dev).host_rng_fails, 1);
+	assert_int_equal(rng_metrics(d.dev)->host_rng_fails, 1);
 	fail_after = -1;
 	ask(DRIVER_DATA, 64);
 	assert_int_equal(got(), 64);
@@ -180,7 +180,7 @@ static void limiter_holds_and_lets_go(void **state)
 	ask(DRIVER_DATA, 100);
 	ask(DRIVER_DATA, 50);
 	assert_false(driver_used(&d, 0, NULL, NULL));
-	assert_int_equal(rng_metrics(d.dev).entropy_rate_limiter_throttled, 1);
+	assert_int_equal(rng_metrics(d.dev)->entropy_rate_limiter_throttled, 1);
 	assert_ok(rng_update_limiter(d.dev, &update, &e), e);
 	assert_int_equal(got(), 100);
 	assert_int_equal(got(), 50);
@@ -197,7 +197,7 @@ static void timer_lets_go(void **state)
 	assert_false(driver_used(&d, 0, NULL, NULL));
 	assert_true(driver_wait_used(&d, 0));
 	assert_int_equal(got(), 8);
-	assert_int_equal(rng_metrics(d.dev).rate_limiter_event_count, 1);
+	assert_int_equal(rng_metrics(d.dev)->rate_limiter_event_count, 1);
 }
 
 static void destroying_leaves_no_descriptor(void **state)
