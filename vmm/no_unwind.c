@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 /* Names that the compiler and the C library call. */
-/* NOLINTBEGIN(bugprone-reserved-identifier) */
+/* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl*) */
 #define NEVER_CALLED(name)                        \
 	void name(void);                          \
 	__attribute__((noreturn)) void name(void) \
@@ -41,4 +41,4 @@ __attribute__((noreturn)) void __assert_fail(const char *what, const char *file,
 		(void)!write(STDERR_FILENO, text, strnlen(text, sizeof(text)));
 	__builtin_trap();
 }
-/* NOLINTEND(bugprone-reserved-identifier) */
+/* NOLINTEND(bugprone-reserved-identifier,cert-dcl*) */

@@ -70,7 +70,8 @@ static void serve(int ready)
 	int loop = epoll_create1(0);
 	char request[4096];
 
-	if (bind(listener, (struct sockaddr *)&name, sizeof(name)) ||
+	if (listener < 0 || loop < 0 ||
+	    bind(listener, (struct sockaddr *)&name, sizeof(name)) ||
 	    listen(listener, 1) || write(ready, "", 1) != 1)
 		_exit(1);
 	fd = accept(listener, NULL, NULL);

@@ -19,6 +19,25 @@ static void check(const struct http_parser *http)
 	must(http->method <= HTTP_METHOD_DELETE);
 }
 
+/* Feed one piece; false if there is nothing to be expected any more. */
+static bool feed(struct http_parser *http, const char *data, size_t piece,
+		 size_t *used, unsigned *requests)
+{
+	switch (http_feed(http, data, piece, used)) {
+	case HTTP_FEED_MORE:
+		must(*used == piece);
+		return true;
+	case HTTP_FEED_REQUEST:
+		must(*used <= piece);
+		check(http);
+		++*requests;
+		return true;
+	default:
+		must(http->refusal.len);
+		return false;
+	}
+}
+
 /* How many requests there are, and whether it ends in a refusal. */
 static unsigned run(const char *data, size_t size, unsigned cut, bool *refused)
 {
@@ -32,24 +51,9 @@ static unsigned run(const char *data, size_t size, unsigned cut, bool *refused)
 
 		piece = piece < size ? piece : size;
 		cut = cut ? cut * 5 + 1 : 0;
-		switch (http_feed(&http, data, piece, &used)) {
-		case HTTP_FEED_MORE:
-			must(used == piece);
-			break;
-		case HTTP_FEED_REQUEST:
-			must(used <= piece);
-			check(&http);
-			requests++;
-			break;
-		case HTTP_FEED_REFUSED:
-			must(http.refusal.len);
-			*refused = true;
-			break;
-		}
+		*refused = !feed(&http, data, piece, &used, &requests);
 		data += used;
 		size -= used;
-		if (*refused)
-			break;
 	}
 	http_fini(&http);
 	return requests;

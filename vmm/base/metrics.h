@@ -56,6 +56,7 @@ void metrics_print_totals(struct buf *out);
 void metrics_print_news(struct buf *out);
 void metrics_told(void);
 
+/* NOLINTBEGIN(readability-non-const-parameter): they do change it */
 static inline void metric_add(uint64_t *metric, uint64_t n)
 {
 	__atomic_fetch_add(metric, n, __ATOMIC_RELAXED);
@@ -65,3 +66,4 @@ static inline void metric_set(uint64_t *metric, uint64_t value)
 {
 	__atomic_store_n(metric, value, __ATOMIC_RELAXED);
 }
+/* NOLINTEND(readability-non-const-parameter) */
