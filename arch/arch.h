@@ -17,14 +17,16 @@ struct err;
 struct kvm_vcpu;
 struct kvm_vm;
 
-enum { ARCH_VCPUS_MAX = 32 };
+enum { ARCH_VCPUS_MAX = 32, ARCH_VIRTIO_MAX = 64 };
 
 /* The fixed part of the guest's address map. */
 struct arch_layout {
 	gpa_t boot_timer, rtc, serial, gpio;
 	uint64_t device_size; /* of each window */
+	gpa_t virtio;         /* the first of ARCH_VIRTIO_MAX windows */
 	unsigned serial_irq;  /* as KVM_IRQFD wants it */
 	unsigned gpio_irq;
+	unsigned virtio_irq;  /* of the first; the others follow */
 	uint64_t ram_min;     /* bytes */
 	unsigned cmdline_max; /* characters */
 	const char *console;  /* argument for `console=` */
@@ -132,6 +134,7 @@ struct arch_topology {
 	gpa_t initrd;
 	uint64_t initrd_size; /* 0: none */
 	bool serial;
+	unsigned virtio_count; /* devices, in the first windows */
 };
 
 /* A kernel image of any kind we know; where it is entered goes to *entry, and

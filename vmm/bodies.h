@@ -67,6 +67,31 @@ int cpu_config_read(struct cpu_config *body, const struct json_t *json,
 int cpu_config_apply(const struct cpu_config *body, struct vm_config *config,
 		     struct err *e);
 
+/* ------------------------------------------------------- drives and entropy */
+
+/* @id: what the path says; NULL: only the body does. */
+int drive_read(struct drive_config *body, const struct json_t *json,
+	       const char *id, struct err *e);
+/* The file must be usable.  Takes @body over, all or nothing. */
+int drive_apply(struct drive_config *body, struct vm_config *config,
+		struct err *e);
+void drives_print(const struct vm_config *config, struct buf *out);
+
+/* A change of a running VM's drive. */
+struct drive_patch {
+	char *id, *path; /* owned; path NULL: stays */
+	bool has_bandwidth, has_ops;
+	struct rate_limiter_config limiter;
+};
+
+int drive_patch_read(struct drive_patch *body, const struct json_t *json,
+		     const char *id, struct err *e);
+void drive_patch_fini(struct drive_patch *body);
+
+int entropy_read(struct rate_limiter_config *body, const struct json_t *json,
+		 struct err *e);
+void entropy_print(const struct vm_config *config, struct buf *out);
+
 /* ------------------------------------------- where the VMM itself writes to */
 
 struct logger_config {

@@ -23,6 +23,9 @@ void vm_config_fini(struct vm_config *config)
 	free(config->initrd);
 	free(config->cmdline);
 	free(config->reg);
+	for (unsigned i = 0; i < config->drive_count; i++)
+		drive_config_fini(&config->drive[i]);
+	free(config->drive);
 	vm_config_init(config);
 }
 
@@ -35,6 +38,80 @@ int vm_config_set(char **field, const char *text, struct err *e)
 	free(*field);
 	*field = copy;
 	return 0;
+}
+
+void drive_config_fini(struct drive_config *drive)
+{
+	free(drive->id);
+	free(drive->path);
+	free(drive->partuuid);
+	*drive = (struct drive_config){0};
+}
+
+static struct drive_config *find_drive(const struct vm_config *config,
+				       const char *id)
+{
+	for (unsigned i = 0; i < config->drive_count; i++) {
+		if (!strcmp(config->drive[i].id, id))
+			return &config->drive[i];
+	}
+	return NULL;
+}
+
+/* The root is the first of all, /dev/vda. */
+static void put_root_first(struct vm_config *config)
+{
+	for (unsigned i = 1; i < config->drive_count; i++) {
+		struct drive_config root = config->drive[i];
+
+		if (!root.root)
+			continue;
+		memmove(&config->drive[1], &config->drive[0], i * sizeof(root));
+		config->drive[0] = root;
+	}
+}
+
+int vm_config_put_drive(struct vm_config *config, struct drive_config *drive,
+			struct err *e)
+{
+	struct drive_config *old = find_drive(config, drive->id), *more;
+
+	for (unsigned i = 0; i < config->drive_count && drive->root; i++) {
+		if (config->drive[i].root && &config->drive[i] != old)
+			return err_set(e, "A root block device already "
+					  "exists!");
+	}
+	if (!old) {
+		if (config->drive_count == VM_DRIVES_MAX)
+			return err_set(e, "there are %d drives already",
+				       VM_DRIVES_MAX);
+		more = realloc(config->drive,
+			       (config->drive_count + 1) * sizeof(*more));
+		if (!more)
+			return err_errno(e, "cannot keep another drive");
+		config->drive = more;
+		old = &more[config->drive_count++];
+		*old = (struct drive_config){0};
+	}
+	drive_config_fini(old);
+	*old = *drive;
+	*drive = (struct drive_config){0};
+	put_root_first(config);
+	return 0;
+}
+
+/* Where the guest finds its root; nothing if nobody said. */
+static void print_root(const struct vm_config *config, char *out, size_t size)
+{
+	const struct drive_config *root = config->drive;
+
+	out[0] = '\0';
+	if (!config->drive_count || !root->root)
+		return;
+	snprintf(out, size, " root=%s%s %s",
+		 root->partuuid ? "PARTUUID=" : "/dev/vda",
+		 root->partuuid ? root->partuuid : "",
+		 root->read_only ? "ro" : "rw");
 }
 
 /* The kernel would take a control character for the end of something. */
@@ -100,16 +177,17 @@ int vm_config_cmdline(const struct vm_config *config, char *out, size_t size,
 	/* What comes after is init's, not the kernel's. */
 	const char *rest = strstr(given, " -- ");
 	size_t max = min_u64(arch_layout.cmdline_max, size - 1);
-	char added[48] = "";
+	char serial[48] = "", root[128];
 	int n;
 
 	if (!rest)
 		rest = given + strlen(given);
 	if (vm_config_has_serial(config))
-		snprintf(added, sizeof(added), " earlycon=uart,mmio,0x%08llx",
+		snprintf(serial, sizeof(serial), " earlycon=uart,mmio,0x%08llx",
 			 (unsigned long long)arch_layout.serial);
-	n = snprintf(out, size, "%.*s%s%s", (int)(rest - given), given, added,
-		     rest);
+	print_root(config, root, sizeof(root));
+	n = snprintf(out, size, "%.*s%s%s%s", (int)(rest - given), given, root,
+		     serial, rest);
 	if (n < 0 || (size_t)n > max)
 		return err_set(e,
 			       "the kernel command line is too long: %d "

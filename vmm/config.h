@@ -10,8 +10,19 @@
 #include <stdint.h>
 
 #include "arch/arch.h"
+#include "devices/virtio/rate_limiter.h"
 
 struct err;
+
+enum { VM_DRIVES_MAX = 32 };
+
+struct drive_config {
+	char *id, *path; /* owned */
+	char *partuuid;  /* owned; NULL: the root is the disk itself */
+	bool root;       /* the guest is told that its root is there */
+	bool read_only, writeback, async;
+	struct rate_limiter_config limiter;
+};
 
 struct vm_config {
 	unsigned vcpu_count;
@@ -21,6 +32,10 @@ struct vm_config {
 	struct arch_reg_modifier *reg; /* owned; reg_count of them */
 	unsigned reg_count;
 	bool boot_timer;
+	struct drive_config *drive; /* owned; drive_count of them, root first */
+	unsigned drive_count;
+	bool entropy;
+	struct rate_limiter_config entropy_limiter;
 };
 
 /* Firecracker's defaults: 1 vCPU, 128 MiB. */
@@ -34,6 +49,15 @@ int vm_config_check(const struct vm_config *config, struct err *e);
 /* Its parts, for those who are told one at a time. */
 int vm_config_check_machine(const struct vm_config *config, struct err *e);
 int vm_config_check_cmdline(const struct vm_config *config, struct err *e);
+
+void drive_config_fini(struct drive_config *drive);
+
+/*
+ * Take @drive over: in place of the one with its id, or as another.  On failure
+ * nothing is changed, and it stays the caller's.
+ */
+int vm_config_put_drive(struct vm_config *config, struct drive_config *drive,
+			struct err *e);
 
 /* Is there a serial console?  The guest's command line decides. */
 bool vm_config_has_serial(const struct vm_config *config);

@@ -77,6 +77,36 @@ static int read_metrics(struct config_file *file, const struct json_t *value,
 	return metrics_config_read(&file->metrics, value, e);
 }
 
+static int read_drives(struct config_file *file, const struct json_t *value,
+		       struct err *e)
+{
+	int len = json_array_len(value);
+
+	if (len < 0)
+		return err_set(e, "expected an array");
+	for (int i = 0; i < len; i++) {
+		struct drive_config body;
+		int r = drive_read(&body, json_array_at(value, (unsigned)i),
+				   NULL, e);
+
+		if (!r)
+			r = drive_apply(&body, &file->vm, e);
+		drive_config_fini(&body);
+		if (r)
+			return err_prefix(e, "element %d", i);
+	}
+	return 0;
+}
+
+static int read_entropy(struct config_file *file, const struct json_t *value,
+			struct err *e)
+{
+	if (entropy_read(&file->vm.entropy_limiter, value, e))
+		return -1;
+	file->vm.entropy = true;
+	return 0;
+}
+
 /* Devices that are not there yet: a list of none of them is fine. */
 static int read_empty_list(struct config_file *file, const struct json_t *value,
 			   struct err *e)
@@ -109,7 +139,7 @@ static const struct {
 } sections[] = {
 	{"boot-source", read_boot_source, true},
 	{"machine-config", read_machine, false},
-	{"drives", read_empty_list, true},
+	{"drives", read_drives, true},
 	{"network-interfaces", read_empty_list, false},
 	{"pmem", read_empty_list, false},
 	{"logger", read_logger, false},
@@ -118,7 +148,7 @@ static const struct {
 	{"metrics", read_metrics, false},
 	{"mmds-config", read_unsupported, false},
 	{"vsock", read_unsupported, false},
-	{"entropy", read_unsupported, false},
+	{"entropy", read_entropy, false},
 	{"memory-hotplug", read_unsupported, false},
 };
 

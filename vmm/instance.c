@@ -11,6 +11,7 @@
 #include "vmm/base/metrics.h"
 #include "vmm/base/util.h"
 #include "vmm/metrics_sink.h"
+#include "vmm/vm_metrics.h"
 
 enum { EXIT_GUEST_DONE = 0, EXIT_GUEST_FAILED = 1 };
 
@@ -262,6 +263,30 @@ int instance_resume(struct instance *in, enum clock_policy policy,
 	metric_set(&latencies.resume_vm, now_us() - began);
 	metric_set(&latencies.vmm_resume_vm, now_us() - began);
 	tell(in, EVENT_RESUMED, NULL);
+	return 0;
+}
+
+int instance_patch_drive(struct instance *in, struct drive_patch *patch,
+			 struct err *e)
+{
+	if (vm_patch_drive(in->vm, patch, e))
+		return -1;
+	/* What is told about it later. */
+	for (unsigned i = 0; i < in->config.drive_count; i++) {
+		struct drive_config *drive = &in->config.drive[i];
+
+		if (strcmp(drive->id, patch->id) != 0)
+			continue;
+		if (patch->path) {
+			free(drive->path);
+			drive->path = patch->path;
+			patch->path = NULL;
+		}
+		if (patch->has_bandwidth)
+			drive->limiter.bandwidth = patch->limiter.bandwidth;
+		if (patch->has_ops)
+			drive->limiter.ops = patch->limiter.ops;
+	}
 	return 0;
 }
 

@@ -95,6 +95,8 @@ int instance_start(struct instance *in, struct err *e);
 int instance_pause(struct instance *in, struct err *e);
 int instance_resume(struct instance *in, enum clock_policy policy,
 		    struct err *e);
+int instance_patch_drive(struct instance *in, struct drive_patch *patch,
+			 struct err *e);
 int instance_flush_metrics(struct instance *in, struct err *e);
 
 /* End it, from any state: status 0. */

@@ -10,17 +10,21 @@
 #include "devices/gpio.h"
 #include "devices/rtc.h"
 #include "devices/serial.h"
+#include "devices/virtio/block.h"
+#include "devices/virtio/rng.h"
 #include "vmm/base/err.h"
 #include "vmm/base/io.h"
 #include "vmm/base/log.h"
 #include "vmm/base/loop.h"
-#include "vmm/base/metrics.h"
 #include "vmm/base/util.h"
+#include "vmm/bodies.h"
 #include "vmm/config.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/mem.h"
 #include "vmm/mmio_bus.h"
 #include "vmm/vcpu.h"
+#include "vmm/virtio_slots.h"
+#include "vmm/vm_metrics.h"
 
 /* Idle guests park in microseconds; a host under load may take its time. */
 enum { PAUSE_TIMEOUT_MS = 1000 };
@@ -41,6 +45,7 @@ struct vm {
 	struct rtc rtc;
 	struct serial *serial; /* NULL: the command line has no console */
 	struct gpio *gpio;
+	struct virtio_slots virtio;
 	int serial_irq_fd, gpio_irq_fd;
 };
 
@@ -149,6 +154,59 @@ static int attach_serial(struct vm *vm, struct err *e)
 	return attach(vm, arch_layout.serial, &serial_mmio_ops, vm->serial, e);
 }
 
+static int attach_drive(struct vm *vm, const struct drive_config *drive,
+			struct err *e)
+{
+	const struct block_config config = {
+		.id = drive->id,
+		.path = drive->path,
+		.read_only = drive->read_only,
+		.writeback = drive->writeback,
+		.engine = drive->async ? BLOCK_ASYNC : BLOCK_SYNC,
+		.limiter = drive->limiter,
+	};
+	struct virtio_slot slot;
+	struct virtio_device *dev;
+
+	if (virtio_slots_next(&vm->virtio, &slot, e))
+		return -1;
+	dev = block_create(&slot, &config, e);
+	if (!dev)
+		return err_prefix(e, "drive %s", drive->id);
+	return virtio_slots_add(&vm->virtio, dev, VIRTIO_KIND_BLOCK, drive->id,
+				e);
+}
+
+static int attach_rng(struct vm *vm, const struct vm_config *config,
+		      struct err *e)
+{
+	const struct rng_config rng = {.limiter = config->entropy_limiter};
+	struct virtio_slot slot;
+	struct virtio_device *dev;
+
+	if (virtio_slots_next(&vm->virtio, &slot, e))
+		return -1;
+	dev = rng_create(&slot, &rng, e);
+	return dev ? virtio_slots_add(&vm->virtio, dev, VIRTIO_KIND_RNG, "rng",
+				      e)
+		   : -1;
+}
+
+/* In Firecracker's order, which is that of the guest's names for them. */
+static int attach_virtio(struct vm *vm, const struct vm_config *config,
+			 struct err *e)
+{
+	vm->virtio.kvm = &vm->kvm;
+	vm->virtio.bus = &vm->bus;
+	vm->virtio.mem = &vm->mem;
+	vm->virtio.loop = vm->host.loop;
+	for (unsigned i = 0; i < config->drive_count; i++) {
+		if (attach_drive(vm, &config->drive[i], e))
+			return -1;
+	}
+	return config->entropy ? attach_rng(vm, config, e) : 0;
+}
+
 static int attach_devices(struct vm *vm, const struct vm_config *config,
 			  struct err *e)
 {
@@ -161,7 +219,9 @@ static int attach_devices(struct vm *vm, const struct vm_config *config,
 	if (attach(vm, arch_layout.rtc, &rtc_mmio_ops, &vm->rtc, e) ||
 	    attach_gpio(vm, e))
 		return -1;
-	return vm_config_has_serial(config) ? attach_serial(vm, e) : 0;
+	if (vm_config_has_serial(config) && attach_serial(vm, e))
+		return -1;
+	return attach_virtio(vm, config, e);
 }
 
 static int build(struct vm *vm, const struct vm_config *config, struct err *e)
@@ -240,6 +300,7 @@ struct vm *vm_create(const struct vm_config *config, const struct vm_host *host,
 		vm_destroy(vm);
 		return NULL;
 	}
+	vm_metrics_watch(&vm->virtio);
 	return vm;
 }
 
@@ -249,6 +310,8 @@ void vm_destroy(struct vm *vm)
 		return;
 	vcpu_set_stop(&vm->vcpus);
 	loop_remove(vm->host.loop, &vm->ended);
+	vm_metrics_forget();
+	virtio_slots_destroy(&vm->virtio);
 	serial_destroy(vm->serial);
 	gpio_destroy(vm->gpio);
 	util_close(&vm->serial_irq_fd);
@@ -302,6 +365,7 @@ int vm_boot(struct vm *vm, const struct vm_config *config, struct err *e)
 		.mem = &vm->mem,
 		.cmdline = cmdline,
 		.serial = vm->serial,
+		.virtio_count = vm->virtio.count,
 	};
 	gpa_t entry, kernel_end, fdt;
 
@@ -330,6 +394,7 @@ int vm_pause(struct vm *vm, struct err *e)
 		vcpu_set_release(&vm->vcpus);
 		return -1;
 	}
+	virtio_slots_quiesce(&vm->virtio);
 	if (vm->serial)
 		serial_flush(vm->serial);
 	return 0;
@@ -340,25 +405,27 @@ int vm_resume(struct vm *vm, enum clock_policy policy, struct err *e)
 	if (arch_clock_start(&vm->clock, &vm->kvm, &vm->vcpus.vcpu[0].kvm,
 			     policy, e))
 		return -1;
+	virtio_slots_resume(&vm->virtio);
 	vcpu_set_release(&vm->vcpus);
 	return 0;
 }
 
-static struct metrics_group *const groups[] = {
-	&serial_metrics,
-	&vcpu_metrics,
-};
-
-void vm_metrics_add(void)
+int vm_patch_drive(struct vm *vm, const struct drive_patch *patch,
+		   struct err *e)
 {
-	for (unsigned i = 0; i < ARRAY_SIZE(groups); i++)
-		metrics_add(groups[i]);
-}
+	struct virtio_device *dev =
+		virtio_slots_find(&vm->virtio, VIRTIO_KIND_BLOCK, patch->id);
+	const struct rate_limiter_update update = {
+		.bandwidth =
+			patch->has_bandwidth ? &patch->limiter.bandwidth : NULL,
+		.ops = patch->has_ops ? &patch->limiter.ops : NULL,
+	};
 
-void vm_metrics_remove(void)
-{
-	for (unsigned i = 0; i < ARRAY_SIZE(groups); i++)
-		metrics_remove(groups[i]);
+	if (!dev)
+		return err_set(e, "there is no drive \"%.64s\"", patch->id);
+	if (patch->path && block_reopen(dev, patch->path, e))
+		return -1;
+	return block_update_limiter(dev, &update, e);
 }
 
 void vm_press_power(struct vm *vm)

@@ -48,6 +48,12 @@ int vm_pause(struct vm *vm, struct err *e);
 /* Let them run.  On failure they stay paused: never with a wrong clock. */
 int vm_resume(struct vm *vm, enum clock_policy policy, struct err *e);
 
+struct drive_patch;
+
+/* Change a drive while it runs or is paused; nothing is changed on failure. */
+int vm_patch_drive(struct vm *vm, const struct drive_patch *patch,
+		   struct err *e);
+
 /* Press its power key: a guest that listens shuts down. */
 void vm_press_power(struct vm *vm);
 
@@ -55,10 +61,6 @@ bool vm_has_serial(const struct vm *vm);
 
 /* Type at the guest's serial console: how many bytes it took. */
 size_t vm_serial_receive(struct vm *vm, const uint8_t *data, size_t len);
-
-/* Tell the counters of VMs and their devices, or no more. */
-void vm_metrics_add(void);
-void vm_metrics_remove(void);
 
 /* From any state; NULL is fine. */
 void vm_destroy(struct vm *vm);

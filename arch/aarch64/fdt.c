@@ -16,7 +16,7 @@ enum {
 	CLOCK_HZ = 24000000,
 	RNG_SEED_SIZE = 64,
 	/* More than it takes; libfdt clears all of it first. */
-	FDT_SIZE_BASE = 8 * 1024,
+	FDT_SIZE_BASE = 20 * 1024, /* ARCH_VIRTIO_MAX devices take 12 */
 	FDT_SIZE_PER_CPU = 2 * 1024,
 };
 
@@ -169,6 +169,15 @@ static void uart(struct writer *w)
 	fdt_w_end(w);
 }
 
+static void virtio(struct writer *w, unsigned slot)
+{
+	device(w, "virtio_mmio", VIRTIO_GPA + slot * DEVICE_SIZE);
+	fdt_w_text(w, "compatible", "virtio,mmio");
+	fdt_w_flag(w, "dma-coherent");
+	fdt_w_spi(w, VIRTIO_SPI + slot);
+	fdt_w_end(w);
+}
+
 /* A GPIO controller, and a key on it (KEY_POWER of Linux's input events). */
 static void power_key(struct writer *w)
 {
@@ -217,6 +226,8 @@ static void root(struct writer *w)
 	rtc(w);
 	if (w->topology->serial)
 		uart(w);
+	for (unsigned i = 0; i < w->topology->virtio_count; i++)
+		virtio(w, i);
 	power_key(w);
 	fdt_w_end(w);
 }

@@ -30,6 +30,7 @@
 #define RTC_GPA        ((gpa_t)0x40001000)
 #define SERIAL_GPA     ((gpa_t)0x40002000)
 #define GPIO_GPA       ((gpa_t)0x6ffff000)
+#define VIRTIO_GPA     ((gpa_t)0x40003000)
 #define DEVICE_SIZE    ((uint64_t)0x1000)
 
 #define RAM_BASE      ((gpa_t)0x80000000)
@@ -48,7 +49,8 @@
 enum {
 	GIC_IRQS = 128, /* INTIDs, of which 96 are SPIs */
 	SERIAL_SPI = 0,
-	GPIO_SPI = 95, /* the last, out of the way of virtio */
+	VIRTIO_SPI = 1, /* ARCH_VIRTIO_MAX of them */
+	GPIO_SPI = 95,  /* the last, out of the way of virtio */
 
 	PPI_TIMER_SECURE = 13,
 	PPI_TIMER_PHYS = 14,

@@ -155,6 +155,19 @@ int kvm_vm_set_memory(struct kvm_vm *vm, unsigned slot, gpa_t gpa,
 	return 0;
 }
 
+int kvm_vm_ioeventfd(struct kvm_vm *vm, int eventfd, gpa_t gpa, uint32_t value)
+{
+	int r = call();
+
+	(void)vm;
+	(void)eventfd;
+	(void)gpa;
+	(void)value;
+	if (!r)
+		kvm_fake.ioeventfds++;
+	return r;
+}
+
 int kvm_vm_irqfd(struct kvm_vm *vm, int eventfd, unsigned gsi)
 {
 	int r = call();

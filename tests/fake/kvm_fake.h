@@ -80,7 +80,7 @@ struct kvm_fake {
 		uint64_t size;
 		void *host;
 	} slot[4];
-	unsigned irqfds;
+	unsigned irqfds, ioeventfds;
 	bool enabled[FAKE_CAPS_MAX];
 	uint64_t offset;
 	unsigned offset_sets;

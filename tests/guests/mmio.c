@@ -5,7 +5,8 @@
 static const uint64_t holes[] = {
 	0x0,        0x8000000,  0x10000000, /* below the interrupt controller */
 	0x40003000, 0x40003ff8,             /* behind the serial port */
-	0x50000000, 0x6ffffff8,             /* between devices and RAM */
+	0x50000000, 0x6fffeff8,             /* between devices */
+	0x70000000,                         /* and behind the last */
 	0x7ffffff8,                         /* just below RAM */
 };
 

@@ -25,6 +25,10 @@
 #define EMPTY_PAT   "Empty PATCH request."
 #define BODY_IN_GET "GET request cannot have a body."
 
+#define DRIVE(id, root, path)                                   \
+	"{\"drive_id\":\"" id "\",\"is_root_device\":" root "," \
+	"\"path_on_host\":\"" path "\"}"
+
 static const struct row {
 	enum http_method method;
 	const char *path, *body;
@@ -109,7 +113,34 @@ static const struct row {
 	 "{\"x\":1}",
 	 {400, 400},
 	 {"unknown field `x`", AFTER}},
-	{PUT, "/drives/rootfs", "{}", {400, 400}, {NOT_BUILT, AFTER}},
+	{PUT,
+	 "/drives/rootfs",
+	 "{}",
+	 {400, 400},
+	 {"missing field `drive_id`", AFTER}},
+	{PUT,
+	 "/drives/rootfs",
+	 DRIVE("other", "false", "/dev/zero"),
+	 {400, 400},
+	 {"The id from the path does not match the id from the body!", AFTER}},
+	{PUT,
+	 "/drives/rootfs",
+	 DRIVE("rootfs", "true", "/no/pe"),
+	 {400, 400},
+	 {"Drive config error: Unable to create the virtio block device: "
+	  "Virtio backend error: Error manipulating the backing file: No such "
+	  "file or directory (os error 2) /no/pe",
+	  AFTER}},
+	{PUT,
+	 "/drives/rootfs",
+	 "{\"drive_id\":\"rootfs\",\"is_root_device\":false,\"socket\":\"s\"}",
+	 {400, 400},
+	 {NOT_BUILT, AFTER}},
+	{PUT,
+	 "/drives/rootfs",
+	 "{\"drive_id\":\"rootfs\",\"is_root_device\":false}",
+	 {400, 400},
+	 {"missing field `path_on_host`", AFTER}},
 	{PUT,
 	 "/drives/",
 	 "{}",
@@ -127,10 +158,24 @@ static const struct row {
 	 {"API Resource IDs can only contain alphanumeric characters and "
 	  "underscores.",
 	  "API Resource"}},
-	{PAT, "/drives/rootfs", "{}", {400, 400}, {BEFORE, NOT_BUILT}},
+	{PAT,
+	 "/drives/rootfs",
+	 "{}",
+	 {400, 400},
+	 {BEFORE, "missing field `drive_id`"}},
+	{PAT,
+	 "/drives/rootfs",
+	 "{\"drive_id\":\"rootfs\"}",
+	 {400, 400},
+	 {BEFORE, "there is no drive"}},
 	{DEL, "/drives/rootfs", NULL, {400, 400}, {BEFORE, NOT_BUILT}},
 	{GET, "/drives/rootfs", NULL, {400, 400}, {BAD_PATH, BAD_PATH}},
-	{PUT, "/entropy", "{}", {400, 400}, {NOT_BUILT, AFTER}},
+	{PUT, "/entropy", "{}", {204, 400}, {"", AFTER}},
+	{PUT,
+	 "/entropy",
+	 "{\"rate_limiter\":{\"bandwidth\":{\"size\":1}}}",
+	 {400, 400},
+	 {"field `rate_limiter`: missing field `refill_time`", AFTER}},
 	{GET, "/hotplug/memory", NULL, {400, 400}, {BEFORE, NOT_BUILT}},
 	{PUT, "/hotplug/memory", "{}", {400, 400}, {NOT_BUILT, AFTER}},
 	{PAT, "/hotplug/memory", "{}", {400, 400}, {BEFORE, NOT_BUILT}},

@@ -121,6 +121,13 @@ static void cpu_template_none_is_accepted(void **state)
 	"\"cpu-config\":{\"reg_modifiers\":[{\"addr\":\"" addr "\"," \
 	"\"bitmap\":\"" bitmap "\"}]}"
 
+/* This program's own file, as good as any. */
+#define DRIVE(id, root)                                                 \
+	"{\"drive_id\":\"" id "\",\"path_on_host\":\"/proc/self/exe\"," \
+	"\"is_root_device\":" root "}"
+
+static char cmdline[4096];
+
 #define MACHINE "\"machine-config\":{\"vcpu_count\":1,\"mem_size_mib\":64,"
 
 static void refusals_name_the_section(void **state)
@@ -167,7 +174,7 @@ static void refusals_name_the_section(void **state)
 		{"\"mmds-config\":{}",
 		 "mmds-config: this build does not support it"},
 		{"\"vsock\":{}", "vsock: this build does not support it"},
-		{"\"entropy\":{}", "entropy: this build does not support it"},
+		{"\"entropy\":{\"x\":1}", "entropy: unknown field `x`"},
 		{"\"memory-hotplug\":{}",
 		 "memory-hotplug: this build does not support it"},
 	};
@@ -250,13 +257,37 @@ static void cpu_config_refusals_say_why(void **state)
 		assert_err(parse_with(cases[i][0]), e, cases[i][1]);
 }
 
-static void drive_is_refused_by_name(void **state)
+static void drives_are_read(void **state)
+{
+	(void)state;
+	assert_ok(parse(
+			  "{\"boot-source\":{\"kernel_image_path\":"
+			  "\"/dev/null\",\"boot_args\":\"quiet\"},"
+			  "\"drives\":[" DRIVE("a", "false,\"is_read_only\":"
+						    "true") "," DRIVE(
+				  "b", "true,\"is_read_only\":true,"
+				       "\"partuuid\":\"12-34\"") "]}"),
+		  e);
+	assert_int_equal(file.vm.drive_count, 2);
+	assert_string_equal(file.vm.drive[0].id, "b");
+	assert_ok(vm_config_cmdline(&file.vm, cmdline, sizeof(cmdline), &e), e);
+	assert_string_equal(cmdline, "quiet root=PARTUUID=12-34 ro");
+}
+
+static void a_drive_that_cannot_be_is_refused_by_number(void **state)
 {
 	(void)state;
 	assert_err(
-		parse("{\"boot-source\":{\"kernel_image_path\":\"/dev/null\"},"
-		      "\"drives\":[{\"drive_id\":\"rootfs\"}]}"),
-		e, "drives: this build has no such device");
+		parse(
+			"{\"boot-source\":{\"kernel_image_path\":"
+			"\"/dev/null\"},\"drives\":[" DRIVE("a", "true,\"is_"
+								 "read_only\":"
+								 "true") "," DRIVE(
+				"b", "true,\"is_read_only\":true") "]}"),
+		e, "drives: element 1: A root block device already exists!");
+	assert_err(parse("{\"boot-source\":{\"kernel_image_path\":"
+			 "\"/dev/null\"},\"drives\":[{\"drive_id\":\"a\"}]}"),
+		   e, "drives: element 0: missing field `is_root_device`");
 }
 
 static void required_sections_are_named(void **state)
@@ -340,7 +371,8 @@ int main(void)
 		PARSES(metrics_are_read),
 		PARSES(cpu_features_and_registers_are_read),
 		PARSES(cpu_config_refusals_say_why),
-		PARSES(drive_is_refused_by_name),
+		PARSES(drives_are_read),
+		PARSES(a_drive_that_cannot_be_is_refused_by_number),
 		PARSES(required_sections_are_named),
 		PARSES(unknown_section_is_refused),
 		PARSES(duplicate_section_is_refused),

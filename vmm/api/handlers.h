@@ -11,9 +11,12 @@ struct err;
 struct instance;
 struct json_t;
 
+enum { API_ID_MAX = 64 };
+
 struct api_request {
 	const struct json_t *json; /* NULL: no body */
 	const char *path;
+	char id[API_ID_MAX + 1]; /* that is part of the path; "": none */
 };
 
 typedef int api_handler(struct instance *in, const struct api_request *request,
@@ -21,6 +24,6 @@ typedef int api_handler(struct instance *in, const struct api_request *request,
 
 api_handler get_instance, get_version, get_machine_config, get_vm_config,
 	get_metrics, get_events;
-api_handler put_actions, put_boot_source, put_cpu_config, put_logger,
-	put_machine_config, put_metrics, put_serial;
-api_handler patch_machine_config, patch_vm;
+api_handler put_actions, put_boot_source, put_drive, put_entropy,
+	put_cpu_config, put_logger, put_machine_config, put_metrics, put_serial;
+api_handler patch_drive, patch_machine_config, patch_vm;

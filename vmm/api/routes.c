@@ -153,10 +153,10 @@ static const struct route routes[] = {
 	{PUT, "boot-source", PRE, put_boot_source, &calls.put.boot_source,
 	 false},
 	{PUT, "cpu-config", PRE, put_cpu_config, &calls.put.cpu_cfg, false},
-	{PUT, "drives/*", PRE, NULL, &calls.put.drive, false},
-	{PATCH, "drives/*", POST, NULL, &calls.patch.drive, false},
+	{PUT, "drives/*", PRE, put_drive, &calls.put.drive, false},
+	{PATCH, "drives/*", POST, patch_drive, &calls.patch.drive, false},
 	{DEL, "drives/*", POST, NULL, &calls.other, true},
-	{PUT, "entropy", PRE, NULL, &calls.put.entropy, false},
+	{PUT, "entropy", PRE, put_entropy, &calls.put.entropy, false},
 	{GET, "events", ANY, get_events, &calls.get.events, false},
 	{GET, "hotplug/memory", POST, NULL, &calls.get.hotplug_memory, false},
 	{PUT, "hotplug/memory", PRE, NULL, &calls.put.hotplug_memory, false},
@@ -259,7 +259,8 @@ static int check_state(const struct route *route, const struct instance *in,
 }
 
 /* The id that is part of the path, if the route has one. */
-static int check_id(const struct route *route, const char *path, struct err *e)
+static int read_id(const struct route *route, const char *path, char *out,
+		   struct err *e)
 {
 	const char *star = strchr(route->path, '*');
 	const char *id = next_token(path);
@@ -275,6 +276,10 @@ static int check_id(const struct route *route, const char *path, struct err *e)
 					  "alphanumeric characters and "
 					  "underscores.");
 	}
+	if (len > API_ID_MAX)
+		return err_set(e, "the ID is longer than %d characters",
+			       API_ID_MAX);
+	memcpy(out, id, len);
 	return 0;
 }
 
@@ -306,7 +311,7 @@ static int call(const struct route *route, struct instance *in,
 	struct json_t *document = NULL;
 	int r;
 
-	if (check_id(route, path, e) || check_state(route, in, e))
+	if (read_id(route, path, request.id, e) || check_state(route, in, e))
 		return -1;
 	if (body) {
 		document = json_parse(body, len, e);

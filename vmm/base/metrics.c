@@ -27,12 +27,23 @@ void metrics_remove(struct metrics_group *group)
 	}
 }
 
+static uint64_t value_at(const void *base, size_t offset)
+{
+	const void *at = (const char *)base + offset;
+
+	return __atomic_load_n((const uint64_t *)at, __ATOMIC_RELAXED);
+}
+
 static uint64_t value(const struct metrics_group *g, unsigned i)
 {
-	const char *at = (const char *)g->base + g->metric[i].offset;
+	size_t offset = g->metric[i].offset;
+	uint64_t sum = 0;
 
-	return __atomic_load_n((const uint64_t *)(const void *)at,
-			       __ATOMIC_RELAXED);
+	if (g->base)
+		return value_at(g->base, offset);
+	for (unsigned b = 0; b < g->base_count; b++)
+		sum += value_at(g->bases[b], offset);
+	return sum;
 }
 
 static void print_group(struct buf *out, struct metrics_group *g, bool news)

@@ -36,7 +36,9 @@ struct metrics_group {
 	const char *name;
 	const struct metric *metric;
 	unsigned count; /* at most METRICS_GROUP_MAX */
-	const void *base;
+	const void *base; /* NULL: the sum of those that follow */
+	const void *const *bases;
+	unsigned base_count;
 
 	uint64_t told[METRICS_GROUP_MAX], sample[METRICS_GROUP_MAX];
 	struct metrics_group *next;

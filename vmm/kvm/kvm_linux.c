@@ -163,6 +163,19 @@ int kvm_vm_irqfd(struct kvm_vm *vm, int eventfd, unsigned gsi)
 	return call(vm->fd, KVM_IRQFD, &arg);
 }
 
+int kvm_vm_ioeventfd(struct kvm_vm *vm, int eventfd, gpa_t gpa, uint32_t value)
+{
+	struct kvm_ioeventfd arg = {
+		.datamatch = value,
+		.addr = gpa,
+		.len = 4,
+		.fd = eventfd,
+		.flags = KVM_IOEVENTFD_FLAG_DATAMATCH,
+	};
+
+	return call(vm->fd, KVM_IOEVENTFD, &arg);
+}
+
 int kvm_vm_set_counter_offset(struct kvm_vm *vm, uint64_t offset)
 {
 	struct kvm_arm_counter_offset arg = {.counter_offset = offset};

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The JSON of devices. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "devices/virtio/block.h"
+#include "vmm/base/buf.h"
+#include "vmm/base/err.h"
+#include "vmm/base/json.h"
+#include "vmm/base/util.h"
+#include "vmm/bodies.h"
+
+/* ------------------------------------------------------------ rate limiters */
+
+static int read_bucket(struct token_bucket_config *bucket,
+		       const struct json_t *json, struct err *e)
+{
+	static const struct json_field fields[] = {
+		{"size", JSON_KIND_U64, true, 0,
+		 offsetof(struct token_bucket_config, size)},
+		{"refill_time", JSON_KIND_U64, true, 0,
+		 offsetof(struct token_bucket_config, refill_time_ms)},
+		{"one_time_burst", JSON_KIND_U64, false, 0,
+		 offsetof(struct token_bucket_config, one_time_burst)},
+	};
+
+	return json ? json_read(json, fields, ARRAY_SIZE(fields), bucket, e)
+		    : 0;
+}
+
+/* *has: which buckets were named; NULL where nobody asks. */
+static int read_limiter(struct rate_limiter_config *limiter,
+			const struct json_t *json, bool *has_bandwidth,
+			bool *has_ops, struct err *e)
+{
+	struct raw {
+		const struct json_t *bandwidth, *ops;
+	} raw = {0};
+	static const struct json_field fields[] = {
+		{"bandwidth", JSON_KIND_ANY, false, 0,
+		 offsetof(struct raw, bandwidth)},
+		{"ops", JSON_KIND_ANY, false, 0, offsetof(struct raw, ops)},
+	};
+
+	if (!json)
+		return 0;
+	if (json_read(json, fields, ARRAY_SIZE(fields), &raw, e) ||
+	    read_bucket(&limiter->bandwidth, raw.bandwidth, e) ||
+	    read_bucket(&limiter->ops, raw.ops, e))
+		return err_prefix(e, "field `rate_limiter`");
+	if (has_bandwidth)
+		*has_bandwidth = raw.bandwidth;
+	if (has_ops)
+		*has_ops = raw.ops;
+	return 0;
+}
+
+static bool is_limited(const struct token_bucket_config *bucket)
+{
+	return bucket->size && bucket->refill_time_ms;
+}
+
+static void print_bucket(const struct token_bucket_config *bucket,
+			 struct buf *out)
+{
+	if (!is_limited(bucket)) {
+		buf_text(out, "null");
+		return;
+	}
+	buf_printf(out,
+		   "{\"size\":%llu,\"one_time_burst\":%llu,"
+		   "\"refill_time\":%llu}",
+		   (unsigned long long)bucket->size,
+		   (unsigned long long)bucket->one_time_burst,
+		   (unsigned long long)bucket->refill_time_ms);
+}
+
+static void print_limiter(const struct rate_limiter_config *limiter,
+			  struct buf *out)
+{
+	if (!is_limited(&limiter->bandwidth) && !is_limited(&limiter->ops)) {
+		buf_text(out, "null");
+		return;
+	}
+	buf_text(out, "{\"bandwidth\":");
+	print_bucket(&limiter->bandwidth, out);
+	buf_text(out, ",\"ops\":");
+	print_bucket(&limiter->ops, out);
+	buf_text(out, "}");
+}
+
+static int check_id(const char *body, const char *path, struct err *e)
+{
+	if (!path || !strcmp(body, path))
+		return 0;
+	return err_set(e, "The id from the path does not match the id from "
+			  "the body!");
+}
+
+/* ------------------------------------------------------------------- drives */
+
+struct raw_drive {
+	char *id, *path, *partuuid, *cache, *engine, *socket;
+	bool root, read_only;
+	const struct json_t *limiter;
+};
+
+static int choose(bool *second, const char *text, const char *const names[2],
+		  const char *field, struct err *e)
+{
+	unsigned index = 0;
+
+	if (text && json_variant(text, names, 2, &index, e))
+		return err_prefix(e, "field `%s`", field);
+	*second = index;
+	return 0;
+}
+
+static int check_drive(struct drive_config *body, const struct raw_drive *raw,
+		       const char *id, struct err *e)
+{
+	static const char *const caches[] = {"Unsafe", "Writeback"};
+	static const char *const engines[] = {"Sync", "Async"};
+
+	if (check_id(raw->id, id, e) ||
+	    choose(&body->writeback, raw->cache, caches, "cache_type", e) ||
+	    choose(&body->async, raw->engine, engines, "io_engine", e) ||
+	    read_limiter(&body->limiter, raw->limiter, NULL, NULL, e))
+		return -1;
+	if (raw->socket)
+		return err_set(e, "this build does not support `socket` "
+				  "(vhost-user); give `path_on_host`");
+	if (!raw->path)
+		return err_set(e, "missing field `path_on_host`");
+	return 0;
+}
+
+static void take(char **to, char **from)
+{
+	*to = *from;
+	*from = NULL;
+}
+
+int drive_read(struct drive_config *body, const struct json_t *json,
+	       const char *id, struct err *e)
+{
+	static const struct json_field fields[] = {
+		{"drive_id", JSON_KIND_STRING, true, 0,
+		 offsetof(struct raw_drive, id)},
+		{"is_root_device", JSON_KIND_BOOL, true, 0,
+		 offsetof(struct raw_drive, root)},
+		{"path_on_host", JSON_KIND_STRING, false, 0,
+		 offsetof(struct raw_drive, path)},
+		{"is_read_only", JSON_KIND_BOOL, false, 0,
+		 offsetof(struct raw_drive, read_only)},
+		{"partuuid", JSON_KIND_STRING, false, 0,
+		 offsetof(struct raw_drive, partuuid)},
+		{"cache_type", JSON_KIND_STRING, false, 0,
+		 offsetof(struct raw_drive, cache)},
+		{"rate_limiter", JSON_KIND_ANY, false, 0,
+		 offsetof(struct raw_drive, limiter)},
+		{"io_engine", JSON_KIND_STRING, false, 0,
+		 offsetof(struct raw_drive, engine)},
+		{"socket", JSON_KIND_STRING, false, 0,
+		 offsetof(struct raw_drive, socket)},
+	};
+	struct raw_drive raw = {0};
+	int r;
+
+	*body = (struct drive_config){0};
+	r = json_read(json, fields, ARRAY_SIZE(fields), &raw, e);
+	if (!r)
+		r = check_drive(body, &raw, id, e);
+	body->root = raw.root;
+	body->read_only = raw.read_only;
+	take(&body->id, &raw.id);
+	take(&body->path, &raw.path);
+	take(&body->partuuid, &raw.partuuid);
+	free(raw.cache);
+	free(raw.engine);
+	free(raw.socket);
+	if (r)
+		drive_config_fini(body);
+	return r;
+}
+
+int drive_apply(struct drive_config *body, struct vm_config *config,
+		struct err *e)
+{
+	const struct block_config block = {
+		.id = body->id,
+		.path = body->path,
+		.read_only = body->read_only,
+	};
+
+	if (body->partuuid && strlen(body->partuuid) > 64)
+		return err_set(e, "`partuuid` is longer than 64 characters");
+	if (block_check(&block, e))
+		return err_prefix(e, "Unable to create the virtio block "
+				     "device");
+	return vm_config_put_drive(config, body, e);
+}
+
+static void print_text(struct buf *out, const char *name, const char *text)
+{
+	buf_printf(out, ",\"%s\":", name);
+	if (text)
+		buf_json_string(out, text);
+	else
+		buf_text(out, "null");
+}
+
+void drives_print(const struct vm_config *config, struct buf *out)
+{
+	buf_text(out, "[");
+	for (unsigned i = 0; i < config->drive_count; i++) {
+		const struct drive_config *d = &config->drive[i];
+
+		buf_text(out, i ? ",{\"drive_id\":" : "{\"drive_id\":");
+		buf_json_string(out, d->id);
+		print_text(out, "partuuid", d->partuuid);
+		buf_printf(out,
+			   ",\"is_root_device\":%s,\"cache_type\":\"%s\","
+			   "\"is_read_only\":%s",
+			   d->root ? "true" : "false",
+			   d->writeback ? "Writeback" : "Unsafe",
+			   d->read_only ? "true" : "false");
+		print_text(out, "path_on_host", d->path);
+		buf_text(out, ",\"rate_limiter\":");
+		print_limiter(&d->limiter, out);
+		buf_printf(out, ",\"io_engine\":\"%s\",\"socket\":null}",
+			   d->async ? "Async" : "Sync");
+	}
+	buf_text(out, "]");
+}
+
+int drive_patch_read(struct drive_patch *body, const struct json_t *json,
+		     const char *id, struct err *e)
+{
+	struct raw {
+		char *id, *path;
+		const struct json_t *limiter;
+	} raw = {0};
+	static const struct json_field fields[] = {
+		{"drive_id", JSON_KIND_STRING, true, 0,
+		 offsetof(struct raw, id)},
+		{"path_on_host", JSON_KIND_STRING, false, 0,
+		 offsetof(struct raw, path)},
+		{"rate_limiter", JSON_KIND_ANY, false, 0,
+		 offsetof(struct raw, limiter)},
+	};
+	int r = json_read(json, fields, ARRAY_SIZE(fields), &raw, e);
+
+	*body = (struct drive_patch){.id = raw.id, .path = raw.path};
+	if (!r)
+		r = check_id(body->id, id, e);
+	if (!r)
+		r = read_limiter(&body->limiter, raw.limiter,
+				 &body->has_bandwidth, &body->has_ops, e);
+	if (r)
+		drive_patch_fini(body);
+	return r;
+}
+
+void drive_patch_fini(struct drive_patch *body)
+{
+	free(body->id);
+	free(body->path);
+	*body = (struct drive_patch){0};
+}
+
+/* ------------------------------------------------------------------ entropy */
+
+int entropy_read(struct rate_limiter_config *body, const struct json_t *json,
+		 struct err *e)
+{
+	const struct json_t *limiter = NULL;
+	static const struct json_field field = {
+		.name = "rate_limiter",
+		.kind = JSON_KIND_ANY,
+	};
+
+	*body = (struct rate_limiter_config){0};
+	if (json_read(json, &field, 1, (void *)&limiter, e))
+		return -1;
+	return read_limiter(body, limiter, NULL, NULL, e);
+}
+
+void entropy_print(const struct vm_config *config, struct buf *out)
+{
+	if (!config->entropy) {
+		buf_text(out, "null");
+		return;
+	}
+	buf_text(out, "{\"rate_limiter\":");
+	print_limiter(&config->entropy_limiter, out);
+	buf_text(out, "}");
+}

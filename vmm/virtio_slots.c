@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/virtio_slots.h"
+
+#include <errno.h>
+#include <linux/virtio_mmio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include "devices/virtio/mmio.h"
+#include "vmm/base/err.h"
+#include "vmm/base/util.h"
+#include "vmm/kvm/kvm.h"
+#include "vmm/mmio_bus.h"
+
+int virtio_slots_next(struct virtio_slots *s, struct virtio_slot *out,
+		      struct err *e)
+{
+	unsigned i = s->count;
+	int r;
+
+	if (i == ARCH_VIRTIO_MAX)
+		return err_set(e,
+			       "there is room for %d virtio devices; leave "
+			       "some out",
+			       ARCH_VIRTIO_MAX);
+	s->slot[i].irq_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (s->slot[i].irq_fd < 0)
+		return err_errno(e, "cannot create an eventfd");
+	/* From here on virtio_slots_destroy() sees to it. */
+	s->count++;
+	s->slot[i].dev = NULL;
+	r = kvm_vm_irqfd(s->kvm, s->slot[i].irq_fd, arch_layout.virtio_irq + i);
+	if (r) {
+		errno = -r;
+		return err_errno(e, "cannot wire a device's interrupt");
+	}
+	*out = (struct virtio_slot){
+		.mem = s->mem,
+		.loop = s->loop,
+		.irq_fd = s->slot[i].irq_fd,
+	};
+	return 0;
+}
+
+int virtio_slots_add(struct virtio_slots *s, struct virtio_device *dev,
+		     enum virtio_kind kind, const char *id, struct err *e)
+{
+	unsigned i = s->count - 1;
+	struct mmio_window window = {
+		.base = arch_layout.virtio + i * arch_layout.device_size,
+		.size = arch_layout.device_size,
+		.ops = &virtio_mmio_ops,
+		.device = dev,
+	};
+
+	s->slot[i].dev = dev;
+	s->slot[i].kind = kind;
+	s->slot[i].id = id;
+	for (unsigned q = 0; q < virtio_queue_count(dev); q++) {
+		int r = kvm_vm_ioeventfd(s->kvm, virtio_kick_fd(dev, q),
+					 window.base + VIRTIO_MMIO_QUEUE_NOTIFY,
+					 q);
+
+		if (r) {
+			errno = -r;
+			return err_errno(e, "cannot wire a device's queue");
+		}
+	}
+	return mmio_bus_add(s->bus, window, e);
+}
+
+struct virtio_device *virtio_slots_find(const struct virtio_slots *s,
+					enum virtio_kind kind, const char *id)
+{
+	for (unsigned i = 0; i < s->count; i++) {
+		if (s->slot[i].kind == kind && s->slot[i].dev &&
+		    (!id || (s->slot[i].id && !strcmp(s->slot[i].id, id))))
+			return s->slot[i].dev;
+	}
+	return NULL;
+}
+
+void virtio_slots_quiesce(struct virtio_slots *s)
+{
+	for (unsigned i = 0; i < s->count; i++)
+		virtio_quiesce(s->slot[i].dev);
+}
+
+void virtio_slots_resume(struct virtio_slots *s)
+{
+	for (unsigned i = 0; i < s->count; i++)
+		virtio_resume(s->slot[i].dev);
+}
+
+void virtio_slots_destroy(struct virtio_slots *s)
+{
+	for (unsigned i = 0; i < s->count; i++) {
+		virtio_destroy(s->slot[i].dev);
+		util_close(&s->slot[i].irq_fd);
+	}
+	s->count = 0;
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/vm_metrics.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "devices/serial.h"
+#include "devices/virtio/block.h"
+#include "devices/virtio/rng.h"
+#include "vmm/base/metrics.h"
+#include "vmm/base/util.h"
+#include "vmm/vcpu.h"
+#include "vmm/virtio_slots.h"
+
+static const struct metric block_table[] = {
+	METRIC(struct block_metrics, activate_fails),
+	METRIC(struct block_metrics, cfg_fails),
+	METRIC(struct block_metrics, no_avail_buffer),
+	METRIC(struct block_metrics, event_fails),
+	METRIC(struct block_metrics, execute_fails),
+	METRIC(struct block_metrics, invalid_reqs_count),
+	METRIC(struct block_metrics, flush_count),
+	METRIC(struct block_metrics, queue_event_count),
+	METRIC(struct block_metrics, rate_limiter_event_count),
+	METRIC(struct block_metrics, update_count),
+	METRIC(struct block_metrics, update_fails),
+	METRIC(struct block_metrics, read_bytes),
+	METRIC(struct block_metrics, write_bytes),
+	METRIC(struct block_metrics, read_count),
+	METRIC(struct block_metrics, write_count),
+	METRIC(struct block_metrics, rate_limiter_throttled_events),
+	METRIC(struct block_metrics, io_engine_throttled_events),
+	METRIC(struct block_metrics, remaining_reqs_count),
+	METRIC(struct block_metrics, discard_count),
+	METRIC(struct block_metrics, write_zeroes_count),
+};
+
+static const struct metric rng_table[] = {
+	METRIC(struct rng_metrics, activate_fails),
+	METRIC(struct rng_metrics, entropy_event_fails),
+	METRIC(struct rng_metrics, entropy_event_count),
+	METRIC(struct rng_metrics, entropy_bytes),
+	METRIC(struct rng_metrics, host_rng_fails),
+	METRIC(struct rng_metrics, entropy_rate_limiter_throttled),
+	METRIC(struct rng_metrics, rate_limiter_event_count),
+};
+
+enum { NAME_MAX_LEN = 80 };
+
+/* What one kind of device has: the sum of all, and each by its name. */
+static struct kind {
+	struct metrics_group all;
+	const void *bases[ARCH_VIRTIO_MAX];
+	struct one {
+		struct metrics_group group;
+		char name[NAME_MAX_LEN];
+	} *each[ARCH_VIRTIO_MAX]; /* NULL where memory ran out */
+} kinds[] = {
+	[VIRTIO_KIND_BLOCK] = {.all = {.name = "block",
+				       .metric = block_table,
+				       .count = ARRAY_SIZE(block_table)}},
+	[VIRTIO_KIND_RNG] = {.all = {.name = "entropy",
+				     .metric = rng_table,
+				     .count = ARRAY_SIZE(rng_table)}},
+};
+
+static struct metrics_group *const groups[] = {
+	&serial_metrics,
+	&vcpu_metrics,
+};
+
+void vm_metrics_add(void)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(groups); i++)
+		metrics_add(groups[i]);
+	for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
+		kinds[i].all.bases = kinds[i].bases;
+		metrics_add(&kinds[i].all);
+	}
+}
+
+void vm_metrics_remove(void)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(groups); i++)
+		metrics_remove(groups[i]);
+	for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++)
+		metrics_remove(&kinds[i].all);
+}
+
+static const void *counters_of(enum virtio_kind kind,
+			       const struct virtio_device *dev)
+{
+	if (kind == VIRTIO_KIND_BLOCK)
+		return block_metrics(dev);
+	return rng_metrics(dev);
+}
+
+/* "block_rootfs": of one of several. */
+static struct one *make_one(const struct kind *kind, const char *id,
+			    const void *base)
+{
+	struct one *one = calloc(1, sizeof(*one));
+
+	if (!one)
+		return NULL;
+	snprintf(one->name, sizeof(one->name), "%s_%s", kind->all.name, id);
+	one->group.name = one->name;
+	one->group.metric = kind->all.metric;
+	one->group.count = kind->all.count;
+	one->group.base = base;
+	metrics_add(&one->group);
+	return one;
+}
+
+void vm_metrics_watch(const struct virtio_slots *slots)
+{
+	for (unsigned i = 0; i < slots->count; i++) {
+		struct kind *kind = &kinds[slots->slot[i].kind];
+		const void *base =
+			counters_of(slots->slot[i].kind, slots->slot[i].dev);
+		unsigned n = kind->all.base_count++;
+
+		kind->bases[n] = base;
+		kind->each[n] = NULL;
+		if (slots->slot[i].kind == VIRTIO_KIND_BLOCK)
+			kind->each[n] = make_one(kind, slots->slot[i].id, base);
+	}
+}
+
+void vm_metrics_forget(void)
+{
+	for (unsigned k = 0; k < ARRAY_SIZE(kinds); k++) {
+		for (unsigned i = 0; i < kinds[k].all.base_count; i++) {
+			if (!kinds[k].each[i])
+				continue;
+			metrics_remove(&kinds[k].each[i]->group);
+			free(kinds[k].each[i]);
+		}
+		/* What they counted is told no more; nor is it subtracted. */
+		kinds[k].all.base_count = 0;
+		memset(kinds[k].all.told, 0, sizeof(kinds[k].all.told));
+	}
+}
