@@ -146,9 +146,13 @@ refused "an option given twice" 153 "--id is given twice" --id a --id b
 refused "an id with odd letters" 153 '--id "a/b"' --id a/b
 refused "an id that is too long" 153 "--id" --id "$(head -c 65 /dev/zero | tr '\0' x)"
 refused "no configuration" 153 "--config-file FILE" --no-api
-refused "the API" 153 "--no-api" --config-file vm.json
+refused "two answers about seccomp" 153 "exclude each other" --no-seccomp --seccomp-filter f
+refused "a descriptor that is none" 153 "--api-fd" --api-fd 99999999999
+refused "a size that is no number" 153 '"5k" is not a number' --http-api-max-payload-size 5k
 refused "PCI" 153 "--enable-pci" --no-api --config-file vm.json --enable-pci
-refused "a metadata file" 153 "--metadata" --no-api --config-file vm.json --metadata vm.json
+echo '{' >metadata.json
+refused "metadata that is no JSON" 152 "metadata metadata.json" \
+	--no-api --config-file vm.json --metadata metadata.json
 
 bad() { refused "configuration: $1" 152 "$2" --no-api --config-file "${3:-vm.json}"; }
 bad "a file that is missing" "missing.json" missing.json
@@ -158,9 +162,9 @@ bad "JSON that is cut short" vm.json
 : >vm.json
 bad "an empty file" vm.json
 config "$T/guests/off.img" 64 0
-bad "no vCPU" "0 vCPUs"
+bad "no vCPU" "number of vCPUs"
 config "$T/guests/off.img" 64 33
-bad "33 vCPUs" "33 vCPUs"
+bad "33 vCPUs" "number of vCPUs"
 config "$T/guests/off.img" 31
 bad "31 MiB" "31 MiB"
 config "$T/guests/off.img" '"64"'

@@ -83,6 +83,7 @@ wait $pid
 
 t_begin "a kernel file that is truncated ends the VM, which says why"
 cp "$T/guests/spin.img" spin.img
+: >out
 stasis run --kernel spin.img --memory 32M --cmdline console=ttyS0 >out 2>err </dev/null &
 pid=$!
 if wait_for 30 out '^spinning' && : >spin.img; then ends_in 10; else status=none; fi

@@ -194,8 +194,10 @@ enum http_result http_feed(struct http_parser *p, const char *data, size_t len,
 {
 	llhttp_errno_t error = llhttp_execute(&p->llhttp, data, len);
 
-	if (p->target.failed || p->body.failed)
-		error = refuse(p, "There is no memory for the request.");
+	if (p->target.failed || p->body.failed) {
+		refuse(p, "There is no memory for the request.");
+		error = HPE_USER;
+	}
 	if (error == HPE_OK) {
 		*used = len;
 		return HTTP_FEED_MORE;

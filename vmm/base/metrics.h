@@ -35,10 +35,10 @@ enum { METRICS_GROUP_MAX = 48 };
 struct metrics_group {
 	const char *name;
 	const struct metric *metric;
-	unsigned count; /* at most METRICS_GROUP_MAX */
-	const void *base; /* NULL: the sum of those that follow */
+	unsigned count;      /* at most METRICS_GROUP_MAX */
+	unsigned base_count; /* of bases */
+	const void *base;    /* NULL: the sum of the bases */
 	const void *const *bases;
-	unsigned base_count;
 
 	uint64_t told[METRICS_GROUP_MAX], sample[METRICS_GROUP_MAX];
 	struct metrics_group *next;

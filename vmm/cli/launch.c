@@ -62,16 +62,16 @@ void launch_fini(struct launch *l)
 	loop_fini(&l->loop);
 }
 
-int launch_run(struct launch *l, bool start, struct api_config *config)
+int launch_run(struct launch *l, bool start, struct api_config *api_config)
 {
 	struct api *api = NULL;
 	struct err e = {0};
 	int r = 0;
 
-	if (config) {
-		config->loop = &l->loop;
-		config->instance = &l->instance;
-		api = api_start(config, &e);
+	if (api_config) {
+		api_config->loop = &l->loop;
+		api_config->instance = &l->instance;
+		api = api_start(api_config, &e);
 		r = api ? 0 : -1;
 	}
 	if (!r && start)

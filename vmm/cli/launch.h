@@ -28,7 +28,7 @@ void launch_fini(struct launch *l);
 
 /*
  * Start what l->instance is configured to be, if @start, and serve it, and
- * @api unless that is NULL, until it ends.  Failures are logged.  Gives the
+ * an API unless that is NULL, until it ends.  Failures are logged.  Gives the
  * exit status.
  */
-int launch_run(struct launch *l, bool start, struct api_config *api);
+int launch_run(struct launch *l, bool start, struct api_config *api_config);
