@@ -72,41 +72,73 @@ struct arch_vm {
 	struct kvm_vcpu *vcpu[ARCH_VCPUS_MAX]; /* by arch_vcpu_init() */
 };
 
+enum clock_policy {
+	CLOCK_FROZEN,     /* the guest does not notice the pause */
+	CLOCK_CONTINUOUS, /* the pause counts as elapsed */
+	CLOCK_SET,        /* for tests: the counter goes on from a value */
+};
+
+/* What the guest's physical counter shows. */
+enum clock_physical {
+	CLOCK_PHYSICAL_ANY,   /* the guest's time if the host can do that */
+	CLOCK_PHYSICAL_GUEST, /* the guest's time: what the virtual one shows */
+	CLOCK_PHYSICAL_HOST,  /* the host's counter */
+};
+
+enum { CLOCK_MAX_JUMP_MS = 600000 }; /* what Linux guests are made for */
+
+/* What becomes of guest time, chosen before the VM exists. */
+struct clock_config {
+	enum clock_policy on_pause, on_restore; /* never CLOCK_SET */
+	enum clock_physical physical;
+	uint64_t max_jump_ms; /* time that jumps further is refused */
+};
+
+/* The same for one operation. */
+struct clock_request {
+	enum clock_policy policy;
+	uint64_t ticks; /* of CLOCK_SET */
+	bool has_max_jump;
+	uint64_t max_jump_ms; /* instead of the VM's, if has_max_jump */
+};
+
 /*
  * Guest time.  A pause stops it, a resume sets it going; boot is a resume at
  * zero.  Plain data, so that a snapshot can carry it.
  */
 struct arch_clock {
+	struct clock_config config;
 	bool has_offset; /* KVM_ARM_SET_COUNTER_OFFSET: both counters, exact */
 	uint32_t hz;
-	uint64_t offset; /* what KVM subtracts from the host's counter */
+	uint64_t offset; /* what KVM subtracts from the host's counter; without
+			  * has_offset up to error_ticks more */
+	uint64_t error_ticks;
 
-	/* When the last vCPU had parked: the host's counter, the guest's. */
-	uint64_t host_stopped, guest_stopped;
+	/* When the last vCPU had parked: the host's counter, the guest's, the
+	 * offset; and whether a resume that failed has changed that since. */
+	uint64_t host_stopped, guest_stopped, offset_stopped;
+	bool moved;
 
 	/* Told to operators. */
-	uint64_t frozen_ticks, busy_retries;
-	uint64_t error_ticks; /* without has_offset: the guest may lag by it */
-};
-
-enum clock_policy {
-	CLOCK_FROZEN,     /* the guest does not notice the pause */
-	CLOCK_CONTINUOUS, /* the pause counts as elapsed */
+	uint64_t frozen_ticks, longest_jump_ticks;
+	uint64_t busy_retries, verify_failures;
 };
 
 /* Right after the VM is created, before any vCPU is. */
-int arch_clock_pin(struct arch_clock *clock, struct kvm_vm *vm, struct err *e);
+int arch_clock_pin(struct arch_clock *clock, struct kvm_vm *vm,
+		   const struct clock_config *config, struct err *e);
 
 /* When the last vCPU has parked; @vcpu is any of them. */
 int arch_clock_stop(struct arch_clock *clock, struct kvm_vcpu *vcpu,
 		    struct err *e);
 
 /*
- * The last act before vCPUs are released.  On failure they must not be: their
- * time would be wrong.
+ * The last act before vCPUs are released; @request NULL: what is configured for
+ * a pause.  On failure they must not be: their time would be wrong.  It can be
+ * tried again, with another request.
  */
 int arch_clock_start(struct arch_clock *clock, struct kvm_vm *vm,
-		     struct kvm_vcpu *vcpu, enum clock_policy policy,
+		     struct kvm_vcpu *vcpu, const struct clock_request *request,
 		     struct err *e);
 
 /* --------------------------------------------------------- building a VM */

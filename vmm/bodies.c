@@ -106,6 +106,8 @@ void machine_config_init(struct machine_config *body,
 	*body = (struct machine_config){
 		.vcpu_count = config->vcpu_count,
 		.mem_size_mib = config->mem_mib,
+		.clock = config->clock,
+		.clock_given = config->clock_given,
 	};
 }
 
@@ -124,9 +126,21 @@ int machine_config_read(struct machine_config *body, const struct json_t *json,
 		      false, 0),
 		FIELD(struct machine_config, huge_pages, JSON_KIND_STRING,
 		      false, 0),
+		{"clock", JSON_KIND_ANY, false, 0,
+		 offsetof(struct machine_config, clock_json)},
 	};
 
-	return json_read(json, fields, ARRAY_SIZE(fields), body, e);
+	if (!partial) {
+		body->clock =
+			(struct clock_config){.max_jump_ms = CLOCK_MAX_JUMP_MS};
+		body->clock_given = false;
+	}
+	if (json_read(json, fields, ARRAY_SIZE(fields), body, e))
+		return -1;
+	if (!body->clock_json)
+		return 0;
+	body->clock_given = true;
+	return clock_config_read(&body->clock, body->clock_json, e);
 }
 
 static int check_machine(const struct machine_config *m, struct err *e)
@@ -161,6 +175,8 @@ int machine_config_apply(const struct machine_config *body,
 
 	wanted.vcpu_count = (unsigned)body->vcpu_count;
 	wanted.mem_mib = body->mem_size_mib;
+	wanted.clock = body->clock;
+	wanted.clock_given = body->clock_given;
 	if (check_machine(body, e) || vm_config_check_machine(&wanted, e))
 		return -1;
 	*config = wanted;
@@ -178,8 +194,14 @@ void machine_config_print(const struct vm_config *config, struct buf *out)
 {
 	buf_printf(out,
 		   "{\"vcpu_count\":%u,\"mem_size_mib\":%llu,\"smt\":false,"
-		   "\"track_dirty_pages\":false,\"huge_pages\":\"None\"}",
+		   "\"track_dirty_pages\":false,\"huge_pages\":\"None\"",
 		   config->vcpu_count, (unsigned long long)config->mem_mib);
+	/* Firecracker's clients do not know it. */
+	if (config->clock_given) {
+		buf_text(out, ",\"clock\":");
+		clock_config_print(&config->clock, out);
+	}
+	buf_text(out, "}");
 }
 
 /* ------------------------------------------- where the VMM itself writes to */
@@ -307,9 +329,11 @@ int vm_state_read(struct vm_state_body *body, const struct json_t *json,
 				 e);
 	free(raw.state);
 	body->resume = index == 1;
-	body->clock = raw.clock;
-	if (!r && raw.clock && !body->resume)
-		r = err_set(e, "field `clock` says what a resume does; leave "
-			       "it out when pausing");
-	return r;
+	body->has_clock = raw.clock;
+	if (r || !raw.clock)
+		return r;
+	if (!body->resume)
+		return err_set(e, "field `clock` says what a resume does; "
+				  "leave it out when pausing");
+	return clock_request_read(&body->clock, raw.clock, e);
 }

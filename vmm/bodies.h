@@ -35,12 +35,26 @@ int boot_source_apply(struct boot_source *body, struct vm_config *config,
 void boot_source_fini(struct boot_source *body);
 void boot_source_print(const struct vm_config *config, struct buf *out);
 
+/* -------------------------------------------------------------- guest time */
+
+/* Members that are not given are left alone. */
+int clock_config_read(struct clock_config *clock, const struct json_t *json,
+		      struct err *e);
+void clock_config_print(const struct clock_config *clock, struct buf *out);
+
+/* A policy's name, or an object. */
+int clock_request_read(struct clock_request *request, const struct json_t *json,
+		       struct err *e);
+
 /* ---------------------------------------------------------- machine-config */
 
 struct machine_config {
 	uint64_t vcpu_count, mem_size_mib;
 	bool smt, track_dirty_pages;
 	char *cpu_template, *huge_pages; /* owned; NULL: not given */
+	const struct json_t *clock_json; /* of the document */
+	struct clock_config clock;
+	bool clock_given;
 };
 
 /* What @config says now, so that a partial body changes only what it names. */
@@ -134,8 +148,9 @@ enum action {
 int action_read(enum action *action, const struct json_t *json, struct err *e);
 
 struct vm_state_body {
-	bool resume;                /* else pause */
-	const struct json_t *clock; /* NULL: as configured; of the document */
+	bool resume;    /* else pause */
+	bool has_clock; /* else as configured */
+	struct clock_request clock;
 };
 
 int vm_state_read(struct vm_state_body *body, const struct json_t *json,

@@ -12,9 +12,18 @@ static const char default_cmdline[] =
 	"reboot=k panic=1 nomodule 8250.nr_uarts=0 i8042.noaux i8042.nomux "
 	"i8042.dumbkbd swiotlb=noforce";
 
+const char *const clock_policy_name[] = {
+	[CLOCK_FROZEN] = "frozen",
+	[CLOCK_CONTINUOUS] = "continuous",
+};
+
 void vm_config_init(struct vm_config *config)
 {
-	*config = (struct vm_config){.vcpu_count = 1, .mem_mib = 128};
+	*config = (struct vm_config){
+		.vcpu_count = 1,
+		.mem_mib = 128,
+		.clock.max_jump_ms = CLOCK_MAX_JUMP_MS,
+	};
 }
 
 void vm_config_fini(struct vm_config *config)

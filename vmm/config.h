@@ -32,11 +32,16 @@ struct vm_config {
 	struct arch_reg_modifier *reg; /* owned; reg_count of them */
 	unsigned reg_count;
 	bool boot_timer;
+	struct clock_config clock;
+	bool clock_given;           /* somebody chose; else it is not told */
 	struct drive_config *drive; /* owned; drive_count of them, root first */
 	unsigned drive_count;
 	bool entropy;
 	struct rate_limiter_config entropy_limiter;
 };
+
+/* "frozen", "continuous": the policies that a VM can have. */
+extern const char *const clock_policy_name[CLOCK_CONTINUOUS + 1];
 
 /* Firecracker's defaults: 1 vCPU, 128 MiB. */
 void vm_config_init(struct vm_config *config);

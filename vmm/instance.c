@@ -250,14 +250,14 @@ int instance_pause(struct instance *in, struct err *e)
 	return 0;
 }
 
-int instance_resume(struct instance *in, enum clock_policy policy,
+int instance_resume(struct instance *in, const struct clock_request *clock,
 		    struct err *e)
 {
 	uint64_t began = now_us();
 
 	if (in->state == INSTANCE_RUNNING)
 		return 0;
-	if (vm_resume(in->vm, policy, e))
+	if (vm_resume(in->vm, clock, e))
 		return -1;
 	in->state = INSTANCE_RUNNING;
 	metric_set(&latencies.resume_vm, now_us() - began);

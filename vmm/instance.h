@@ -93,7 +93,8 @@ int instance_start(struct instance *in, struct err *e);
 
 /* Pausing what is paused, or resuming what runs, changes nothing. */
 int instance_pause(struct instance *in, struct err *e);
-int instance_resume(struct instance *in, enum clock_policy policy,
+/* @clock NULL: as configured. */
+int instance_resume(struct instance *in, const struct clock_request *clock,
 		    struct err *e);
 int instance_patch_drive(struct instance *in, struct drive_patch *patch,
 			 struct err *e);

@@ -234,7 +234,7 @@ static int build(struct vm *vm, const struct vm_config *config, struct err *e)
 	vm->arch.modifier = config->reg;
 	vm->arch.modifier_count = config->reg_count;
 	if (create_kvm(vm, config, ram, &ram_count, e) ||
-	    arch_clock_pin(&vm->clock, &vm->kvm, e) ||
+	    arch_clock_pin(&vm->clock, &vm->kvm, &config->clock, e) ||
 	    create_memory(vm, ram, ram_count, e) ||
 	    arch_vm_init(&vm->arch, &vm->kvm, e) ||
 	    create_vcpus(vm, config, e) ||
@@ -367,6 +367,7 @@ int vm_boot(struct vm *vm, const struct vm_config *config, struct err *e)
 		.serial = vm->serial,
 		.virtio_count = vm->virtio.count,
 	};
+	const struct clock_request from_zero = {.policy = CLOCK_FROZEN};
 	gpa_t entry, kernel_end, fdt;
 
 	if (vm_config_cmdline(config, cmdline, sizeof(cmdline), e) ||
@@ -378,7 +379,7 @@ int vm_boot(struct vm *vm, const struct vm_config *config, struct err *e)
 	if (arch_write_fdt(&vm->arch, &topology, &fdt, e) ||
 	    arch_vcpu_boot(&vm->vcpus.vcpu[0].kvm, entry, fdt, e))
 		return -1;
-	return vm_resume(vm, CLOCK_FROZEN, e); /* from zero */
+	return vm_resume(vm, &from_zero, e);
 }
 
 /* --------------------------------------------------------- pause and resume */
@@ -400,10 +401,10 @@ int vm_pause(struct vm *vm, struct err *e)
 	return 0;
 }
 
-int vm_resume(struct vm *vm, enum clock_policy policy, struct err *e)
+int vm_resume(struct vm *vm, const struct clock_request *clock, struct err *e)
 {
 	if (arch_clock_start(&vm->clock, &vm->kvm, &vm->vcpus.vcpu[0].kvm,
-			     policy, e))
+			     clock, e))
 		return -1;
 	virtio_slots_resume(&vm->virtio);
 	vcpu_set_release(&vm->vcpus);

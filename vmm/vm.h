@@ -45,8 +45,9 @@ int vm_boot(struct vm *vm, const struct vm_config *config, struct err *e);
 
 /* Bring all vCPUs to rest, and guest time with them; on failure they run on. */
 int vm_pause(struct vm *vm, struct err *e);
-/* Let them run.  On failure they stay paused: never with a wrong clock. */
-int vm_resume(struct vm *vm, enum clock_policy policy, struct err *e);
+/* Let them run; @clock NULL: as configured.  On failure they stay paused:
+ * never with a wrong clock. */
+int vm_resume(struct vm *vm, const struct clock_request *clock, struct err *e);
 
 struct drive_patch;
 

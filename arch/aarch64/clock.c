@@ -7,13 +7,18 @@
  * the VM is created, which keeps later vCPUs and registers from moving the
  * counters, and for good as the last act before vCPUs are released.
  *
- * Without it, the virtual counter alone can be moved, by writing its value:
- * late by as long as that takes.  The physical one shows the host's.
+ * Without it, by choice or on an older Linux, the virtual counter alone can be
+ * moved, by writing its value: late by as long as that takes.  The physical one
+ * shows the host's.  The two ways are never mixed: Linux ignores written values
+ * once it was given an offset.
  *
  * Linux, Documentation/virt/kvm/api.rst, 4.138.
  */
 #include <errno.h>
 #include <linux/kvm.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/utsname.h>
 #include <time.h>
 
 #include "arch/aarch64/clock_model.h"
@@ -26,6 +31,8 @@ enum {
 	BUSY_TRIES = 50, /* of a millisecond each */
 	LATE_TRIES = 20,
 };
+
+#define HWCAP2_HAS_ECV (1ul << 19) /* Linux's HWCAP2_ECV; not elsewhere */
 
 /* ------------------------------------------------------------- the offset */
 
@@ -57,9 +64,10 @@ static int set_offset(struct arch_clock *c, struct kvm_vm *vm, uint64_t offset,
 	return 0;
 }
 
-static int check_counter(const struct arch_clock *c, struct kvm_vcpu *vcpu,
+static int check_counter(struct arch_clock *c, struct kvm_vcpu *vcpu,
 			 uint64_t id, const char *name, struct err *e)
 {
+	uint64_t slack = c->error_ticks;
 	uint64_t before, guest, after;
 	int r;
 
@@ -70,8 +78,9 @@ static int check_counter(const struct arch_clock *c, struct kvm_vcpu *vcpu,
 		errno = -r;
 		return err_errno(e, "cannot read the guest's %s counter", name);
 	}
-	if (clock_bracketed(before, guest, after, c->offset))
+	if (clock_bracketed(before, guest, after + slack, c->offset + slack))
 		return 0;
+	c->verify_failures++;
 	return err_set(e,
 		       "KVM's counter offset is not what was set: %s counter "
 		       "%llu with host counter %llu to %llu, offset %llu",
@@ -80,11 +89,12 @@ static int check_counter(const struct arch_clock *c, struct kvm_vcpu *vcpu,
 		       (unsigned long long)c->offset);
 }
 
-/* Both counters show the offset that we set: they are one. */
-static int verify(const struct arch_clock *c, struct kvm_vcpu *vcpu,
-		  struct err *e)
+/* With an offset, both counters are one. */
+static int verify(struct arch_clock *c, struct kvm_vcpu *vcpu, struct err *e)
 {
-	if (check_counter(c, vcpu, KVM_REG_ARM_TIMER_CNT, "virtual", e) ||
+	if (check_counter(c, vcpu, KVM_REG_ARM_TIMER_CNT, "virtual", e))
+		return -1;
+	if (c->has_offset &&
 	    check_counter(c, vcpu, KVM_REG_ARM_PTIMER_CNT, "physical", e))
 		return -1;
 	return 0;
@@ -99,68 +109,187 @@ static int verify(const struct arch_clock *c, struct kvm_vcpu *vcpu,
 static int set_counter(struct arch_clock *c, struct kvm_vcpu *vcpu,
 		       uint64_t guest, struct err *e)
 {
-	uint64_t best = c->hz / 200000; /* 5 us: good enough */
+	uint64_t good = c->hz / 200000; /* 5 us */
 
 	for (unsigned i = 0; i < LATE_TRIES; i++) {
-		uint64_t before = kvm_counter_read(), took;
+		uint64_t before = kvm_counter_read();
 		int r = kvm_vcpu_set_reg(vcpu, KVM_REG_ARM_TIMER_CNT, &guest);
 
 		if (r) {
 			errno = -r;
 			return err_errno(e, "cannot set the guest's counter");
 		}
-		took = kvm_counter_read() - before;
-		c->error_ticks = took;
-		if (took <= best)
+		c->error_ticks = kvm_counter_read() - before;
+		c->offset = clock_offset(before, guest);
+		if (c->error_ticks <= good)
 			break;
 	}
 	return 0;
 }
 
+/* ---------------------------------------------------------- what is refused */
+
+/*
+ * Linux 6.4 and 6.5 set physical timers wrongly on CPUs that offset the
+ * physical counter themselves; FEAT_ECV is a superset of these CPUs.
+ */
+static bool offset_is_broken(void)
+{
+	struct utsname host;
+
+	if (!(getauxval(AT_HWCAP2) & HWCAP2_HAS_ECV) || uname(&host))
+		return false;
+	return !strncmp(host.release, "6.4.", 4) ||
+	       !strncmp(host.release, "6.5.", 4);
+}
+
+static int choose_interface(struct arch_clock *c, struct kvm_vm *vm,
+			    struct err *e)
+{
+	const char *why = NULL;
+
+	if (kvm_check(vm->fd, KVM_CAP_COUNTER_OFFSET) <= 0)
+		why = "this host's KVM has no counter offset (Linux 6.4 has)";
+	else if (offset_is_broken())
+		why = "Linux 6.4 and 6.5 offset the physical timer wrongly on "
+		      "this CPU (6.6 does not)";
+	c->has_offset = !why && c->config.physical != CLOCK_PHYSICAL_HOST;
+	if (why && c->config.physical == CLOCK_PHYSICAL_GUEST)
+		return err_set(e,
+			       "the physical counter cannot show the guest's "
+			       "time: %s; leave the clock's `physical` out or "
+			       "make it \"host\"",
+			       why);
+	return 0;
+}
+
+static int check_jump(const struct arch_clock *c,
+		      const struct clock_request *request, uint64_t ticks,
+		      struct err *e)
+{
+	uint64_t max = request->has_max_jump ? request->max_jump_ms
+					     : c->config.max_jump_ms;
+
+	if (!clock_longer_than(ticks, c->hz, max))
+		return 0;
+	return err_set(e,
+		       "the guest's time would jump by %llu ms, more than "
+		       "`max_jump_ms` (%llu); resume it frozen, or allow more "
+		       "for this once: \"clock\": {\"policy\": \"continuous\", "
+		       "\"max_jump_ms\": ...}",
+		       (unsigned long long)(clock_ns(ticks, c->hz) / 1000000),
+		       (unsigned long long)max);
+}
+
+/* May the guest go on like this, when the host's counter is at @host? */
+static int check_request(struct arch_clock *c,
+			 const struct clock_request *request, uint64_t host,
+			 struct err *e)
+{
+	uint64_t jump = 0;
+
+	switch (request->policy) {
+	case CLOCK_FROZEN:
+		break;
+	case CLOCK_CONTINUOUS:
+		if (clock_goes_back(c->host_stopped, host))
+			return err_set(e, "the host's counter went back since "
+					  "the pause; resume it frozen");
+		jump = host - c->host_stopped;
+		break;
+	case CLOCK_SET:
+		if (clock_goes_back(c->guest_stopped, request->ticks))
+			return err_set(
+				e,
+				"the guest's counter stopped at %llu, and "
+				"cannot go back to %llu",
+				(unsigned long long)c->guest_stopped,
+				(unsigned long long)request->ticks);
+		jump = request->ticks - c->guest_stopped;
+		break;
+	}
+	if (check_jump(c, request, jump, e))
+		return -1;
+	if (jump > c->longest_jump_ticks)
+		c->longest_jump_ticks = jump;
+	return 0;
+}
+
 /* -------------------------------------------------------------- life cycle */
 
-int arch_clock_pin(struct arch_clock *c, struct kvm_vm *vm, struct err *e)
+int arch_clock_pin(struct arch_clock *c, struct kvm_vm *vm,
+		   const struct clock_config *config, struct err *e)
 {
-	*c = (struct arch_clock){
-		.hz = kvm_counter_hz(),
-		.has_offset = kvm_check(vm->fd, KVM_CAP_COUNTER_OFFSET) > 0,
-	};
-	if (!c->has_offset)
-		return 0;
-	return set_offset(c, vm, kvm_counter_read(), e);
+	*c = (struct arch_clock){.config = *config, .hz = kvm_counter_hz()};
+	if (choose_interface(c, vm, e))
+		return -1;
+	return c->has_offset ? set_offset(c, vm, kvm_counter_read(), e) : 0;
 }
 
 int arch_clock_stop(struct arch_clock *c, struct kvm_vcpu *vcpu, struct err *e)
 {
+	if (verify(c, vcpu, e))
+		return -1;
 	if (c->has_offset) {
-		if (verify(c, vcpu, e))
-			return -1;
 		c->host_stopped = kvm_counter_read();
 		c->guest_stopped = clock_guest(c->host_stopped, c->offset);
-		return 0;
+	} else {
+		if (kvm_vcpu_get_reg(vcpu, KVM_REG_ARM_TIMER_CNT,
+				     &c->guest_stopped))
+			return err_set(e, "cannot read the guest's counter");
+		c->host_stopped = kvm_counter_read();
 	}
-	if (kvm_vcpu_get_reg(vcpu, KVM_REG_ARM_TIMER_CNT, &c->guest_stopped))
-		return err_set(e, "cannot read the guest's counter");
-	c->host_stopped = kvm_counter_read();
+	c->offset_stopped = c->offset;
+	c->moved = false;
 	return 0;
 }
 
+/* The guest's counter goes on from @guest. */
+static int move(struct arch_clock *c, struct kvm_vm *vm, struct kvm_vcpu *vcpu,
+		uint64_t guest, struct err *e)
+{
+	c->moved = true;
+	if (c->has_offset
+		    ? set_offset(c, vm, clock_offset(kvm_counter_read(), guest),
+				 e)
+		    : set_counter(c, vcpu, guest, e))
+		return -1;
+	return verify(c, vcpu, e);
+}
+
+/* It never stopped, unless a resume was tried that failed. */
+static int go_on(struct arch_clock *c, struct kvm_vm *vm, struct kvm_vcpu *vcpu,
+		 struct err *e)
+{
+	if (!c->moved)
+		return 0;
+	if (!c->has_offset)
+		return move(c, vm, vcpu,
+			    c->guest_stopped +
+				    (kvm_counter_read() - c->host_stopped),
+			    e);
+	if (set_offset(c, vm, c->offset_stopped, e))
+		return -1;
+	return verify(c, vcpu, e);
+}
+
 int arch_clock_start(struct arch_clock *c, struct kvm_vm *vm,
-		     struct kvm_vcpu *vcpu, enum clock_policy policy,
+		     struct kvm_vcpu *vcpu, const struct clock_request *request,
 		     struct err *e)
 {
-	uint64_t host;
+	const struct clock_request configured = {.policy = c->config.on_pause};
 
-	if (policy == CLOCK_CONTINUOUS)
-		return 0; /* it never stopped */
-	if (!c->has_offset)
-		return set_counter(c, vcpu, c->guest_stopped, e);
-	host = kvm_counter_read();
-	if (!c->host_stopped)
-		c->host_stopped = host; /* boot */
-	if (set_offset(c, vm, clock_offset(host, c->guest_stopped), e) ||
-	    verify(c, vcpu, e))
+	if (!request)
+		request = &configured;
+	if (check_request(c, request, kvm_counter_read(), e))
 		return -1;
-	c->frozen_ticks += host - c->host_stopped;
+	if (request->policy == CLOCK_CONTINUOUS)
+		return go_on(c, vm, vcpu, e);
+	if (request->policy == CLOCK_SET)
+		return move(c, vm, vcpu, request->ticks, e);
+	if (move(c, vm, vcpu, c->guest_stopped, e))
+		return -1;
+	if (c->host_stopped) /* else it boots */
+		c->frozen_ticks += c->offset - c->offset_stopped;
 	return 0;
 }

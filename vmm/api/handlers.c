@@ -308,35 +308,16 @@ int put_actions(struct instance *in, const struct api_request *request,
 	}
 }
 
-static int read_policy(const struct json_t *json, enum clock_policy *policy,
-		       struct err *e)
-{
-	static const char *const names[] = {"frozen", "continuous"};
-	const char *text = json_text(json);
-	unsigned index;
-
-	*policy = CLOCK_FROZEN;
-	if (!json)
-		return 0;
-	if (!text)
-		return err_set(e, "field `clock` is not a string");
-	if (json_variant(text, names, ARRAY_SIZE(names), &index, e))
-		return -1;
-	*policy = index ? CLOCK_CONTINUOUS : CLOCK_FROZEN;
-	return 0;
-}
-
 int patch_vm(struct instance *in, const struct api_request *request,
 	     struct api_reply *reply, struct err *e)
 {
 	struct vm_state_body body;
-	enum clock_policy policy;
 
 	(void)reply;
-	if (vm_state_read(&body, request->json, e) ||
-	    read_policy(body.clock, &policy, e))
+	if (vm_state_read(&body, request->json, e))
 		return bad_body(e);
-	if (body.resume ? instance_resume(in, policy, e)
+	if (body.resume ? instance_resume(
+				  in, body.has_clock ? &body.clock : NULL, e)
 			: instance_pause(in, e))
 		return err_prefix(e, "Internal VMM error");
 	return 0;

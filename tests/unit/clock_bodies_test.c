@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is said about guest time in JSON: vmm/clock_bodies.c. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/unit/testing.h"
+#include "vmm/base/buf.h"
+#include "vmm/base/json.h"
+#include "vmm/base/util.h"
+#include "vmm/bodies.h"
+
+static struct err e;
+
+static int read_config(struct clock_config *clock, const char *text)
+{
+	struct json_t *json = json_parse(text, strlen(text), &e);
+	int r;
+
+	assert_non_null(json);
+	r = clock_config_read(clock, json, &e);
+	json_free(json);
+	return r;
+}
+
+static int read_request(struct clock_request *request, const char *text)
+{
+	char state[256];
+	struct vm_state_body body;
+	struct json_t *json;
+	int r;
+
+	snprintf(state, sizeof(state), "{\"state\":\"Resumed\",\"clock\":%s}",
+		 text);
+	json = json_parse(state, strlen(state), &e);
+	assert_non_null(json);
+	r = vm_state_read(&body, json, &e);
+	json_free(json);
+	if (!r)
+		assert_true(body.resume && body.has_clock);
+	*request = body.clock;
+	return r;
+}
+
+static void a_config_changes_what_it_names(void **state)
+{
+	struct clock_config clock = {.max_jump_ms = CLOCK_MAX_JUMP_MS};
+
+	(void)state;
+	assert_ok(read_config(&clock, "{}"), e);
+	assert_int_equal(clock.on_pause, CLOCK_FROZEN);
+	assert_int_equal(clock.max_jump_ms, 600000);
+	assert_int_equal(clock.physical, CLOCK_PHYSICAL_ANY);
+	assert_ok(read_config(&clock, "{\"on_pause\":\"continuous\"}"), e);
+	assert_ok(read_config(&clock, "{\"physical\":\"host\",\"max_jump_ms\""
+				      ":0}"),
+		  e);
+	assert_int_equal(clock.on_pause, CLOCK_CONTINUOUS);
+	assert_int_equal(clock.on_restore, CLOCK_FROZEN);
+	assert_int_equal(clock.physical, CLOCK_PHYSICAL_HOST);
+	assert_int_equal(clock.max_jump_ms, 0);
+}
+
+static void config_refusals_name_the_field(void **state)
+{
+	static const char *const cases[][2] = {
+		{"{\"on_pause\":\"set\"}",
+		 "field `clock`: unknown variant `set`, expected `frozen` or "
+		 "`continuous`"},
+		{"{\"on_pause\":{\"set\":1}}", "field `on_pause` is an object"},
+		{"{\"on_restore\":\"\"}", "unknown variant ``"},
+		{"{\"physical\":\"any\"}", "expected `guest` or `host`"},
+		{"{\"max_jump_ms\":-1}", "field `max_jump_ms` is -1"},
+		{"{\"max_jump_ms\":1.5}", "field `max_jump_ms` is a fraction"},
+		{"{\"max_jump_ms\":2147483648}", "2147483647"},
+		{"{\"on_boot\":\"frozen\"}", "unknown field `on_boot`"},
+		{"[]", "field `clock`: expected an object, found an array"},
+	};
+	struct clock_config clock = {0};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_err(read_config(&clock, cases[i][0]), e, cases[i][1]);
+}
+
+static void requests_are_read(void **state)
+{
+	struct clock_request r;
+
+	(void)state;
+	assert_ok(read_request(&r, "\"continuous\""), e);
+	assert_int_equal(r.policy, CLOCK_CONTINUOUS);
+	assert_false(r.has_max_jump);
+	assert_ok(read_request(&r, "{\"policy\":\"continuous\","
+				   "\"max_jump_ms\":7200000}"),
+		  e);
+	assert_int_equal(r.policy, CLOCK_CONTINUOUS);
+	assert_true(r.has_max_jump);
+	assert_int_equal(r.max_jump_ms, 7200000);
+	assert_ok(read_request(&r, "{\"set\":9223372036854775807}"), e);
+	assert_int_equal(r.policy, CLOCK_SET);
+	assert_int_equal(r.ticks, INT64_MAX);
+	assert_false(r.has_max_jump);
+}
+
+static void request_refusals_say_why(void **state)
+{
+	static const char *const cases[][2] = {
+		{"\"set\"", "field `clock`: unknown variant `set`"},
+		{"7", "field `clock`: expected an object, found a number"},
+		{"{}", "field `clock`: expected either `policy` or `set`"},
+		{"{\"max_jump_ms\":1}", "expected either `policy` or `set`"},
+		{"{\"set\":1,\"policy\":\"frozen\"}",
+		 "expected either `policy` or `set`"},
+		{"{\"set\":-1}", "field `set` is -1"},
+		{"{\"set\":\"1\"}", "field `set` is a string"},
+		{"{\"policy\":\"thawed\"}", "unknown variant `thawed`"},
+		{"{\"set\":1,\"later\":2}", "unknown field `later`"},
+	};
+	struct clock_request r;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_err(read_request(&r, cases[i][0]), e, cases[i][1]);
+}
+
+/* A document that is read into a machine, and what is told of that. */
+static char *machine_of(struct vm_config *config, const char *text,
+			bool partial)
+{
+	struct machine_config body;
+	struct buf out = {0};
+	struct json_t *json = json_parse(text, strlen(text), &e);
+
+	assert_non_null(json);
+	machine_config_init(&body, config);
+	assert_ok(machine_config_read(&body, json, partial, &e), e);
+	assert_ok(machine_config_apply(&body, config, &e), e);
+	machine_config_fini(&body);
+	json_free(json);
+	machine_config_print(config, &out);
+	return out.data;
+}
+
+static void only_who_chose_is_told(void **state)
+{
+	struct vm_config config;
+	char *text;
+
+	(void)state;
+	vm_config_init(&config);
+	text = machine_of(&config, "{\"vcpu_count\":2,\"mem_size_mib\":64}",
+			  false);
+	assert_lacks(text, "clock");
+	free(text);
+	text = machine_of(&config, "{\"clock\":{\"on_pause\":\"continuous\"}}",
+			  true);
+	assert_contains(text,
+			",\"clock\":{\"on_pause\":\"continuous\","
+			"\"on_restore\":\"frozen\",\"max_jump_ms\":600000}}");
+	free(text);
+	text = machine_of(&config, "{\"clock\":{\"physical\":\"guest\"}}",
+			  true);
+	assert_contains(text, "\"on_pause\":\"continuous\"");
+	assert_contains(text, "\"physical\":\"guest\"");
+	free(text);
+	/* The whole machine anew. */
+	text = machine_of(&config, "{\"vcpu_count\":2,\"mem_size_mib\":64}",
+			  false);
+	assert_lacks(text, "clock");
+	assert_int_equal(config.clock.on_pause, CLOCK_FROZEN);
+	free(text);
+	vm_config_fini(&config);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_config_changes_what_it_names),
+		cmocka_unit_test(config_refusals_name_the_field),
+		cmocka_unit_test(requests_are_read),
+		cmocka_unit_test(request_refusals_say_why),
+		cmocka_unit_test(only_who_chose_is_told),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
