@@ -68,7 +68,7 @@ void instance_fini(struct instance *in)
 {
 	vm_destroy(in->vm);
 	in->vm = NULL;
-	metrics_sink_close(in->metrics);
+	instance_close_metrics(in);
 	metrics_config_fini(&in->metrics_config);
 	metrics_remove(&latency_group);
 	vm_metrics_remove();
@@ -293,6 +293,12 @@ int instance_patch_drive(struct instance *in, struct drive_patch *patch,
 int instance_flush_metrics(struct instance *in, struct err *e)
 {
 	return in->metrics ? metrics_sink_flush(in->metrics, e) : 0;
+}
+
+void instance_close_metrics(struct instance *in)
+{
+	metrics_sink_close(in->metrics);
+	in->metrics = NULL;
 }
 
 void instance_stop(struct instance *in)

@@ -100,5 +100,8 @@ int instance_patch_drive(struct instance *in, struct drive_patch *patch,
 			 struct err *e);
 int instance_flush_metrics(struct instance *in, struct err *e);
 
+/* Write the last line, while all that counts is still there. */
+void instance_close_metrics(struct instance *in);
+
 /* End it, from any state: status 0. */
 void instance_stop(struct instance *in);

@@ -83,6 +83,7 @@ int launch_run(struct launch *l, bool start, struct api_config *api_config)
 	/* Before the terminal is itself again, or after: it can be raw. */
 	if (r)
 		log_error("%s", e.text);
+	instance_close_metrics(&l->instance);
 	api_stop(api);
 	return l->status;
 }
