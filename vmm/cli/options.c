@@ -60,6 +60,13 @@ static const char *nearest(const struct option *options, unsigned count,
 	return found;
 }
 
+static bool may_repeat(const struct option *o)
+{
+	size_t len = o->argument ? strlen(o->argument) : 0;
+
+	return len > 3 && !strcmp(o->argument + len - 3, "...");
+}
+
 static int unknown(const struct option *options, unsigned count,
 		   const char *word, size_t len, struct err *e)
 {
@@ -99,7 +106,7 @@ static int parse_one(const struct option *options, unsigned count, int argc,
 
 	if (!o)
 		return unknown(options, count, name, len, e);
-	if (*seen & 1u << (o - options))
+	if (*seen & 1u << (o - options) && !may_repeat(o))
 		return err_set(e, "--%s is given twice; give it once", o->name);
 	*seen |= 1u << (o - options);
 	if (value && !o->argument)

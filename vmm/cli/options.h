@@ -7,13 +7,12 @@
  */
 #pragma once
 
-#include <stdbool.h>
-
 struct err;
 
 struct option {
 	const char *name;     /* without the dashes */
-	const char *argument; /* what the help calls its value; NULL: a flag */
+	const char *argument; /* what the help calls its value; NULL: a flag;
+			       * "...": it may be given several times */
 	const char *help;     /* NULL: not shown */
 	/* @value is NULL for a flag. */
 	int (*set)(void *context, const char *value, struct err *e);

@@ -106,6 +106,72 @@ static int set_cpu(void *context, const char *value, struct err *e)
 	}
 }
 
+/* One of "ro,async"; the file's name has no comma, then. */
+static int set_disk_flag(struct drive_config *drive, const char *item,
+			 size_t len, struct err *e)
+{
+	const struct {
+		const char *name;
+		bool *flag;
+		bool value;
+	} flags[] = {
+		{"ro", &drive->read_only, true},
+		{"async", &drive->async, true},
+		{"root", &drive->root, true},
+		{"unsafe", &drive->writeback, false},
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(flags); i++) {
+		if (strlen(flags[i].name) == len &&
+		    !strncmp(flags[i].name, item, len)) {
+			*flags[i].flag = flags[i].value;
+			return 0;
+		}
+	}
+	return err_set(e,
+		       "--disk: \"%.*s\" is not known; after the file there "
+		       "may be ro, root, async and unsafe, separated by commas",
+		       (int)min_u64(len, 40), item);
+}
+
+static int fill_disk(struct run *run, struct drive_config *drive,
+		     const char *value, struct err *e)
+{
+	size_t len = strcspn(value, ",");
+	char id[16];
+
+	snprintf(id, sizeof(id), "disk%u", run->config.drive_count);
+	drive->path = strndup(value, len);
+	if (!drive->path)
+		return err_errno(e, "--disk");
+	if (vm_config_set(&drive->id, id, e))
+		return -1;
+	for (value += len; *value; value += len) {
+		len = strcspn(++value, ",");
+		if (set_disk_flag(drive, value, len, e))
+			return -1;
+	}
+	return drive_apply(drive, &run->config, e) ? err_prefix(e, "--disk")
+						   : 0;
+}
+
+static int set_disk(void *context, const char *value, struct err *e)
+{
+	struct drive_config drive = {.writeback = true};
+	int r = fill_disk(context, &drive, value, e);
+
+	drive_config_fini(&drive);
+	return r;
+}
+
+static int set_entropy(void *context, const char *value, struct err *e)
+{
+	(void)value;
+	(void)e;
+	((struct run *)context)->config.entropy = true;
+	return 0;
+}
+
 static int set_boot_timer(void *context, const char *value, struct err *e)
 {
 	(void)value;
@@ -161,6 +227,14 @@ static const struct option options[] = {
 	 "by commas. Default: SVE and pointer authentication\n"
 	 "if the host has them, no PMU",
 	 set_cpu},
+	{"disk", "FILE[,HOW]...",
+	 "a raw image or block device: /dev/vda, and so on.\n"
+	 "Then, separated by commas: ro, root (the kernel\n"
+	 "mounts it), async (io_uring), unsafe (flushes do\n"
+	 "nothing)",
+	 set_disk},
+	{"entropy", NULL, "a source of random numbers for the guest",
+	 set_entropy},
 	{"boot-timer", NULL,
 	 "log the time when the guest writes 123 to\n0x40000000",
 	 set_boot_timer},
@@ -192,6 +266,8 @@ static void print_help(void)
 	       "\n"
 	       "Examples:\n"
 	       "  stasis run --kernel Image --initrd initrd.gz --memory 512M\n"
+	       "  stasis run --kernel Image --disk rootfs.ext4,root --disk "
+	       "data.img,ro\n"
 	       "  stasis run --kernel Image --api-sock /tmp/vm.sock\n"
 	       "  stasis run --kernel Image --cpus 4 --memory 2G --cmdline "
 	       "\"console=ttyS0 quiet\"\n");
