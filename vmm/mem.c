@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/mem.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -9,6 +10,21 @@
 #include "vmm/base/err.h"
 #include "vmm/base/io.h"
 #include "vmm/base/util.h"
+
+/*
+ * Pages of a file, mapped privately.  One that is given back becomes anonymous
+ * memory, because MADV_DONTNEED would bring the file's content back; which
+ * ones are is known, because that splits mappings, of which Linux allows a
+ * process 65530.
+ */
+struct guest_mem_file {
+	uint8_t *host;
+	uint64_t page, page_count; /* of how many bytes; how many */
+	unsigned edges;            /* between the two kinds of pages */
+	uint64_t anonymous[];      /* a bit per page */
+};
+
+enum { EDGES_MAX = 8192 }; /* of a file */
 
 static void *map_anonymous(uint64_t size)
 {
@@ -67,6 +83,8 @@ void guest_mem_destroy(struct guest_mem *mem)
 	for (unsigned i = 0; i < mem->region_count; i++)
 		munmap(mem->region[i].host, mem->region[i].size);
 	mem->region_count = 0;
+	while (mem->file_count)
+		free(mem->file[--mem->file_count]);
 }
 
 void *guest_mem_at(const struct guest_mem *mem, gpa_t gpa, uint64_t len)
@@ -116,6 +134,26 @@ static uint64_t mappable(const struct guest_mem *mem, gpa_t gpa,
 	return align_down(len, page);
 }
 
+/* False if there is no room to remember that a file is mapped there. */
+static bool remember_file(struct guest_mem *mem, uint8_t *host, uint64_t len)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), words;
+	struct guest_mem_file *f;
+
+	if (mem->file_count == GUEST_MEM_FILES_MAX)
+		return false;
+	words = align_up(len / page, 64) / 64;
+	f = calloc(1, sizeof(*f) + words * sizeof(f->anonymous[0]));
+	if (!f)
+		return false;
+	f->host = host;
+	f->page = page;
+	f->page_count = len / page;
+	f->edges = 2;
+	mem->file[mem->file_count++] = f;
+	return true;
+}
+
 int guest_mem_load(struct guest_mem *mem, gpa_t gpa, int fd, uint64_t offset,
 		   uint64_t len, struct err *e)
 {
@@ -132,6 +170,8 @@ int guest_mem_load(struct guest_mem *mem, gpa_t gpa, int fd, uint64_t offset,
 	    len > (uint64_t)st.st_size - offset)
 		return err_set(e, "it became shorter while it was read");
 	mapped = mappable(mem, gpa, offset, len, (uint64_t)st.st_size);
+	if (mapped && !remember_file(mem, host, mapped))
+		mapped = 0;
 	if (mapped && mmap(host, mapped, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd,
 			   (off_t)offset) == MAP_FAILED)
@@ -144,5 +184,101 @@ int guest_mem_load(struct guest_mem *mem, gpa_t gpa, int fd, uint64_t offset,
 		return err_errno(e, "cannot read it into guest RAM");
 	if ((uint64_t)n != rest)
 		return err_set(e, "it became shorter while it was read");
+	return 0;
+}
+
+/* ----------------------------------------------------------- giving it back */
+
+static bool is_anonymous(const struct guest_mem_file *f, uint64_t i)
+{
+	/* Around the file there is RAM. */
+	return i >= f->page_count || f->anonymous[i / 64] >> i % 64 & 1;
+}
+
+static int dontneed(void *host, uint64_t len)
+{
+	return madvise(host, len, MADV_DONTNEED) ? -errno : 0;
+}
+
+/* Pages from @i to before @end, all of which are the file's. */
+static int replace(struct guest_mem_file *f, uint64_t i, uint64_t end)
+{
+	unsigned joined = is_anonymous(f, i - 1) + is_anonymous(f, end);
+	unsigned edges = f->edges + 2 - 2 * joined;
+
+	/* A guest that punches more holes than that keeps its pages. */
+	if (!joined && edges > EDGES_MAX)
+		return -ENOMEM;
+	if (mmap(f->host + i * f->page, (end - i) * f->page,
+		 PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
+		 0) == MAP_FAILED)
+		return -errno;
+	f->edges = edges;
+	for (; i < end; i++)
+		f->anonymous[i / 64] |= 1ull << i % 64;
+	return 0;
+}
+
+static int discard_file(struct guest_mem_file *f, uint64_t i, uint64_t end)
+{
+	while (i < end) {
+		bool anonymous = is_anonymous(f, i);
+		uint64_t next = i + 1;
+		int r;
+
+		while (next < end && is_anonymous(f, next) == anonymous)
+			next++;
+		r = anonymous ? dontneed(f->host + i * f->page,
+					 (next - i) * f->page)
+			      : replace(f, i, next);
+		if (r)
+			return r;
+		i = next;
+	}
+	return 0;
+}
+
+/*
+ * The file at @at, or NULL; what is there is the same up to *end, which gets
+ * smaller.  Of two, the one that was loaded last.
+ */
+static struct guest_mem_file *file_at(const struct guest_mem *mem,
+				      const uint8_t *at, uint8_t **end)
+{
+	struct guest_mem_file *found = NULL;
+
+	for (unsigned i = 0; i < mem->file_count; i++) {
+		struct guest_mem_file *f = mem->file[i];
+		uint8_t *f_end = f->host + f->page_count * f->page;
+
+		if (f->host > at && f->host < *end)
+			*end = f->host;
+		if (f_end > at && f_end < *end)
+			*end = f_end;
+		if (f->host <= at && at < f_end)
+			found = f;
+	}
+	return found;
+}
+
+int guest_mem_discard(const struct guest_mem *mem, void *host, uint64_t len)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint8_t *at = (uint8_t *)host + (-(uintptr_t)host & (page - 1));
+	uint8_t *stop = (uint8_t *)host + len;
+
+	stop -= (uintptr_t)stop & (page - 1);
+	while (at < stop) {
+		uint8_t *end = stop;
+		struct guest_mem_file *f = file_at(mem, at, &end);
+		int r = f ? discard_file(f, (uint64_t)(at - f->host) / page,
+					 (uint64_t)(end - f->host) / page)
+			  : dontneed(at, (uint64_t)(end - at));
+
+		if (r)
+			return r;
+		at = end;
+	}
 	return 0;
 }

@@ -14,7 +14,9 @@
 
 struct err;
 
-enum { GUEST_MEM_REGIONS_MAX = 2 };
+enum { GUEST_MEM_REGIONS_MAX = 2, GUEST_MEM_FILES_MAX = 4 };
+
+struct guest_mem_file;
 
 struct guest_mem_region {
 	gpa_t gpa;
@@ -25,6 +27,9 @@ struct guest_mem_region {
 struct guest_mem {
 	struct guest_mem_region region[GUEST_MEM_REGIONS_MAX];
 	unsigned region_count;
+	/* Where guest_mem_load() mapped files; owned. */
+	struct guest_mem_file *file[GUEST_MEM_FILES_MAX];
+	unsigned file_count;
 };
 
 /* Anonymous memory, taken from the host when first touched. */
@@ -52,3 +57,13 @@ void guest_mem_expect_little(struct guest_mem *mem, gpa_t gpa, uint64_t len);
  */
 int guest_mem_load(struct guest_mem *mem, gpa_t gpa, int fd, uint64_t offset,
 		   uint64_t len, struct err *e);
+
+/*
+ * Give @len bytes at @host, which is within RAM, back to the host: as much of
+ * them as are whole pages of the host.  They read as zero from then on, and
+ * cost nothing until they are touched; the content of a file that was mapped
+ * there does not come back.  0 or -errno: some may be as they were.
+ *
+ * Main thread, while vCPUs may run.
+ */
+int guest_mem_discard(const struct guest_mem *mem, void *host, uint64_t len);
