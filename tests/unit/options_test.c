@@ -42,6 +42,7 @@ static const struct option options[] = {
 	{"memory", "SIZE", "RAM", set_memory},
 	{"flag", NULL, "a flag", set_flag},
 	{"hidden", "X", NULL, set_kernel},
+	{"many", "FILE[,HOW]...", "several", set_kernel},
 };
 
 static int clear(void **state)
@@ -115,6 +116,13 @@ static void option_twice_is_refused(void **state)
 		   "--flag is given twice");
 	assert_err(parse("--kernel=a", "--kernel", "b", NULL), e,
 		   "--kernel is given twice");
+}
+
+static void an_option_with_dots_may_be_given_several_times(void **state)
+{
+	(void)state;
+	assert_ok(parse("--many", "a", "--many", "b"), e);
+	assert_string_equal(seen.kernel, "b");
 }
 
 static void word_without_dashes_is_refused(void **state)
@@ -237,6 +245,8 @@ int main(void)
 		cmocka_unit_test_setup(missing_value_is_refused, clear),
 		cmocka_unit_test_setup(value_for_a_flag_is_refused, clear),
 		cmocka_unit_test_setup(option_twice_is_refused, clear),
+		cmocka_unit_test_setup(
+			an_option_with_dots_may_be_given_several_times, clear),
 		cmocka_unit_test_setup(word_without_dashes_is_refused, clear),
 		cmocka_unit_test_setup(dashes_alone_are_refused, clear),
 		cmocka_unit_test_setup(
