@@ -2,10 +2,12 @@
 #
 # What the tests of the API share: results in TAP, a VMM to talk to, and a client that notes every
 # exchange for contract.py. Runs on the emulated host, with little of Python (-I -S -E).
+import fcntl
 import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -18,8 +20,8 @@ CONTRACT = Contract(f"{T}/api.yaml")
 # What this build has. The steps of the tests that need more assert the refusal instead.
 CAPABILITIES = {
     "balloon": False,
-    "drives": False,
-    "entropy": False,
+    "drives": True,
+    "entropy": True,
     "hotplug-memory": False,
     "hot-unplug": False,
     "mmds": False,
@@ -33,6 +35,18 @@ MISSING = "this build does not support"
 BEFORE = "The requested operation is not supported before starting the microVM."
 AFTER = "The requested operation is not supported after starting the microVM."
 BAD_BODY = "An error occurred when deserializing the json body of a request: "
+
+
+def prepare_host():
+    """What the requests of the tests name: disks, and a TAP device if there is a use for it."""
+    for name in "disk", *(f"disk{number}" for number in range(7)):
+        with open(name, "wb") as disk:
+            disk.truncate(1 << 20)
+    if CAPABILITIES["network"]:
+        TUNSETIFF, TUNSETPERSIST, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x400454CB, 2, 0x1000
+        with open("/dev/net/tun", "r+b", buffering=0) as tun:
+            fcntl.ioctl(tun, TUNSETIFF, struct.pack("16sH22x", b"tap0", IFF_TAP | IFF_NO_PI))
+            fcntl.ioctl(tun, TUNSETPERSIST, 1)
 
 
 # --- results ---------------------------------------------------------------------------------
