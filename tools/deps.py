@@ -181,6 +181,12 @@ exec "$here/{loader}" --library-path "$here/{libraries}" "$here/{program}" "$@"
     os.chmod(path, 0o755)
 
 
+def clients_have_sources():
+    """True until compile_clients() was here, also if it was interrupted."""
+    return os.path.exists(f"{DEPS}/python/run") and \
+        bool(glob.glob(f"{DEPS}/clients/usr/lib/python3.*/os.py"))
+
+
 def compile_clients():
     """Replaces the Python sources of the emulated host by code: it takes a minute there to compile
     what a test imports. Python of this machine does it, of the same version."""
@@ -188,10 +194,9 @@ def compile_clients():
     # In each file's own place and without the file's time, which an initramfs does not keep.
     run([f"{DEPS}/python/run", "-I", "-m", "compileall", "-q", "-b", "-f", "-s", library,
          "--invalidation-mode", "unchecked-hash", library])
-    for folder, _, files in os.walk(library):
-        for name in files:
-            if name.endswith(".py"):
-                os.unlink(os.path.join(folder, name))
+    sources = glob.glob(f"{library}/**/*.py", recursive=True)
+    for path in sorted(sources, key=lambda path: path == f"{library}/os.py"):
+        os.unlink(path)
 
 
 def finish_busybox(unpacked, target):
@@ -326,7 +331,7 @@ def link_newest():
 def prepare(goal):
     native = run(["dpkg", "--print-architecture"]).strip()
     missing = [piece for piece in pieces_for(goal, native) if not piece.is_ready()]
-    if not missing:
+    if not missing and not clients_have_sources():
         return
     os.makedirs(DEPS, exist_ok=True)
     with open(f"{DEPS}/.lock", "w") as lock:
@@ -345,7 +350,7 @@ def prepare(goal):
                 job.result()
         if any(piece.name == "kernels/newest" for piece in missing):
             link_newest()
-        if any(piece.name == "clients" for piece in missing):
+        if clients_have_sources():
             compile_clients()
 
 
