@@ -17,6 +17,7 @@ from rig import INTERRUPTED, Host, interrupt_on_signals, run_host  # noqa: E402
 
 OURS = "stasis"
 OFF_INIT = "#!/bin/sh\nexec /bin/poweroff -f\n"
+DISK_INIT = "#!/bin/sh\n. /bin/setup\ndisk_guest /dev/vda\npoweroff -f\n"
 IDLE_INIT = "#!/bin/sh\necho guest is idle\nwhile :; do sleep 1000; done\n"
 
 
@@ -39,8 +40,10 @@ def what_to_add(script):
         off_image(off)
     make_initramfs(f"{work}/off.cpio", OFF_INIT)
     make_initramfs(f"{work}/idle.cpio", IDLE_INIT)
+    make_initramfs(f"{work}/disk.cpio", DISK_INIT, [("bin/disk_guest", f"{work}/disk_guest")], kernel="6.12",
+                   modules=["virtio_mmio", "virtio_pci", "virtio_blk"])
     qemu = f"{DEPS}/qemu-arm64/usr"
-    return [("measure", script), ("off.img", off), ("off.cpio", f"{work}/off.cpio"),
+    return [("measure", script), ("off.img", off), ("off.cpio", f"{work}/off.cpio"), ("disk.cpio", f"{work}/disk.cpio"),
             ("idle.cpio", f"{work}/idle.cpio"), ("Image", kernel_path("6.12", "Image")),
             ("stasis", f"{ROOT}/out/stasis"), ("floor", f"{work}/floor"),
             ("cpu_time", f"{work}/cpu_time"), ("api_time", f"{work}/api_time"), ("qemu/share", f"{qemu}/share/qemu"),
