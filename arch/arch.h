@@ -26,6 +26,8 @@ struct arch_layout {
 	gpa_t virtio;         /* the first of ARCH_VIRTIO_MAX windows */
 	unsigned serial_irq;  /* as KVM_IRQFD wants it */
 	unsigned gpio_irq;
+	gpa_t vmclock, vmgenid; /* pages in RAM that the guest does not use */
+	unsigned vmclock_irq, vmgenid_irq;
 	unsigned virtio_irq;  /* of the first; the others follow */
 	uint64_t ram_min;     /* bytes */
 	unsigned cmdline_max; /* characters */
@@ -140,6 +142,26 @@ int arch_clock_stop(struct arch_clock *clock, struct kvm_vcpu *vcpu,
 int arch_clock_start(struct arch_clock *clock, struct kvm_vm *vm,
 		     struct kvm_vcpu *vcpu, const struct clock_request *request,
 		     struct err *e);
+
+/* A reading of the host's counter, and of its clock at that moment. */
+struct arch_clock_sample {
+	uint64_t host;
+	uint64_t tai_sec;   /* since 1970 */
+	uint32_t tai_ns;    /* and nanoseconds */
+	int tai_offset;     /* TAI minus UTC, seconds */
+	bool synchronized;  /* with something better than itself, so that */
+	uint64_t max_error; /* it is wrong by so many nanoseconds at most */
+};
+
+/* From any thread. */
+void arch_clock_sample(struct arch_clock_sample *sample);
+
+/* What the guest's counter shows when the host's shows @host. */
+uint64_t arch_clock_guest(const struct arch_clock *clock, uint64_t host);
+
+/* A guest that maps @size bytes of a page at @host uncached sees what was
+ * written. */
+void arch_clean_cache(void *host, uint64_t size);
 
 /* --------------------------------------------------------- building a VM */
 

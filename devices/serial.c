@@ -13,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
 
+#include "devices/serial_counters.h"
 #include "vmm/base/err.h"
 #include "vmm/base/log.h"
 #include "vmm/base/loop.h"
@@ -26,30 +27,6 @@ enum {
 	FLUSH_NS = 2000000,
 	DRAIN_STEPS = 40,
 	DRAIN_STEP_MS = 50,
-};
-
-/* Of all of them, as a process has one. */
-static struct serial_counters {
-	uint64_t read_count, write_count; /* of registers */
-	uint64_t flush_count;
-	uint64_t missed_write_count; /* bytes that nobody took */
-	uint64_t missed_read_count, error_count;
-} counters;
-
-static const struct metric counter_table[] = {
-	METRIC(struct serial_counters, error_count),
-	METRIC(struct serial_counters, flush_count),
-	METRIC(struct serial_counters, missed_read_count),
-	METRIC(struct serial_counters, missed_write_count),
-	METRIC(struct serial_counters, read_count),
-	METRIC(struct serial_counters, write_count),
-};
-
-struct metrics_group serial_metrics = {
-	.name = "uart",
-	.metric = counter_table,
-	.count = ARRAY_SIZE(counter_table),
-	.base = &counters,
 };
 
 struct serial {
@@ -67,6 +44,7 @@ struct serial {
 	bool tx_stalled; /* out_fd takes no more; the loop waits for it */
 	bool flush_armed;
 	uint64_t dropped;
+	struct token_bucket limit;
 
 	int out_fd, irq_fd, room_fd, timer_fd;
 	struct event_loop *loop;
@@ -142,7 +120,7 @@ static void flush(struct serial *s)
 {
 	bool was_ready = tx_ready(s);
 
-	metric_add(&counters.flush_count, 1);
+	metric_add(&serial_counters.flush_count, 1);
 	while (s->tx_count && write_some(s))
 		continue;
 	if (!was_ready && tx_ready(s)) {
@@ -160,13 +138,26 @@ static void arm_timer(struct serial *s, long ns)
 	s->flush_armed = ns != 0;
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 static void transmit(struct serial *s, uint8_t byte)
 {
 	if (s->out_fd < 0)
 		return;
+	if (token_bucket_is_limited(&s->limit) &&
+	    !token_bucket_take(&s->limit, 1, now_ns())) {
+		metric_add(&serial_counters.rate_limiter_dropped_bytes, 1);
+		return;
+	}
 	if (s->tx_count == TX_SIZE) {
 		s->dropped++;
-		metric_add(&counters.missed_write_count, 1);
+		metric_add(&serial_counters.missed_write_count, 1);
 		return;
 	}
 	s->tx[(s->tx_first + s->tx_count++) % TX_SIZE] = byte;
@@ -184,7 +175,7 @@ static void give_up(struct serial *s)
 {
 	pthread_mutex_lock(&s->lock);
 	s->dropped += s->tx_count;
-	metric_add(&counters.missed_write_count, s->tx_count);
+	metric_add(&serial_counters.missed_write_count, s->tx_count);
 	s->tx_count = 0;
 	s->tx_stalled = false;
 	pthread_mutex_unlock(&s->lock);
@@ -420,10 +411,10 @@ static uint64_t serial_mmio_read(void *device, uint64_t offset, unsigned len)
 	uint8_t value;
 
 	if (len != 1) {
-		metric_add(&counters.missed_read_count, 1);
+		metric_add(&serial_counters.missed_read_count, 1);
 		return 0; /* the registers are bytes */
 	}
-	metric_add(&counters.read_count, 1);
+	metric_add(&serial_counters.read_count, 1);
 	pthread_mutex_lock(&s->lock);
 	value = read_register(s, offset);
 	pthread_mutex_unlock(&s->lock);
@@ -436,10 +427,10 @@ static void serial_mmio_write(void *device, uint64_t offset, unsigned len,
 	struct serial *s = device;
 
 	if (len != 1) {
-		metric_add(&counters.error_count, 1);
+		metric_add(&serial_counters.error_count, 1);
 		return;
 	}
-	metric_add(&counters.write_count, 1);
+	metric_add(&serial_counters.write_count, 1);
 	pthread_mutex_lock(&s->lock);
 	write_register(s, offset, (uint8_t)value);
 	pthread_mutex_unlock(&s->lock);
@@ -464,6 +455,7 @@ struct serial *serial_create(const struct serial_config *config, struct err *e)
 	s->out_fd = config->out_fd;
 	s->irq_fd = config->irq_fd;
 	s->room_fd = config->room_fd;
+	token_bucket_init(&s->limit, &config->limit, now_ns());
 	s->loop = config->loop;
 	s->divisor[0] = 12; /* 9600 baud */
 	s->timer.fd = s->out.fd = -1;

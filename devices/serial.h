@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "devices/virtio/token_bucket.h"
 #include "vmm/mmio_bus.h"
 
 struct err;
@@ -27,6 +28,7 @@ struct serial_config {
 	int out_fd;  /* better O_NONBLOCK; kept open by its owner; -1: none */
 	int irq_fd;  /* eventfd: written to interrupt the guest */
 	int room_fd; /* eventfd: written when the guest made room for input */
+	struct token_bucket_config limit; /* of output; more is dropped */
 };
 
 extern const struct mmio_ops serial_mmio_ops;

@@ -270,10 +270,9 @@ int serial_body_read(struct serial_body *body, const struct json_t *json,
 	};
 	int r = json_read(json, fields, ARRAY_SIZE(fields), &raw, e);
 
-	body->path = raw.path;
-	if (!r && raw.rate_limiter)
-		r = err_set(e, "this build does not support `rate_limiter` "
-			       "here; leave it out");
+	*body = (struct serial_body){.path = raw.path};
+	if (!r && token_bucket_read(&body->limit, raw.rate_limiter, e))
+		r = err_prefix(e, "field `rate_limiter`");
 	return r;
 }
 

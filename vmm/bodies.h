@@ -83,6 +83,10 @@ int cpu_config_apply(const struct cpu_config *body, struct vm_config *config,
 
 /* ------------------------------------------------------- drives and entropy */
 
+/* A limit; NULL for none. */
+int token_bucket_read(struct token_bucket_config *bucket,
+		      const struct json_t *json, struct err *e);
+
 /* @id: what the path says; NULL: only the body does. */
 int drive_read(struct drive_config *body, const struct json_t *json,
 	       const char *id, struct err *e);
@@ -129,6 +133,7 @@ void metrics_config_fini(struct metrics_config *body);
 
 struct serial_body {
 	char *path; /* owned; NULL: where it goes anyway */
+	struct token_bucket_config limit;
 };
 
 int serial_body_read(struct serial_body *body, const struct json_t *json,

@@ -12,8 +12,8 @@
 
 /* ------------------------------------------------------------ rate limiters */
 
-static int read_bucket(struct token_bucket_config *bucket,
-		       const struct json_t *json, struct err *e)
+int token_bucket_read(struct token_bucket_config *bucket,
+		      const struct json_t *json, struct err *e)
 {
 	static const struct json_field fields[] = {
 		{"size", JSON_KIND_U64, true, 0,
@@ -45,8 +45,8 @@ static int read_limiter(struct rate_limiter_config *limiter,
 	if (!json)
 		return 0;
 	if (json_read(json, fields, ARRAY_SIZE(fields), &raw, e) ||
-	    read_bucket(&limiter->bandwidth, raw.bandwidth, e) ||
-	    read_bucket(&limiter->ops, raw.ops, e))
+	    token_bucket_read(&limiter->bandwidth, raw.bandwidth, e) ||
+	    token_bucket_read(&limiter->ops, raw.ops, e))
 		return err_prefix(e, "field `rate_limiter`");
 	if (has_bandwidth)
 		*has_bandwidth = raw.bandwidth;

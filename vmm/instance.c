@@ -178,6 +178,7 @@ int instance_set_serial(struct instance *in, const struct serial_body *body,
 	}
 	util_close(&in->serial_fd);
 	in->serial_fd = fd;
+	in->serial_limit = body->limit;
 	return 0;
 }
 
@@ -215,6 +216,7 @@ int instance_start(struct instance *in, struct err *e)
 		.serial_out = in->serial_fd >= 0 ? in->serial_fd
 						 : in->host.serial_out,
 		.serial_room = in->host.serial_room,
+		.serial_limit = in->serial_limit,
 		.ended = on_vm_ended,
 		.context = in,
 	};

@@ -54,6 +54,7 @@ struct instance {
 
 	int log_fd;    /* -1: not ours */
 	int serial_fd; /* -1: host.serial_out */
+	struct token_bucket_config serial_limit;
 	struct logger_config logger;
 	struct metrics_config metrics_config; /* of .metrics */
 	struct metrics_sink *metrics;         /* NULL: nobody asked */

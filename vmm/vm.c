@@ -22,6 +22,7 @@
 #include "vmm/kvm/kvm.h"
 #include "vmm/mem.h"
 #include "vmm/mmio_bus.h"
+#include "vmm/time_pages.h"
 #include "vmm/vcpu.h"
 #include "vmm/virtio_slots.h"
 #include "vmm/vm_metrics.h"
@@ -47,6 +48,8 @@ struct vm {
 	struct gpio *gpio;
 	struct virtio_slots virtio;
 	int serial_irq_fd, gpio_irq_fd;
+	struct time_pages time_pages;
+	int vmclock_irq_fd, vmgenid_irq_fd;
 };
 
 /* ---------------------------------------------------------------- building */
@@ -137,12 +140,22 @@ static int attach_gpio(struct vm *vm, struct err *e)
 	return attach(vm, arch_layout.gpio, &gpio_mmio_ops, vm->gpio, e);
 }
 
+static int attach_time_pages(struct vm *vm, struct err *e)
+{
+	if (wire_irq(vm, arch_layout.vmclock_irq, &vm->vmclock_irq_fd, e) ||
+	    wire_irq(vm, arch_layout.vmgenid_irq, &vm->vmgenid_irq_fd, e))
+		return -1;
+	return time_pages_init(&vm->time_pages, &vm->mem, vm->vmclock_irq_fd,
+			       vm->vmgenid_irq_fd, e);
+}
+
 static int attach_serial(struct vm *vm, struct err *e)
 {
 	struct serial_config config = {
 		.loop = vm->host.loop,
 		.out_fd = vm->host.serial_out,
 		.room_fd = vm->host.serial_room,
+		.limit = vm->host.serial_limit,
 	};
 
 	if (wire_irq(vm, arch_layout.serial_irq, &vm->serial_irq_fd, e))
@@ -217,7 +230,7 @@ static int attach_devices(struct vm *vm, const struct vm_config *config,
 			return -1;
 	}
 	if (attach(vm, arch_layout.rtc, &rtc_mmio_ops, &vm->rtc, e) ||
-	    attach_gpio(vm, e))
+	    attach_gpio(vm, e) || attach_time_pages(vm, e))
 		return -1;
 	if (vm_config_has_serial(config) && attach_serial(vm, e))
 		return -1;
@@ -286,7 +299,7 @@ struct vm *vm_create(const struct vm_config *config, const struct vm_host *host,
 	vm->host = *host;
 	vm->kvm.fd = vm->kvm.kvm_fd = -1;
 	vm->arch.gic_fd = vm->serial_irq_fd = vm->ended.fd = -1;
-	vm->gpio_irq_fd = -1;
+	vm->gpio_irq_fd = vm->vmclock_irq_fd = vm->vmgenid_irq_fd = -1;
 	vm->ended.ready = on_ended;
 	vm->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	vcpu_set_init(&vm->vcpus, &vm->bus, vm->ended_fd);
@@ -316,6 +329,8 @@ void vm_destroy(struct vm *vm)
 	gpio_destroy(vm->gpio);
 	util_close(&vm->serial_irq_fd);
 	util_close(&vm->gpio_irq_fd);
+	util_close(&vm->vmclock_irq_fd);
+	util_close(&vm->vmgenid_irq_fd);
 	arch_vm_fini(&vm->arch);
 	vcpu_set_fini(&vm->vcpus);
 	kvm_vm_destroy(&vm->kvm);
@@ -395,6 +410,9 @@ int vm_pause(struct vm *vm, struct err *e)
 		vcpu_set_release(&vm->vcpus);
 		return -1;
 	}
+	log_debug("guest time stopped: counter %llu, offset %llu",
+		  (unsigned long long)vm->clock.guest_stopped,
+		  (unsigned long long)vm->clock.offset);
 	virtio_slots_quiesce(&vm->virtio);
 	if (vm->serial)
 		serial_flush(vm->serial);
@@ -403,11 +421,19 @@ int vm_pause(struct vm *vm, struct err *e)
 
 int vm_resume(struct vm *vm, const struct clock_request *clock, struct err *e)
 {
+	struct arch_clock_sample sample;
+
+	arch_clock_sample(&sample);
 	if (arch_clock_start(&vm->clock, &vm->kvm, &vm->vcpus.vcpu[0].kvm,
 			     clock, e))
 		return -1;
-	virtio_slots_resume(&vm->virtio);
+	time_pages_resume(&vm->time_pages, &vm->clock, &sample);
 	vcpu_set_release(&vm->vcpus);
+	/* Not before: it takes time, which the guest's clock would show. */
+	log_debug("guest time goes on: offset %llu, at most %llu ticks more",
+		  (unsigned long long)vm->clock.offset,
+		  (unsigned long long)vm->clock.error_ticks);
+	virtio_slots_resume(&vm->virtio);
 	return 0;
 }
 

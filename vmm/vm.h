@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "arch/arch.h"
+#include "devices/virtio/token_bucket.h"
 
 struct err;
 struct event_loop;
@@ -28,6 +29,7 @@ struct vm_host {
 	struct event_loop *loop;
 	int serial_out;  /* fd for what the guest prints; -1: nowhere */
 	int serial_room; /* eventfd: the guest made room for input; -1: none */
+	struct token_bucket_config serial_limit; /* of what it prints */
 
 	/* From the loop, once; @reason is for people.  It may destroy the VM.
 	 */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "arch/aarch64/internal.h"
+#include "arch/arch.h"
 #include "vmm/base/io.h"
 
 static bool read_property(int dir, unsigned index, const char *name, char *buf,
@@ -100,4 +101,18 @@ unsigned cache_read_host(struct cache *caches)
 		count++;
 	}
 	return count;
+}
+
+void arch_clean_cache(void *host, uint64_t size)
+{
+#ifdef __aarch64__
+	/* The smallest line there is. */
+	for (uint64_t i = 0; i < size; i += 16)
+		__asm__ volatile("dc civac, %0" ::"r"((char *)host + i)
+				 : "memory");
+	__asm__ volatile("dsb sy" ::: "memory");
+#else
+	(void)host;
+	(void)size;
+#endif
 }

@@ -205,6 +205,19 @@ static void power_key(struct writer *w)
 	fdt_w_end(w);
 }
 
+/* Pages in RAM, with an interrupt when they change. */
+static void time_pages(struct writer *w)
+{
+	device(w, "ptp", VMCLOCK_GPA);
+	fdt_w_text(w, "compatible", "amazon,vmclock");
+	fdt_w_spi(w, VMCLOCK_SPI);
+	fdt_w_end(w);
+	device(w, "rng", VMGENID_GPA);
+	fdt_w_text(w, "compatible", "microsoft,vmgenid");
+	fdt_w_spi(w, VMGENID_SPI);
+	fdt_w_end(w);
+}
+
 /* --------------------------------------------------------------- the whole */
 
 static void root(struct writer *w)
@@ -229,6 +242,7 @@ static void root(struct writer *w)
 	for (unsigned i = 0; i < w->topology->virtio_count; i++)
 		virtio(w, i);
 	power_key(w);
+	time_pages(w);
 	fdt_w_end(w);
 }
 

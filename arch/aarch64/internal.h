@@ -41,6 +41,9 @@
 /* Within the reserved 2 MiB. */
 #define PVTIME_GPA  (RAM_BASE + 0x10000)
 #define PVTIME_SIZE ((uint64_t)64) /* per vCPU */
+/* In 64 KiB of their own: guests map them with different attributes. */
+#define VMCLOCK_GPA (RAM_BASE + 0x20000)
+#define VMGENID_GPA (RAM_BASE + 0x30000)
 
 #define FDT_GPA      (RAM_BASE + MIB(1))
 #define FDT_MAX_SIZE MIB(1)
@@ -51,6 +54,8 @@ enum {
 	SERIAL_SPI = 0,
 	VIRTIO_SPI = 1, /* ARCH_VIRTIO_MAX of them */
 	GPIO_SPI = 95,  /* the last, out of the way of virtio */
+	VMCLOCK_SPI = 94,
+	VMGENID_SPI = 93,
 
 	PPI_TIMER_SECURE = 13,
 	PPI_TIMER_PHYS = 14,

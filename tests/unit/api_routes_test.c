@@ -260,7 +260,7 @@ static const struct row {
 	 "/serial",
 	 "{\"rate_limiter\":{}}",
 	 {400, 400},
-	 {NOT_BUILT, AFTER}},
+	 {"field `rate_limiter`: missing field `size`", AFTER}},
 	{PUT, "/snapshot/create", "{}", {400, 400}, {BEFORE, NOT_BUILT}},
 	{PUT, "/snapshot/load", "{}", {400, 400}, {NOT_BUILT, AFTER}},
 	{PUT, "/snapshot", "{}", {400, 400}, {BAD_PATH, BAD_PATH}},

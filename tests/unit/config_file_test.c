@@ -257,17 +257,21 @@ static void cpu_config_refusals_say_why(void **state)
 		assert_err(parse_with(cases[i][0]), e, cases[i][1]);
 }
 
+#define BOOT                                                    \
+	"\"boot-source\":{\"kernel_image_path\":\"/dev/null\"," \
+	"\"boot_args\":\"quiet\"}"
+
 static void drives_are_read(void **state)
 {
+	static const char first[] = DRIVE("a", "false,\"is_read_only\":true");
+	static const char second[] = DRIVE("b", "true,\"is_read_only\":true,"
+						"\"partuuid\":\"12-34\"");
+	char text[1000];
+
 	(void)state;
-	assert_ok(parse(
-			  "{\"boot-source\":{\"kernel_image_path\":"
-			  "\"/dev/null\",\"boot_args\":\"quiet\"},"
-			  "\"drives\":[" DRIVE("a", "false,\"is_read_only\":"
-						    "true") "," DRIVE(
-				  "b", "true,\"is_read_only\":true,"
-				       "\"partuuid\":\"12-34\"") "]}"),
-		  e);
+	snprintf(text, sizeof(text), "{" BOOT ",\"drives\":[%s,%s]}", first,
+		 second);
+	assert_ok(parse(text), e);
 	assert_int_equal(file.vm.drive_count, 2);
 	assert_string_equal(file.vm.drive[0].id, "b");
 	assert_ok(vm_config_cmdline(&file.vm, cmdline, sizeof(cmdline), &e), e);
@@ -276,18 +280,17 @@ static void drives_are_read(void **state)
 
 static void a_drive_that_cannot_be_is_refused_by_number(void **state)
 {
+	static const char first[] = DRIVE("a", "true,\"is_read_only\":true");
+	static const char second[] = DRIVE("b", "true,\"is_read_only\":true");
+	char text[1000];
+
 	(void)state;
-	assert_err(
-		parse(
-			"{\"boot-source\":{\"kernel_image_path\":"
-			"\"/dev/null\"},\"drives\":[" DRIVE("a", "true,\"is_"
-								 "read_only\":"
-								 "true") "," DRIVE(
-				"b", "true,\"is_read_only\":true") "]}"),
-		e, "drives: element 1: A root block device already exists!");
-	assert_err(parse("{\"boot-source\":{\"kernel_image_path\":"
-			 "\"/dev/null\"},\"drives\":[{\"drive_id\":\"a\"}]}"),
-		   e, "drives: element 0: missing field `is_root_device`");
+	snprintf(text, sizeof(text), "{" BOOT ",\"drives\":[%s,%s]}", first,
+		 second);
+	assert_err(parse(text), e,
+		   "drives: element 1: A root block device already exists!");
+	assert_err(parse("{" BOOT ",\"drives\":[{\"drive_id\":\"a\"}]}"), e,
+		   "drives: element 0: missing field `is_root_device`");
 }
 
 static void required_sections_are_named(void **state)

@@ -59,8 +59,6 @@ int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout)
 	return 0;
 }
 
-/* ------------------------------------------------------------- the fixture */
-
 static void on_output(struct event_source *source, uint32_t events)
 {
 	(void)source;
@@ -68,9 +66,15 @@ static void on_output(struct event_source *source, uint32_t events)
 	read_output();
 }
 
+static struct serial_config config_of(struct event_loop *of, int out_fd)
+{
+	return (struct serial_config){
+		.loop = of, .out_fd = out_fd, .irq_fd = irq, .room_fd = room};
+}
+
 static int open_port(void **state)
 {
-	struct serial_config config = {.loop = &loop};
+	struct serial_config config;
 	struct err e;
 
 	(void)state;
@@ -84,9 +88,7 @@ static int open_port(void **state)
 	got = calloc(1, ENOUGH);
 	got_len = 0;
 	reader = (struct event_source){.fd = -1, .ready = on_output};
-	config.out_fd = out[1];
-	config.irq_fd = irq;
-	config.room_fd = room;
+	config = config_of(&loop, out[1]);
 	if (loop_init(&loop, &e))
 		return -1;
 	serial = serial_create(&config, &e);
@@ -231,7 +233,7 @@ static void destroying_writes_an_unfinished_line(void **state)
 
 static void destroying_leaves_no_descriptor(void **state)
 {
-	struct serial_config config = {&loop, out[1], irq, room};
+	struct serial_config config = config_of(&loop, out[1]);
 	unsigned before = testing_count_fds();
 	struct err e;
 
@@ -243,7 +245,7 @@ static void destroying_leaves_no_descriptor(void **state)
 static void a_port_that_cannot_watch_its_timer_is_refused(void **state)
 {
 	struct event_loop none = {.epoll_fd = -1};
-	struct serial_config config = {&none, out[1], irq, room};
+	struct serial_config config = config_of(&none, out[1]);
 	unsigned before = testing_count_fds();
 	struct err e;
 
@@ -255,7 +257,8 @@ static void a_port_that_cannot_watch_its_timer_is_refused(void **state)
 
 static void without_an_output_the_port_is_always_ready(void **state)
 {
-	struct serial_config config = {&loop, -1, irq, room};
+	struct serial_config config = {
+		.loop = &loop, .out_fd = -1, .irq_fd = irq, .room_fd = room};
 	struct err e;
 
 	(void)state;

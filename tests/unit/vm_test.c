@@ -150,7 +150,8 @@ static void without_a_console_there_is_no_serial_port(void **state)
 
 	assert_int_equal(vm_config_set(&w->config.cmdline, "quiet", &w->e), 0);
 	vm = create_and_boot(w);
-	assert_int_equal(kvm_fake.irqfds, 1); /* the power key's */
+	/* The power key, VMClock, VMGenID. */
+	assert_int_equal(kvm_fake.irqfds, 3);
 	/* What is typed goes nowhere, without holding up who types. */
 	assert_int_equal(vm_serial_receive(vm, (const uint8_t *)"x", 1), 1);
 	vm_destroy(vm);
@@ -195,6 +196,58 @@ static void pause_holds_the_guests_counter(void **state)
 	assert_int_equal(vm_resume(vm, NULL, &w->e), 0);
 	assert_in_range(kvm_counter_read() - kvm_fake.offset - before, 1,
 			100 * kvm_fake.tick);
+	vm_destroy(vm);
+}
+
+/* What the guest reads in its VMClock page. */
+static uint64_t vmclock(unsigned offset)
+{
+	const uint8_t *ram = kvm_fake.slot[0].host;
+	uint64_t value;
+
+	memcpy(&value, ram + (arch_layout.vmclock - 0x80000000) + offset,
+	       sizeof(value));
+	return value;
+}
+
+enum { VMCLOCK_DISRUPTION = 0x10, VMCLOCK_COUNTER = 0x28 };
+
+static void a_frozen_pause_is_told_as_a_disruption(void **state)
+{
+	struct world *w = *state;
+	struct vm *vm = create_and_boot(w);
+
+	assert_int_equal(vmclock(VMCLOCK_DISRUPTION), 0);
+	for (unsigned n = 1; n <= 3; n++) {
+		uint64_t stopped, paired;
+
+		assert_int_equal(vm_pause(vm, &w->e), 0);
+		stopped = kvm_counter_read() - kvm_fake.offset;
+		kvm_fake.counter += 1ull << 36;
+		assert_int_equal(vm_resume(vm, NULL, &w->e), 0);
+		assert_int_equal(vmclock(VMCLOCK_DISRUPTION), n);
+		/* Of the new time, and not ahead of it. */
+		paired = vmclock(VMCLOCK_COUNTER);
+		assert_in_range(stopped + 100 * kvm_fake.tick - paired, 1,
+				200 * kvm_fake.tick);
+		assert_true((int64_t)(kvm_counter_read() - kvm_fake.offset -
+				      paired) > 0);
+	}
+	vm_destroy(vm);
+}
+
+static void a_pause_that_counts_is_no_disruption(void **state)
+{
+	const struct clock_request counts = {.policy = CLOCK_CONTINUOUS};
+	struct world *w = *state;
+	struct vm *vm = create_and_boot(w);
+	uint64_t paired = vmclock(VMCLOCK_COUNTER);
+
+	assert_int_equal(vm_pause(vm, &w->e), 0);
+	kvm_fake.counter += kvm_fake.hz;
+	assert_int_equal(vm_resume(vm, &counts, &w->e), 0);
+	assert_int_equal(vmclock(VMCLOCK_DISRUPTION), 0);
+	assert_int_equal(vmclock(VMCLOCK_COUNTER), paired);
 	vm_destroy(vm);
 }
 
@@ -261,6 +314,8 @@ int main(void)
 		VM_TEST(the_guest_powering_off_is_told_once),
 		VM_TEST(a_vcpu_that_cannot_go_on_is_told_with_its_reason),
 		VM_TEST(pause_holds_the_guests_counter),
+		VM_TEST(a_frozen_pause_is_told_as_a_disruption),
+		VM_TEST(a_pause_that_counts_is_no_disruption),
 		VM_TEST(a_wrong_clock_keeps_the_guest_paused),
 		VM_TEST(a_missing_kernel_is_named),
 		VM_TEST(a_failing_call_leaves_nothing_behind),

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Wall time beside the counter, for guests that are told their relation. */
+#include <sys/timex.h>
+#include <time.h>
+
+#include "arch/aarch64/clock_model.h"
+#include "arch/arch.h"
+#include "vmm/kvm/kvm.h"
+
+enum {
+	SAMPLE_TRIES = 4,
+	TAI_MINUS_UTC = 37, /* since 2017 */
+};
+
+/*
+ * The clock is read between two reads of the counter; the tightest of some is
+ * taken, in its middle.  A kernel that was not told of TAI keeps it as UTC:
+ * there, the difference of these years is added, so that guests that subtract
+ * it again get UTC.
+ */
+void arch_clock_sample(struct arch_clock_sample *sample)
+{
+	struct timex kernel = {.modes = 0};
+	int state = adjtimex(&kernel);
+	uint64_t best = UINT64_MAX;
+
+	*sample = (struct arch_clock_sample){.tai_offset = TAI_MINUS_UTC};
+	for (unsigned i = 0; i < SAMPLE_TRIES; i++) {
+		uint64_t before = kvm_counter_read(), width;
+		struct timespec now;
+
+		clock_gettime(CLOCK_REALTIME, &now);
+		width = kvm_counter_read() - before;
+		if (width >= best)
+			continue;
+		best = width;
+		sample->host = before + width / 2;
+		sample->tai_sec = (uint64_t)now.tv_sec;
+		sample->tai_ns = (uint32_t)now.tv_nsec;
+	}
+	if (state >= 0 && kernel.tai > 0)
+		sample->tai_offset = kernel.tai;
+	sample->tai_sec += (unsigned)sample->tai_offset;
+	sample->synchronized = state >= 0 && state != TIME_ERROR;
+	if (sample->synchronized)
+		sample->max_error = (uint64_t)kernel.maxerror * 1000 +
+				    clock_ns(best, kvm_counter_hz());
+}
+
+uint64_t arch_clock_guest(const struct arch_clock *clock, uint64_t host)
+{
+	return clock_guest(host, clock->offset);
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What serial.c counts, of all serial ports: a process has one. */
+#pragma once
+
+#include <stdint.h>
+
+struct serial_counters {
+	uint64_t read_count, write_count; /* of registers */
+	uint64_t flush_count;
+	uint64_t missed_write_count; /* bytes that nobody took */
+	uint64_t missed_read_count, error_count;
+	uint64_t rate_limiter_dropped_bytes;
+};
+
+extern struct serial_counters serial_counters;

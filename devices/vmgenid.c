@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "devices/vmgenid.h"
+
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+
+#include "vmm/base/err.h"
+
+void vmgenid_init(struct vmgenid *id, void *page, int irq_fd)
+{
+	*id = (struct vmgenid){.page = page, .irq_fd = irq_fd};
+}
+
+int vmgenid_renew(struct vmgenid *id, struct err *e)
+{
+	uint8_t random[VMGENID_SIZE];
+
+	if (getrandom(random, sizeof(random), 0) != sizeof(random))
+		return err_errno(e, "cannot get random numbers");
+	memcpy(id->page, random, sizeof(random));
+	return 0;
+}
+
+void vmgenid_notify(struct vmgenid *id)
+{
+	(void)eventfd_write(id->irq_fd, 1);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/time_pages.h"
+
+#include "vmm/base/err.h"
+#include "vmm/mem.h"
+
+int time_pages_init(struct time_pages *t, const struct guest_mem *mem,
+		    int vmclock_irq_fd, int vmgenid_irq_fd, struct err *e)
+{
+	void *clock = guest_mem_at(mem, arch_layout.vmclock, VMCLOCK_SIZE);
+	void *id = guest_mem_at(mem, arch_layout.vmgenid, VMGENID_SIZE);
+
+	if (!clock || !id)
+		return err_set(e, "there is no RAM for VMClock and VMGenID");
+	vmclock_init(&t->vmclock, clock, vmclock_irq_fd);
+	vmgenid_init(&t->vmgenid, id, vmgenid_irq_fd);
+	if (vmgenid_renew(&t->vmgenid, e))
+		return -1;
+	arch_clean_cache(id, VMGENID_SIZE);
+	return 0;
+}
+
+void time_pages_resume(struct time_pages *t, const struct arch_clock *clock,
+		       const struct arch_clock_sample *sample)
+{
+	const struct vmclock_pair pair = {
+		.counter = arch_clock_guest(clock, sample->host),
+		.hz = clock->hz,
+		.tai_sec = sample->tai_sec,
+		.tai_ns = sample->tai_ns,
+		.tai_offset = sample->tai_offset,
+		.has_error = sample->synchronized,
+		.max_error = sample->max_error,
+	};
+
+	/* A pause that counts changes nothing that the guest was told. */
+	if (t->vmclock.published && clock->offset == t->offset)
+		return;
+	vmclock_publish(&t->vmclock, &pair);
+	t->offset = clock->offset;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a guest is told of time in memory: VMClock and VMGenID, kept in step
+ * with the guest's counter.  Main thread, while no vCPU runs.
+ */
+#pragma once
+
+#include "arch/arch.h"
+#include "devices/vmclock.h"
+#include "devices/vmgenid.h"
+
+struct err;
+struct guest_mem;
+
+struct time_pages {
+	struct vmclock vmclock;
+	struct vmgenid vmgenid;
+	uint64_t offset; /* of the counter, as the guest was told */
+};
+
+/* The eventfds interrupt the guest, and stay their owner's. */
+int time_pages_init(struct time_pages *t, const struct guest_mem *mem,
+		    int vmclock_irq_fd, int vmgenid_irq_fd, struct err *e);
+
+/*
+ * After the clock was started, before vCPUs are released.  @sample is from
+ * before that, so that no counter the guest reads from now on is before it.
+ */
+void time_pages_resume(struct time_pages *t, const struct arch_clock *clock,
+		       const struct arch_clock_sample *sample);
