@@ -460,33 +460,6 @@ static void the_power_key_hangs_on_the_gpio_controller(void **state)
 			 node(m, "/gpio@6ffff000"));
 }
 
-/* They are shared with us, so the guest's allocator must not have them. */
-static void the_time_pages_are_in_ram_kept_from_the_guest(void **state)
-{
-	static const char *const nodes[] = {"/ptp@80020000", "/rng@80030000"};
-	static const char *const drivers[] = {"amazon,vmclock",
-					      "microsoft,vmgenid"};
-	struct machine *m = *state;
-
-	assert_int_equal(build(m, 1), 0);
-	write_fdt(m, "quiet", true);
-	for (unsigned i = 0; i < 2; i++) {
-		int n = node(m, nodes[i]);
-		const fdt64_t *reg = fdt_getprop(m->fdt, n, "reg", NULL);
-		const fdt32_t *irq = fdt_getprop(m->fdt, n, "interrupts", NULL);
-
-		assert_int_equal(
-			fdt_node_check_compatible(m->fdt, n, drivers[i]), 0);
-		assert_non_null(guest_mem_at(&m->mem, fdt64_ld(reg),
-					     fdt64_ld(reg + 1)));
-		assert_true(fdt64_ld(reg) + fdt64_ld(reg + 1) <= 0x80200000);
-		assert_int_equal(fdt32_ld(irq + 1),
-				 i ? arch_layout.vmgenid_irq
-				   : arch_layout.vmclock_irq);
-		assert_int_equal(fdt32_ld(irq + 2), 1); /* an edge */
-	}
-}
-
 #define MACHINE_TEST(name) \
 	cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
@@ -520,7 +493,6 @@ int main(void)
 		MACHINE_TEST(a_serial_port_is_described_only_if_there),
 		MACHINE_TEST(a_pmu_is_described_only_if_there),
 		MACHINE_TEST(the_power_key_hangs_on_the_gpio_controller),
-		MACHINE_TEST(the_time_pages_are_in_ram_kept_from_the_guest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

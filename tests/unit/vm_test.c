@@ -5,6 +5,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <libfdt.h>
 #include <linux/kvm.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -210,6 +211,35 @@ static uint64_t vmclock(unsigned offset)
 	return value;
 }
 
+/* They are shared with us, so the guest's allocator must not have them. */
+static void the_time_pages_are_in_ram_kept_from_the_guest(void **state)
+{
+	struct vm *vm = create_and_boot(*state);
+	const void *fdt = (uint8_t *)kvm_fake.slot[0].host + (1 << 20);
+	const struct {
+		const char *node, *driver;
+		unsigned irq;
+	} pages[] = {
+		{"/ptp@80020000", "amazon,vmclock", arch_layout.vmclock_irq},
+		{"/rng@80030000", "microsoft,vmgenid", arch_layout.vmgenid_irq},
+	};
+
+	assert_true(fdt_path_offset(fdt, "/memory@80200000") > 0);
+	for (unsigned i = 0; i < 2; i++) {
+		int n = fdt_path_offset(fdt, pages[i].node);
+		const fdt64_t *reg = fdt_getprop(fdt, n, "reg", NULL);
+		const fdt32_t *irq = fdt_getprop(fdt, n, "interrupts", NULL);
+
+		assert_int_equal(
+			fdt_node_check_compatible(fdt, n, pages[i].driver), 0);
+		assert_in_range(fdt64_ld(reg), 0x80000000, 0x801fffff);
+		assert_int_equal(fdt64_ld(reg + 1), 4096);
+		assert_int_equal(fdt32_ld(irq + 1), pages[i].irq);
+		assert_int_equal(fdt32_ld(irq + 2), 1); /* an edge */
+	}
+	vm_destroy(vm);
+}
+
 enum { VMCLOCK_DISRUPTION = 0x10, VMCLOCK_COUNTER = 0x28 };
 
 static void a_frozen_pause_is_told_as_a_disruption(void **state)
@@ -314,6 +344,7 @@ int main(void)
 		VM_TEST(the_guest_powering_off_is_told_once),
 		VM_TEST(a_vcpu_that_cannot_go_on_is_told_with_its_reason),
 		VM_TEST(pause_holds_the_guests_counter),
+		VM_TEST(the_time_pages_are_in_ram_kept_from_the_guest),
 		VM_TEST(a_frozen_pause_is_told_as_a_disruption),
 		VM_TEST(a_pause_that_counts_is_no_disruption),
 		VM_TEST(a_wrong_clock_keeps_the_guest_paused),
