@@ -11,7 +11,7 @@
 #define GICD_V2     0x3ffff000ull
 #define GICC_V2     0x3fffd000ull
 #define SERIAL_BIT  (1u << (INTID_SERIAL % 32))
-#define PRIVATE_ALL (0xffffu | 1u << INTID_TIMER)
+#define PRIVATE_ALL (0xffffu | 1u << INTID_TIMER | 1u << INTID_TIMER_PHYS)
 
 enum {
 	GICD_CTLR = 0x000,

@@ -97,8 +97,7 @@ bool check(bool condition, const char *what);
 /* "FAIL: what: value, not wanted" if they differ. */
 bool check_equal(uint64_t value, uint64_t wanted, const char *what);
 
-/* --------------------------------------------------------------- the machine
- */
+/* -------------------------------------------------------------- the machine */
 
 /* The guest's own code. */
 void guest_main(uint64_t fdt);
@@ -147,7 +146,7 @@ void mask_interrupts(void);
 
 /* ---------------------------------------------------- interrupts (gic.c) */
 
-enum { INTID_TIMER = 27, INTID_SERIAL = 32 };
+enum { INTID_TIMER = 27, INTID_TIMER_PHYS = 30, INTID_SERIAL = 32 };
 
 /* For the calling vCPU; vCPU 0 first, which sets up the distributor. */
 void gic_init(unsigned cpu);
