@@ -39,8 +39,7 @@ struct gpio {
 	uint8_t told; /* interrupts that were raised and not cleared yet */
 };
 
-/* ------------------------------------------------------------ under the lock
- */
+/* ----------------------------------------------------------- under the lock */
 
 /* The interrupt is an edge for the GIC: raise it when there is a new one. */
 static void update(struct gpio *g)
@@ -119,8 +118,7 @@ static void write_register(struct gpio *g, uint64_t offset, uint8_t value)
 	update(g);
 }
 
-/* ----------------------------------------------------------------- registers
- */
+/* ---------------------------------------------------------------- registers */
 
 static uint64_t gpio_read(void *device, uint64_t offset, unsigned len)
 {
@@ -165,8 +163,7 @@ const struct mmio_ops gpio_mmio_ops = {
 	.write = gpio_write,
 };
 
-/* ------------------------------------------------------------------- the key
- */
+/* ------------------------------------------------------------------ the key */
 
 static void set_key(struct gpio *g, bool pressed)
 {

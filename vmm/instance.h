@@ -73,8 +73,7 @@ void instance_fini(struct instance *in);
 /* "Not started" ...: as Firecracker's API calls it. */
 const char *instance_state_name(const struct instance *in);
 
-/* ------------------------------------------------------- before it is started
- */
+/* ----------------------------------------------------- before it is started */
 
 /* Take over what @body says, and leave the rest as it was. */
 int instance_set_logger(struct instance *in, const struct logger_config *body,
@@ -89,8 +88,7 @@ int instance_set_serial(struct instance *in, const struct serial_body *body,
  * left of it and the configuration can be changed. */
 int instance_start(struct instance *in, struct err *e);
 
-/* ------------------------------------------------------------------ afterwards
- */
+/* --------------------------------------------------------------- afterwards */
 
 /* Pausing what is paused, or resuming what runs, changes nothing. */
 int instance_pause(struct instance *in, struct err *e);

@@ -169,8 +169,7 @@ int virtio_watch(struct virtio_device *dev, struct virtio_source *source,
 		 void (*ready)(struct virtio_device *dev));
 void virtio_unwatch(struct virtio_device *dev, struct virtio_source *source);
 
-/* ----------------------------------------------------- for the transport ---
- */
+/* -------------------------------------------------------- for the transport */
 
 /* The driver writes the status register; zero resets.  Lock held. */
 void virtio_set_status(struct virtio_device *dev, uint32_t status);

@@ -95,8 +95,7 @@ bool check_equal(uint64_t value, uint64_t wanted, const char *what)
 	return check(false, what);
 }
 
-/* --------------------------------------------------------------- the machine
- */
+/* -------------------------------------------------------------- the machine */
 
 int64_t psci(uint64_t function, uint64_t a, uint64_t b, uint64_t c)
 {

@@ -12,8 +12,7 @@
 #include "vmm/base/util.h"
 #include "vmm/cli/cli.h"
 
-/* ------------------------------------------------------------ nobody is there
- */
+/* ---------------------------------------------------------- nobody is there */
 
 static void who_cannot_be_reached_is_named_with_a_remedy(void **state)
 {
@@ -126,8 +125,7 @@ static void an_answer_that_does_not_wait_for_the_body_counts(void **state)
 	close(fd);
 }
 
-/* -------------------------------------------------------------------- events
- */
+/* ------------------------------------------------------------------- events */
 
 static void events_come_line_by_line(void **state)
 {

@@ -9,8 +9,7 @@
 #include "vmm/base/util.h"
 #include "vmm/cli/cli.h"
 
-/* ---------------------------------------------------------------- what is sent
- */
+/* ------------------------------------------------------------- what is sent */
 
 static void commands_send_their_requests(void **state)
 {
@@ -101,8 +100,7 @@ static void wrong_words_are_refused_before_anything_is_sent(void **state)
 	}
 }
 
-/* -------------------------------------------------------------- what is shown
- */
+/* ------------------------------------------------------------ what is shown */
 
 static const char instance[] =
 	"{\"id\":\"a\",\"state\":\"Not started\",\"vmm_version\":\"1.17.0\","

@@ -271,8 +271,7 @@ static void firecracker_line_with_the_longest_id_fits(void **state)
 	assert_contains(text, "the end\n");
 }
 
-/* -------------------------------------------------------------- guests' lines
- */
+/* ------------------------------------------------------------ guests' lines */
 
 static void guest_lines_come_once_a_second(void **state)
 {

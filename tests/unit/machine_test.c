@@ -281,8 +281,7 @@ static void a_pmu_gets_its_interrupt_after_the_controller(void **state)
 	assert_int_equal(last[-1].value, 23);
 }
 
-/* ------------------------------------------------------ interrupt controller
- */
+/* ----------------------------------------------------- interrupt controller */
 
 static void gic_v3_is_preferred(void **state)
 {
@@ -325,8 +324,7 @@ static void a_host_without_any_gic_is_refused(void **state)
 	assert_non_null(strstr(m->e.text, "neither GICv3 nor GICv2"));
 }
 
-/* --------------------------------------------------------------- device tree
- */
+/* -------------------------------------------------------------- device tree */
 
 static void the_tree_tells_memory_but_the_reserved_part(void **state)
 {

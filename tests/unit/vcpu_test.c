@@ -175,8 +175,7 @@ static void stopping_works_while_running(void **state)
 	assert_int_equal(h->set.started, 0);
 }
 
-/* --------------------------------------------------------------------- exits
- */
+/* -------------------------------------------------------------------- exits */
 
 static void a_read_is_answered_by_the_device(void **state)
 {
@@ -234,8 +233,7 @@ static void an_undecoded_access_is_aborted_and_the_guest_goes_on(void **state)
 	assert_int_equal(vcpu_set_end(&h->set, NULL), VCPU_END_OFF);
 }
 
-/* -------------------------------------------------------------------- the end
- */
+/* ------------------------------------------------------------------ the end */
 
 static void an_end_parks_the_other_vcpus(void **state)
 {

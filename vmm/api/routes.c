@@ -241,8 +241,7 @@ static const struct route *find(enum http_method method, const char *path)
 	return found;
 }
 
-/* ------------------------------------------------------------------ handling
- */
+/* ----------------------------------------------------------------- handling */
 
 int route_wrong_state(bool started, struct err *e)
 {

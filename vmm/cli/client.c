@@ -165,8 +165,7 @@ static int parse_end(struct call *call)
 					"ended");
 }
 
-/* ------------------------------------------------------------- the connection
- */
+/* ----------------------------------------------------------- the connection */
 
 static uint64_t now_ms(void)
 {

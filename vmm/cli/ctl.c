@@ -194,8 +194,7 @@ static int check_words(const struct ctl *ctl, const struct command *c,
 	return 0;
 }
 
-/* ------------------------------------------------------------------ the body
- */
+/* ----------------------------------------------------------------- the body */
 
 static int read_stdin(struct buf *body, struct err *e)
 {
@@ -247,8 +246,7 @@ static int read_body(const struct ctl *ctl, const struct command *c,
 	return 0;
 }
 
-/* ------------------------------------------------------------------ the answer
- */
+/* --------------------------------------------------------------- the answer */
 
 static int refused(struct ctl *ctl, const struct client_request *request,
 		   unsigned status, struct json_t *answer)
