@@ -122,6 +122,33 @@ def codec_seeds():
         yield bytes(steps + [nothing] * (16 - len(steps))) + data
 
 
+def virtio_balloon_seeds():
+    client, size, snapshot, restart, send = 0, 1, 2, 3, 4
+    target, begin, end, interval, status, numbers = range(6)
+    inflate, deflate, statistics, hinting, reporting = range(5)
+
+    def op(kind, queue=0, value=0, buffers=((0, 0),), writable=0):
+        where, lengths = zip(*(list(buffers) + [(0, 0)] * (4 - len(buffers))))
+        return struct.pack("<BBBB4H4HI", kind, queue, len(buffers) - 1, writable, *where, *lengths, value)
+
+    def pages(queue, *numbers):
+        return op(send, queue, buffers=((0, 4 * len(numbers)),)) + struct.pack(f"<{len(numbers)}I", *numbers).ljust(24, b"\0")
+
+    def command(number):
+        return op(send, hinting, buffers=((0, 4),)) + struct.pack("<I", number).ljust(24, b"\0")
+
+    free = ((0, 512), (4096, 256), (33, 300))
+    for flags in (15, 0):
+        yield bytes([flags]) + pages(inflate, 10, 11, 12, 14, 13) + pages(deflate, 10, 11) + op(size, 4, 5)
+        yield bytes([flags]) + pages(inflate, 255, 100, 100, 1 << 31, 254) + op(client, target, 1) + op(snapshot)
+    yield bytes([15]) + op(send, statistics, buffers=((0, 20),)) + op(client, interval, 5) + op(snapshot) + \
+        op(send, statistics, buffers=((0, 100),)) + op(client, numbers) + op(restart)
+    yield bytes([15]) + op(client, begin, 1) + command(2) + op(send, hinting, 0, free, 7) + command(0) + op(client, status)
+    yield bytes([15]) + op(client, begin) + command(2) + op(snapshot) + op(send, hinting, 0, free, 7) + op(client, end) + op(send, hinting, 0, free, 7)
+    yield bytes([15]) + op(send, reporting, 0, free, 7) + op(send, reporting, 0, free, 6) + op(send, reporting, 0, free, 3)
+    yield bytes([8]) + op(send, 2, 0, free, 7) + op(restart, 0, 0) + op(send, 2, 0, free, 7)
+
+
 def virtio_block_seeds():
     def request(kind, sector, writable, *sizes, form=0):
         codes = bytes(sizes).ljust(6, b"\0")
@@ -172,7 +199,7 @@ def virtio_virtq_seeds():
 
 SEEDS = {"bodies": bodies_seeds, "codec": codec_seeds, "config_file": config_file_seeds,
          "http": http_seeds, "image": image_seeds, "serial": serial_seeds,
-         "virtio_block": virtio_block_seeds, "virtio_mmio": virtio_mmio_seeds, "virtio_virtq": virtio_virtq_seeds}
+         "virtio_balloon": virtio_balloon_seeds, "virtio_block": virtio_block_seeds, "virtio_mmio": virtio_mmio_seeds, "virtio_virtq": virtio_virtq_seeds}
 
 
 def make_seeds(name, folder):
