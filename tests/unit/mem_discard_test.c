@@ -191,6 +191,21 @@ static void the_last_of_two_files_counts(void **state)
 	}
 }
 
+static void file_within_another_is_discarded_with_it(void **state)
+{
+	AUTO_FREE uint8_t *data = pattern(4 * PIECE);
+	AUTO_CLOSE int fd = testing_file(data, 4 * PIECE);
+	uint8_t *p = guest_mem_at(&mem, LOW, SIZE);
+	struct err e;
+
+	(void)state;
+	assert_ok(guest_mem_load(&mem, LOW, fd, 0, 4 * PIECE, &e), e);
+	assert_ok(guest_mem_load(&mem, LOW + PIECE, fd, 0, PIECE, &e), e);
+	assert_memory_equal(p + PIECE, data, PIECE);
+	assert_int_equal(guest_mem_discard(&mem, p, 4 * PIECE), 0);
+	check_bytes(p, 4 * PIECE, 0);
+}
+
 /* Then they are read, and never mapped. */
 static void files_that_are_too_many_are_discarded_too(void **state)
 {
@@ -247,6 +262,10 @@ static void holes_in_a_file_are_bounded(void **state)
 		refused += guest_mem_discard(&m, p + at, page) != 0;
 	assert_in_range(refused, 5000, 7000);
 	assert_in_range(count_mappings() - before, 8000, 8500);
+	/* Again costs nothing. */
+	p[page] = 1;
+	assert_int_equal(guest_mem_discard(&m, p + page, page), 0);
+	assert_int_equal(p[page], 0);
 	/* What joins them is welcome. */
 	assert_int_equal(guest_mem_discard(&m, p, len), 0);
 	assert_in_range(count_mappings(), 0, before + 2);
@@ -292,6 +311,7 @@ int main(void)
 		TEST(discard_over_both_ends_of_a_file),
 		TEST(file_is_discarded_piece_by_piece),
 		TEST(the_last_of_two_files_counts),
+		TEST(file_within_another_is_discarded_with_it),
 		TEST(files_that_are_too_many_are_discarded_too),
 		TEST(holes_in_a_file_are_bounded),
 		TEST(host_that_refuses_to_take_ram_is_told),

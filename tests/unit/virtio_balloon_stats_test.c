@@ -94,6 +94,18 @@ static void buffer_is_kept_until_it_is_time(void **state)
 	assert_int_equal(g.armed_s, 9);
 }
 
+static void kick_without_a_buffer_puts_nothing_off(void **state)
+{
+	(void)state;
+	balloon_up();
+	send(VIRTIO_BALLOON_S_MEMFREE, 1);
+	g.armed_s = 0;
+	driver_kick(&g.d, STATS);
+	driver_poll(&g.d, 0);
+	assert_int_equal(g.armed_s, 0);
+	assert_true(driver_wait_used(&g.d, STATS));
+}
+
 static void new_interval_asks_at_once(void **state)
 {
 	struct balloon_config config;
@@ -360,6 +372,7 @@ int main(void)
 		TEST(names_are_in_the_order_of_the_tags),
 		TEST(only_what_was_told_is_known),
 		TEST(buffer_is_kept_until_it_is_time),
+		TEST(kick_without_a_buffer_puts_nothing_off),
 		TEST(new_interval_asks_at_once),
 		TEST(new_interval_without_a_driver_is_kept),
 		TEST(statistics_are_not_switched_off),
