@@ -4,7 +4,7 @@
  *
  *	g  tell the longest time between two looks at the counter since the
  *	   last g (a "gap"), and what was wrong with what was seen
- *	v  arm the virtual timer, 1.5 s ahead, and tell when it fired
+ *	v  arm the virtual timer, 2 s ahead, and tell when it fired
  *	w  the same, and sleep until it does
  *	p  the same as v with the physical timer
  *	V  P  as v and p, a minute ahead
@@ -14,7 +14,7 @@
  */
 #include "tests/guests/lib.h"
 
-enum { SOON_MS = 100, SHORT_MS = 1500, LONG_MS = 60000, POLL_MS = 1 };
+enum { SOON_MS = 100, SHORT_MS = 2000, LONG_MS = 60000, POLL_MS = 1 };
 enum { CTL_ENABLE = 1, CTL_MASKED = 2, CTL_FIRED = 4 };
 enum { RBR = 0, LSR = 5, LSR_DATA_READY = 1 };
 
