@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/utsname.h>
+#include <time.h>
 
 #include "arch/arch.h"
 #include "tests/fake/kvm_fake.h"
@@ -430,6 +431,23 @@ static void a_kernel_with_a_wrong_physical_timer_is_not_used(void **state)
 	host_hwcap2 = 0;
 }
 
+/* -------------------------------------------------------------- wall time */
+
+static void a_sample_is_tai_beside_the_hosts_counter(void **state)
+{
+	uint64_t before = kvm_fake.counter, utc = (uint64_t)time(NULL);
+	struct arch_clock_sample sample;
+
+	(void)state;
+	arch_clock_sample(&sample);
+	assert_in_range(sample.host, before, kvm_fake.counter);
+	assert_in_range(sample.tai_offset, 37, 40);
+	assert_in_range(sample.tai_sec - utc, (unsigned)sample.tai_offset,
+			(unsigned)sample.tai_offset + 10);
+	assert_true(sample.tai_ns < 1000000000);
+	assert_true(sample.synchronized || !sample.max_error);
+}
+
 #define KVM_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -457,6 +475,7 @@ int main(void)
 		KVM_TEST(an_old_kernel_goes_on_after_a_failed_start),
 		KVM_TEST(the_guests_physical_counter_needs_the_offset),
 		KVM_TEST(a_kernel_with_a_wrong_physical_timer_is_not_used),
+		KVM_TEST(a_sample_is_tai_beside_the_hosts_counter),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
