@@ -61,7 +61,7 @@ static int cycle(const char *path, int n)
 	unsigned seed = 1;
 
 	snprintf(to.sun_path, sizeof(to.sun_path), "%s", path);
-	if (connect(fd, (struct sockaddr *)&to, sizeof(to))) {
+	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to))) {
 		perror(path);
 		return 1;
 	}
@@ -84,7 +84,7 @@ int main(int argc, char **argv)
 	if (argc == 4 && !strcmp(argv[1], "minus"))
 		return minus(argv[2], argv[3]);
 	if (argc == 4 && !strcmp(argv[1], "cycle"))
-		return cycle(argv[2], atoi(argv[3]));
+		return cycle(argv[2], (int)strtol(argv[3], NULL, 10));
 	fprintf(stderr, "clock_host counter | minus A B | cycle SOCKET N\n");
 	return 2;
 }

@@ -172,6 +172,23 @@ static int set_entropy(void *context, const char *value, struct err *e)
 	return 0;
 }
 
+static int set_clock(void *context, const char *value, struct err *e)
+{
+	struct vm_config *config = &((struct run *)context)->config;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(clock_policy_name); i++) {
+		if (strcmp(value, clock_policy_name[i]) != 0)
+			continue;
+		config->clock.on_pause = (enum clock_policy)i;
+		config->clock_given = true;
+		return 0;
+	}
+	return err_set(e,
+		       "--clock %.40s is not known; choose frozen or "
+		       "continuous",
+		       value);
+}
+
 static int set_boot_timer(void *context, const char *value, struct err *e)
 {
 	(void)value;
@@ -235,6 +252,9 @@ static const struct option options[] = {
 	 set_disk},
 	{"entropy", NULL, "a source of random numbers for the guest",
 	 set_entropy},
+	{"clock", "POLICY",
+	 "the guest's time over a pause: frozen (default) or\ncontinuous",
+	 set_clock},
 	{"boot-timer", NULL,
 	 "log the time when the guest writes 123 to\n0x40000000",
 	 set_boot_timer},
