@@ -46,6 +46,7 @@ FULL_MATRIX = [
     ("cortex-a57", "6.1", 2, "2G", "3", "", "*"),
     ("neoverse-n1", "6.12", 1, "2G", "2", "", "*"),
     ("max", "newest", 2, "2G", "3", "kvm-arm.mode=nested", "*"),
+    ("max", "newest", 2, "2G", "3", "id_aa64mmfr0.ecv=0", "guests time time-cycles"),
     ("max", "6.12", 2, "2G", "3", "", "*"),
 ]
 

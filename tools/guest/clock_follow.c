@@ -2,7 +2,7 @@
 /*
  * Keeps a Linux guest's CLOCK_REALTIME right when the guest is paused or moved:
  * it is stepped when the VMM says, through VMClock, that time was disrupted.
- * Where there is no VMClock, KVM's PTP clock is compared ten times a second.
+ * Where there is no VMClock, KVM's PTP clock is compared twenty times a second.
  * CLOCK_MONOTONIC is left alone: for it, a frozen pause did not happen.
  *
  *	clock-follow [--once] [--verbose]
