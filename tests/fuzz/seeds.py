@@ -180,6 +180,22 @@ def virtio_mmio_seeds():
         yield b"".join((go, descriptor, op(store, 16, 0, 0, 1, 0), *tail))
 
 
+def virtio_net_seeds():
+    transmit, offer, host, other = 0, 2, 4, 5
+
+    def op(kind, *lengths, wrong=0, header=b"", fill=0):
+        return struct.pack("<BB4H12sBB", kind, wrong, *(list(lengths) + [0] * (4 - len(lengths))), header, fill, 0)
+
+    segmented = struct.pack("<BBHHHHH", 1, 1, 54, 1448, 34, 16, 0)
+    checksum = struct.pack("<BBHHHHH", 1, 0, 0, 0, 34, 16, 0)
+    for first in (3, 1):
+        yield bytes([first]) + op(transmit, 12, 100, 1400) + op(transmit, 20000, 20000, 20000, header=segmented) + \
+            op(transmit, 100, header=checksum) + op(transmit, 30, wrong=0x81)
+        yield bytes([first]) + op(offer, 1526) * 3 + op(host, 1514, fill=7) + op(host, 3000) + op(other) + op(host, 60)
+        yield bytes([first]) + op(offer, 100, 0, 50) + op(host, 1514) + op(offer, 1526) + op(other, wrong=1) + \
+            op(offer, 19999, 19999, 19999) + op(host, 60000, header=segmented) + op(offer, 30, wrong=0x82)
+
+
 def virtio_virtq_seeds():
     start = struct.pack("<BHHHHHB", 4, 0, 0x1000, 0x2000, 0, 0, 1)
 
@@ -199,7 +215,7 @@ def virtio_virtq_seeds():
 
 SEEDS = {"bodies": bodies_seeds, "codec": codec_seeds, "config_file": config_file_seeds,
          "http": http_seeds, "image": image_seeds, "serial": serial_seeds,
-         "virtio_balloon": virtio_balloon_seeds, "virtio_block": virtio_block_seeds, "virtio_mmio": virtio_mmio_seeds, "virtio_virtq": virtio_virtq_seeds}
+         "virtio_balloon": virtio_balloon_seeds, "virtio_block": virtio_block_seeds, "virtio_mmio": virtio_mmio_seeds, "virtio_net": virtio_net_seeds, "virtio_virtq": virtio_virtq_seeds}
 
 
 def make_seeds(name, folder):
