@@ -55,7 +55,7 @@ static void count_spoofed(struct net *n)
 		return;
 	if (virtq_read(&n->chain, NET_HEADER + NET_MAC_LEN, source,
 		       sizeof(source)) &&
-	    memcmp(source, n->config.mac, sizeof(source)))
+	    memcmp(source, n->config.mac, sizeof(source)) != 0)
 		metric_add(&n->metrics.tx_spoofed_mac_count, 1);
 }
 

@@ -201,6 +201,18 @@ static void host_sends(const struct op *op)
 	turn_loop();
 }
 
+static void begin_or_pause(struct virtio_device *dev, const struct op *op)
+{
+	if (op->writable & 1) {
+		start(dev, op->len[0] | (uint64_t)op->len[1] << 16);
+	} else {
+		virtio_quiesce(dev);
+		must(!dev->inflight);
+		virtio_resume(dev);
+	}
+	turn_loop();
+}
+
 static void run(struct virtio_device *dev, const struct op *op)
 {
 	switch (op->kind % 6) {
@@ -216,14 +228,7 @@ static void run(struct virtio_device *dev, const struct op *op)
 		host_sends(op);
 		break;
 	default:
-		if (op->writable & 1) {
-			start(dev, op->len[0] | (uint64_t)op->len[1] << 16);
-		} else {
-			virtio_quiesce(dev);
-			must(!dev->inflight);
-			virtio_resume(dev);
-		}
-		turn_loop();
+		begin_or_pause(dev, op);
 	}
 	if (needs_reset(dev))
 		start(dev, dev->offered);
