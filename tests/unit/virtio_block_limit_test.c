@@ -80,7 +80,7 @@ static uint64_t now_ms(void)
 
 static void operations_are_limited(void **state)
 {
-	uint64_t begun;
+	uint64_t begun, waits;
 
 	(void)state;
 	config.limiter.ops = (struct token_bucket_config){5, 100, 0};
@@ -88,10 +88,12 @@ static void operations_are_limited(void **state)
 	begun = now_ms();
 	for (int i = 0; i < 15; i++) /* 5 at once, 10 at 50 per second */
 		assert_int_equal(request(VIRTIO_BLK_T_IN, 0, SECTOR, NULL), 0);
-	assert_in_range(now_ms() - begun, 199, 2000);
-	assert_int_equal(block_metrics(d.dev)->rate_limiter_throttled_events,
-			 10);
-	assert_int_equal(block_metrics(d.dev)->rate_limiter_event_count, 10);
+	/* How late it may be is the machine's business, which may be busy:
+	 * then a wait earns more than one operation. */
+	assert_in_range(now_ms() - begun, 199, 60000);
+	waits = block_metrics(d.dev)->rate_limiter_throttled_events;
+	assert_in_range(waits, 1, 10);
+	assert_int_equal(block_metrics(d.dev)->rate_limiter_event_count, waits);
 }
 
 static void bytes_are_limited(void **state)
@@ -105,7 +107,7 @@ static void bytes_are_limited(void **state)
 	begun = now_ms();
 	for (int i = 0; i < 14; i++) /* 8 at once, 6 in 60 ms */
 		assert_int_equal(request(VIRTIO_BLK_T_IN, 0, SECTOR, NULL), 0);
-	assert_in_range(now_ms() - begun, 59, 1500);
+	assert_in_range(now_ms() - begun, 59, 60000);
 }
 
 static void limit_can_be_lifted_while_it_holds(void **state)
