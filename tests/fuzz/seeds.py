@@ -213,9 +213,26 @@ def virtio_virtq_seeds():
     yield start + load("<H", 1) + load("<H", 15) + descriptor(0x8000fff0, 17, 0, 0)
 
 
+def virtio_vsock_seeds():
+    send, offer, connect, write, read, close, other = range(7)
+
+    def op(kind, port=0, number=0, flags=0, length=0, form=0, alloc=60000, forwarded=0, text=b""):
+        return struct.pack("<BBBBHBxIIB15s", kind, port, number, flags, length, form, alloc, forwarded, len(text), text)
+
+    request, response, reset, shutdown, data, update, ask = range(1, 8)
+    stream = op(offer) * 3 + op(connect, text=b"CONNECT 52\n") + op(send, 0, response)
+    yield stream + op(write, text=b"hello") + op(send, 0, data, length=5000) + op(read) + op(send, 0, shutdown, 2) + op(close)
+    yield stream + op(send, 0, data, length=65000, form=0) * 8 + op(read) * 3 + op(send, 0, shutdown, 3) + op(read)
+    yield stream + op(send, 0, update, alloc=2) + op(write, text=b"longer") + op(offer) + op(send, 0, ask) + op(other)
+    yield stream + op(send, 0, reset) + op(send, 0, data, length=1) + op(offer) * 3 + op(other, 0, 1) + stream
+    yield op(offer) + op(send, 9, request) + op(send, 9, data, length=100) + op(read, 1) + op(write, 1, text=b"x") + op(close, 1) + op(offer)
+    yield op(offer) + op(connect, text=b"CONNECT x\n") + op(connect, text=b"GET / HTTP/1.1") + \
+        b"".join(op(send, 0, number, form=1 << bit) for number in range(9) for bit in range(6))
+
+
 SEEDS = {"bodies": bodies_seeds, "codec": codec_seeds, "config_file": config_file_seeds,
          "http": http_seeds, "image": image_seeds, "serial": serial_seeds,
-         "virtio_balloon": virtio_balloon_seeds, "virtio_block": virtio_block_seeds, "virtio_mmio": virtio_mmio_seeds, "virtio_net": virtio_net_seeds, "virtio_virtq": virtio_virtq_seeds}
+         "virtio_balloon": virtio_balloon_seeds, "virtio_block": virtio_block_seeds, "virtio_mmio": virtio_mmio_seeds, "virtio_net": virtio_net_seeds, "virtio_virtq": virtio_virtq_seeds, "virtio_vsock": virtio_vsock_seeds}
 
 
 def make_seeds(name, folder):

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "devices/virtio/vsock.h"
+
+#include <errno.h>
+#include <linux/virtio_ids.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <time.h>
+
+#include "devices/virtio/vsock_internal.h"
+#include "snapshot/codec.h"
+#include "vmm/base/err.h"
+#include "vmm/base/metrics.h"
+
+#define NS_PER_S 1000000000ull
+
+/* ------------------------------------------------------------------ events */
+
+static void end_all(struct vsock *v)
+{
+	while (v->all)
+		vsock_conn_destroy(v->all);
+	v->resets_count = 0;
+}
+
+static void listener_ready(struct virtio_device *dev)
+{
+	struct vsock *v = vsock_of(dev);
+
+	if (v->stale || !virtio_is_live(dev, VSOCK_RX)) {
+		v->parked = true;
+		virtio_unwatch(dev, &v->listener);
+		return;
+	}
+	vsock_accept(v);
+}
+
+/* The device is alive (again): connections of another driver are over, and the
+ * others are looked at. */
+static void wake(struct vsock *v)
+{
+	if (v->stale)
+		end_all(v);
+	v->stale = false;
+	if (!v->parked)
+		return;
+	v->parked = false;
+	for (struct vsock_conn *c = v->all; c; c = c->next)
+		vsock_conn_watch(c);
+	if (!v->listener.dev &&
+	    virtio_watch(&v->dev, &v->listener, v->listen_fd, EPOLLIN,
+			 listener_ready)) {
+		v->listener.dev = NULL;
+		v->parked = true; /* again at the next kick */
+		metric_add(&v->metrics.muxer_event_fails, 1);
+	}
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+static void timer_ready(struct virtio_device *dev)
+{
+	struct vsock *v = vsock_of(dev);
+	struct itimerspec spec = {0};
+	struct vsock_conn *next;
+	uint64_t now = now_ns(), expired, first = 0;
+
+	if (read(v->timer_fd, &expired, sizeof(expired)) < 0)
+		return;
+	for (struct vsock_conn *c = v->all; c; c = next) {
+		next = c->next;
+		if (!c->deadline_ns)
+			continue;
+		if (c->deadline_ns <= now)
+			vsock_conn_kill(c);
+		else if (!first || c->deadline_ns < first)
+			first = c->deadline_ns;
+	}
+	v->timer_ns = first;
+	if (first) {
+		spec.it_value.tv_sec = (time_t)(first / NS_PER_S);
+		spec.it_value.tv_nsec = (long)(first % NS_PER_S);
+		timerfd_settime(v->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL);
+	}
+	vsock_rx_run(v);
+}
+
+/* The driver forgets its connections; its listeners stay. */
+static void tell_restore(struct vsock *v)
+{
+	const struct virtio_vsock_event event = {
+		.id = VIRTIO_VSOCK_EVENT_TRANSPORT_RESET,
+	};
+	struct virtq *vq = &v->dev.queue[VSOCK_EVENT];
+
+	while (v->tell_restore && virtq_pop(vq, &v->chain)) {
+		if (!virtq_write(&v->chain, 0, &event, sizeof(event))) {
+			metric_add(&v->metrics.ev_queue_event_fails, 1);
+			virtq_push(vq, &v->chain, 0);
+			continue;
+		}
+		virtq_push(vq, &v->chain, sizeof(event));
+		v->tell_restore = false;
+	}
+}
+
+static void vsock_kick(struct virtio_device *dev, unsigned queue)
+{
+	struct vsock *v = vsock_of(dev);
+
+	if (virtio_is_live(dev, VSOCK_RX))
+		wake(v);
+	if (queue == VSOCK_EVENT) {
+		tell_restore(v);
+		return;
+	}
+	if (queue == VSOCK_TX) {
+		metric_add(&v->metrics.tx_queue_event_count, 1);
+		vsock_tx_run(v);
+	} else {
+		metric_add(&v->metrics.rx_queue_event_count, 1);
+	}
+	vsock_rx_run(v);
+}
+
+/* -------------------------------------------------------------- the device */
+
+static void vsock_reset(struct virtio_device *dev)
+{
+	struct vsock *v = vsock_of(dev);
+
+	/* Their programs see the end now; the main thread frees them. */
+	for (struct vsock_conn *c = v->all; c; c = c->next)
+		shutdown(c->fd, SHUT_RDWR);
+	v->stale = true;
+	v->parked = true;
+	v->tell_restore = false;
+}
+
+static void vsock_state(struct virtio_device *dev, struct snap *s)
+{
+	struct vsock *v = vsock_of(dev);
+
+	snap_u32(s, &v->last_port);
+	snap_require(s, v->last_port < VSOCK_FIRST_PORT,
+		     "a vsock port is impossible");
+	if (snap_loading(s))
+		v->tell_restore = true;
+}
+
+static void remove_socket(const struct vsock *v)
+{
+	struct stat st;
+
+	/* Somebody may have put another there. */
+	if (v->path[0] && !lstat(v->path, &st) && st.st_dev == v->path_dev &&
+	    st.st_ino == v->path_ino)
+		unlink(v->path);
+}
+
+static void vsock_destroy(struct virtio_device *dev)
+{
+	struct vsock *v = vsock_of(dev);
+
+	end_all(v);
+	virtio_unwatch(dev, &v->listener);
+	virtio_unwatch(dev, &v->timer);
+	virtio_fini(dev);
+	remove_socket(v);
+	util_close(&v->listen_fd);
+	util_close(&v->timer_fd);
+	free(v);
+}
+
+static const struct virtio_ops vsock_ops = {
+	.device_id = VIRTIO_ID_VSOCK,
+	.queue_count = VSOCK_QUEUES,
+	.kick = vsock_kick,
+	.reset = vsock_reset,
+	.state = vsock_state,
+	.destroy = vsock_destroy,
+};
+
+static int build(struct vsock *v, const struct virtio_slot *slot,
+		 const struct vsock_config *config, struct err *e)
+{
+	int r;
+
+	if (virtio_init(&v->dev, &vsock_ops, slot, 0, "vsock", e))
+		return -1;
+	v->config.guest_cid = config->guest_cid;
+	v->dev.config = &v->config;
+	v->dev.config_len = sizeof(v->config);
+	v->timer_fd =
+		timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (v->timer_fd < 0)
+		return err_errno(e, "cannot create a timer");
+	r = virtio_watch(&v->dev, &v->timer, v->timer_fd, EPOLLIN, timer_ready);
+	if (r) {
+		v->timer.dev = NULL;
+		errno = -r;
+		return err_errno(e, "cannot watch a timer");
+	}
+	return vsock_bind(v, config->uds_path, e);
+}
+
+struct virtio_device *vsock_create(const struct virtio_slot *slot,
+				   const struct vsock_config *config,
+				   struct err *e)
+{
+	struct vsock *v;
+
+	if (vsock_check(config, e))
+		return NULL;
+	v = calloc(1, sizeof(*v));
+	if (!v) {
+		err_set(e, "no memory for a vsock device");
+		return NULL;
+	}
+	v->listen_fd = v->timer_fd = -1;
+	v->ready_end = &v->ready;
+	v->last_port = VSOCK_FIRST_PORT - 1;
+	v->parked = true;
+	if (build(v, slot, config, e)) {
+		vsock_destroy(&v->dev);
+		return NULL;
+	}
+	return &v->dev;
+}
+
+/* ----------------------------------------------------------- for the client */
+
+static int refuse(struct err *e, int error, const char *path)
+{
+	return err_set(e,
+		       "Cannot create backend for vsock device: Error binding "
+		       "to the host-side Unix socket: %s (os error %d): %s",
+		       strerror(error), error, path);
+}
+
+int vsock_check(const struct vsock_config *config, struct err *e)
+{
+	const char *path = config->uds_path;
+	char folder[sizeof(((struct sockaddr_un *)NULL)->sun_path)] = ".";
+	const char *slash = strrchr(path, '/');
+	struct stat st;
+
+	if (config->guest_cid < VSOCK_CID_MIN ||
+	    config->guest_cid == UINT32_MAX) {
+		return err_set(e,
+			       "The guest CID %u is reserved; give one from "
+			       "3 to 4294967294",
+			       config->guest_cid);
+	}
+	if (!path[0])
+		return refuse(e, EINVAL, "an empty path");
+	if (strlen(path) >= sizeof(folder))
+		return refuse(e, ENAMETOOLONG, path);
+	if (!lstat(path, &st))
+		return refuse(e, EADDRINUSE, path);
+	if (errno != ENOENT)
+		return refuse(e, errno, path);
+	if (slash) {
+		memcpy(folder, path, (size_t)(slash - path) + 1);
+		folder[slash - path + 1] = '\0';
+	}
+	if (access(folder, W_OK | X_OK))
+		return refuse(e, errno, path);
+	return 0;
+}
+
+unsigned vsock_conn_count(const struct virtio_device *dev)
+{
+	return container_of(dev, struct vsock, dev)->conn_count;
+}
+
+const struct vsock_metrics *vsock_metrics(const struct virtio_device *dev)
+{
+	return &container_of(dev, struct vsock, dev)->metrics;
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The host's side: the socket that programs connect to, and theirs. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "devices/virtio/vsock_internal.h"
+#include "vmm/base/err.h"
+#include "vmm/base/log.h"
+#include "vmm/base/metrics.h"
+
+enum { BACKLOG = 1024, ACCEPTS_A_TURN = 64 };
+
+int vsock_bind(struct vsock *v, const char *path, struct err *e)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct stat st;
+
+	memcpy(address.sun_path, path, strlen(path));
+	v->listen_fd =
+		socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (v->listen_fd < 0)
+		return err_errno(e, "cannot create a socket");
+	if (bind(v->listen_fd, (struct sockaddr *)&address, sizeof(address)) ||
+	    stat(path, &st)) {
+		return err_set(e,
+			       "Cannot create backend for vsock device: Error "
+			       "binding to the host-side Unix socket: %s (os "
+			       "error %d): %s",
+			       strerror(errno), errno, path);
+	}
+	memcpy(v->path, address.sun_path, sizeof(v->path));
+	v->path_dev = st.st_dev;
+	v->path_ino = st.st_ino;
+	if (listen(v->listen_fd, BACKLOG))
+		return err_errno(e, "cannot listen on %s", path);
+	return 0;
+}
+
+void vsock_accept(struct vsock *v)
+{
+	for (unsigned i = 0; i < ACCEPTS_A_TURN; i++) {
+		int fd = accept4(v->listen_fd, NULL, NULL,
+				 SOCK_NONBLOCK | SOCK_CLOEXEC);
+		struct vsock_conn *c;
+
+		if (fd < 0 && errno != EAGAIN && errno != ECONNABORTED &&
+		    errno != EINTR)
+			metric_add(&v->metrics.muxer_event_fails, 1);
+		if (fd < 0)
+			return;
+		c = vsock_conn_create(v, fd, CONN_LINE);
+		if (c)
+			vsock_conn_watch(c);
+		else
+			util_close(&fd); /* it sees the end of the stream */
+	}
+}
+
+/* -------------------------------------------------------------- CONNECT 52 */
+
+static bool is_used(struct vsock *v, uint32_t port)
+{
+	for (const struct vsock_conn *c = v->all; c; c = c->next) {
+		if (c->state != CONN_LINE && c->host_port == port)
+			return true;
+	}
+	return false;
+}
+
+static uint32_t next_port(struct vsock *v)
+{
+	do {
+		v->last_port = (v->last_port + 1) % VSOCK_FIRST_PORT;
+	} while (is_used(v, VSOCK_FIRST_PORT + v->last_port));
+	return VSOCK_FIRST_PORT + v->last_port;
+}
+
+/* "CONNECT 52", in any case, as words; what follows does not matter. */
+static bool parse_line(const char *line, uint32_t *port)
+{
+	uint64_t number = 0;
+	const char *p = line;
+	unsigned digits = 0;
+
+	while (*p == ' ' || *p == '\t')
+		p++;
+	if (strncasecmp(p, "connect", 7) != 0 || (p[7] != ' ' && p[7] != '\t'))
+		return false;
+	for (p += 7; *p == ' ' || *p == '\t'; p++)
+		continue;
+	for (; *p >= '0' && *p <= '9' && number <= UINT32_MAX; p++, digits++)
+		number = number * 10 + (uint64_t)(*p - '0');
+	if (!digits || number > UINT32_MAX ||
+	    !strchr(" \t\r", *p)) /* or the end */
+		return false;
+	*port = (uint32_t)number;
+	return true;
+}
+
+static void line_complete(struct vsock_conn *c)
+{
+	uint32_t port;
+
+	c->line[c->line_len - 1] = '\0';
+	if (!parse_line(c->line, &port)) {
+		metric_add(&c->v->metrics.muxer_event_fails, 1);
+		vsock_conn_kill(c);
+		return;
+	}
+	vsock_conn_set_ports(c, next_port(c->v), port);
+	c->state = CONN_CONNECTING;
+	vsock_conn_send(c, SEND_REQUEST);
+	vsock_conn_watch(c);
+}
+
+/* Not a byte more than the line: the rest is for the guest. */
+void vsock_line_ready(struct vsock_conn *c)
+{
+	char *at = c->line + c->line_len;
+	size_t room = sizeof(c->line) - c->line_len;
+	ssize_t n = recv(c->fd, at, room, MSG_PEEK | MSG_DONTWAIT);
+	const char *end;
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		vsock_conn_destroy(c);
+		return;
+	}
+	end = memchr(at, '\n', (size_t)n);
+	if (end)
+		n = end - at + 1;
+	if (recv(c->fd, at, (size_t)n, MSG_DONTWAIT) != n ||
+	    (!end && (size_t)n == room)) {
+		metric_add(&c->v->metrics.muxer_event_fails, 1);
+		vsock_conn_kill(c);
+		return;
+	}
+	c->line_len += (unsigned)n;
+	if (end)
+		line_complete(c);
+}
+
+/* ------------------------------------------------------------ <uds_path>_52 */
+
+static int connect_to(const struct vsock *v, uint32_t port)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	AUTO_CLOSE int fd = -1;
+	int len = snprintf(address.sun_path, sizeof(address.sun_path), "%s_%u",
+			   v->path, port);
+
+	if ((size_t)len >= sizeof(address.sun_path))
+		return -1;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)))
+		return -1;
+	return take_fd(&fd);
+}
+
+void vsock_connect(struct vsock *v, uint32_t host, uint32_t guest,
+		   const struct virtio_vsock_hdr *h)
+{
+	struct vsock_conn *c = NULL;
+	int fd = -1;
+
+	if (v->conn_count < VSOCK_CONNS_MAX)
+		fd = connect_to(v, host);
+	if (fd >= 0)
+		c = vsock_conn_create(v, fd, CONN_OPEN);
+	if (!c) {
+		util_close(&fd);
+		vsock_reset_ports(v, host, guest);
+		return;
+	}
+	vsock_conn_set_ports(c, host, guest);
+	c->guest_alloc = h->buf_alloc;
+	c->guest_forwarded = h->fwd_cnt;
+	vsock_conn_send(c, SEND_RESPONSE);
+	vsock_conn_watch(c);
+}
