@@ -28,7 +28,9 @@ struct arch_layout {
 	unsigned gpio_irq;
 	gpa_t vmclock, vmgenid; /* pages in RAM that the guest does not use */
 	unsigned vmclock_irq, vmgenid_irq;
-	unsigned virtio_irq;  /* of the first; the others follow */
+	unsigned virtio_irq; /* of the first; the others follow */
+	gpa_t reserved;      /* RAM kept for the VMM, of which it uses little */
+	uint64_t reserved_size;
 	uint64_t ram_min;     /* bytes */
 	unsigned cmdline_max; /* characters */
 	const char *console;  /* argument for `console=` */

@@ -2,7 +2,6 @@
 #include "devices/gpio.h"
 
 #include <pthread.h>
-#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 
 #include "vmm/base/err.h"
@@ -30,8 +29,8 @@ enum {
 
 struct gpio {
 	struct event_loop *loop;
-	int irq_fd;
-	struct event_source release; /* a timer */
+	struct irq_line irq;
+	struct event_source release; /* a timer, while it is pressed */
 
 	pthread_mutex_t lock; /* guards the rest */
 	uint8_t in, out;      /* lines: what is put on them, and what drives */
@@ -49,7 +48,7 @@ static void update(struct gpio *g)
 	g->raw |= g->sense & ~(g->in ^ g->event) & ~g->dir;
 	masked = g->raw & g->enable;
 	if (masked & ~g->told)
-		(void)eventfd_write(g->irq_fd, 1);
+		irq_line_pulse(&g->irq);
 	g->told = masked;
 }
 
@@ -172,61 +171,72 @@ static void set_key(struct gpio *g, bool pressed)
 	pthread_mutex_unlock(&g->lock);
 }
 
+static void stop_timer(struct gpio *g)
+{
+	int timer = g->release.fd;
+
+	if (timer < 0)
+		return;
+	loop_remove(g->loop, &g->release);
+	close(timer);
+}
+
 static void on_release(struct event_source *source, uint32_t events)
 {
 	struct gpio *g = container_of(source, struct gpio, release);
-	uint64_t ticks;
 
 	(void)events;
-	if (read(source->fd, &ticks, sizeof(ticks)) == sizeof(ticks))
-		set_key(g, false);
+	stop_timer(g);
+	set_key(g, false);
 }
 
-void gpio_press_power(struct gpio *g)
+/* A timer is not there before it is needed: most keys are never pressed. */
+static int start_timer(struct gpio *g)
 {
 	static const struct itimerspec soon = {
 		.it_value.tv_nsec = PRESS_MS * 1000000l,
 	};
+	int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 
+	if (timer < 0)
+		return -1;
+	if (!timerfd_settime(timer, 0, &soon, NULL) &&
+	    !loop_add(g->loop, &g->release, timer, EPOLLIN))
+		return 0;
+	close(timer);
+	return -1;
+}
+
+void gpio_press_power(struct gpio *g)
+{
+	stop_timer(g);
 	set_key(g, true);
-	/* If the timer cannot be set, better a key that is never held. */
-	if (timerfd_settime(g->release.fd, 0, &soon, NULL))
+	/* Without a timer: better a key that is never held. */
+	if (start_timer(g))
 		set_key(g, false);
 }
 
-struct gpio *gpio_create(struct event_loop *loop, int irq_fd, struct err *e)
+struct gpio *gpio_create(struct event_loop *loop, struct irq_line irq,
+			 struct err *e)
 {
 	struct gpio *g = calloc(1, sizeof(*g));
-	int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 
-	if (!g || timer < 0) {
+	if (!g) {
 		err_errno(e, "cannot create the power key");
-		util_close(&timer);
-		free(g);
 		return NULL;
 	}
 	g->loop = loop;
-	g->irq_fd = irq_fd;
+	g->irq = irq;
 	g->release = (struct event_source){.fd = -1, .ready = on_release};
 	pthread_mutex_init(&g->lock, NULL);
-	if (loop_add(loop, &g->release, timer, EPOLLIN)) {
-		err_errno(e, "cannot watch the power key's timer");
-		close(timer);
-		free(g);
-		return NULL;
-	}
 	return g;
 }
 
 void gpio_destroy(struct gpio *g)
 {
-	int timer;
-
 	if (!g)
 		return;
-	timer = g->release.fd;
-	loop_remove(g->loop, &g->release);
-	close(timer);
+	stop_timer(g);
 	pthread_mutex_destroy(&g->lock);
 	free(g);
 }

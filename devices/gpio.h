@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "vmm/irq_line.h"
 #include "vmm/mmio_bus.h"
 
 struct err;
@@ -19,8 +20,8 @@ struct gpio;
 
 extern const struct mmio_ops gpio_mmio_ops;
 
-/* @irq_fd: eventfd, written to interrupt the guest; stays its owner's. */
-struct gpio *gpio_create(struct event_loop *loop, int irq_fd, struct err *e);
+struct gpio *gpio_create(struct event_loop *loop, struct irq_line irq,
+			 struct err *e);
 void gpio_destroy(struct gpio *gpio);
 
 /* Press the key, and release it soon: a guest debounces it.  Pressing it while

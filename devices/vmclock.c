@@ -3,7 +3,6 @@
 
 #include <endian.h>
 #include <stddef.h>
-#include <sys/eventfd.h>
 
 enum {
 	MAGIC = 0x4b4c4356, /* "VCLK" */
@@ -60,9 +59,9 @@ static uint64_t fraction_of(uint32_t ns)
 	return (uint64_t)(((unsigned __int128)ns << 64) / 1000000000u);
 }
 
-void vmclock_init(struct vmclock *c, void *page, int irq_fd)
+void vmclock_init(struct vmclock *c, void *page, struct irq_line irq)
 {
-	*c = (struct vmclock){.page = page, .irq_fd = irq_fd};
+	*c = (struct vmclock){.page = page, .irq = irq};
 }
 
 static void fill(const struct vmclock *c, const struct vmclock_pair *pair)
@@ -103,6 +102,6 @@ void vmclock_publish(struct vmclock *c, const struct vmclock_pair *pair)
 	c->seq += 2;
 	__atomic_store_n(&c->page->seq, htole32(c->seq), __ATOMIC_RELEASE);
 	if (c->published)
-		(void)eventfd_write(c->irq_fd, 1);
+		irq_line_pulse(&c->irq);
 	c->published = true;
 }

@@ -15,6 +15,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "vmm/irq_line.h"
+
 enum { VMCLOCK_SIZE = 4096 };
 
 struct vmclock_page;
@@ -32,15 +34,15 @@ struct vmclock_pair {
 
 struct vmclock {
 	struct vmclock_page *page; /* of VMCLOCK_SIZE, shared with the guest */
-	int irq_fd;
+	struct irq_line irq;
 	bool published;
 	uint32_t seq;
 	uint64_t disruption;
 	uint64_t generation; /* counts restores */
 };
 
-/* @page is the guest's RAM; @irq_fd an eventfd that stays its owner's. */
-void vmclock_init(struct vmclock *clock, void *page, int irq_fd);
+/* @page is the guest's RAM. */
+void vmclock_init(struct vmclock *clock, void *page, struct irq_line irq);
 
 /*
  * The guest's time moves relative to TAI: this is the new relation.  The first

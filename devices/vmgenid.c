@@ -2,14 +2,13 @@
 #include "devices/vmgenid.h"
 
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/random.h>
 
 #include "vmm/base/err.h"
 
-void vmgenid_init(struct vmgenid *id, void *page, int irq_fd)
+void vmgenid_init(struct vmgenid *id, void *page, struct irq_line irq)
 {
-	*id = (struct vmgenid){.page = page, .irq_fd = irq_fd};
+	*id = (struct vmgenid){.page = page, .irq = irq};
 }
 
 int vmgenid_renew(struct vmgenid *id, struct err *e)
@@ -24,5 +23,5 @@ int vmgenid_renew(struct vmgenid *id, struct err *e)
 
 void vmgenid_notify(struct vmgenid *id)
 {
-	(void)eventfd_write(id->irq_fd, 1);
+	irq_line_pulse(&id->irq);
 }

@@ -10,17 +10,19 @@
 
 #include <stdint.h>
 
+#include "vmm/irq_line.h"
+
 enum { VMGENID_SIZE = 16 };
 
 struct err;
 
 struct vmgenid {
 	uint8_t *page; /* of VMGENID_SIZE, shared with the guest */
-	int irq_fd;
+	struct irq_line irq;
 };
 
-/* @page is the guest's RAM; @irq_fd an eventfd that stays its owner's. */
-void vmgenid_init(struct vmgenid *id, void *page, int irq_fd);
+/* @page is the guest's RAM. */
+void vmgenid_init(struct vmgenid *id, void *page, struct irq_line irq);
 
 /* Another identifier, from the host's random numbers.  The guest may read past
  * its caches: the caller cleans the host's for what was written. */

@@ -5,15 +5,16 @@
 #include "vmm/mem.h"
 
 int time_pages_init(struct time_pages *t, const struct guest_mem *mem,
-		    int vmclock_irq_fd, int vmgenid_irq_fd, struct err *e)
+		    struct irq_line vmclock_irq, struct irq_line vmgenid_irq,
+		    struct err *e)
 {
 	void *clock = guest_mem_at(mem, arch_layout.vmclock, VMCLOCK_SIZE);
 	void *id = guest_mem_at(mem, arch_layout.vmgenid, VMGENID_SIZE);
 
 	if (!clock || !id)
 		return err_set(e, "there is no RAM for VMClock and VMGenID");
-	vmclock_init(&t->vmclock, clock, vmclock_irq_fd);
-	vmgenid_init(&t->vmgenid, id, vmgenid_irq_fd);
+	vmclock_init(&t->vmclock, clock, vmclock_irq);
+	vmgenid_init(&t->vmgenid, id, vmgenid_irq);
 	if (vmgenid_renew(&t->vmgenid, e))
 		return -1;
 	arch_clean_cache(id, VMGENID_SIZE);

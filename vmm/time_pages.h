@@ -18,9 +18,9 @@ struct time_pages {
 	uint64_t offset; /* of the counter, as the guest was told */
 };
 
-/* The eventfds interrupt the guest, and stay their owner's. */
 int time_pages_init(struct time_pages *t, const struct guest_mem *mem,
-		    int vmclock_irq_fd, int vmgenid_irq_fd, struct err *e);
+		    struct irq_line vmclock_irq, struct irq_line vmgenid_irq,
+		    struct err *e);
 
 /*
  * After the clock was started, before vCPUs are released.  @sample is from

@@ -47,9 +47,8 @@ struct vm {
 	struct serial *serial; /* NULL: the command line has no console */
 	struct gpio *gpio;
 	struct virtio_slots virtio;
-	int serial_irq_fd, gpio_irq_fd;
+	int serial_irq_fd;
 	struct time_pages time_pages;
-	int vmclock_irq_fd, vmgenid_irq_fd;
 };
 
 /* ---------------------------------------------------------------- building */
@@ -83,6 +82,8 @@ static int create_memory(struct vm *vm, const struct guest_mem_region *ram,
 		if (kvm_vm_set_memory(&vm->kvm, i, r->gpa, r->size, r->host, e))
 			return -1;
 	}
+	guest_mem_expect_little(&vm->mem, arch_layout.reserved,
+				arch_layout.reserved_size);
 	return 0;
 }
 
@@ -130,11 +131,21 @@ static int wire_irq(struct vm *vm, unsigned irq, int *fd, struct err *e)
 	return err_errno(e, "cannot wire interrupt %u", irq);
 }
 
+static void pulse_irq(void *kvm, unsigned irq)
+{
+	kvm_vm_irq_pulse(kvm, irq);
+}
+
+static struct irq_line irq_line(struct vm *vm, unsigned irq)
+{
+	return (struct irq_line){
+		.pulse = pulse_irq, .context = &vm->kvm, .irq = irq};
+}
+
 static int attach_gpio(struct vm *vm, struct err *e)
 {
-	if (wire_irq(vm, arch_layout.gpio_irq, &vm->gpio_irq_fd, e))
-		return -1;
-	vm->gpio = gpio_create(vm->host.loop, vm->gpio_irq_fd, e);
+	vm->gpio = gpio_create(vm->host.loop,
+			       irq_line(vm, arch_layout.gpio_irq), e);
 	if (!vm->gpio)
 		return -1;
 	return attach(vm, arch_layout.gpio, &gpio_mmio_ops, vm->gpio, e);
@@ -142,11 +153,9 @@ static int attach_gpio(struct vm *vm, struct err *e)
 
 static int attach_time_pages(struct vm *vm, struct err *e)
 {
-	if (wire_irq(vm, arch_layout.vmclock_irq, &vm->vmclock_irq_fd, e) ||
-	    wire_irq(vm, arch_layout.vmgenid_irq, &vm->vmgenid_irq_fd, e))
-		return -1;
-	return time_pages_init(&vm->time_pages, &vm->mem, vm->vmclock_irq_fd,
-			       vm->vmgenid_irq_fd, e);
+	return time_pages_init(&vm->time_pages, &vm->mem,
+			       irq_line(vm, arch_layout.vmclock_irq),
+			       irq_line(vm, arch_layout.vmgenid_irq), e);
 }
 
 static int attach_serial(struct vm *vm, struct err *e)
@@ -299,7 +308,6 @@ struct vm *vm_create(const struct vm_config *config, const struct vm_host *host,
 	vm->host = *host;
 	vm->kvm.fd = vm->kvm.kvm_fd = -1;
 	vm->arch.gic_fd = vm->serial_irq_fd = vm->ended.fd = -1;
-	vm->gpio_irq_fd = vm->vmclock_irq_fd = vm->vmgenid_irq_fd = -1;
 	vm->ended.ready = on_ended;
 	vm->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	vcpu_set_init(&vm->vcpus, &vm->bus, vm->ended_fd);
@@ -328,9 +336,6 @@ void vm_destroy(struct vm *vm)
 	serial_destroy(vm->serial);
 	gpio_destroy(vm->gpio);
 	util_close(&vm->serial_irq_fd);
-	util_close(&vm->gpio_irq_fd);
-	util_close(&vm->vmclock_irq_fd);
-	util_close(&vm->vmgenid_irq_fd);
 	arch_vm_fini(&vm->arch);
 	vcpu_set_fini(&vm->vcpus);
 	kvm_vm_destroy(&vm->kvm);

@@ -258,7 +258,6 @@ int arch_write_fdt(const struct arch_vm *a,
 	struct writer w = {.a = a, .topology = topology};
 
 	*fdt = FDT_GPA;
-	guest_mem_expect_little(topology->mem, RAM_BASE, RAM_RESERVED);
 	w.fdt = guest_mem_at(topology->mem, *fdt, size);
 	if (!w.fdt)
 		return err_set(e, "there is no RAM for the device tree");

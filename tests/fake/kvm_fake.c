@@ -180,6 +180,12 @@ int kvm_vm_irqfd(struct kvm_vm *vm, int eventfd, unsigned gsi)
 	return r;
 }
 
+void kvm_vm_irq_pulse(struct kvm_vm *vm, unsigned spi)
+{
+	(void)vm;
+	kvm_fake.pulses[spi]++;
+}
+
 int kvm_vm_set_counter_offset(struct kvm_vm *vm, uint64_t offset)
 {
 	int r = call();

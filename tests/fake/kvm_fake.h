@@ -19,6 +19,7 @@ enum {
 	FAKE_STEPS_MAX = 16,
 	FAKE_ATTRS_MAX = 128,
 	FAKE_CAPS_MAX = 512,
+	FAKE_SPIS_MAX = 128,
 };
 
 /* What a vCPU does when it is run. */
@@ -81,6 +82,7 @@ struct kvm_fake {
 		void *host;
 	} slot[4];
 	unsigned irqfds, ioeventfds;
+	unsigned pulses[FAKE_SPIS_MAX]; /* by kvm_vm_irq_pulse() */
 	bool enabled[FAKE_CAPS_MAX];
 	uint64_t offset;
 	unsigned offset_sets;

@@ -70,6 +70,8 @@ int kvm_vm_set_memory(struct kvm_vm *vm, unsigned slot, gpa_t gpa,
 		      uint64_t size, void *host, struct err *e);
 /* A write to @eventfd raises interrupt @gsi (SPI number), edge-triggered. */
 int kvm_vm_irqfd(struct kvm_vm *vm, int eventfd, unsigned gsi);
+/* Raise interrupt @spi, edge-triggered, once. */
+void kvm_vm_irq_pulse(struct kvm_vm *vm, unsigned spi);
 /* A write of the word @value to @gpa signals @eventfd, and nothing else. */
 int kvm_vm_ioeventfd(struct kvm_vm *vm, int eventfd, gpa_t gpa, uint32_t value);
 /* What both of the guest's counters lag behind the host's.  -EBUSY while any

@@ -163,6 +163,22 @@ int kvm_vm_irqfd(struct kvm_vm *vm, int eventfd, unsigned gsi)
 	return call(vm->fd, KVM_IRQFD, &arg);
 }
 
+enum { FIRST_SPI = 32 }; /* of the interrupt numbers, as a GIC has them */
+
+void kvm_vm_irq_pulse(struct kvm_vm *vm, unsigned spi)
+{
+	struct kvm_irq_level level = {
+		.irq = KVM_ARM_IRQ_TYPE_SPI << KVM_ARM_IRQ_TYPE_SHIFT |
+		       (spi + FIRST_SPI),
+	};
+
+	/* It fails only without a GIC, which every VM has that runs. */
+	level.level = 1;
+	(void)call(vm->fd, KVM_IRQ_LINE, &level);
+	level.level = 0;
+	(void)call(vm->fd, KVM_IRQ_LINE, &level);
+}
+
 int kvm_vm_ioeventfd(struct kvm_vm *vm, int eventfd, gpa_t gpa, uint32_t value)
 {
 	struct kvm_ioeventfd arg = {
