@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The parts of a VM, for the files that implement vm.h.  Main thread. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "arch/arch.h"
+#include "devices/boot_timer.h"
+#include "devices/gpio.h"
+#include "devices/rtc.h"
+#include "devices/serial.h"
+#include "vmm/base/loop.h"
+#include "vmm/kvm/kvm.h"
+#include "vmm/mem.h"
+#include "vmm/mmio_bus.h"
+#include "vmm/time_pages.h"
+#include "vmm/vcpu.h"
+#include "vmm/virtio_slots.h"
+#include "vmm/vm.h"
+
+struct vm {
+	struct vm_host host;
+	struct guest_mem mem;
+	struct mmio_bus bus;
+	struct kvm_vm kvm;
+	struct arch_vm arch;
+	struct arch_clock clock;
+	struct vcpu_set vcpus;
+
+	int ended_fd;
+	struct event_source ended;
+
+	struct boot_timer boot_timer;
+	struct rtc rtc;
+	struct serial *serial; /* NULL: the command line has no console */
+	struct gpio *gpio;
+	struct virtio_slots virtio;
+	int serial_irq_fd;
+	struct time_pages time_pages;
+};
+
+/*
+ * Create all devices and put them on the bus, in the order of their addresses.
+ * What was made before a failure is for vm_destroy().
+ */
+int vm_attach_devices(struct vm *vm, const struct vm_config *config,
+		      struct err *e);
