@@ -59,10 +59,19 @@ enum { ARCH_REG_MODIFIERS_MAX = 64 };
 /* Bits in a register with this id: 32, 64 or 128; 0: it cannot be modified. */
 unsigned arch_reg_bits(uint64_t id);
 
+/* Of a VM that was saved: how the one that continues it must be built. */
+struct arch_saved {
+	uint32_t target, features; /* as in struct kvm_vcpu_init */
+	uint32_t gic_version;
+	bool pvtime;
+	uint64_t vector_lengths[8]; /* SVE's, as KVM_REG_ARM64_SVE_VLS */
+};
+
 /* What a VM is made of, below devices.  Embedded in struct vm. */
 struct arch_vm {
 	/* Set by the caller. */
 	unsigned vcpu_count;
+	const struct arch_saved *saved; /* NULL: nothing is continued */
 	enum arch_toggle want[ARCH_FEATURE_COUNT];
 	const struct arch_reg_modifier *modifier; /* used by _vcpu_init() */
 	unsigned modifier_count;
@@ -180,6 +189,24 @@ int arch_vcpu_init(struct arch_vm *a, struct kvm_vcpu *vcpu, struct err *e);
 /* When all vCPUs exist. */
 int arch_irqchip_init(struct arch_vm *a, struct kvm_vm *vm, struct err *e);
 void arch_vm_fini(struct arch_vm *a);
+
+/* ---------------------------------------------------------------- snapshots */
+
+struct snap;
+
+/* How this VM is built, to be saved; or loaded, and given to arch_vm_init(). */
+int arch_saved_get(const struct arch_vm *a, struct arch_saved *saved,
+		   struct err *e);
+void arch_saved_state(struct arch_saved *saved, struct snap *s);
+
+/*
+ * Save, or load into a VM that was built the same way and has not run: while
+ * all vCPUs are parked.  What KVM or the snapshot refuses is named in *e; the
+ * VM is of no use then.  The counters are left out: struct arch_clock has them.
+ */
+int arch_vcpu_state(struct kvm_vcpu *vcpu, struct snap *s, struct err *e);
+/* After all vCPUs. */
+int arch_irqchip_state(struct arch_vm *a, struct snap *s, struct err *e);
 
 /* ------------------------------------------------------------------- boot */
 

@@ -111,6 +111,12 @@ int arch_irqchip_init(struct arch_vm *a, struct kvm_vm *vm, struct err *e)
 {
 	if (create(a, vm, e))
 		return -1;
+	if (a->saved && a->saved->gic_version != a->gic_version)
+		return err_set(e,
+			       "the snapshot's guest has a GICv%u, and this "
+			       "host's KVM gives a GICv%u; restore it on a "
+			       "host like its own",
+			       a->saved->gic_version, a->gic_version);
 	if (a->gic_version == 3 ? init_v3(a, e) : init_v2(a, e))
 		return -1;
 	for (unsigned i = 0; a->has[ARCH_PMU] && i < a->vcpu_count; i++) {

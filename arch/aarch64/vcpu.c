@@ -60,18 +60,32 @@ bool arch_feature_of_bit(unsigned bit, enum arch_feature *feature)
 	return false;
 }
 
+/* A VM that goes on has what it had. */
+static enum arch_toggle wanted(const struct arch_vm *a, enum arch_feature f)
+{
+	if (!a->saved)
+		return a->want[f];
+	return a->saved->features & features[f].bits ? ARCH_ON : ARCH_OFF;
+}
+
 static int choose_feature(struct arch_vm *a, struct kvm_vm *vm,
 			  enum arch_feature f, struct err *e)
 {
 	bool offered, want = features[f].by_default;
 
-	if (a->want[f] != ARCH_AUTO)
-		want = a->want[f] == ARCH_ON;
+	if (wanted(a, f) != ARCH_AUTO)
+		want = wanted(a, f) == ARCH_ON;
 	if (!want)
 		return 0;
 	offered = kvm_check(vm->fd, features[f].caps[0]) > 0 &&
 		  kvm_check(vm->fd, features[f].caps[1]) > 0;
-	if (!offered && a->want[f] == ARCH_ON)
+	if (!offered && a->saved)
+		return err_set(e,
+			       "the snapshot's guest has %s, which this host's "
+			       "CPU and KVM do not offer; restore it on a host "
+			       "like its own",
+			       arch_feature_name[f]);
+	if (!offered && wanted(a, f) == ARCH_ON)
 		return err_set(e,
 			       "this host's CPU and KVM do not offer %s to "
 			       "guests; leave it out (%s=off)",
@@ -94,6 +108,26 @@ static void accept_undecoded_accesses(struct kvm_vm *vm)
 		log_debug("KVM cannot hand us accesses it does not decode");
 }
 
+/* What was not chosen above must be so by itself. */
+static int check_saved(struct arch_vm *a, struct err *e)
+{
+	const struct arch_saved *saved = a->saved;
+
+	if (saved->target != a->target || saved->features != a->features)
+		return err_set(e,
+			       "the snapshot's vCPUs are of kind %u with "
+			       "features 0x%x, this host's of kind %u with "
+			       "0x%x; restore it on a host like its own",
+			       saved->target, saved->features, a->target,
+			       a->features);
+	if (saved->pvtime && !a->pvtime)
+		return err_set(e, "the snapshot's guest is told of stolen "
+				  "time, which this host's KVM cannot; "
+				  "restore it on a newer Linux");
+	a->pvtime = saved->pvtime;
+	return 0;
+}
+
 int arch_vm_init(struct arch_vm *a, struct kvm_vm *vm, struct err *e)
 {
 	struct kvm_vcpu_init init;
@@ -112,7 +146,7 @@ int arch_vm_init(struct arch_vm *a, struct kvm_vm *vm, struct err *e)
 	}
 	a->pvtime = kvm_check(vm->fd, KVM_CAP_STEAL_TIME) > 0;
 	accept_undecoded_accesses(vm);
-	return 0;
+	return a->saved ? check_saved(a, e) : 0;
 }
 
 /* ------------------------------------------------------------------- vCPUs */
@@ -177,6 +211,10 @@ int arch_vcpu_init(struct arch_vm *a, struct kvm_vcpu *vcpu, struct err *e)
 	if (vcpu->index)
 		init.features[0] |= 1u << KVM_ARM_VCPU_POWER_OFF;
 	r = kvm_vcpu_init(vcpu, &init);
+	/* Its vector lengths cannot be changed afterwards. */
+	if (!r && a->has[ARCH_SVE] && a->saved)
+		r = kvm_vcpu_set_reg(vcpu, KVM_REG_ARM64_SVE_VLS,
+				     a->saved->vector_lengths);
 	if (!r && a->has[ARCH_SVE])
 		r = kvm_vcpu_finalize(vcpu, KVM_ARM_VCPU_SVE);
 	if (r) {

@@ -240,11 +240,24 @@ int kvm_set_attr(int fd, unsigned group, uint64_t attr, const void *value)
 
 	if (r)
 		return r;
+	if (kvm_fake.attr_count == FAKE_ATTRS_MAX)
+		return -ENOMEM;
 	*a = (struct fake_attr){.fd = fd, .group = group, .attr = attr};
 	if (value)
 		memcpy(&a->value, value, sizeof(uint32_t));
 	kvm_fake.attr_count++;
 	return 0;
+}
+
+int kvm_get_attr(int fd, unsigned group, uint64_t attr, void *value)
+{
+	uint32_t out = kvm_fake_attr(group, attr);
+	int r = call();
+
+	(void)fd;
+	if (!r)
+		memcpy(value, &out, sizeof(out));
+	return r;
 }
 
 /* ------------------------------------------------------------------ vCPUs */
@@ -328,6 +341,52 @@ int kvm_vcpu_set_reg(struct kvm_vcpu *vcpu, uint64_t id, const void *value)
 		r = &v->regs[v->reg_count++];
 	*r = (struct fake_reg){.id = id, .value = in};
 	return 0;
+}
+
+int kvm_vcpu_reg_list(struct kvm_vcpu *vcpu, uint64_t *ids, unsigned max,
+		      unsigned *count)
+{
+	const struct fake_vcpu *v = fake_of(vcpu);
+	int r = call();
+
+	if (r)
+		return r;
+	*count = v->reg_count;
+	if (v->reg_count > max)
+		return -E2BIG;
+	for (unsigned i = 0; i < v->reg_count; i++)
+		ids[i] = v->regs[i].id;
+	return 0;
+}
+
+int kvm_vcpu_get_mp_state(struct kvm_vcpu *vcpu, uint32_t *state)
+{
+	*state = fake_of(vcpu)->mp_state;
+	return call();
+}
+
+int kvm_vcpu_set_mp_state(struct kvm_vcpu *vcpu, uint32_t state)
+{
+	int r = call();
+
+	if (!r)
+		fake_of(vcpu)->mp_state = state;
+	return r;
+}
+
+int kvm_vcpu_get_serror(struct kvm_vcpu *vcpu, struct kvm_serror *serror)
+{
+	*serror = fake_of(vcpu)->serror;
+	return call();
+}
+
+int kvm_vcpu_set_serror(struct kvm_vcpu *vcpu, const struct kvm_serror *serror)
+{
+	int r = call();
+
+	if (!r)
+		fake_of(vcpu)->serror = *serror;
+	return r;
 }
 
 int kvm_vcpu_inject_abort(struct kvm_vcpu *vcpu)

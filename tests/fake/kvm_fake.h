@@ -17,7 +17,7 @@ enum {
 	FAKE_VCPUS_MAX = 64,
 	FAKE_REGS_MAX = 32,
 	FAKE_STEPS_MAX = 16,
-	FAKE_ATTRS_MAX = 128,
+	FAKE_ATTRS_MAX = 2048,
 	FAKE_CAPS_MAX = 512,
 	FAKE_SPIS_MAX = 128,
 };
@@ -45,6 +45,8 @@ struct fake_vcpu {
 	uint32_t features; /* of KVM_ARM_VCPU_INIT */
 	bool finalized;
 	unsigned aborts; /* injected */
+	uint32_t mp_state;
+	struct kvm_serror serror;
 	unsigned entries;
 	bool kicked;
 	uint64_t answer; /* to the last FAKE_READ */
@@ -57,6 +59,12 @@ struct fake_attr {
 	uint64_t attr;
 	uint64_t value; /* up to 8 bytes of it; 0 without one */
 };
+
+/* What kvm_get_attr() gives: differs from attribute to attribute. */
+static inline uint32_t kvm_fake_attr(unsigned group, uint64_t attr)
+{
+	return (uint32_t)(group * 0x01000193u ^ attr * 31u ^ attr >> 32);
+}
 
 struct kvm_fake {
 	/* To be set by a test. */

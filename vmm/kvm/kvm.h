@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The one door to /dev/kvm.  A binary links exactly one implementation:
- * kvm_linux.c when it ships, tests/fake/kvm_fake.c when it is a unit test.
+ * kvm_linux*.c when it ships, tests/fake/kvm_fake.c when it is a unit test.
  *
  * Thin on purpose: one function per ioctl or idiom, named after it; see
  * Documentation/virt/kvm/api.rst of Linux for what each means.  Functions
@@ -85,6 +85,7 @@ int kvm_vm_create_device(struct kvm_vm *vm, unsigned type, bool test);
 /* KVM_{HAS,SET}_DEVICE_ATTR on a device, a vCPU or a VM. */
 bool kvm_has_attr(int fd, unsigned group, uint64_t attr);
 int kvm_set_attr(int fd, unsigned group, uint64_t attr, const void *value);
+int kvm_get_attr(int fd, unsigned group, uint64_t attr, void *value);
 
 /* ------------------------------------------------------------------ vCPUs */
 
@@ -96,6 +97,22 @@ int kvm_vcpu_finalize(struct kvm_vcpu *vcpu, int feature);
 /* @value has the size that @id says. */
 int kvm_vcpu_get_reg(struct kvm_vcpu *vcpu, uint64_t id, void *value);
 int kvm_vcpu_set_reg(struct kvm_vcpu *vcpu, uint64_t id, const void *value);
+/*
+ * KVM_GET_REG_LIST: the ids of all registers; at most @max, of which there are
+ * *count.  -E2BIG: there are more; then *count says how many.
+ */
+int kvm_vcpu_reg_list(struct kvm_vcpu *vcpu, uint64_t *ids, unsigned max,
+		      unsigned *count);
+/* KVM_{GET,SET}_MP_STATE: KVM_MP_STATE_RUNNABLE and the like. */
+int kvm_vcpu_get_mp_state(struct kvm_vcpu *vcpu, uint32_t *state);
+int kvm_vcpu_set_mp_state(struct kvm_vcpu *vcpu, uint32_t state);
+/* A pending SError: KVM_{GET,SET}_VCPU_EVENTS. */
+struct kvm_serror {
+	bool pending, has_esr;
+	uint64_t esr;
+};
+int kvm_vcpu_get_serror(struct kvm_vcpu *vcpu, struct kvm_serror *serror);
+int kvm_vcpu_set_serror(struct kvm_vcpu *vcpu, const struct kvm_serror *serror);
 /* The guest's last access takes a synchronous external abort. */
 int kvm_vcpu_inject_abort(struct kvm_vcpu *vcpu);
 

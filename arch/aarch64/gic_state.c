@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The interrupt controller in a snapshot: a list of registers, in the order in
+ * which KVM wants them back.
+ *
+ * Linux, Documentation/virt/kvm/devices/arm-vgic-v3.rst and arm-vgic.rst.
+ * Reading a pending register here gives the latch alone; the lines of
+ * level-triggered interrupts are apart.  There is no ITS, hence there are no
+ * tables in guest memory to be written.
+ */
+#include <errno.h>
+#include <linux/kvm.h>
+
+#include "arch/aarch64/internal.h"
+#include "arch/arch.h"
+#include "snapshot/codec.h"
+#include "vmm/base/err.h"
+#include "vmm/kvm/kvm.h"
+
+enum { SPIS = GIC_IRQS - 32 };
+
+/* @count registers of @size bytes, from @offset. */
+struct gic_reg {
+	uint32_t group, offset;
+	uint16_t count;
+	uint8_t size;
+	bool per_vcpu;
+	bool optional; /* not on every host; 0 where it is not */
+};
+
+#define DIST(offset, count) \
+	{KVM_DEV_ARM_VGIC_GRP_DIST_REGS, offset, count, 4, false, false}
+#define BANKED(offset, count) \
+	{KVM_DEV_ARM_VGIC_GRP_DIST_REGS, offset, count, 4, true, false}
+#define REDIST(offset, count) \
+	{KVM_DEV_ARM_VGIC_GRP_REDIST_REGS, offset, count, 4, true, false}
+#define PRIVATE(offset, count) REDIST(0x10000 + (offset), count)
+#define GICC(offset, count) \
+	{KVM_DEV_ARM_VGIC_GRP_CPU_REGS, offset, count, 4, true, false}
+#define ICC(crn, crm, op2, optional)                          \
+	{KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS,                    \
+	 3 << 14 | 0 << 11 | (crn) << 7 | (crm) << 3 | (op2), \
+	 1,                                                   \
+	 8,                                                   \
+	 true,                                                \
+	 optional}
+/* The lines of 32 interrupts. */
+#define LINES(intid, per_vcpu) \
+	{KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO, intid, 1, 4, per_vcpu, false}
+
+/* Those for shared interrupts, which have @bits bits for each. */
+#define SHARED(offset, bits) \
+	DIST((offset) + 32 * (bits) / 8, SPIS * (bits) / 32)
+
+static const struct gic_reg v3[] = {
+	DIST(0x008, 1),    /* GICD_IIDR: in which revision of KVM's GIC */
+	DIST(0x000, 1),    /* GICD_CTLR */
+	REDIST(0x0014, 1), /* GICR_WAKER */
+	REDIST(0x0070, 2), /* GICR_PROPBASER */
+	REDIST(0x0078, 2), /* GICR_PENDBASER */
+	REDIST(0x0000, 1), /* GICR_CTLR: locks the two above */
+	PRIVATE(0x080, 1), /* GICR_IGROUPR0 */
+	PRIVATE(0x100, 1), /* GICR_ISENABLER0 */
+	PRIVATE(0xc04, 1), /* GICR_ICFGR1: before lines and what is pending */
+	LINES(0, true),        PRIVATE(0x200, 1), /* GICR_ISPENDR0 */
+	PRIVATE(0x300, 1),                        /* GICR_ISACTIVER0 */
+	PRIVATE(0x400, 8),                        /* GICR_IPRIORITYR */
+	SHARED(0x080, 1),                         /* GICD_IGROUPR */
+	SHARED(0x100, 1),                         /* GICD_ISENABLER */
+	SHARED(0x6000, 64), /* GICD_IROUTER: before what is pending */
+	SHARED(0xc00, 2),   /* GICD_ICFGR */
+	LINES(32, false),      LINES(64, false),
+	LINES(96, false),      SHARED(0x200, 1), /* GICD_ISPENDR */
+	SHARED(0x300, 1),                        /* GICD_ISACTIVER */
+	SHARED(0x400, 8),                        /* GICD_IPRIORITYR */
+	ICC(12, 12, 5, false),                   /* ICC_SRE_EL1 */
+	ICC(12, 12, 4, false),                   /* ICC_CTLR_EL1 */
+	ICC(12, 12, 6, false),                   /* ICC_IGRPEN0_EL1 */
+	ICC(12, 12, 7, false),                   /* ICC_IGRPEN1_EL1 */
+	ICC(4, 6, 0, false),                     /* ICC_PMR_EL1 */
+	ICC(12, 8, 3, false),                    /* ICC_BPR0_EL1 */
+	ICC(12, 12, 3, false),                   /* ICC_BPR1_EL1 */
+	ICC(12, 8, 4, true), /* ICC_AP0R<n>_EL1: as many as bits of */
+	ICC(12, 8, 5, true), /* priority want */
+	ICC(12, 8, 6, true),   ICC(12, 8, 7, true),
+	ICC(12, 9, 0, true), /* ICC_AP1R<n>_EL1 */
+	ICC(12, 9, 1, true),   ICC(12, 9, 2, true),
+	ICC(12, 9, 3, true),
+};
+
+static const struct gic_reg v2[] = {
+	DIST(0x008, 1),   /* GICD_IIDR */
+	DIST(0x000, 1),   /* GICD_CTLR */
+	BANKED(0x080, 1), /* GICD_IGROUPR0 */
+	BANKED(0x100, 1), /* GICD_ISENABLER0 */
+	BANKED(0xc04, 1), /* GICD_ICFGR1 */
+	BANKED(0x200, 1), /* GICD_ISPENDR0 */
+	BANKED(0x300, 1), /* GICD_ISACTIVER0 */
+	BANKED(0x400, 8), /* GICD_IPRIORITYR */
+	BANKED(0xf20, 4), /* GICD_SPENDSGIR */
+	SHARED(0x080, 1), /* GICD_IGROUPR */
+	SHARED(0x100, 1), /* GICD_ISENABLER */
+	SHARED(0x800, 8), /* GICD_ITARGETSR: before what is pending */
+	SHARED(0xc00, 2), /* GICD_ICFGR */
+	SHARED(0x200, 1), /* GICD_ISPENDR */
+	SHARED(0x300, 1), /* GICD_ISACTIVER */
+	SHARED(0x400, 8), /* GICD_IPRIORITYR */
+	GICC(0x00, 1),    /* GICC_CTLR */
+	GICC(0x04, 1),    /* GICC_PMR */
+	GICC(0x08, 1),    /* GICC_BPR */
+	GICC(0x1c, 1),    /* GICC_ABPR */
+	GICC(0xd0, 4),    /* GICC_APR */
+};
+
+/* Which vCPU, where an attribute says so. */
+static int address_of(const struct arch_vm *a, unsigned vcpu, uint64_t *address,
+		      struct err *e)
+{
+	uint64_t mpidr;
+	int r;
+
+	if (a->gic_version == 2) {
+		*address = (uint64_t)vcpu << 32;
+		return 0;
+	}
+	r = kvm_vcpu_get_reg(a->vcpu[vcpu], ARM64_SYS_REG(3, 0, 0, 0, 5),
+			     &mpidr);
+	if (r) {
+		errno = -r;
+		return err_errno(e, "cannot read MPIDR_EL1 of vCPU %u", vcpu);
+	}
+	/* Aff3 is apart from the others in the register. */
+	*address = (mpidr & 0xffffff) << 32 | (mpidr >> 32 & 0xff) << 56;
+	return 0;
+}
+
+static int value_state(struct arch_vm *a, const struct gic_reg *reg,
+		       uint64_t attr, struct snap *s)
+{
+	uint64_t value = 0;
+	uint32_t half;
+	int r = 0;
+
+	if (!snap_loading(s))
+		r = kvm_get_attr(a->gic_fd, reg->group, attr, &value);
+	if (reg->size == 8) {
+		snap_u64(s, &value);
+	} else {
+		half = (uint32_t)value;
+		snap_u32(s, &half);
+		value = half;
+	}
+	/* What is not on this host may be absent in the snapshot, too. */
+	if (snap_loading(s) && !snap_failed(s) && (value || !reg->optional))
+		return kvm_set_attr(a->gic_fd, reg->group, attr, &value);
+	return reg->optional && !snap_loading(s) ? 0 : r;
+}
+
+static int reg_state(struct arch_vm *a, const struct gic_reg *reg,
+		     unsigned vcpu, struct snap *s, struct err *e)
+{
+	uint64_t address;
+
+	if (address_of(a, vcpu, &address, e))
+		return -1;
+	for (unsigned i = 0; i < reg->count; i++) {
+		uint32_t offset = reg->offset + i * reg->size;
+		int r = value_state(a, reg, address | offset, s);
+
+		if (r) {
+			errno = -r;
+			return err_errno(e,
+					 "cannot %s register 0x%x of the GIC "
+					 "(group %u, vCPU %u)",
+					 snap_loading(s) ? "set" : "read",
+					 offset, reg->group, vcpu);
+		}
+	}
+	return 0;
+}
+
+int arch_irqchip_state(struct arch_vm *a, struct snap *s, struct err *e)
+{
+	const struct gic_reg *table = a->gic_version == 3 ? v3 : v2;
+	unsigned rows = a->gic_version == 3 ? ARRAY_SIZE(v3) : ARRAY_SIZE(v2);
+
+	snap_begin(s, SNAP_TAG('g', 'i', 'c', ' '));
+	for (unsigned i = 0; i < rows; i++) {
+		unsigned times = table[i].per_vcpu ? a->vcpu_count : 1;
+
+		for (unsigned v = 0; v < times; v++) {
+			if (reg_state(a, &table[i], v, s, e))
+				return -1;
+		}
+	}
+	snap_end(s);
+	return 0;
+}
