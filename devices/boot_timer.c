@@ -3,6 +3,7 @@
 
 #include <stdatomic.h>
 
+#include "snapshot/codec.h"
 #include "vmm/base/log.h"
 
 enum { BOOT_TIMER_DONE = 123 };
@@ -54,3 +55,13 @@ const struct mmio_ops boot_timer_mmio_ops = {
 	.read = boot_timer_read,
 	.write = boot_timer_write,
 };
+
+void boot_timer_state(struct boot_timer *timer, struct snap *s)
+{
+	bool done = atomic_load(&timer->done);
+
+	snap_begin(s, SNAP_TAG('b', 'o', 'o', 't'));
+	snap_bool(s, &done);
+	snap_end(s);
+	atomic_store(&timer->done, done);
+}

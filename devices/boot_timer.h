@@ -19,3 +19,8 @@ struct boot_timer {
 void boot_timer_init(struct boot_timer *timer);
 
 extern const struct mmio_ops boot_timer_mmio_ops;
+
+struct snap;
+
+/* While no vCPU runs.  What is measured is since the restore, then. */
+void boot_timer_state(struct boot_timer *timer, struct snap *s);

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sys/timerfd.h>
 
+#include "snapshot/codec.h"
 #include "vmm/base/err.h"
 #include "vmm/base/loop.h"
 #include "vmm/base/util.h"
@@ -239,4 +240,25 @@ void gpio_destroy(struct gpio *g)
 	stop_timer(g);
 	pthread_mutex_destroy(&g->lock);
 	free(g);
+}
+
+void gpio_state(struct gpio *g, struct snap *s)
+{
+	snap_begin(s, SNAP_TAG('g', 'p', 'i', 'o'));
+	pthread_mutex_lock(&g->lock);
+	snap_u8(s, &g->in);
+	snap_u8(s, &g->out);
+	snap_u8(s, &g->dir);
+	snap_u8(s, &g->sense);
+	snap_u8(s, &g->both);
+	snap_u8(s, &g->event);
+	snap_u8(s, &g->enable);
+	snap_u8(s, &g->raw);
+	snap_u8(s, &g->alt);
+	snap_u8(s, &g->told);
+	pthread_mutex_unlock(&g->lock);
+	snap_end(s);
+	/* A key that was held is let go; nobody else would. */
+	if (snap_loading(s) && g->in & POWER_KEY && start_timer(g))
+		set_key(g, false);
 }

@@ -17,6 +17,7 @@
 struct err;
 struct event_loop;
 struct gpio;
+struct snap;
 
 extern const struct mmio_ops gpio_mmio_ops;
 
@@ -27,3 +28,6 @@ void gpio_destroy(struct gpio *gpio);
 /* Press the key, and release it soon: a guest debounces it.  Pressing it while
  * it is pressed changes nothing. */
 void gpio_press_power(struct gpio *gpio);
+
+/* While no vCPU runs. */
+void gpio_state(struct gpio *gpio, struct snap *s);

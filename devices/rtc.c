@@ -4,6 +4,8 @@
 #include <stdatomic.h>
 #include <time.h>
 
+#include "snapshot/codec.h"
+
 enum {
 	RTC_DR = 0x00, /* data: seconds, read-only */
 	RTC_MR = 0x04, /* match */
@@ -85,3 +87,21 @@ const struct mmio_ops rtc_mmio_ops = {
 	.read = rtc_read,
 	.write = rtc_write,
 };
+
+static void word_state(_Atomic uint32_t *word, struct snap *s)
+{
+	uint32_t value = atomic_load(word);
+
+	snap_u32(s, &value);
+	atomic_store(word, value);
+}
+
+void rtc_state(struct rtc *rtc, struct snap *s)
+{
+	snap_begin(s, SNAP_TAG('r', 't', 'c', ' '));
+	word_state(&rtc->shift, s);
+	word_state(&rtc->load, s);
+	word_state(&rtc->match, s);
+	word_state(&rtc->mask, s);
+	snap_end(s);
+}

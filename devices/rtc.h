@@ -18,3 +18,8 @@ struct rtc {
 };
 
 extern const struct mmio_ops rtc_mmio_ops;
+
+struct snap;
+
+/* While no vCPU runs. */
+void rtc_state(struct rtc *rtc, struct snap *s);

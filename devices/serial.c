@@ -14,6 +14,7 @@
 #include <sys/timerfd.h>
 
 #include "devices/serial_counters.h"
+#include "devices/serial_internal.h"
 #include "vmm/base/err.h"
 #include "vmm/base/log.h"
 #include "vmm/base/loop.h"
@@ -21,34 +22,10 @@
 #include "vmm/base/util.h"
 
 enum {
-	RX_SIZE = 256,   /* more than the chip's 16: guests cannot tell */
-	TX_SIZE = 16384, /* a few screens for a reader that is late */
-	FIFO_SIZE = 16,  /* what a driver may send when it sees THRE */
+	FIFO_SIZE = 16, /* what a driver may send when it sees THRE */
 	FLUSH_NS = 2000000,
 	DRAIN_STEPS = 40,
 	DRAIN_STEP_MS = 50,
-};
-
-struct serial {
-	pthread_mutex_t lock; /* guards all below but the sources */
-	uint8_t ier, lcr, mcr, scratch, divisor[2];
-	bool fifo_enabled;
-	bool thr_interrupt; /* THR became empty, and nobody has seen it yet */
-
-	uint8_t rx[RX_SIZE];
-	unsigned rx_first, rx_count;
-	bool rx_wanted; /* room_fd is to be written when there is room */
-
-	uint8_t tx[TX_SIZE];
-	unsigned tx_first, tx_count;
-	bool tx_stalled; /* out_fd takes no more; the loop waits for it */
-	bool flush_armed;
-	uint64_t dropped;
-	struct token_bucket limit;
-
-	int out_fd, irq_fd, room_fd, timer_fd;
-	struct event_loop *loop;
-	struct event_source timer, out;
 };
 
 static void signal_fd(int fd)
@@ -138,6 +115,12 @@ static void arm_timer(struct serial *s, long ns)
 	s->flush_armed = ns != 0;
 }
 
+void serial_output_waits(struct serial *s)
+{
+	if (s->tx_count && !s->flush_armed)
+		arm_timer(s, FLUSH_NS);
+}
+
 static uint64_t now_ns(void)
 {
 	struct timespec now;
@@ -166,8 +149,7 @@ static void transmit(struct serial *s, uint8_t byte)
 		return;
 	if (byte == '\n')
 		flush(s);
-	if (s->tx_count && !s->flush_armed)
-		arm_timer(s, FLUSH_NS);
+	serial_output_waits(s);
 }
 
 /* It can be neither written nor waited for: it is gone. */

@@ -22,6 +22,7 @@ struct err;
 struct event_loop;
 struct metrics_group;
 struct serial;
+struct snap;
 
 struct serial_config {
 	struct event_loop *loop;
@@ -38,6 +39,9 @@ void serial_destroy(struct serial *serial);
 
 /* Feed the guest: how many bytes fitted.  If not all, room_fd will say when. */
 size_t serial_receive(struct serial *serial, const uint8_t *data, size_t len);
+
+/* While no vCPU runs: registers, and what is on its way in and out. */
+void serial_state(struct serial *serial, struct snap *s);
 
 /* Write out what can be written at once. */
 void serial_flush(struct serial *serial);

@@ -4,6 +4,8 @@
 #include <endian.h>
 #include <stddef.h>
 
+#include "snapshot/codec.h"
+
 enum {
 	MAGIC = 0x4b4c4356, /* "VCLK" */
 	VERSION = 1,
@@ -104,4 +106,20 @@ void vmclock_publish(struct vmclock *c, const struct vmclock_pair *pair)
 	if (c->published)
 		irq_line_pulse(&c->irq);
 	c->published = true;
+}
+
+void vmclock_state(struct vmclock *c, struct snap *s)
+{
+	snap_begin(s, SNAP_TAG('v', 'c', 'l', 'k'));
+	snap_bool(s, &c->published);
+	snap_u32(s, &c->seq);
+	snap_require(s, c->seq % 2 == 0, "VMClock sequence number");
+	snap_u64(s, &c->disruption);
+	snap_u64(s, &c->generation);
+	snap_end(s);
+}
+
+void vmclock_restored(struct vmclock *c)
+{
+	c->generation++;
 }

@@ -19,6 +19,7 @@
 
 enum { VMCLOCK_SIZE = 4096 };
 
+struct snap;
 struct vmclock_page;
 
 /* A reading of the guest's counter, and of the host's clock at that moment. */
@@ -49,3 +50,10 @@ void vmclock_init(struct vmclock *clock, void *page, struct irq_line irq);
  * time nothing is raised; later the guest is told of a disruption.
  */
 void vmclock_publish(struct vmclock *clock, const struct vmclock_pair *pair);
+
+/* What the guest was told last, which the page does not prove: it may have been
+ * written over. */
+void vmclock_state(struct vmclock *clock, struct snap *s);
+
+/* The guest goes on as a copy of itself: the next vmclock_publish() says so. */
+void vmclock_restored(struct vmclock *clock);
