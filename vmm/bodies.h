@@ -95,11 +95,22 @@ int drive_apply(struct drive_config *body, struct vm_config *config,
 		struct err *e);
 void drives_print(const struct vm_config *config, struct buf *out);
 
+/* A change of limits: of those buckets that are named. */
+struct limiter_patch {
+	bool has_bandwidth, has_ops;
+	struct rate_limiter_config limiter;
+};
+
+/* What of it a device is told; points into @patch. */
+struct rate_limiter_update limiter_update(const struct limiter_patch *patch);
+/* What is told about it later. */
+void limiter_apply(const struct limiter_patch *patch,
+		   struct rate_limiter_config *limiter);
+
 /* A change of a running VM's drive. */
 struct drive_patch {
 	char *id, *path; /* owned; path NULL: stays */
-	bool has_bandwidth, has_ops;
-	struct rate_limiter_config limiter;
+	struct limiter_patch limits;
 };
 
 int drive_patch_read(struct drive_patch *body, const struct json_t *json,
@@ -109,6 +120,30 @@ void drive_patch_fini(struct drive_patch *body);
 int entropy_read(struct rate_limiter_config *body, const struct json_t *json,
 		 struct err *e);
 void entropy_print(const struct vm_config *config, struct buf *out);
+
+/* ------------------------------------------------------ network interfaces */
+
+/* @id as with drives. */
+int interface_read(struct interface_config *body, const struct json_t *json,
+		   const char *id, struct err *e);
+/* The tap must be usable.  Takes @body over, all or nothing. */
+int interface_apply(struct interface_config *body, struct vm_config *config,
+		    struct err *e);
+void interfaces_print(const struct vm_config *config, struct buf *out);
+
+/* A change of a running VM's interface. */
+struct interface_patch {
+	char *id; /* owned */
+	struct limiter_patch rx, tx;
+};
+
+int interface_patch_read(struct interface_patch *body,
+			 const struct json_t *json, const char *id,
+			 struct err *e);
+void interface_patch_fini(struct interface_patch *body);
+
+/* "06:00:c0:a8:00:01"; six octets. */
+int mac_parse(uint8_t mac[6], const char *text, struct err *e);
 
 /* ------------------------------------------- where the VMM itself writes to */
 

@@ -35,6 +35,9 @@ void vm_config_fini(struct vm_config *config)
 	for (unsigned i = 0; i < config->drive_count; i++)
 		drive_config_fini(&config->drive[i]);
 	free(config->drive);
+	for (unsigned i = 0; i < config->interface_count; i++)
+		interface_config_fini(&config->interface[i]);
+	free(config->interface);
 	vm_config_init(config);
 }
 
@@ -106,6 +109,75 @@ int vm_config_put_drive(struct vm_config *config, struct drive_config *drive,
 	*old = *drive;
 	*drive = (struct drive_config){0};
 	put_root_first(config);
+	return 0;
+}
+
+void interface_config_fini(struct interface_config *interface)
+{
+	free(interface->id);
+	free(interface->tap);
+	*interface = (struct interface_config){0};
+}
+
+int vm_config_check_interface(const struct vm_config *config,
+			      const struct interface_config *interface,
+			      struct err *e)
+{
+	const uint8_t *mac = interface->mac;
+
+	for (unsigned i = 0; i < config->interface_count; i++) {
+		const struct interface_config *other = &config->interface[i];
+
+		if (!strcmp(other->id, interface->id))
+			continue;
+		if (interface->has_mac && other->has_mac &&
+		    !memcmp(mac, other->mac, sizeof(other->mac)))
+			return err_set(e,
+				       "The MAC address is already in use: "
+				       "%02x:%02x:%02x:%02x:%02x:%02x",
+				       mac[0], mac[1], mac[2], mac[3], mac[4],
+				       mac[5]);
+		/* As if it were open already. */
+		if (!strcmp(other->tap, interface->tap))
+			return err_set(
+				e,
+				"Could not create the network device: Open tap "
+				"device failed: Error while creating ifreq "
+				"structure: Device or resource busy (os error "
+				"16). It is interface %.64s's",
+				other->id);
+	}
+	return 0;
+}
+
+int vm_config_put_interface(struct vm_config *config,
+			    struct interface_config *interface, struct err *e)
+{
+	struct interface_config *old = NULL, *more;
+
+	if (vm_config_check_interface(config, interface, e))
+		return -1;
+	for (unsigned i = 0; i < config->interface_count; i++) {
+		if (!strcmp(config->interface[i].id, interface->id))
+			old = &config->interface[i];
+	}
+	if (!old) {
+		if (config->interface_count == VM_INTERFACES_MAX)
+			return err_set(e,
+				       "there are %d network interfaces "
+				       "already",
+				       VM_INTERFACES_MAX);
+		more = realloc(config->interface,
+			       (config->interface_count + 1) * sizeof(*more));
+		if (!more)
+			return err_errno(e, "cannot keep another interface");
+		config->interface = more;
+		old = &more[config->interface_count++];
+		*old = (struct interface_config){0};
+	}
+	interface_config_fini(old);
+	*old = *interface;
+	*interface = (struct interface_config){0};
 	return 0;
 }
 

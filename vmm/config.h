@@ -14,7 +14,7 @@
 
 struct err;
 
-enum { VM_DRIVES_MAX = 32 };
+enum { VM_DRIVES_MAX = 32, VM_INTERFACES_MAX = 16 };
 
 struct drive_config {
 	char *id, *path; /* owned */
@@ -22,6 +22,14 @@ struct drive_config {
 	bool root;       /* the guest is told that its root is there */
 	bool read_only, writeback, async;
 	struct rate_limiter_config limiter;
+};
+
+struct interface_config {
+	char *id, *tap; /* owned; the tap's name, or "fd:N" */
+	bool has_mac;   /* else the guest chooses */
+	uint8_t mac[6];
+	uint16_t mtu; /* 0: the guest chooses */
+	struct rate_limiter_config rx_limiter, tx_limiter;
 };
 
 struct vm_config {
@@ -36,6 +44,8 @@ struct vm_config {
 	bool clock_given;           /* somebody chose; else it is not told */
 	struct drive_config *drive; /* owned; drive_count of them, root first */
 	unsigned drive_count;
+	struct interface_config *interface; /* owned; interface_count */
+	unsigned interface_count;
 	bool entropy;
 	struct rate_limiter_config entropy_limiter;
 };
@@ -63,6 +73,15 @@ void drive_config_fini(struct drive_config *drive);
  */
 int vm_config_put_drive(struct vm_config *config, struct drive_config *drive,
 			struct err *e);
+
+void interface_config_fini(struct interface_config *interface);
+
+/* As with drives.  No two have the same tap, or the same MAC address. */
+int vm_config_check_interface(const struct vm_config *config,
+			      const struct interface_config *interface,
+			      struct err *e);
+int vm_config_put_interface(struct vm_config *config,
+			    struct interface_config *interface, struct err *e);
 
 /* Is there a serial console?  The guest's command line decides. */
 bool vm_config_has_serial(const struct vm_config *config);

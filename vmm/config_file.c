@@ -98,6 +98,27 @@ static int read_drives(struct config_file *file, const struct json_t *value,
 	return 0;
 }
 
+static int read_interfaces(struct config_file *file, const struct json_t *value,
+			   struct err *e)
+{
+	int len = json_array_len(value);
+
+	if (len < 0)
+		return err_set(e, "expected an array");
+	for (int i = 0; i < len; i++) {
+		struct interface_config body;
+		int r = interface_read(&body, json_array_at(value, (unsigned)i),
+				       NULL, e);
+
+		if (!r)
+			r = interface_apply(&body, &file->vm, e);
+		interface_config_fini(&body);
+		if (r)
+			return err_prefix(e, "element %d", i);
+	}
+	return 0;
+}
+
 static int read_entropy(struct config_file *file, const struct json_t *value,
 			struct err *e)
 {
@@ -140,7 +161,7 @@ static const struct {
 	{"boot-source", read_boot_source, true},
 	{"machine-config", read_machine, false},
 	{"drives", read_drives, true},
-	{"network-interfaces", read_empty_list, false},
+	{"network-interfaces", read_interfaces, false},
 	{"pmem", read_empty_list, false},
 	{"logger", read_logger, false},
 	{"balloon", read_unsupported, false},

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The JSON of devices. */
+/* The JSON of disks and entropy, and what devices have in common. */
+#include "vmm/device_bodies.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,10 +30,8 @@ int token_bucket_read(struct token_bucket_config *bucket,
 		    : 0;
 }
 
-/* *has: which buckets were named; NULL where nobody asks. */
-static int read_limiter(struct rate_limiter_config *limiter,
-			const struct json_t *json, bool *has_bandwidth,
-			bool *has_ops, struct err *e)
+int limiter_read(struct limiter_patch *body, const char *field,
+		 const struct json_t *json, struct err *e)
 {
 	struct raw {
 		const struct json_t *bandwidth, *ops;
@@ -45,13 +45,11 @@ static int read_limiter(struct rate_limiter_config *limiter,
 	if (!json)
 		return 0;
 	if (json_read(json, fields, ARRAY_SIZE(fields), &raw, e) ||
-	    token_bucket_read(&limiter->bandwidth, raw.bandwidth, e) ||
-	    token_bucket_read(&limiter->ops, raw.ops, e))
-		return err_prefix(e, "field `rate_limiter`");
-	if (has_bandwidth)
-		*has_bandwidth = raw.bandwidth;
-	if (has_ops)
-		*has_ops = raw.ops;
+	    token_bucket_read(&body->limiter.bandwidth, raw.bandwidth, e) ||
+	    token_bucket_read(&body->limiter.ops, raw.ops, e))
+		return err_prefix(e, "field `%s`", field);
+	body->has_bandwidth = raw.bandwidth;
+	body->has_ops = raw.ops;
 	return 0;
 }
 
@@ -75,8 +73,7 @@ static void print_bucket(const struct token_bucket_config *bucket,
 		   (unsigned long long)bucket->refill_time_ms);
 }
 
-static void print_limiter(const struct rate_limiter_config *limiter,
-			  struct buf *out)
+void limiter_print(const struct rate_limiter_config *limiter, struct buf *out)
 {
 	if (!is_limited(&limiter->bandwidth) && !is_limited(&limiter->ops)) {
 		buf_text(out, "null");
@@ -89,7 +86,25 @@ static void print_limiter(const struct rate_limiter_config *limiter,
 	buf_text(out, "}");
 }
 
-static int check_id(const char *body, const char *path, struct err *e)
+struct rate_limiter_update limiter_update(const struct limiter_patch *patch)
+{
+	return (struct rate_limiter_update){
+		.bandwidth =
+			patch->has_bandwidth ? &patch->limiter.bandwidth : NULL,
+		.ops = patch->has_ops ? &patch->limiter.ops : NULL,
+	};
+}
+
+void limiter_apply(const struct limiter_patch *patch,
+		   struct rate_limiter_config *limiter)
+{
+	if (patch->has_bandwidth)
+		limiter->bandwidth = patch->limiter.bandwidth;
+	if (patch->has_ops)
+		limiter->ops = patch->limiter.ops;
+}
+
+int body_check_id(const char *body, const char *path, struct err *e)
 {
 	if (!path || !strcmp(body, path))
 		return 0;
@@ -121,12 +136,14 @@ static int check_drive(struct drive_config *body, const struct raw_drive *raw,
 {
 	static const char *const caches[] = {"Unsafe", "Writeback"};
 	static const char *const engines[] = {"Sync", "Async"};
+	struct limiter_patch limiter = {0};
 
-	if (check_id(raw->id, id, e) ||
+	if (body_check_id(raw->id, id, e) ||
 	    choose(&body->writeback, raw->cache, caches, "cache_type", e) ||
 	    choose(&body->async, raw->engine, engines, "io_engine", e) ||
-	    read_limiter(&body->limiter, raw->limiter, NULL, NULL, e))
+	    limiter_read(&limiter, "rate_limiter", raw->limiter, e))
 		return -1;
+	body->limiter = limiter.limiter;
 	if (raw->socket)
 		return err_set(e, "this build does not support `socket` "
 				  "(vhost-user); give `path_on_host`");
@@ -135,7 +152,7 @@ static int check_drive(struct drive_config *body, const struct raw_drive *raw,
 	return 0;
 }
 
-static void take(char **to, char **from)
+void body_take(char **to, char **from)
 {
 	*to = *from;
 	*from = NULL;
@@ -173,9 +190,9 @@ int drive_read(struct drive_config *body, const struct json_t *json,
 		r = check_drive(body, &raw, id, e);
 	body->root = raw.root;
 	body->read_only = raw.read_only;
-	take(&body->id, &raw.id);
-	take(&body->path, &raw.path);
-	take(&body->partuuid, &raw.partuuid);
+	body_take(&body->id, &raw.id);
+	body_take(&body->path, &raw.path);
+	body_take(&body->partuuid, &raw.partuuid);
 	free(raw.cache);
 	free(raw.engine);
 	free(raw.socket);
@@ -201,7 +218,7 @@ int drive_apply(struct drive_config *body, struct vm_config *config,
 	return vm_config_put_drive(config, body, e);
 }
 
-static void print_text(struct buf *out, const char *name, const char *text)
+void body_print_text(struct buf *out, const char *name, const char *text)
 {
 	buf_printf(out, ",\"%s\":", name);
 	if (text)
@@ -218,16 +235,16 @@ void drives_print(const struct vm_config *config, struct buf *out)
 
 		buf_text(out, i ? ",{\"drive_id\":" : "{\"drive_id\":");
 		buf_json_string(out, d->id);
-		print_text(out, "partuuid", d->partuuid);
+		body_print_text(out, "partuuid", d->partuuid);
 		buf_printf(out,
 			   ",\"is_root_device\":%s,\"cache_type\":\"%s\","
 			   "\"is_read_only\":%s",
 			   d->root ? "true" : "false",
 			   d->writeback ? "Writeback" : "Unsafe",
 			   d->read_only ? "true" : "false");
-		print_text(out, "path_on_host", d->path);
+		body_print_text(out, "path_on_host", d->path);
 		buf_text(out, ",\"rate_limiter\":");
-		print_limiter(&d->limiter, out);
+		limiter_print(&d->limiter, out);
 		buf_printf(out, ",\"io_engine\":\"%s\",\"socket\":null}",
 			   d->async ? "Async" : "Sync");
 	}
@@ -253,10 +270,9 @@ int drive_patch_read(struct drive_patch *body, const struct json_t *json,
 
 	*body = (struct drive_patch){.id = raw.id, .path = raw.path};
 	if (!r)
-		r = check_id(body->id, id, e);
+		r = body_check_id(body->id, id, e);
 	if (!r)
-		r = read_limiter(&body->limiter, raw.limiter,
-				 &body->has_bandwidth, &body->has_ops, e);
+		r = limiter_read(&body->limits, "rate_limiter", raw.limiter, e);
 	if (r)
 		drive_patch_fini(body);
 	return r;
@@ -275,15 +291,18 @@ int entropy_read(struct rate_limiter_config *body, const struct json_t *json,
 		 struct err *e)
 {
 	const struct json_t *limiter = NULL;
+	struct limiter_patch limits = {0};
 	static const struct json_field field = {
 		.name = "rate_limiter",
 		.kind = JSON_KIND_ANY,
 	};
 
 	*body = (struct rate_limiter_config){0};
-	if (json_read(json, &field, 1, (void *)&limiter, e))
+	if (json_read(json, &field, 1, (void *)&limiter, e) ||
+	    limiter_read(&limits, field.name, limiter, e))
 		return -1;
-	return read_limiter(body, limiter, NULL, NULL, e);
+	*body = limits.limiter;
+	return 0;
 }
 
 void entropy_print(const struct vm_config *config, struct buf *out)
@@ -293,6 +312,6 @@ void entropy_print(const struct vm_config *config, struct buf *out)
 		return;
 	}
 	buf_text(out, "{\"rate_limiter\":");
-	print_limiter(&config->entropy_limiter, out);
+	limiter_print(&config->entropy_limiter, out);
 	buf_text(out, "}");
 }

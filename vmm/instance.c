@@ -284,10 +284,23 @@ int instance_patch_drive(struct instance *in, struct drive_patch *patch,
 			drive->path = patch->path;
 			patch->path = NULL;
 		}
-		if (patch->has_bandwidth)
-			drive->limiter.bandwidth = patch->limiter.bandwidth;
-		if (patch->has_ops)
-			drive->limiter.ops = patch->limiter.ops;
+		limiter_apply(&patch->limits, &drive->limiter);
+	}
+	return 0;
+}
+
+int instance_patch_interface(struct instance *in,
+			     const struct interface_patch *patch, struct err *e)
+{
+	if (vm_patch_interface(in->vm, patch, e))
+		return -1;
+	for (unsigned i = 0; i < in->config.interface_count; i++) {
+		struct interface_config *interface = &in->config.interface[i];
+
+		if (strcmp(interface->id, patch->id) != 0)
+			continue;
+		limiter_apply(&patch->rx, &interface->rx_limiter);
+		limiter_apply(&patch->tx, &interface->tx_limiter);
 	}
 	return 0;
 }

@@ -97,6 +97,9 @@ int instance_resume(struct instance *in, const struct clock_request *clock,
 		    struct err *e);
 int instance_patch_drive(struct instance *in, struct drive_patch *patch,
 			 struct err *e);
+int instance_patch_interface(struct instance *in,
+			     const struct interface_patch *patch,
+			     struct err *e);
 int instance_flush_metrics(struct instance *in, struct err *e);
 
 /* Write the last line, while all that counts is still there. */

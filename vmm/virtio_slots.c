@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/virtio_mmio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 
@@ -29,6 +30,7 @@ int virtio_slots_next(struct virtio_slots *s, struct virtio_slot *out,
 	/* From here on virtio_slots_destroy() sees to it. */
 	s->count++;
 	s->slot[i].dev = NULL;
+	s->slot[i].id = NULL;
 	r = kvm_vm_irqfd(s->kvm, s->slot[i].irq_fd, arch_layout.virtio_irq + i);
 	if (r) {
 		errno = -r;
@@ -55,7 +57,9 @@ int virtio_slots_add(struct virtio_slots *s, struct virtio_device *dev,
 
 	s->slot[i].dev = dev;
 	s->slot[i].kind = kind;
-	s->slot[i].id = id;
+	s->slot[i].id = strdup(id);
+	if (!s->slot[i].id)
+		return err_errno(e, "cannot keep a device's name");
 	for (unsigned q = 0; q < virtio_queue_count(dev); q++) {
 		int r = kvm_vm_ioeventfd(s->kvm, virtio_kick_fd(dev, q),
 					 window.base + VIRTIO_MMIO_QUEUE_NOTIFY,
@@ -74,7 +78,7 @@ struct virtio_device *virtio_slots_find(const struct virtio_slots *s,
 {
 	for (unsigned i = 0; i < s->count; i++) {
 		if (s->slot[i].kind == kind && s->slot[i].dev &&
-		    (!id || (s->slot[i].id && !strcmp(s->slot[i].id, id))))
+		    (!id || !strcmp(s->slot[i].id, id)))
 			return s->slot[i].dev;
 	}
 	return NULL;
@@ -97,6 +101,7 @@ void virtio_slots_destroy(struct virtio_slots *s)
 	for (unsigned i = 0; i < s->count; i++) {
 		virtio_destroy(s->slot[i].dev);
 		util_close(&s->slot[i].irq_fd);
+		free(s->slot[i].id);
 	}
 	s->count = 0;
 }

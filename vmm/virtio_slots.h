@@ -16,7 +16,15 @@ struct event_loop;
 struct kvm_vm;
 struct mmio_bus;
 
-enum virtio_kind { VIRTIO_KIND_BLOCK, VIRTIO_KIND_RNG };
+/* In the order of their places, which is Firecracker's. */
+enum virtio_kind {
+	VIRTIO_KIND_BALLOON,
+	VIRTIO_KIND_BLOCK,
+	VIRTIO_KIND_NET,
+	VIRTIO_KIND_VSOCK,
+	VIRTIO_KIND_RNG,
+	VIRTIO_KINDS
+};
 
 struct virtio_slots {
 	struct kvm_vm *kvm;
@@ -27,8 +35,7 @@ struct virtio_slots {
 	unsigned count;
 	struct {
 		enum virtio_kind kind;
-		const char
-			*id; /* stays valid; NULL: the only one of its kind */
+		char *id; /* owned: what users call it */
 		struct virtio_device *dev;
 		int irq_fd;
 	} slot[ARCH_VIRTIO_MAX];

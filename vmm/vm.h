@@ -52,10 +52,13 @@ int vm_pause(struct vm *vm, struct err *e);
 int vm_resume(struct vm *vm, const struct clock_request *clock, struct err *e);
 
 struct drive_patch;
+struct interface_patch;
 
-/* Change a drive while it runs or is paused; nothing is changed on failure. */
+/* Change a device while it runs or is paused; nothing is changed on failure. */
 int vm_patch_drive(struct vm *vm, const struct drive_patch *patch,
 		   struct err *e);
+int vm_patch_interface(struct vm *vm, const struct interface_patch *patch,
+		       struct err *e);
 
 /* Press its power key: a guest that listens shuts down. */
 void vm_press_power(struct vm *vm);

@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 
 #include "devices/virtio/block.h"
+#include "devices/virtio/net.h"
 #include "devices/virtio/rng.h"
 #include "vmm/base/err.h"
 #include "vmm/base/util.h"
@@ -107,6 +108,30 @@ static int attach_drive(struct vm *vm, const struct drive_config *drive,
 				e);
 }
 
+static int attach_interface(struct vm *vm,
+			    const struct interface_config *interface,
+			    struct err *e)
+{
+	const struct net_config config = {
+		.id = interface->id,
+		.host_dev_name = interface->tap,
+		.mac = interface->has_mac ? interface->mac : NULL,
+		.mtu = interface->mtu,
+		.rx_limiter = interface->rx_limiter,
+		.tx_limiter = interface->tx_limiter,
+	};
+	struct virtio_slot slot;
+	struct virtio_device *dev;
+
+	if (virtio_slots_next(&vm->virtio, &slot, e))
+		return -1;
+	dev = net_create(&slot, &config, e);
+	if (!dev)
+		return err_prefix(e, "network interface %s", interface->id);
+	return virtio_slots_add(&vm->virtio, dev, VIRTIO_KIND_NET,
+				interface->id, e);
+}
+
 static int attach_rng(struct vm *vm, const struct vm_config *config,
 		      struct err *e)
 {
@@ -134,6 +159,10 @@ static int attach_virtio(struct vm *vm, const struct vm_config *config,
 		if (attach_drive(vm, &config->drive[i], e))
 			return -1;
 	}
+	for (unsigned i = 0; i < config->interface_count; i++) {
+		if (attach_interface(vm, &config->interface[i], e))
+			return -1;
+	}
 	return config->entropy ? attach_rng(vm, config, e) : 0;
 }
 
@@ -154,23 +183,33 @@ int vm_attach_devices(struct vm *vm, const struct vm_config *config,
 	return attach_virtio(vm, config, e);
 }
 
-/* ------------------------------------------------------- changed while it runs
- */
+/* ------------------------------------------------- changed while it runs */
 
 int vm_patch_drive(struct vm *vm, const struct drive_patch *patch,
 		   struct err *e)
 {
 	struct virtio_device *dev =
 		virtio_slots_find(&vm->virtio, VIRTIO_KIND_BLOCK, patch->id);
-	const struct rate_limiter_update update = {
-		.bandwidth =
-			patch->has_bandwidth ? &patch->limiter.bandwidth : NULL,
-		.ops = patch->has_ops ? &patch->limiter.ops : NULL,
-	};
+	const struct rate_limiter_update update =
+		limiter_update(&patch->limits);
 
 	if (!dev)
 		return err_set(e, "there is no drive \"%.64s\"", patch->id);
 	if (patch->path && block_reopen(dev, patch->path, e))
 		return -1;
 	return block_update_limiter(dev, &update, e);
+}
+
+int vm_patch_interface(struct vm *vm, const struct interface_patch *patch,
+		       struct err *e)
+{
+	struct virtio_device *dev =
+		virtio_slots_find(&vm->virtio, VIRTIO_KIND_NET, patch->id);
+	const struct rate_limiter_update rx = limiter_update(&patch->rx);
+	const struct rate_limiter_update tx = limiter_update(&patch->tx);
+
+	if (!dev)
+		return err_set(e, "there is no network interface \"%.64s\"",
+			       patch->id);
+	return net_update_limiters(dev, &rx, &tx, e);
 }

@@ -6,12 +6,31 @@
 #include <string.h>
 
 #include "devices/serial.h"
+#include "devices/virtio/balloon.h"
 #include "devices/virtio/block.h"
+#include "devices/virtio/net.h"
 #include "devices/virtio/rng.h"
+#include "devices/virtio/vsock.h"
 #include "vmm/base/metrics.h"
 #include "vmm/base/util.h"
 #include "vmm/vcpu.h"
 #include "vmm/virtio_slots.h"
+
+static const struct metric balloon_table[] = {
+	METRIC(struct balloon_metrics, activate_fails),
+	METRIC(struct balloon_metrics, cfg_fails),
+	METRIC(struct balloon_metrics, inflate_count),
+	METRIC(struct balloon_metrics, stats_updates_count),
+	METRIC(struct balloon_metrics, stats_update_fails),
+	METRIC(struct balloon_metrics, deflate_count),
+	METRIC(struct balloon_metrics, event_fails),
+	METRIC(struct balloon_metrics, free_page_report_count),
+	METRIC(struct balloon_metrics, free_page_report_freed),
+	METRIC(struct balloon_metrics, free_page_report_fails),
+	METRIC(struct balloon_metrics, free_page_hint_count),
+	METRIC(struct balloon_metrics, free_page_hint_freed),
+	METRIC(struct balloon_metrics, free_page_hint_fails),
+};
 
 static const struct metric block_table[] = {
 	METRIC(struct block_metrics, activate_fails),
@@ -36,6 +55,60 @@ static const struct metric block_table[] = {
 	METRIC(struct block_metrics, write_zeroes_count),
 };
 
+static const struct metric net_table[] = {
+	METRIC(struct net_metrics, activate_fails),
+	METRIC(struct net_metrics, cfg_fails),
+	METRIC(struct net_metrics, mac_address_updates),
+	METRIC(struct net_metrics, no_rx_avail_buffer),
+	METRIC(struct net_metrics, no_tx_avail_buffer),
+	METRIC(struct net_metrics, event_fails),
+	METRIC(struct net_metrics, rx_queue_event_count),
+	METRIC(struct net_metrics, rx_event_rate_limiter_count),
+	METRIC(struct net_metrics, rx_partial_writes),
+	METRIC(struct net_metrics, rx_rate_limiter_throttled),
+	METRIC(struct net_metrics, rx_tap_event_count),
+	METRIC(struct net_metrics, rx_bytes_count),
+	METRIC(struct net_metrics, rx_packets_count),
+	METRIC(struct net_metrics, rx_fails),
+	METRIC(struct net_metrics, rx_count),
+	METRIC(struct net_metrics, tap_read_fails),
+	METRIC(struct net_metrics, tap_write_fails),
+	METRIC(struct net_metrics, tx_bytes_count),
+	METRIC(struct net_metrics, tx_malformed_frames),
+	METRIC(struct net_metrics, tx_fails),
+	METRIC(struct net_metrics, tx_count),
+	METRIC(struct net_metrics, tx_packets_count),
+	METRIC(struct net_metrics, tx_partial_reads),
+	METRIC(struct net_metrics, tx_queue_event_count),
+	METRIC(struct net_metrics, tx_rate_limiter_event_count),
+	METRIC(struct net_metrics, tx_rate_limiter_throttled),
+	METRIC(struct net_metrics, tx_spoofed_mac_count),
+	METRIC(struct net_metrics, tx_remaining_reqs_count),
+};
+
+static const struct metric vsock_table[] = {
+	METRIC(struct vsock_metrics, activate_fails),
+	METRIC(struct vsock_metrics, cfg_fails),
+	METRIC(struct vsock_metrics, rx_queue_event_fails),
+	METRIC(struct vsock_metrics, tx_queue_event_fails),
+	METRIC(struct vsock_metrics, ev_queue_event_fails),
+	METRIC(struct vsock_metrics, muxer_event_fails),
+	METRIC(struct vsock_metrics, conn_event_fails),
+	METRIC(struct vsock_metrics, rx_queue_event_count),
+	METRIC(struct vsock_metrics, tx_queue_event_count),
+	METRIC(struct vsock_metrics, rx_bytes_count),
+	METRIC(struct vsock_metrics, tx_bytes_count),
+	METRIC(struct vsock_metrics, rx_packets_count),
+	METRIC(struct vsock_metrics, tx_packets_count),
+	METRIC(struct vsock_metrics, conns_added),
+	METRIC(struct vsock_metrics, conns_killed),
+	METRIC(struct vsock_metrics, conns_removed),
+	METRIC(struct vsock_metrics, killq_resync),
+	METRIC(struct vsock_metrics, tx_flush_fails),
+	METRIC(struct vsock_metrics, tx_write_fails),
+	METRIC(struct vsock_metrics, rx_read_fails),
+};
+
 static const struct metric rng_table[] = {
 	METRIC(struct rng_metrics, activate_fails),
 	METRIC(struct rng_metrics, entropy_event_fails),
@@ -56,14 +129,16 @@ static struct kind {
 		struct metrics_group group;
 		char name[NAME_MAX_LEN];
 	} *each[ARCH_VIRTIO_MAX]; /* NULL where memory ran out */
+	bool many;                /* told one by one, too */
 } kinds[] = {
-	[VIRTIO_KIND_BLOCK] = {.all = {.name = "block",
-				       .metric = block_table,
-				       .count = ARRAY_SIZE(block_table)}},
-	[VIRTIO_KIND_RNG] = {.all = {.name = "entropy",
-				     .metric = rng_table,
-				     .count = ARRAY_SIZE(rng_table)}},
+#define KIND(n, t) .all = {.name = n, .metric = t, .count = ARRAY_SIZE(t)}
+	[VIRTIO_KIND_BALLOON] = {KIND("balloon", balloon_table)},
+	[VIRTIO_KIND_BLOCK] = {KIND("block", block_table), .many = true},
+	[VIRTIO_KIND_NET] = {KIND("net", net_table), .many = true},
+	[VIRTIO_KIND_VSOCK] = {KIND("vsock", vsock_table)},
+	[VIRTIO_KIND_RNG] = {KIND("entropy", rng_table)},
 };
+_Static_assert(ARRAY_SIZE(kinds) == VIRTIO_KINDS, "each is told");
 
 static struct metrics_group *const groups[] = {
 	&serial_metrics,
@@ -91,9 +166,18 @@ void vm_metrics_remove(void)
 static const void *counters_of(enum virtio_kind kind,
 			       const struct virtio_device *dev)
 {
-	if (kind == VIRTIO_KIND_BLOCK)
+	switch (kind) {
+	case VIRTIO_KIND_BALLOON:
+		return balloon_metrics(dev);
+	case VIRTIO_KIND_BLOCK:
 		return block_metrics(dev);
-	return rng_metrics(dev);
+	case VIRTIO_KIND_NET:
+		return net_metrics(dev);
+	case VIRTIO_KIND_VSOCK:
+		return vsock_metrics(dev);
+	default:
+		return rng_metrics(dev);
+	}
 }
 
 /* "block_rootfs": of one of several. */
@@ -123,7 +207,7 @@ void vm_metrics_watch(const struct virtio_slots *slots)
 
 		kind->bases[n] = base;
 		kind->each[n] = NULL;
-		if (slots->slot[i].kind == VIRTIO_KIND_BLOCK)
+		if (kind->many)
 			kind->each[n] = make_one(kind, slots->slot[i].id, base);
 	}
 }

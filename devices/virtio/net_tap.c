@@ -47,6 +47,9 @@ static int open_by_name(const char *name, struct err *e)
 			       "of a tap (at most 15 characters) or fd:N",
 			       prefix, name);
 	}
+	/* Who may, would create one: with a name that nobody knows of. */
+	if (!if_nametoindex(name))
+		return refuse(e, "Error while creating ifreq structure", name);
 	memcpy(request.ifr_name, name, len);
 	fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0) {

@@ -158,7 +158,12 @@ static void refusals_name_the_section(void **state)
 		{MACHINE "\"vcpus\":1}",
 		 "machine-config: unknown field `vcpus`"},
 		{"\"network-interfaces\":[{}]",
-		 "network-interfaces: this build has no such device"},
+		 "network-interfaces: element 0: missing field `iface_id`"},
+		{"\"network-interfaces\":[{\"iface_id\":\"a\",\"host_dev_"
+		 "name\":"
+		 "\"no-such-tap\"}]",
+		 "network-interfaces: element 0: Could not create the network "
+		 "device: Open tap device failed: "},
 		{"\"network-interfaces\":{}",
 		 "network-interfaces: expected an array"},
 		{"\"pmem\":[{}]", "pmem: this build has no such device"},

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What may be asked for, and the guest's command line: vmm/config.c. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -215,6 +216,58 @@ static void earlycon_counts_for_the_length(void **state)
 		   "too long");
 }
 
+static int put_interface(const char *id, const char *tap, uint8_t mac)
+{
+	struct interface_config interface = {
+		.has_mac = mac,
+		.mac = {2, 0, 0, 0, 0, mac},
+	};
+	int r;
+
+	assert_ok(vm_config_set(&interface.id, id, &e), e);
+	assert_ok(vm_config_set(&interface.tap, tap, &e), e);
+	r = vm_config_put_interface(&config, &interface, &e);
+	if (!r)
+		assert_null(interface.id);
+	interface_config_fini(&interface);
+	return r;
+}
+
+static void interfaces_are_replaced_by_id_and_share_nothing(void **state)
+{
+	(void)state;
+	assert_ok(put_interface("a", "tap0", 1), e);
+	assert_ok(put_interface("b", "tap1", 2), e);
+	assert_err(put_interface("c", "tap2", 2), e,
+		   "The MAC address is already in use: 02:00:00:00:00:02");
+	assert_err(put_interface("c", "tap0", 3), e,
+		   "Open tap device failed: Error while creating ifreq "
+		   "structure: Device or resource busy (os error 16)");
+	/* Who has none shares none. */
+	assert_ok(put_interface("c", "tap2", 0), e);
+	assert_ok(put_interface("d", "tap3", 0), e);
+	assert_ok(put_interface("a", "tap0", 9), e);
+	assert_int_equal(config.interface_count, 4);
+	assert_string_equal(config.interface[0].id, "a");
+	assert_int_equal(config.interface[0].mac[5], 9);
+	assert_ok(put_interface("b", "tap9", 1), e);
+	assert_string_equal(config.interface[1].tap, "tap9");
+}
+
+static void there_is_a_limit_of_interfaces(void **state)
+{
+	char name[16];
+
+	(void)state;
+	for (unsigned i = 0; i < VM_INTERFACES_MAX; i++) {
+		snprintf(name, sizeof(name), "tap%u", i);
+		assert_ok(put_interface(name, name, 0), e);
+	}
+	assert_err(put_interface("more", "tap99", 0), e,
+		   "there are 16 network interfaces already");
+	assert_ok(put_interface("tap3", "tap99", 0), e);
+}
+
 #define WITH_CONFIG(test) cmocka_unit_test_setup_teardown(test, init, fini)
 
 int main(void)
@@ -236,6 +289,8 @@ int main(void)
 		WITH_CONFIG(longest_cmdline_fits),
 		WITH_CONFIG(longer_cmdline_is_refused),
 		WITH_CONFIG(earlycon_counts_for_the_length),
+		WITH_CONFIG(interfaces_are_replaced_by_id_and_share_nothing),
+		WITH_CONFIG(there_is_a_limit_of_interfaces),
 	};
 
 	return RUN_TESTS("config", tests);

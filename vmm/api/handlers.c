@@ -12,8 +12,7 @@
 #include "vmm/instance.h"
 #include "vmm/version.h"
 
-/* Firecracker's words for a body that is not what it should be. */
-static int bad_body(struct err *e)
+int bad_body(struct err *e)
 {
 	return err_prefix(e, "An error occurred when deserializing the json "
 			     "body of a request");
@@ -71,8 +70,9 @@ int get_vm_config(struct instance *in, const struct api_request *request,
 		      "\"machine-config\":");
 	machine_config_print(&in->config, out);
 	buf_text(out, ",\"memory-hotplug\":null,\"metrics\":null,"
-		      "\"mmds-config\":null,\"network-interfaces\":[],"
-		      "\"pmem\":[],\"vsock\":null,\"entropy\":");
+		      "\"mmds-config\":null,\"network-interfaces\":");
+	interfaces_print(&in->config, out);
+	buf_text(out, ",\"pmem\":[],\"vsock\":null,\"entropy\":");
 	entropy_print(&in->config, out);
 	buf_text(out, "}");
 	return 0;
@@ -223,51 +223,6 @@ int put_serial(struct instance *in, const struct api_request *request,
 	}
 	serial_body_fini(&body);
 	return r;
-}
-
-/* ------------------------------------------------------------------ devices */
-
-int put_drive(struct instance *in, const struct api_request *request,
-	      struct api_reply *reply, struct err *e)
-{
-	struct drive_config body;
-	int r;
-
-	(void)reply;
-	if (drive_read(&body, request->json, request->id, e))
-		return bad_body(e);
-	r = drive_apply(&body, &in->config, e);
-	drive_config_fini(&body);
-	return r ? err_prefix(e, "Drive config error") : 0;
-}
-
-int patch_drive(struct instance *in, const struct api_request *request,
-		struct api_reply *reply, struct err *e)
-{
-	struct drive_patch body;
-	int r;
-
-	(void)reply;
-	if (drive_patch_read(&body, request->json, request->id, e))
-		return bad_body(e);
-	r = instance_patch_drive(in, &body, e);
-	drive_patch_fini(&body);
-	return r ? err_prefix(e, "Drive config error: Unable to patch the "
-				 "block device")
-		 : 0;
-}
-
-int put_entropy(struct instance *in, const struct api_request *request,
-		struct api_reply *reply, struct err *e)
-{
-	struct rate_limiter_config body;
-
-	(void)reply;
-	if (entropy_read(&body, request->json, e))
-		return bad_body(e);
-	in->config.entropy = true;
-	in->config.entropy_limiter = body;
-	return 0;
 }
 
 /* ----------------------------------------------------------------- actions */

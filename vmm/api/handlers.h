@@ -25,5 +25,9 @@ typedef int api_handler(struct instance *in, const struct api_request *request,
 api_handler get_instance, get_version, get_machine_config, get_vm_config,
 	get_metrics, get_events;
 api_handler put_actions, put_boot_source, put_drive, put_entropy,
-	put_cpu_config, put_logger, put_machine_config, put_metrics, put_serial;
-api_handler patch_drive, patch_machine_config, patch_vm;
+	put_cpu_config, put_interface, put_logger, put_machine_config,
+	put_metrics, put_serial;
+api_handler patch_drive, patch_interface, patch_machine_config, patch_vm;
+
+/* Firecracker's words for a body that is not what it should be: -1. */
+int bad_body(struct err *e);
