@@ -115,6 +115,28 @@ struct clock_request {
 	uint64_t max_jump_ms; /* instead of the VM's, if has_max_jump */
 };
 
+/* What was done to guest time, and how well that is known. */
+struct arch_clock_event {
+	enum {
+		CLOCK_BOOTED,
+		CLOCK_STOPPED,
+		CLOCK_WENT_ON,
+	} kind;
+	enum clock_policy policy; /* of a resume */
+	uint64_t realtime_ns;     /* of the host, since 1970 */
+	uint64_t host, guest;     /* both counters, at the same moment */
+	uint64_t offset;
+	uint64_t error_ticks; /* the offset may be so much more: 0 if exact */
+	/* A pause: from asking vCPUs to stop to the last having done so.  A
+	 * resume: from the moment above to all having been released.  The guest
+	 * ran, or its counter did without it, for no longer than this. */
+	uint64_t late_ticks;
+	uint64_t paused_ticks; /* a resume: of the host, since the pause */
+	uint64_t jump_ticks;   /* of these, what the guest will see */
+};
+
+enum { CLOCK_HISTORY_MAX = 16 };
+
 /*
  * Guest time.  A pause stops it, a resume sets it going; boot is a resume at
  * zero.  Plain data, so that a snapshot can carry it.
@@ -133,13 +155,21 @@ struct arch_clock {
 	bool moved;
 
 	/* Told to operators. */
+	uint64_t pauses, resumes;
 	uint64_t frozen_ticks, longest_jump_ticks;
 	uint64_t busy_retries, verify_failures;
+	uint64_t stopping; /* the host's counter when vCPUs were asked to stop */
+	/* The latest of all event_count, each at its number modulo the size. */
+	struct arch_clock_event history[CLOCK_HISTORY_MAX];
+	uint64_t event_count;
 };
 
 /* Right after the VM is created, before any vCPU is. */
 int arch_clock_pin(struct arch_clock *clock, struct kvm_vm *vm,
 		   const struct clock_config *config, struct err *e);
+
+/* Before vCPUs are asked to park. */
+void arch_clock_stopping(struct arch_clock *clock);
 
 /* When the last vCPU has parked; @vcpu is any of them. */
 int arch_clock_stop(struct arch_clock *clock, struct kvm_vcpu *vcpu,
@@ -153,6 +183,9 @@ int arch_clock_stop(struct arch_clock *clock, struct kvm_vcpu *vcpu,
 int arch_clock_start(struct arch_clock *clock, struct kvm_vm *vm,
 		     struct kvm_vcpu *vcpu, const struct clock_request *request,
 		     struct err *e);
+
+/* When they are released. */
+void arch_clock_started(struct arch_clock *clock);
 
 /* A reading of the host's counter, and of its clock at that moment. */
 struct arch_clock_sample {
@@ -169,6 +202,17 @@ void arch_clock_sample(struct arch_clock_sample *sample);
 
 /* What the guest's counter shows when the host's shows @host. */
 uint64_t arch_clock_guest(const struct arch_clock *clock, uint64_t host);
+
+/* Ticks of the counter as nanoseconds; saturates. */
+uint64_t arch_clock_ns(const struct arch_clock *clock, uint64_t ticks);
+
+/* The host's counter, and clocks of it at that moment, in nanoseconds. */
+struct arch_clock_pair {
+	uint64_t host, width_ticks; /* give or take half of that */
+	uint64_t monotonic_raw_ns;
+	uint64_t realtime_ns;
+};
+void arch_clock_pair(struct arch_clock_pair *pair);
 
 /* A guest that maps @size bytes of a page at @host uncached sees what was
  * written. */

@@ -46,6 +46,10 @@ void clock_config_print(const struct clock_config *clock, struct buf *out);
 int clock_request_read(struct clock_request *request, const struct json_t *json,
 		       struct err *e);
 
+/* The reply to GET /clock; @stopped: the guest does not run. */
+void clock_status_print(const struct arch_clock *clock, bool stopped,
+			struct buf *out);
+
 /* ---------------------------------------------------------- machine-config */
 
 struct machine_config {

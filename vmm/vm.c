@@ -9,6 +9,7 @@
 #include "vmm/base/io.h"
 #include "vmm/base/log.h"
 #include "vmm/base/util.h"
+#include "vmm/clock_metrics.h"
 #include "vmm/config.h"
 #include "vmm/vm_internal.h"
 #include "vmm/vm_metrics.h"
@@ -228,6 +229,7 @@ int vm_boot(struct vm *vm, const struct vm_config *config, struct err *e)
 
 int vm_pause(struct vm *vm, struct err *e)
 {
+	arch_clock_stopping(&vm->clock);
 	if (!vcpu_set_park(&vm->vcpus, PAUSE_TIMEOUT_MS))
 		return err_set(e,
 			       "a vCPU did not stop within %d ms; the VM runs "
@@ -235,8 +237,10 @@ int vm_pause(struct vm *vm, struct err *e)
 			       PAUSE_TIMEOUT_MS);
 	if (arch_clock_stop(&vm->clock, &vm->vcpus.vcpu[0].kvm, e)) {
 		vcpu_set_release(&vm->vcpus);
+		clock_metrics_update(&vm->clock);
 		return -1;
 	}
+	clock_metrics_update(&vm->clock);
 	log_debug("guest time stopped: counter %llu, offset %llu",
 		  (unsigned long long)vm->clock.guest_stopped,
 		  (unsigned long long)vm->clock.offset);
@@ -252,16 +256,25 @@ int vm_resume(struct vm *vm, const struct clock_request *clock, struct err *e)
 
 	arch_clock_sample(&sample);
 	if (arch_clock_start(&vm->clock, &vm->kvm, &vm->vcpus.vcpu[0].kvm,
-			     clock, e))
+			     clock, e)) {
+		clock_metrics_update(&vm->clock);
 		return -1;
+	}
 	time_pages_resume(&vm->time_pages, &vm->clock, &sample);
 	vcpu_set_release(&vm->vcpus);
+	arch_clock_started(&vm->clock);
+	clock_metrics_update(&vm->clock);
 	/* Not before: it takes time, which the guest's clock would show. */
 	log_debug("guest time goes on: offset %llu, at most %llu ticks more",
 		  (unsigned long long)vm->clock.offset,
 		  (unsigned long long)vm->clock.error_ticks);
 	virtio_slots_resume(&vm->virtio);
 	return 0;
+}
+
+const struct arch_clock *vm_clock(const struct vm *vm)
+{
+	return &vm->clock;
 }
 
 void vm_press_power(struct vm *vm)

@@ -13,6 +13,7 @@
 #include "devices/virtio/vsock.h"
 #include "vmm/base/metrics.h"
 #include "vmm/base/util.h"
+#include "vmm/clock_metrics.h"
 #include "vmm/vcpu.h"
 #include "vmm/virtio_slots.h"
 
@@ -143,6 +144,7 @@ _Static_assert(ARRAY_SIZE(kinds) == VIRTIO_KINDS, "each is told");
 static struct metrics_group *const groups[] = {
 	&serial_metrics,
 	&vcpu_metrics,
+	&clock_metrics,
 };
 
 void vm_metrics_add(void)

@@ -181,10 +181,13 @@ static int check_jump(const struct arch_clock *c,
 		       (unsigned long long)max);
 }
 
-/* May the guest go on like this, when the host's counter is at @host? */
-static int check_request(struct arch_clock *c,
+/*
+ * May the guest go on like this, when the host's counter is at @host?  Gives by
+ * how much its time would jump.
+ */
+static int check_request(const struct arch_clock *c,
 			 const struct clock_request *request, uint64_t host,
-			 struct err *e)
+			 uint64_t *jump_ticks, struct err *e)
 {
 	uint64_t jump = 0;
 
@@ -208,11 +211,31 @@ static int check_request(struct arch_clock *c,
 		jump = request->ticks - c->guest_stopped;
 		break;
 	}
-	if (check_jump(c, request, jump, e))
-		return -1;
-	if (jump > c->longest_jump_ticks)
-		c->longest_jump_ticks = jump;
-	return 0;
+	*jump_ticks = jump;
+	return check_jump(c, request, jump, e);
+}
+
+/* -------------------------------------------------------------- what was done
+ */
+
+static uint64_t realtime_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static struct arch_clock_event *add_event(struct arch_clock *c)
+{
+	struct arch_clock_event *event =
+		&c->history[c->event_count++ % CLOCK_HISTORY_MAX];
+
+	*event = (struct arch_clock_event){
+		.offset = c->offset,
+		.error_ticks = c->error_ticks,
+	};
+	return event;
 }
 
 /* -------------------------------------------------------------- life cycle */
@@ -226,8 +249,15 @@ int arch_clock_pin(struct arch_clock *c, struct kvm_vm *vm,
 	return c->has_offset ? set_offset(c, vm, kvm_counter_read(), e) : 0;
 }
 
+void arch_clock_stopping(struct arch_clock *c)
+{
+	c->stopping = kvm_counter_read();
+}
+
 int arch_clock_stop(struct arch_clock *c, struct kvm_vcpu *vcpu, struct err *e)
 {
+	struct arch_clock_event *event;
+
 	if (verify(c, vcpu, e))
 		return -1;
 	if (c->has_offset) {
@@ -241,6 +271,13 @@ int arch_clock_stop(struct arch_clock *c, struct kvm_vcpu *vcpu, struct err *e)
 	}
 	c->offset_stopped = c->offset;
 	c->moved = false;
+	event = add_event(c);
+	event->kind = CLOCK_STOPPED;
+	event->realtime_ns = realtime_ns();
+	event->host = c->host_stopped;
+	event->guest = c->guest_stopped;
+	event->late_ticks = c->host_stopped - c->stopping;
+	c->pauses++;
 	return 0;
 }
 
@@ -273,23 +310,54 @@ static int go_on(struct arch_clock *c, struct kvm_vm *vm, struct kvm_vcpu *vcpu,
 	return verify(c, vcpu, e);
 }
 
+static int start(struct arch_clock *c, struct kvm_vm *vm, struct kvm_vcpu *vcpu,
+		 const struct clock_request *request, uint64_t guest,
+		 struct err *e)
+{
+	return request->policy == CLOCK_CONTINUOUS
+		       ? go_on(c, vm, vcpu, e)
+		       : move(c, vm, vcpu, guest, e);
+}
+
 int arch_clock_start(struct arch_clock *c, struct kvm_vm *vm,
 		     struct kvm_vcpu *vcpu, const struct clock_request *request,
 		     struct err *e)
 {
 	const struct clock_request configured = {.policy = c->config.on_pause};
+	const uint64_t now_ns = realtime_ns(), now = kvm_counter_read();
+	const bool boots = !c->host_stopped;
+	struct arch_clock_event *event;
+	uint64_t jump;
 
 	if (!request)
 		request = &configured;
-	if (check_request(c, request, kvm_counter_read(), e))
+	if (check_request(c, request, now, &jump, e) ||
+	    start(c, vm, vcpu, request, c->guest_stopped + jump, e))
 		return -1;
-	if (request->policy == CLOCK_CONTINUOUS)
-		return go_on(c, vm, vcpu, e);
-	if (request->policy == CLOCK_SET)
-		return move(c, vm, vcpu, request->ticks, e);
-	if (move(c, vm, vcpu, c->guest_stopped, e))
-		return -1;
-	if (c->host_stopped) /* else it boots */
-		c->frozen_ticks += c->offset - c->offset_stopped;
+	event = add_event(c);
+	event->kind = boots ? CLOCK_BOOTED : CLOCK_WENT_ON;
+	event->policy = request->policy;
+	event->realtime_ns = now_ns;
+	event->guest = c->guest_stopped + jump;
+	event->host = c->offset + event->guest;
+	event->jump_ticks = jump;
+	if (boots)
+		return 0;
+	c->resumes++;
+	/* If the host's counter was reset, nobody knows how long. */
+	if (!clock_goes_back(c->host_stopped, event->host))
+		event->paused_ticks = event->host - c->host_stopped;
+	if (request->policy == CLOCK_FROZEN)
+		c->frozen_ticks += event->paused_ticks;
+	if (jump > c->longest_jump_ticks)
+		c->longest_jump_ticks = jump;
 	return 0;
+}
+
+void arch_clock_started(struct arch_clock *c)
+{
+	struct arch_clock_event *event =
+		&c->history[(c->event_count - 1) % CLOCK_HISTORY_MAX];
+
+	event->late_ticks = kvm_counter_read() - event->host;
 }

@@ -12,6 +12,11 @@ enum {
 	TAI_MINUS_UTC = 37, /* since 2017 */
 };
 
+static uint64_t ns_of(const struct timespec *t)
+{
+	return (uint64_t)t->tv_sec * 1000000000u + (uint64_t)t->tv_nsec;
+}
+
 /*
  * The clock is read between two reads of the counter; the tightest of some is
  * taken, in its middle.  A kernel that was not told of TAI keeps it as UTC:
@@ -47,7 +52,32 @@ void arch_clock_sample(struct arch_clock_sample *sample)
 				    clock_ns(best, kvm_counter_hz());
 }
 
+void arch_clock_pair(struct arch_clock_pair *pair)
+{
+	*pair = (struct arch_clock_pair){.width_ticks = UINT64_MAX};
+	for (unsigned i = 0; i < SAMPLE_TRIES; i++) {
+		struct timespec raw, real;
+		uint64_t before, width;
+
+		clock_gettime(CLOCK_REALTIME, &real);
+		before = kvm_counter_read();
+		clock_gettime(CLOCK_MONOTONIC_RAW, &raw);
+		width = kvm_counter_read() - before;
+		if (width >= pair->width_ticks)
+			continue;
+		pair->width_ticks = width;
+		pair->host = before + width / 2;
+		pair->monotonic_raw_ns = ns_of(&raw);
+		pair->realtime_ns = ns_of(&real);
+	}
+}
+
 uint64_t arch_clock_guest(const struct arch_clock *clock, uint64_t host)
 {
 	return clock_guest(host, clock->offset);
+}
+
+uint64_t arch_clock_ns(const struct arch_clock *clock, uint64_t ticks)
+{
+	return clock_ns(ticks, clock->hz);
 }

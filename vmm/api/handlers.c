@@ -94,6 +94,16 @@ int get_metrics(struct instance *in, const struct api_request *request,
 	return 0;
 }
 
+int get_clock(struct instance *in, const struct api_request *request,
+	      struct api_reply *reply, struct err *e)
+{
+	(void)request;
+	(void)e;
+	clock_status_print(vm_clock(in->vm), in->state == INSTANCE_PAUSED,
+			   &reply->body);
+	return 0;
+}
+
 int get_events(struct instance *in, const struct api_request *request,
 	       struct api_reply *reply, struct err *e)
 {

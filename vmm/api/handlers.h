@@ -23,7 +23,7 @@ typedef int api_handler(struct instance *in, const struct api_request *request,
 			struct api_reply *reply, struct err *e);
 
 api_handler get_instance, get_version, get_machine_config, get_vm_config,
-	get_metrics, get_events;
+	get_metrics, get_events, get_clock;
 api_handler put_actions, put_boot_source, put_drive, put_entropy,
 	put_cpu_config, put_interface, put_logger, put_machine_config,
 	put_metrics, put_serial;

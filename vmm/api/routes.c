@@ -27,7 +27,8 @@ struct calls {
 	X(hotplug_memory) \
 	X(vm_config)      \
 	X(metrics)        \
-	X(events)
+	X(events)         \
+	X(clock)
 #define CALLS_PUT(X)   \
 	X(actions)     \
 	X(boot_source) \
@@ -156,6 +157,7 @@ static const struct route routes[] = {
 	{PATCH, "balloon/hinting/stop", POST, NULL, &calls.patch.balloon, true},
 	{PUT, "boot-source", PRE, put_boot_source, &calls.put.boot_source,
 	 false},
+	{GET, "clock", POST, get_clock, &calls.get.clock, false},
 	{PUT, "cpu-config", PRE, put_cpu_config, &calls.put.cpu_cfg, false},
 	{PUT, "drives/*", PRE, put_drive, &calls.put.drive, false},
 	{PATCH, "drives/*", POST, patch_drive, &calls.patch.drive, false},

@@ -229,6 +229,12 @@ bool json_u64(const struct json_t *value, uint64_t *out)
 	return true;
 }
 
+bool json_i64(const struct json_t *value, int64_t *out)
+{
+	*out = json_integer_value(value);
+	return json_is_integer(value);
+}
+
 bool json_is_empty(const struct json_t *value)
 {
 	return json_is_object(value) && !json_object_size(value);

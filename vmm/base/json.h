@@ -47,6 +47,9 @@ const struct json_t *json_array_at(const struct json_t *value, unsigned index);
 /* The value of a number from 0 to INT64_MAX; false if it is none. */
 bool json_u64(const struct json_t *value, uint64_t *out);
 
+/* The value of a number; false if it is none. */
+bool json_i64(const struct json_t *value, int64_t *out);
+
 /* Is it {}? */
 bool json_is_empty(const struct json_t *value);
 

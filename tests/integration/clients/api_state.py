@@ -54,6 +54,7 @@ TABLE = [
     Row("GET", "/machine-config", ANY),
     Row("GET", "/vm/config", ANY),
     Row("GET", "/metrics", ANY),
+    Row("GET", "/clock", POST),
     Row("PUT", "/logger", PRE, {"level": "Info"}),
     Row("PUT", "/metrics", PRE, {"metrics_path": "metrics"}),
     Row("PUT", "/serial", PRE, {"serial_out_path": "serial"}),

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is told of guest time: its history, and the reply to GET /clock. */
+#include <linux/kvm.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/fake/kvm_fake.h"
+#include "tests/unit/testing.h"
+#include "vmm/base/buf.h"
+#include "vmm/base/err.h"
+#include "vmm/base/json.h"
+#include "vmm/bodies.h"
+
+struct machine {
+	struct kvm_vm vm;
+	struct kvm_vcpu vcpu;
+	struct arch_clock clock;
+	struct err e;
+};
+
+static void start(struct machine *m, struct clock_request request)
+{
+	assert_ok(
+		arch_clock_start(&m->clock, &m->vm, &m->vcpu, &request, &m->e),
+		m->e);
+	kvm_fake.counter += 500; /* until they are released */
+	arch_clock_started(&m->clock);
+}
+
+static void stop(struct machine *m)
+{
+	arch_clock_stopping(&m->clock);
+	kvm_fake.counter += 300; /* until the last has parked */
+	assert_ok(arch_clock_stop(&m->clock, &m->vcpu, &m->e), m->e);
+}
+
+static int set_up(void **state)
+{
+	static const struct clock_config config = {
+		.on_restore = CLOCK_CONTINUOUS,
+		.max_jump_ms = CLOCK_MAX_JUMP_MS,
+	};
+	struct machine *m = calloc(1, sizeof(*m));
+
+	kvm_fake_reset();
+	m->vm.kvm_fd = kvm_open("kvm", &m->e);
+	assert_ok(kvm_vm_create(&m->vm, m->vm.kvm_fd, 0, &m->e), m->e);
+	assert_ok(arch_clock_pin(&m->clock, &m->vm, &config, &m->e), m->e);
+	assert_ok(kvm_vcpu_create(&m->vm, &m->vcpu, 0, &m->e), m->e);
+	start(m, (struct clock_request){.policy = CLOCK_FROZEN});
+	*state = m;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct machine *m = *state;
+
+	kvm_vcpu_destroy(&m->vcpu);
+	kvm_vm_destroy(&m->vm);
+	close(m->vm.kvm_fd);
+	free(m);
+	return 0;
+}
+
+static const struct arch_clock_event *event(const struct machine *m, unsigned i)
+{
+	return &m->clock.history[i % CLOCK_HISTORY_MAX];
+}
+
+static void each_operation_is_kept_as_it_was(void **state)
+{
+	struct machine *m = *state;
+	const struct arch_clock_event *stopped = event(m, 1),
+				      *frozen = event(m, 2),
+				      *continuous = event(m, 4),
+				      *set = event(m, 6);
+
+	assert_int_equal(m->clock.event_count, 1);
+	assert_int_equal(event(m, 0)->kind, CLOCK_BOOTED);
+	assert_int_equal(event(m, 0)->guest, 0);
+	stop(m);
+	kvm_fake.counter += 1000000;
+	start(m, (struct clock_request){.policy = CLOCK_FROZEN});
+	stop(m);
+	kvm_fake.counter += 2000000;
+	start(m, (struct clock_request){.policy = CLOCK_CONTINUOUS});
+	stop(m);
+	start(m, (struct clock_request){
+			 .policy = CLOCK_SET,
+			 .ticks = m->clock.guest_stopped + 777,
+		 });
+	assert_int_equal(m->clock.event_count, 7);
+	assert_int_equal(m->clock.pauses, 3);
+	assert_int_equal(m->clock.resumes, 3);
+	assert_int_equal(stopped->kind, CLOCK_STOPPED);
+	assert_in_range(stopped->late_ticks, 300, 300 + 10 * kvm_fake.tick);
+	assert_int_equal(frozen->kind, CLOCK_WENT_ON);
+	assert_int_equal(frozen->guest, stopped->guest);
+	assert_int_equal(frozen->jump_ticks, 0);
+	assert_in_range(frozen->paused_ticks, 1000000,
+			1000000 + 10 * kvm_fake.tick);
+	assert_int_equal(frozen->paused_ticks, frozen->host - stopped->host);
+	/* From where the counter was taken to where they were released. */
+	assert_in_range(frozen->late_ticks, 500, 500 + 10 * kvm_fake.tick);
+	assert_int_equal(continuous->policy, CLOCK_CONTINUOUS);
+	assert_int_equal(continuous->jump_ticks, continuous->paused_ticks);
+	assert_in_range(continuous->jump_ticks, 2000000, 2010000);
+	assert_int_equal(continuous->offset, frozen->offset);
+	assert_int_equal(set->jump_ticks, 777);
+	for (unsigned i = 0; i < 7; i++) {
+		assert_int_equal(event(m, i)->host - event(m, i)->offset,
+				 event(m, i)->guest);
+		assert_int_equal(event(m, i)->error_ticks, 0);
+		assert_true(event(m, i)->realtime_ns > 1600000000000000000u);
+	}
+}
+
+static void a_refused_resume_leaves_no_trace(void **state)
+{
+	struct machine *m = *state;
+	const struct clock_request back = {.policy = CLOCK_SET};
+
+	kvm_fake.counter += 1000;
+	stop(m);
+	assert_err(arch_clock_start(&m->clock, &m->vm, &m->vcpu, &back, &m->e),
+		   m->e, "cannot go back");
+	assert_int_equal(m->clock.event_count, 2);
+	assert_int_equal(m->clock.resumes, 0);
+}
+
+static struct json_t *status(const struct machine *m, bool stopped)
+{
+	struct buf text = {0};
+	struct json_t *document;
+	struct err e;
+
+	clock_status_print(&m->clock, stopped, &text);
+	document = json_parse(text.data, text.len, &e);
+	if (!document)
+		fail_msg("%s: %s", e.text, text.data);
+	buf_free(&text);
+	return document;
+}
+
+static int64_t number(const struct json_t *object, const char *name)
+{
+	int64_t n = 0;
+
+	if (!json_i64(json_member(object, name), &n))
+		fail_msg("no number `%s`", name);
+	return n;
+}
+
+static void who_asks_is_told_the_latest_operations(void **state)
+{
+	struct machine *m = *state;
+	struct json_t *told = status(m, false);
+	const struct json_t *history = json_member(told, "history");
+
+	assert_string_equal(json_text(json_member(told, "state")), "running");
+	assert_string_equal(json_text(json_member(told, "on_pause")), "frozen");
+	assert_string_equal(json_text(json_member(told, "on_restore")),
+			    "continuous");
+	assert_string_equal(json_text(json_member(told, "mode")), "offset");
+	assert_int_equal(json_array_len(history), 1);
+	assert_string_equal(
+		json_text(json_member(json_array_at(history, 0), "event")),
+		"booted");
+	assert_int_equal(number(told, "host_counter") - number(told, "offset"),
+			 number(told, "guest_counter"));
+	assert_true(number(told, "host_monotonic_raw_ns") > 0);
+	json_free(told);
+
+	for (int i = 0; i < 10; i++) {
+		stop(m);
+		start(m, (struct clock_request){.policy = CLOCK_CONTINUOUS});
+	}
+	stop(m);
+	told = status(m, true);
+	history = json_member(told, "history");
+	assert_string_equal(json_text(json_member(told, "state")), "stopped");
+	assert_int_equal(number(told, "guest_counter"), m->clock.guest_stopped);
+	assert_int_equal(json_array_len(history), CLOCK_HISTORY_MAX);
+	assert_string_equal(
+		json_text(json_member(json_array_at(history, 15), "event")),
+		"paused");
+	assert_int_equal(number(json_array_at(history, 15), "guest_counter"),
+			 m->clock.guest_stopped);
+	assert_string_equal(
+		json_text(json_member(json_array_at(history, 14), "policy")),
+		"continuous");
+	for (int i = 1; i < CLOCK_HISTORY_MAX; i++)
+		assert_true(number(json_array_at(history, (unsigned)i),
+				   "host_counter") >
+			    number(json_array_at(history, (unsigned)i - 1),
+				   "host_counter"));
+	json_free(told);
+}
+
+/* After a reboot of the host its counter is behind the guest's. */
+static void an_offset_may_be_negative(void **state)
+{
+	struct machine *m = *state;
+	struct json_t *told;
+
+	kvm_fake.counter += 1ull << 40;
+	stop(m);
+	kvm_fake.counter = 1000;
+	start(m, (struct clock_request){.policy = CLOCK_FROZEN});
+	told = status(m, false);
+	assert_int_equal(m->clock.frozen_ticks, 0); /* nobody knows */
+	assert_true(number(told, "offset") < 0);
+	assert_int_equal(number(told, "host_counter") - number(told, "offset"),
+			 number(told, "guest_counter"));
+	json_free(told);
+}
+
+#define CLOCK_TEST(name) \
+	cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CLOCK_TEST(each_operation_is_kept_as_it_was),
+		CLOCK_TEST(a_refused_resume_leaves_no_trace),
+		CLOCK_TEST(who_asks_is_told_the_latest_operations),
+		CLOCK_TEST(an_offset_may_be_negative),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
