@@ -47,6 +47,24 @@ ssize_t io_pread(int fd, void *buf, size_t len, uint64_t offset)
 	return (ssize_t)done;
 }
 
+int io_pwrite(int fd, const void *buf, size_t len, uint64_t offset)
+{
+	for (size_t done = 0; done < len;) {
+		ssize_t n = pwrite(fd, (const char *)buf + done, len - done,
+				   (off_t)(offset + done));
+
+		if (n < 0 && errno != EINTR)
+			return -1;
+		if (n == 0) {
+			errno = EIO;
+			return -1;
+		}
+		if (n > 0)
+			done += (size_t)n;
+	}
+	return 0;
+}
+
 int io_open_sink(const char *path, struct err *e)
 {
 	/* O_RDWR, or a FIFO would have to have a reader already. */

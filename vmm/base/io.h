@@ -31,6 +31,9 @@ char *io_read_file(const char *path, size_t max, size_t *len, struct err *e);
  * Returns how many, or -1 with errno set. */
 ssize_t io_pread(int fd, void *buf, size_t len, uint64_t offset);
 
+/* Write all of @len bytes at @offset.  0, or -1 with errno set. */
+int io_pwrite(int fd, const void *buf, size_t len, uint64_t offset);
+
 /*
  * Read a small text file of the kernel's (sysfs, procfs) into @buf, without
  * its final newline.  False if that did not work; nobody will read why.
