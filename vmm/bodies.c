@@ -179,6 +179,9 @@ int machine_config_apply(const struct machine_config *body,
 	wanted.clock_given = body->clock_given;
 	if (check_machine(body, e) || vm_config_check_machine(&wanted, e))
 		return -1;
+	if (wanted.has_balloon && wanted.balloon.amount_mib > wanted.mem_mib)
+		return err_set(e, "The memory size (MiB) is smaller than the "
+				  "previously set balloon device target size.");
 	*config = wanted;
 	return 0;
 }

@@ -149,6 +149,38 @@ void interface_patch_fini(struct interface_patch *body);
 /* "06:00:c0:a8:00:01"; six octets. */
 int mac_parse(uint8_t mac[6], const char *text, struct err *e);
 
+/* ------------------------------------------------------- vsock and balloon */
+
+int vsock_read(struct vsock_params *body, const struct json_t *json,
+	       struct err *e);
+/* The path must be free.  Takes @body over, in place of another. */
+int vsock_apply(struct vsock_params *body, struct vm_config *config,
+		struct err *e);
+/* null if there is none. */
+void vsock_print(const struct vm_config *config, struct buf *out);
+
+int balloon_read(struct balloon_config *body, const struct json_t *json,
+		 struct err *e);
+/* It must fit into RAM. */
+int balloon_apply(const struct balloon_config *body, struct vm_config *config,
+		  struct err *e);
+/* null if there is none. */
+void balloon_print(const struct vm_config *config, struct buf *out);
+
+/* MiB. */
+int balloon_target_read(uint32_t *amount_mib, const struct json_t *json,
+			struct err *e);
+/* Seconds. */
+int balloon_interval_read(uint16_t *interval_s, const struct json_t *json,
+			  struct err *e);
+void balloon_stats_print(const struct balloon_stats *stats, struct buf *out);
+
+/* @json NULL: the default. */
+int balloon_hinting_read(bool *acknowledge_on_stop, const struct json_t *json,
+			 struct err *e);
+void balloon_hinting_print(const struct balloon_hinting_status *status,
+			   struct buf *out);
+
 /* ------------------------------------------- where the VMM itself writes to */
 
 struct logger_config {

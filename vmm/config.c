@@ -38,6 +38,7 @@ void vm_config_fini(struct vm_config *config)
 	for (unsigned i = 0; i < config->interface_count; i++)
 		interface_config_fini(&config->interface[i]);
 	free(config->interface);
+	vsock_params_fini(&config->vsock);
 	vm_config_init(config);
 }
 
@@ -179,6 +180,13 @@ int vm_config_put_interface(struct vm_config *config,
 	*old = *interface;
 	*interface = (struct interface_config){0};
 	return 0;
+}
+
+void vsock_params_fini(struct vsock_params *vsock)
+{
+	free(vsock->uds_path);
+	free(vsock->id);
+	*vsock = (struct vsock_params){0};
 }
 
 /* Where the guest finds its root; nothing if nobody said. */

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "arch/arch.h"
+#include "devices/virtio/balloon.h"
 #include "devices/virtio/rate_limiter.h"
 
 struct err;
@@ -32,6 +33,12 @@ struct interface_config {
 	struct rate_limiter_config rx_limiter, tx_limiter;
 };
 
+struct vsock_params {
+	uint32_t guest_cid;
+	char *uds_path; /* owned; NULL: there is no vsock */
+	char *id;       /* owned; told, and of no use; NULL: not given */
+};
+
 struct vm_config {
 	unsigned vcpu_count;
 	uint64_t mem_mib;
@@ -46,6 +53,9 @@ struct vm_config {
 	unsigned drive_count;
 	struct interface_config *interface; /* owned; interface_count */
 	unsigned interface_count;
+	struct vsock_params vsock;
+	bool has_balloon;
+	struct balloon_config balloon;
 	bool entropy;
 	struct rate_limiter_config entropy_limiter;
 };
@@ -82,6 +92,8 @@ int vm_config_check_interface(const struct vm_config *config,
 			      struct err *e);
 int vm_config_put_interface(struct vm_config *config,
 			    struct interface_config *interface, struct err *e);
+
+void vsock_params_fini(struct vsock_params *vsock);
 
 /* Is there a serial console?  The guest's command line decides. */
 bool vm_config_has_serial(const struct vm_config *config);

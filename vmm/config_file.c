@@ -128,6 +128,28 @@ static int read_entropy(struct config_file *file, const struct json_t *value,
 	return 0;
 }
 
+static int read_vsock(struct config_file *file, const struct json_t *value,
+		      struct err *e)
+{
+	struct vsock_params body;
+	int r = vsock_read(&body, value, e);
+
+	if (!r)
+		r = vsock_apply(&body, &file->vm, e);
+	vsock_params_fini(&body);
+	return r;
+}
+
+static int read_balloon(struct config_file *file, const struct json_t *value,
+			struct err *e)
+{
+	struct balloon_config body;
+
+	return balloon_read(&body, value, e)
+		       ? -1
+		       : balloon_apply(&body, &file->vm, e);
+}
+
 /* Devices that are not there yet: a list of none of them is fine. */
 static int read_empty_list(struct config_file *file, const struct json_t *value,
 			   struct err *e)
@@ -164,11 +186,11 @@ static const struct {
 	{"network-interfaces", read_interfaces, false},
 	{"pmem", read_empty_list, false},
 	{"logger", read_logger, false},
-	{"balloon", read_unsupported, false},
+	{"balloon", read_balloon, false},
 	{"cpu-config", read_cpu, false},
 	{"metrics", read_metrics, false},
 	{"mmds-config", read_unsupported, false},
-	{"vsock", read_unsupported, false},
+	{"vsock", read_vsock, false},
 	{"entropy", read_entropy, false},
 	{"memory-hotplug", read_unsupported, false},
 };

@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "devices/virtio/balloon.h"
 #include "vmm/base/err.h"
 #include "vmm/base/io.h"
 #include "vmm/base/log.h"
@@ -302,6 +303,28 @@ int instance_patch_interface(struct instance *in,
 		limiter_apply(&patch->rx, &interface->rx_limiter);
 		limiter_apply(&patch->tx, &interface->tx_limiter);
 	}
+	return 0;
+}
+
+int instance_patch_balloon(struct instance *in, uint32_t amount_mib,
+			   struct err *e)
+{
+	struct virtio_device *dev = vm_balloon(in->vm, e);
+
+	if (!dev || balloon_set_target(dev, amount_mib, e))
+		return -1;
+	in->config.balloon.amount_mib = amount_mib;
+	return 0;
+}
+
+int instance_patch_balloon_stats(struct instance *in, uint16_t interval_s,
+				 struct err *e)
+{
+	struct virtio_device *dev = vm_balloon(in->vm, e);
+
+	if (!dev || balloon_set_stats_interval(dev, interval_s, e))
+		return -1;
+	in->config.balloon.stats_polling_interval_s = interval_s;
 	return 0;
 }
 

@@ -100,6 +100,10 @@ int instance_patch_drive(struct instance *in, struct drive_patch *patch,
 int instance_patch_interface(struct instance *in,
 			     const struct interface_patch *patch,
 			     struct err *e);
+int instance_patch_balloon(struct instance *in, uint32_t amount_mib,
+			   struct err *e);
+int instance_patch_balloon_stats(struct instance *in, uint16_t interval_s,
+				 struct err *e);
 int instance_flush_metrics(struct instance *in, struct err *e);
 
 /* Write the last line, while all that counts is still there. */

@@ -63,6 +63,11 @@ int vm_patch_drive(struct vm *vm, const struct drive_patch *patch,
 int vm_patch_interface(struct vm *vm, const struct interface_patch *patch,
 		       struct err *e);
 
+struct virtio_device;
+
+/* Its balloon, for what can be done with one; NULL if it has none. */
+struct virtio_device *vm_balloon(const struct vm *vm, struct err *e);
+
 /* Press its power key: a guest that listens shuts down. */
 void vm_press_power(struct vm *vm);
 

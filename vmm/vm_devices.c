@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <sys/eventfd.h>
 
+#include "devices/virtio/balloon.h"
 #include "devices/virtio/block.h"
 #include "devices/virtio/net.h"
 #include "devices/virtio/rng.h"
+#include "devices/virtio/vsock.h"
 #include "vmm/base/err.h"
 #include "vmm/base/util.h"
 #include "vmm/bodies.h"
@@ -85,6 +87,20 @@ static int attach_serial(struct vm *vm, struct err *e)
 	return attach(vm, arch_layout.serial, &serial_mmio_ops, vm->serial, e);
 }
 
+static int attach_balloon(struct vm *vm, const struct vm_config *config,
+			  struct err *e)
+{
+	struct virtio_slot slot;
+	struct virtio_device *dev;
+
+	if (virtio_slots_next(&vm->virtio, &slot, e))
+		return -1;
+	dev = balloon_create(&slot, &config->balloon, e);
+	return dev ? virtio_slots_add(&vm->virtio, dev, VIRTIO_KIND_BALLOON,
+				      "balloon", e)
+		   : -1;
+}
+
 static int attach_drive(struct vm *vm, const struct drive_config *drive,
 			struct err *e)
 {
@@ -132,6 +148,24 @@ static int attach_interface(struct vm *vm,
 				interface->id, e);
 }
 
+static int attach_vsock(struct vm *vm, const struct vsock_params *params,
+			struct err *e)
+{
+	const struct vsock_config config = {
+		.guest_cid = params->guest_cid,
+		.uds_path = params->uds_path,
+	};
+	struct virtio_slot slot;
+	struct virtio_device *dev;
+
+	if (virtio_slots_next(&vm->virtio, &slot, e))
+		return -1;
+	dev = vsock_create(&slot, &config, e);
+	return dev ? virtio_slots_add(&vm->virtio, dev, VIRTIO_KIND_VSOCK,
+				      "vsock", e)
+		   : -1;
+}
+
 static int attach_rng(struct vm *vm, const struct vm_config *config,
 		      struct err *e)
 {
@@ -155,6 +189,8 @@ static int attach_virtio(struct vm *vm, const struct vm_config *config,
 	vm->virtio.bus = &vm->bus;
 	vm->virtio.mem = &vm->mem;
 	vm->virtio.loop = vm->host.loop;
+	if (config->has_balloon && attach_balloon(vm, config, e))
+		return -1;
 	for (unsigned i = 0; i < config->drive_count; i++) {
 		if (attach_drive(vm, &config->drive[i], e))
 			return -1;
@@ -163,6 +199,8 @@ static int attach_virtio(struct vm *vm, const struct vm_config *config,
 		if (attach_interface(vm, &config->interface[i], e))
 			return -1;
 	}
+	if (config->vsock.uds_path && attach_vsock(vm, &config->vsock, e))
+		return -1;
 	return config->entropy ? attach_rng(vm, config, e) : 0;
 }
 
@@ -212,4 +250,14 @@ int vm_patch_interface(struct vm *vm, const struct interface_patch *patch,
 		return err_set(e, "there is no network interface \"%.64s\"",
 			       patch->id);
 	return net_update_limiters(dev, &rx, &tx, e);
+}
+
+struct virtio_device *vm_balloon(const struct vm *vm, struct err *e)
+{
+	struct virtio_device *dev =
+		virtio_slots_find(&vm->virtio, VIRTIO_KIND_BALLOON, NULL);
+
+	if (!dev)
+		err_set(e, "No balloon device found.");
+	return dev;
 }

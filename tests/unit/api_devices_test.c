@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Devices through the API. */
+#include <linux/virtio_ids.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/unit/api_world.h"
 #include "tests/unit/testing.h"
+#include "vmm/base/util.h"
+#include "vmm/vm_internal.h"
 
 #define GET HTTP_METHOD_GET
 #define PUT HTTP_METHOD_PUT
@@ -76,11 +80,125 @@ static void a_running_drive_is_patched(void **state)
 	assert_contains(text, "\"block_d\":{");
 }
 
+static void a_balloon_is_told_and_patched(void **state)
+{
+	struct world *w = *state;
+	char text[8000];
+
+	api_world_do(w, PUT, "/balloon",
+		     "{\"amount_mib\":40,\"deflate_on_oom\":true,"
+		     "\"stats_polling_interval_s\":1}");
+	assert_int_equal(
+		api_world_call(w, GET, "/balloon", NULL, text, sizeof(text)),
+		200);
+	assert_string_equal(text, "{\"amount_mib\":40,\"deflate_on_oom\":true,"
+				  "\"stats_polling_interval_s\":1,"
+				  "\"free_page_hinting\":false,"
+				  "\"free_page_reporting\":false}");
+	assert_int_equal(api_world_call(w, PUT, "/machine-config",
+					"{\"vcpu_count\":1,"
+					"\"mem_size_mib\":36}",
+					text, sizeof(text)),
+			 400);
+	assert_contains(text, "Machine config error: The memory size (MiB) is "
+			      "smaller than the previously set balloon device "
+			      "target size.");
+	api_world_boot(w);
+	/* The guest has no driver. */
+	assert_int_equal(api_world_call(w, PAT, "/balloon",
+					"{\"amount_mib\":50}", text,
+					sizeof(text)),
+			 400);
+	assert_contains(text, "Balloon update error: Device is inactive");
+	assert_int_equal(w->instance.config.balloon.amount_mib, 40);
+	api_world_do(w, PAT, "/balloon/statistics",
+		     "{\"stats_polling_interval_s\":7}");
+	assert_int_equal(api_world_call(w, PAT, "/balloon/statistics",
+					"{\"stats_polling_interval_s\":0}",
+					text, sizeof(text)),
+			 400);
+	assert_contains(text, "Cannot enable/disable the statistics after "
+			      "boot.");
+	assert_int_equal(api_world_call(w, GET, "/balloon/statistics", NULL,
+					text, sizeof(text)),
+			 200);
+	assert_string_equal(text, "{\"target_pages\":10240,\"actual_pages\":0,"
+				  "\"target_mib\":40,\"actual_mib\":0}");
+	assert_int_equal(api_world_call(w, PAT, "/balloon/hinting/start", NULL,
+					text, sizeof(text)),
+			 400);
+	assert_contains(text, "Balloon update error: ");
+	api_world_call(w, GET, "/vm/config", NULL, text, sizeof(text));
+	assert_contains(text, "{\"balloon\":{\"amount_mib\":40,");
+	assert_contains(text, "\"stats_polling_interval_s\":7");
+	api_world_call(w, GET, "/metrics", NULL, text, sizeof(text));
+	assert_contains(text, "\"balloon\":{\"activate_fails\":0,");
+}
+
+static void a_vsock_is_told_and_its_socket_goes(void **state)
+{
+	struct world *w = *state;
+	char body[200], path[100], text[8000];
+
+	snprintf(path, sizeof(path), "%s/v", w->folder);
+	snprintf(body, sizeof(body), "{\"guest_cid\":9,\"uds_path\":\"%s\"}",
+		 path);
+	api_world_do(w, PUT, "/vsock", body);
+	/* The last one counts. */
+	snprintf(body, sizeof(body),
+		 "{\"guest_cid\":3,\"uds_path\":\"%s\",\"vsock_id\":\"x\"}",
+		 path);
+	api_world_do(w, PUT, "/vsock", body);
+	assert_int_equal(access(path, F_OK), -1);
+	api_world_boot(w);
+	assert_int_equal(access(path, F_OK), 0);
+	snprintf(body, sizeof(body),
+		 "\"vsock\":{\"guest_cid\":3,\"uds_path\":\"%s\","
+		 "\"vsock_id\":\"x\"}",
+		 path);
+	api_world_call(w, GET, "/vm/config", NULL, text, sizeof(text));
+	assert_contains(text, body);
+	api_world_call(w, GET, "/metrics", NULL, text, sizeof(text));
+	assert_contains(text, "\"vsock\":{\"activate_fails\":0,");
+	/* Its folder is empty, which api_world_tear_down() looks at. */
+}
+
+/* The order of their places, and so of the guest's names for them. */
+static void devices_are_in_firecrackers_order(void **state)
+{
+	static const uint32_t wanted[] = {VIRTIO_ID_BALLOON, VIRTIO_ID_BLOCK,
+					  VIRTIO_ID_VSOCK, VIRTIO_ID_RNG};
+	struct world *w = *state;
+	char body[300];
+
+	api_world_do(w, PUT, "/entropy", "{}");
+	snprintf(body, sizeof(body), "{\"guest_cid\":9,\"uds_path\":\"%s/v\"}",
+		 w->folder);
+	api_world_do(w, PUT, "/vsock", body);
+	snprintf(body, sizeof(body),
+		 "{\"drive_id\":\"d\",\"is_root_device\":false,"
+		 "\"path_on_host\":\"%s\"}",
+		 w->kernel);
+	api_world_do(w, PUT, "/drives/d", body);
+	api_world_do(w, PUT, "/balloon",
+		     "{\"amount_mib\":0,\"deflate_on_oom\":false}");
+	api_world_boot(w);
+	for (unsigned i = 0; i < ARRAY_SIZE(wanted); i++) {
+		const struct virtio_slots *slots = &w->instance.vm->virtio;
+
+		assert_true(i < slots->count);
+		assert_int_equal(slots->slot[i].dev->ops->device_id, wanted[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		API_TEST(drives_are_replaced_by_id_and_there_is_one_root),
 		API_TEST(a_running_drive_is_patched),
+		API_TEST(a_balloon_is_told_and_patched),
+		API_TEST(a_vsock_is_told_and_its_socket_goes),
+		API_TEST(devices_are_in_firecrackers_order),
 	};
 
 	return RUN_TESTS("api_devices", tests);

@@ -170,7 +170,7 @@ static void refusals_name_the_section(void **state)
 		{"\"logger\":{\"show_level\":1}",
 		 "logger: field `show_level` is a number"},
 		{"\"logger\":{\"path\":\"x\"}", "logger: unknown field `path`"},
-		{"\"balloon\":{}", "balloon: this build does not support it"},
+		{"\"balloon\":{}", "balloon: missing field `amount_mib`"},
 		{"\"cpu-config\":{\"kvm_capabilities\":[\"1\"]}",
 		 "cpu-config: field `kvm_capabilities`, element 0: this "
 		 "build does not support it"},
@@ -178,7 +178,7 @@ static void refusals_name_the_section(void **state)
 		{"\"metrics\":{}", "metrics: missing field `metrics_path`"},
 		{"\"mmds-config\":{}",
 		 "mmds-config: this build does not support it"},
-		{"\"vsock\":{}", "vsock: this build does not support it"},
+		{"\"vsock\":{}", "vsock: missing field `guest_cid`"},
 		{"\"entropy\":{\"x\":1}", "entropy: unknown field `x`"},
 		{"\"memory-hotplug\":{}",
 		 "memory-hotplug: this build does not support it"},

@@ -62,7 +62,9 @@ int get_vm_config(struct instance *in, const struct api_request *request,
 
 	(void)request;
 	(void)e;
-	buf_text(out, "{\"balloon\":null,\"drives\":");
+	buf_text(out, "{\"balloon\":");
+	balloon_print(&in->config, out);
+	buf_text(out, ",\"drives\":");
 	drives_print(&in->config, out);
 	buf_text(out, ",\"boot-source\":");
 	boot_source_print(&in->config, out);
@@ -72,7 +74,9 @@ int get_vm_config(struct instance *in, const struct api_request *request,
 	buf_text(out, ",\"memory-hotplug\":null,\"metrics\":null,"
 		      "\"mmds-config\":null,\"network-interfaces\":");
 	interfaces_print(&in->config, out);
-	buf_text(out, ",\"pmem\":[],\"vsock\":null,\"entropy\":");
+	buf_text(out, ",\"pmem\":[],\"vsock\":");
+	vsock_print(&in->config, out);
+	buf_text(out, ",\"entropy\":");
 	entropy_print(&in->config, out);
 	buf_text(out, "}");
 	return 0;
