@@ -31,6 +31,7 @@ struct arch_layout {
 	unsigned virtio_irq; /* of the first; the others follow */
 	gpa_t reserved;      /* RAM kept for the VMM, of which it uses little */
 	uint64_t reserved_size;
+	gpa_t snapshot_id;    /* there: 16 bytes that mark RAM in a file */
 	uint64_t ram_min;     /* bytes */
 	unsigned cmdline_max; /* characters */
 	const char *console;  /* argument for `console=` */
@@ -113,6 +114,8 @@ struct clock_request {
 	uint64_t ticks; /* of CLOCK_SET */
 	bool has_max_jump;
 	uint64_t max_jump_ms; /* instead of the VM's, if has_max_jump */
+	bool unsynchronized;  /* clocks that nobody keeps right are good enough
+			       */
 };
 
 /* What was done to guest time, and how well that is known. */
@@ -154,11 +157,18 @@ struct arch_clock {
 	uint64_t host_stopped, guest_stopped, offset_stopped;
 	bool moved;
 
+	/* After a restore, until it goes on; and whether how long ago it
+	 * stopped is only known by wall clocks, which may be wrong by so
+	 * much, or by anything. */
+	bool restored, estimated, unsynchronized;
+	uint64_t elapsed_error_ns;
+
 	/* Told to operators. */
 	uint64_t pauses, resumes;
 	uint64_t frozen_ticks, longest_jump_ticks;
 	uint64_t busy_retries, verify_failures;
-	uint64_t stopping; /* the host's counter when vCPUs were asked to stop */
+	uint64_t
+		stopping; /* the host's counter when vCPUs were asked to stop */
 	/* The latest of all event_count, each at its number modulo the size. */
 	struct arch_clock_event history[CLOCK_HISTORY_MAX];
 	uint64_t event_count;
@@ -237,6 +247,22 @@ void arch_vm_fini(struct arch_vm *a);
 /* ---------------------------------------------------------------- snapshots */
 
 struct snap;
+
+/* Guest time that stopped, of a VM that is paused. */
+struct arch_clock_record {
+	uint32_t hz;
+	uint64_t offset, host_stopped, guest_stopped;
+	char boot_id[40]; /* of the host; empty if it does not say */
+	struct arch_clock_sample sample; /* from after it stopped */
+};
+int arch_clock_record(const struct arch_clock *clock,
+		      struct arch_clock_record *record, struct err *e);
+void arch_clock_record_state(struct arch_clock_record *record, struct snap *s);
+
+/* Of a VM just created: it is paused where the record says.  Its next start is
+ * by default as the clock's on_restore says. */
+int arch_clock_restore(struct arch_clock *clock,
+		       const struct arch_clock_record *record, struct err *e);
 
 /* How this VM is built, to be saved; or loaded, and given to arch_vm_init(). */
 int arch_saved_get(const struct arch_vm *a, struct arch_saved *saved,

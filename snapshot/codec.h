@@ -28,7 +28,10 @@
 
 #include "vmm/base/err.h"
 
-enum { SNAP_DEPTH_MAX = 8 }; /* sections within sections */
+enum {
+	SNAP_DEPTH_MAX = 8,   /* sections within sections */
+	SNAPSHOT_VERSION = 1, /* of what is written */
+};
 
 /* Four characters that a hex dump shows in this order. */
 #define SNAP_TAG(a, b, c, d)                                        \

@@ -94,6 +94,7 @@ static int read_object(struct clock_request *request, const struct json_t *json,
 	struct raw {
 		char *policy;
 		uint64_t set, max_jump_ms;
+		bool unsynchronized;
 	} raw = {.set = absent, .max_jump_ms = absent};
 	static const struct json_field fields[] = {
 		{"policy", JSON_KIND_STRING, false, 0,
@@ -101,6 +102,8 @@ static int read_object(struct clock_request *request, const struct json_t *json,
 		{"set", JSON_KIND_U64, false, 0, offsetof(struct raw, set)},
 		{"max_jump_ms", JSON_KIND_U64, false, MAX_JUMP_LIMIT_MS,
 		 offsetof(struct raw, max_jump_ms)},
+		{"unsynchronized", JSON_KIND_BOOL, false, 0,
+		 offsetof(struct raw, unsynchronized)},
 	};
 	int r = json_read(json, fields, ARRAY_SIZE(fields), &raw, e);
 
@@ -113,6 +116,7 @@ static int read_object(struct clock_request *request, const struct json_t *json,
 		request->policy = CLOCK_SET;
 		request->ticks = raw.set;
 	}
+	request->unsynchronized = raw.unsynchronized;
 	request->has_max_jump = raw.max_jump_ms != absent;
 	request->max_jump_ms = raw.max_jump_ms;
 	return r;

@@ -61,8 +61,8 @@ void drive_config_fini(struct drive_config *drive)
 	*drive = (struct drive_config){0};
 }
 
-static struct drive_config *find_drive(const struct vm_config *config,
-				       const char *id)
+struct drive_config *vm_config_drive(const struct vm_config *config,
+				     const char *id)
 {
 	for (unsigned i = 0; i < config->drive_count; i++) {
 		if (!strcmp(config->drive[i].id, id))
@@ -87,7 +87,7 @@ static void put_root_first(struct vm_config *config)
 int vm_config_put_drive(struct vm_config *config, struct drive_config *drive,
 			struct err *e)
 {
-	struct drive_config *old = find_drive(config, drive->id), *more;
+	struct drive_config *old = vm_config_drive(config, drive->id), *more;
 
 	for (unsigned i = 0; i < config->drive_count && drive->root; i++) {
 		if (config->drive[i].root && &config->drive[i] != old)

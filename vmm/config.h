@@ -14,6 +14,7 @@
 #include "devices/virtio/rate_limiter.h"
 
 struct err;
+struct snap;
 
 enum { VM_DRIVES_MAX = 32, VM_INTERFACES_MAX = 16 };
 
@@ -77,6 +78,10 @@ int vm_config_check_cmdline(const struct vm_config *config, struct err *e);
 
 void drive_config_fini(struct drive_config *drive);
 
+/* The drive with this id, or NULL. */
+struct drive_config *vm_config_drive(const struct vm_config *config,
+				     const char *id);
+
 /*
  * Take @drive over: in place of the one with its id, or as another.  On failure
  * nothing is changed, and it stays the caller's.
@@ -104,3 +109,9 @@ bool vm_config_has_serial(const struct vm_config *config);
  */
 int vm_config_cmdline(const struct vm_config *config, char *out, size_t size,
 		      struct err *e);
+
+/*
+ * Save, or load into a config that was just initialised.  What is loaded is
+ * well-formed, but vm_config_check_machine() is still to be asked.
+ */
+void vm_config_state(struct vm_config *config, struct snap *s);

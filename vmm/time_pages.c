@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/time_pages.h"
 
+#include "snapshot/codec.h"
 #include "vmm/base/err.h"
 #include "vmm/mem.h"
 
@@ -35,8 +36,20 @@ void time_pages_resume(struct time_pages *t, const struct arch_clock *clock,
 	};
 
 	/* A pause that counts changes nothing that the guest was told. */
-	if (t->vmclock.published && clock->offset == t->offset)
+	if (t->vmclock.published && clock->offset == t->offset && !t->restored)
 		return;
+	if (t->restored) {
+		vmclock_restored(&t->vmclock);
+		vmgenid_notify(&t->vmgenid);
+	}
 	vmclock_publish(&t->vmclock, &pair);
 	t->offset = clock->offset;
+	t->restored = false;
+}
+
+void time_pages_state(struct time_pages *t, struct snap *s)
+{
+	vmclock_state(&t->vmclock, s);
+	if (snap_loading(s))
+		t->restored = true;
 }

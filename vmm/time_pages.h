@@ -11,13 +11,16 @@
 
 struct err;
 struct guest_mem;
+struct snap;
 
 struct time_pages {
 	struct vmclock vmclock;
 	struct vmgenid vmgenid;
 	uint64_t offset; /* of the counter, as the guest was told */
+	bool restored;   /* and the guest was not told so yet */
 };
 
+/* In memory that is the guest's already: VMGenID is new from here on. */
 int time_pages_init(struct time_pages *t, const struct guest_mem *mem,
 		    struct irq_line vmclock_irq, struct irq_line vmgenid_irq,
 		    struct err *e);
@@ -28,3 +31,6 @@ int time_pages_init(struct time_pages *t, const struct guest_mem *mem,
  */
 void time_pages_resume(struct time_pages *t, const struct arch_clock *clock,
 		       const struct arch_clock_sample *sample);
+
+/* Loaded: the guest is told that it was restored when it goes on. */
+void time_pages_state(struct time_pages *t, struct snap *s);

@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 
 #include "devices/virtio/mmio.h"
+#include "snapshot/codec.h"
 #include "vmm/base/err.h"
 #include "vmm/base/util.h"
 #include "vmm/kvm/kvm.h"
@@ -94,6 +95,24 @@ void virtio_slots_resume(struct virtio_slots *s)
 {
 	for (unsigned i = 0; i < s->count; i++)
 		virtio_resume(s->slot[i].dev);
+}
+
+void virtio_slots_state(struct virtio_slots *s, struct snap *snap)
+{
+	uint32_t count = s->count;
+
+	snap_begin(snap, SNAP_TAG('v', 'i', 'r', 't'));
+	snap_count(snap, &count, ARCH_VIRTIO_MAX);
+	snap_require(snap, count == s->count, "number of virtio devices");
+	for (unsigned i = 0; i < s->count && !snap_failed(snap); i++) {
+		uint32_t id = s->slot[i].dev->ops->device_id;
+
+		snap_u32(snap, &id);
+		snap_require(snap, id == s->slot[i].dev->ops->device_id,
+			     "kind of a virtio device");
+		virtio_state(s->slot[i].dev, snap);
+	}
+	snap_end(snap);
 }
 
 void virtio_slots_destroy(struct virtio_slots *s)

@@ -15,6 +15,7 @@ struct err;
 struct event_loop;
 struct kvm_vm;
 struct mmio_bus;
+struct snap;
 
 /* In the order of their places, which is Firecracker's. */
 enum virtio_kind {
@@ -55,6 +56,10 @@ struct virtio_device *virtio_slots_find(const struct virtio_slots *slots,
 /* All of them: nothing in flight and nothing taken; and on again. */
 void virtio_slots_quiesce(struct virtio_slots *slots);
 void virtio_slots_resume(struct virtio_slots *slots);
+
+/* Save them, or load into those that were made of the same configuration: while
+ * they are quiesced. */
+void virtio_slots_state(struct virtio_slots *slots, struct snap *s);
 
 /* Before guest memory goes. */
 void virtio_slots_destroy(struct virtio_slots *slots);

@@ -13,6 +13,7 @@
 #include "vmm/config.h"
 #include "vmm/vm_internal.h"
 #include "vmm/vm_metrics.h"
+#include "vmm/vm_snapshot.h"
 
 /* Idle guests park in microseconds; a host under load may take its time. */
 enum { PAUSE_TIMEOUT_MS = 1000 };
@@ -69,7 +70,25 @@ static int create_vcpus(struct vm *vm, const struct vm_config *config,
 	return 0;
 }
 
-static int build(struct vm *vm, const struct vm_config *config, struct err *e)
+/* RAM must be what it was before a device looks at it. */
+static int fill_memory(struct vm *vm, const struct vm_ram_source *ram,
+		       struct err *e)
+{
+	uint64_t offset = 0;
+
+	for (unsigned i = 0; i < vm->mem.region_count; i++) {
+		const struct guest_mem_region *r = &vm->mem.region[i];
+
+		if (guest_mem_load(&vm->mem, r->gpa, ram->fd, offset, r->size,
+				   e))
+			return err_prefix(e, "memory file");
+		offset += r->size;
+	}
+	return 0;
+}
+
+static int build(struct vm *vm, const struct vm_config *config,
+		 const struct vm_origin *origin, struct err *e)
 {
 	struct guest_mem_region ram[GUEST_MEM_REGIONS_MAX];
 	unsigned ram_count;
@@ -78,10 +97,14 @@ static int build(struct vm *vm, const struct vm_config *config, struct err *e)
 	memcpy(vm->arch.want, config->cpu, sizeof(vm->arch.want));
 	vm->arch.modifier = config->reg;
 	vm->arch.modifier_count = config->reg_count;
+	vm->arch.saved = origin ? origin->arch : NULL;
 	if (create_kvm(vm, config, ram, &ram_count, e) ||
 	    arch_clock_pin(&vm->clock, &vm->kvm, &config->clock, e) ||
-	    create_memory(vm, ram, ram_count, e) ||
-	    arch_vm_init(&vm->arch, &vm->kvm, e) ||
+	    create_memory(vm, ram, ram_count, e))
+		return -1;
+	if (origin && fill_memory(vm, origin->ram, e))
+		return -1;
+	if (arch_vm_init(&vm->arch, &vm->kvm, e) ||
 	    create_vcpus(vm, config, e) ||
 	    arch_irqchip_init(&vm->arch, &vm->kvm, e) ||
 	    vm_attach_devices(vm, config, e) || vcpu_set_start(&vm->vcpus, e))
@@ -116,14 +139,11 @@ static void on_ended(struct event_source *source, uint32_t events)
 	host.ended(host.context, end, reason);
 }
 
-struct vm *vm_create(const struct vm_config *config, const struct vm_host *host,
-		     struct err *e)
+struct vm *vm_build(const struct vm_config *config, const struct vm_host *host,
+		    const struct vm_origin *origin, struct err *e)
 {
-	struct vm *vm;
+	struct vm *vm = calloc(1, sizeof(*vm));
 
-	if (vm_config_check(config, e))
-		return NULL;
-	vm = calloc(1, sizeof(*vm));
 	if (!vm) {
 		err_errno(e, "cannot create a VM");
 		return NULL;
@@ -140,12 +160,20 @@ struct vm *vm_create(const struct vm_config *config, const struct vm_host *host,
 		vm_destroy(vm);
 		return NULL;
 	}
-	if (build(vm, config, e)) {
+	if (build(vm, config, origin, e)) {
 		vm_destroy(vm);
 		return NULL;
 	}
 	vm_metrics_watch(&vm->virtio);
 	return vm;
+}
+
+struct vm *vm_create(const struct vm_config *config, const struct vm_host *host,
+		     struct err *e)
+{
+	if (vm_config_check(config, e))
+		return NULL;
+	return vm_build(config, host, NULL, e);
 }
 
 void vm_destroy(struct vm *vm)

@@ -39,6 +39,16 @@ struct vm {
 	struct time_pages time_pages;
 };
 
+/* What a VM that goes on takes from the one it was. */
+struct vm_origin {
+	const struct arch_saved *arch;
+	const struct vm_ram_source *ram;
+};
+
+/* All its parts, vCPUs parked; @origin NULL: it will boot. */
+struct vm *vm_build(const struct vm_config *config, const struct vm_host *host,
+		    const struct vm_origin *origin, struct err *e);
+
 /*
  * Create all devices and put them on the bus, in the order of their addresses.
  * What was made before a failure is for vm_destroy().

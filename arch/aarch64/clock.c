@@ -181,6 +181,20 @@ static int check_jump(const struct arch_clock *c,
 		       (unsigned long long)max);
 }
 
+/* Is it known how long ago a guest stopped that was restored? */
+static int check_elapsed(const struct arch_clock *c,
+			 const struct clock_request *request, struct err *e)
+{
+	if (!c->estimated || !c->unsynchronized || request->unsynchronized)
+		return 0;
+	return err_set(e, "nobody knows how long ago the guest stopped: it ran "
+			  "before this host's last boot or on another, and "
+			  "one of the two clocks is not synchronised (NTP); "
+			  "go on frozen, or say that such clocks are good "
+			  "enough: \"clock\": {\"policy\": "
+			  "\"continuous\", \"unsynchronized\": true}");
+}
+
 /*
  * May the guest go on like this, when the host's counter is at @host?  Gives by
  * how much its time would jump.
@@ -195,9 +209,13 @@ static int check_request(const struct arch_clock *c,
 	case CLOCK_FROZEN:
 		break;
 	case CLOCK_CONTINUOUS:
+		if (c->restored && check_elapsed(c, request, e))
+			return -1;
 		if (clock_goes_back(c->host_stopped, host))
-			return err_set(e, "the host's counter went back since "
-					  "the pause; resume it frozen");
+			return err_set(e,
+				       "the host's %s went back since the "
+				       "pause; resume it frozen",
+				       c->estimated ? "clock" : "counter");
 		jump = host - c->host_stopped;
 		break;
 	case CLOCK_SET:
@@ -323,7 +341,10 @@ int arch_clock_start(struct arch_clock *c, struct kvm_vm *vm,
 		     struct kvm_vcpu *vcpu, const struct clock_request *request,
 		     struct err *e)
 {
-	const struct clock_request configured = {.policy = c->config.on_pause};
+	const struct clock_request configured = {
+		.policy =
+			c->restored ? c->config.on_restore : c->config.on_pause,
+	};
 	const uint64_t now_ns = realtime_ns(), now = kvm_counter_read();
 	const bool boots = !c->host_stopped;
 	struct arch_clock_event *event;
@@ -334,6 +355,7 @@ int arch_clock_start(struct arch_clock *c, struct kvm_vm *vm,
 	if (check_request(c, request, now, &jump, e) ||
 	    start(c, vm, vcpu, request, c->guest_stopped + jump, e))
 		return -1;
+	c->restored = false;
 	event = add_event(c);
 	event->kind = boots ? CLOCK_BOOTED : CLOCK_WENT_ON;
 	event->policy = request->policy;

@@ -45,6 +45,8 @@
 #define VMCLOCK_GPA (RAM_BASE + 0x20000)
 #define VMGENID_GPA (RAM_BASE + 0x30000)
 
+#define SNAPSHOT_ID_GPA (RAM_BASE + 0x40000)
+
 #define FDT_GPA      (RAM_BASE + MIB(1))
 #define FDT_MAX_SIZE MIB(1)
 

@@ -23,6 +23,7 @@ const struct arch_layout arch_layout = {
 	.vmgenid_irq = VMGENID_SPI,
 	.reserved = RAM_BASE,
 	.reserved_size = RAM_RESERVED,
+	.snapshot_id = SNAPSHOT_ID_GPA,
 	.ram_min = MIB(32),
 	.cmdline_max = 2047, /* COMMAND_LINE_SIZE of arm64 Linux is 2048 */
 	.console = "ttyS0",

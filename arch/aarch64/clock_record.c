@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Guest time in a snapshot: where it stopped, and what is needed to tell later
+ * how long ago that was, on the same host or on another.
+ *
+ * A restore puts the stop into this host's terms: the value that its counter
+ * had, or would have had, at that moment.  From there on it is a pause like any
+ * other.
+ */
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "arch/aarch64/clock_model.h"
+#include "arch/arch.h"
+#include "snapshot/codec.h"
+#include "vmm/base/err.h"
+#include "vmm/base/util.h"
+#include "vmm/kvm/kvm.h"
+
+#define BOOT_ID "/proc/sys/kernel/random/boot_id"
+
+enum { OSCILLATOR_PPM = 50 };
+
+/* Empty where there is no /proc: then no boot is known to be the same. */
+static void read_boot_id(char *id, size_t size)
+{
+	AUTO_CLOSE int fd = open(BOOT_ID, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, id, size - 1);
+
+	id[n < 0 ? 0 : n] = '\0';
+}
+
+int arch_clock_record(const struct arch_clock *c, struct arch_clock_record *r,
+		      struct err *e)
+{
+	if (!c->has_offset)
+		return err_set(e,
+			       "this VM's time cannot be continued elsewhere: "
+			       "%s",
+			       c->config.physical == CLOCK_PHYSICAL_HOST
+				       ? "its physical counter shows the "
+					 "host's (`physical`: \"host\")"
+				       : "KVM has no counter offset; Linux 6.4 "
+					 "has");
+	*r = (struct arch_clock_record){
+		.hz = c->hz,
+		.offset = c->offset_stopped,
+		.host_stopped = c->host_stopped,
+		.guest_stopped = c->guest_stopped,
+	};
+	arch_clock_sample(&r->sample);
+	if (c->restored && c->estimated) {
+		r->sample.synchronized &= !c->unsynchronized;
+		r->sample.max_error += c->elapsed_error_ns;
+	}
+	read_boot_id(r->boot_id, sizeof(r->boot_id));
+	return 0;
+}
+
+void arch_clock_record_state(struct arch_clock_record *r, struct snap *s)
+{
+	struct arch_clock_sample *sample = &r->sample;
+	uint32_t tai_offset = (uint32_t)sample->tai_offset;
+
+	snap_begin(s, SNAP_TAG('t', 'i', 'm', 'e'));
+	snap_u32(s, &r->hz);
+	snap_u64(s, &r->offset);
+	snap_u64(s, &r->host_stopped);
+	snap_u64(s, &r->guest_stopped);
+	snap_string(s, r->boot_id, sizeof(r->boot_id));
+	snap_u64(s, &sample->host);
+	snap_u64(s, &sample->tai_sec);
+	snap_require(s, sample->tai_sec <= INT64_MAX / 1000000000,
+		     "seconds since 1970");
+	snap_u32(s, &sample->tai_ns);
+	snap_require(s, sample->tai_ns < 1000000000, "nanoseconds");
+	snap_u32(s, &tai_offset);
+	snap_bool(s, &sample->synchronized);
+	snap_u64(s, &sample->max_error);
+	snap_end(s);
+	sample->tai_offset = (int)tai_offset;
+}
+
+/* The counter and the kernel's boot say that it has been running on since. */
+static bool same_boot(const struct arch_clock_record *r,
+		      const struct arch_clock_sample *now)
+{
+	char id[sizeof(r->boot_id)];
+
+	read_boot_id(id, sizeof(id));
+	return id[0] && !strcmp(id, r->boot_id) &&
+	       !clock_goes_back(r->host_stopped, now->host);
+}
+
+static int64_t tai_of(const struct arch_clock_sample *sample)
+{
+	return (int64_t)sample->tai_sec * 1000000000 + sample->tai_ns;
+}
+
+static uint64_t saturate(unsigned __int128 value)
+{
+	return value > UINT64_MAX ? UINT64_MAX : (uint64_t)value;
+}
+
+/* By the wall clocks of both. */
+static void translate(struct arch_clock *c, const struct arch_clock_record *r,
+		      const struct arch_clock_sample *now)
+{
+	int64_t ns = tai_of(now) - tai_of(&r->sample);
+	__int128 ticks = (__int128)ns * c->hz / 1000000000;
+	uint64_t span = ns < 0 ? 0 : (uint64_t)ns;
+
+	/* From the stop until the time was looked at. */
+	ticks += r->sample.host - r->host_stopped;
+	if (ticks > INT64_MAX)
+		ticks = INT64_MAX;
+	/* If that is less than nothing, it is ahead of the host's counter. */
+	c->host_stopped = now->host - (uint64_t)ticks;
+	c->estimated = true;
+	c->unsynchronized = !r->sample.synchronized || !now->synchronized;
+	c->elapsed_error_ns =
+		saturate((unsigned __int128)r->sample.max_error +
+			 now->max_error + span / 1000000 * OSCILLATOR_PPM);
+}
+
+int arch_clock_restore(struct arch_clock *c, const struct arch_clock_record *r,
+		       struct err *e)
+{
+	struct arch_clock_sample now;
+
+	if (r->hz != c->hz)
+		return err_set(e,
+			       "the snapshot's counter runs at %u Hz, this "
+			       "host's at %u Hz, and the guest cannot be told; "
+			       "restore it on a host with its own frequency",
+			       r->hz, c->hz);
+	if (!c->has_offset)
+		return err_set(e, "the guest's time cannot be continued here: "
+				  "KVM has no counter offset that works on "
+				  "this host; Linux 6.6 has");
+	arch_clock_sample(&now);
+	c->restored = true;
+	c->guest_stopped = r->guest_stopped;
+	if (same_boot(r, &now))
+		c->host_stopped = r->host_stopped;
+	else
+		translate(c, r, &now);
+	c->offset_stopped = clock_offset(c->host_stopped, c->guest_stopped);
+	/* KVM was given another offset so far. */
+	c->moved = true;
+	return 0;
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/vm_snapshot.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "vmm/base/err.h"
+#include "vmm/base/util.h"
+#include "vmm/version.h"
+#include "vmm/vm_internal.h"
+
+/* -------------------------------------------------------------- the beginning
+ */
+
+static void head_state(struct vm_saved *saved, struct snap *s)
+{
+	snap_begin(s, SNAP_TAG('h', 'e', 'a', 'd'));
+	snap_string(s, saved->stasis, sizeof(saved->stasis));
+	snap_string(s, saved->kernel, sizeof(saved->kernel));
+	snap_u32(s, &saved->page_size);
+	snap_bytes(s, saved->id, sizeof(saved->id));
+	snap_end(s);
+}
+
+static void disks_state(struct vm_saved *saved, struct snap *s)
+{
+	snap_begin(s, SNAP_TAG('d', 'i', 's', 'k'));
+	for (unsigned i = 0; i < saved->config.drive_count; i++) {
+		snap_u64(s, &saved->disk[i].size);
+		snap_u64(s, &saved->disk[i].device);
+		snap_u64(s, &saved->disk[i].inode);
+		snap_u64(s, &saved->disk[i].mtime_sec);
+		snap_u64(s, &saved->disk[i].mtime_ns);
+	}
+	snap_end(s);
+}
+
+static void beginning_state(struct vm_saved *saved, struct snap *s)
+{
+	head_state(saved, s);
+	vm_config_state(&saved->config, s);
+	disks_state(saved, s);
+	arch_clock_record_state(&saved->clock, s);
+	arch_saved_state(&saved->arch, s);
+}
+
+static int identify(const char *path, struct disk_identity *id, struct err *e)
+{
+	struct stat st;
+
+	if (stat(path, &st))
+		return err_errno(e, "%.256s", path);
+	*id = (struct disk_identity){
+		.size = (uint64_t)st.st_size,
+		.device = st.st_dev,
+		.inode = st.st_ino,
+		.mtime_sec = (uint64_t)st.st_mtim.tv_sec,
+		.mtime_ns = (uint64_t)st.st_mtim.tv_nsec,
+	};
+	return 0;
+}
+
+static int fill_beginning(struct vm *vm, struct vm_saved *saved, struct err *e)
+{
+	struct utsname host;
+
+	if (uname(&host))
+		return err_errno(e, "cannot tell this host's kernel");
+	snprintf(saved->stasis, sizeof(saved->stasis), "%s", STASIS_VERSION);
+	snprintf(saved->kernel, sizeof(saved->kernel), "%s", host.release);
+	saved->page_size = (uint32_t)sysconf(_SC_PAGESIZE);
+	for (unsigned i = 0; i < saved->config.drive_count; i++) {
+		if (identify(saved->config.drive[i].path, &saved->disk[i], e))
+			return err_prefix(e, "drive %.64s",
+					  saved->config.drive[i].id);
+	}
+	if (arch_clock_record(&vm->clock, &saved->clock, e) ||
+	    arch_saved_get(&vm->arch, &saved->arch, e))
+		return -1;
+	return 0;
+}
+
+/* ------------------------------------------------------------- the machine */
+
+static void devices_state(struct vm *vm, struct snap *s)
+{
+	bool has_serial = vm->serial;
+
+	snap_begin(s, SNAP_TAG('d', 'e', 'v', 's'));
+	boot_timer_state(&vm->boot_timer, s);
+	rtc_state(&vm->rtc, s);
+	gpio_state(vm->gpio, s);
+	snap_bool(s, &has_serial);
+	snap_require(s, has_serial == !!vm->serial, "serial port");
+	if (vm->serial && !snap_failed(s))
+		serial_state(vm->serial, s);
+	snap_end(s);
+}
+
+/*
+ * Everything, in the order in which it is safe to save it: devices, which may
+ * still raise an interrupt, then what KVM has.
+ */
+static int machine_state(struct vm *vm, struct snap *s, struct err *e)
+{
+	devices_state(vm, s);
+	virtio_slots_state(&vm->virtio, s);
+	time_pages_state(&vm->time_pages, s);
+	for (unsigned i = 0; i < vm->vcpus.count; i++) {
+		if (arch_vcpu_state(&vm->vcpus.vcpu[i].kvm, s, e))
+			return -1;
+	}
+	return arch_irqchip_state(&vm->arch, s, e);
+}
+
+/* ------------------------------------------------------------------- saving */
+
+static void mark_ram(struct vm *vm, const uint8_t *id)
+{
+	void *mark = guest_mem_at(&vm->mem, arch_layout.snapshot_id,
+				  SNAPSHOT_ID_SIZE);
+
+	memcpy(mark, id, SNAPSHOT_ID_SIZE);
+}
+
+int vm_save(struct vm *vm, const struct vm_config *config,
+	    const uint8_t id[SNAPSHOT_ID_SIZE], struct snap *s, struct err *e)
+{
+	struct vm_saved *saved = calloc(1, sizeof(*saved));
+	int r = -1;
+
+	snap_save(s, SNAPSHOT_VERSION);
+	if (!saved)
+		return err_errno(e, "cannot save the VM");
+	saved->config = *config;
+	memcpy(saved->id, id, SNAPSHOT_ID_SIZE);
+	if (!fill_beginning(vm, saved, e)) {
+		beginning_state(saved, s);
+		r = machine_state(vm, s, e);
+	}
+	free(saved);
+	if (r || snap_finish(s, e))
+		return -1;
+	mark_ram(vm, id);
+	return 0;
+}
+
+/* ------------------------------------------------------------------ loading */
+
+int vm_saved_read(struct vm_saved *saved, void *body, size_t len, struct err *e)
+{
+	*saved = (struct vm_saved){.body = body};
+	vm_config_init(&saved->config);
+	snap_load(&saved->rest, body, len, SNAPSHOT_VERSION);
+	beginning_state(saved, &saved->rest);
+	if (snap_failed(&saved->rest))
+		return err_set(e, "%s", saved->rest.err.text);
+	if (vm_config_check_machine(&saved->config, e))
+		return err_prefix(e, "snapshot");
+	return 0;
+}
+
+void vm_saved_fini(struct vm_saved *saved)
+{
+	vm_config_fini(&saved->config);
+	snap_fini(&saved->rest);
+	free(saved->body);
+	saved->body = NULL;
+}
+
+uint64_t vm_saved_id_offset(void)
+{
+	return arch_layout.snapshot_id - arch_layout.reserved;
+}
+
+uint64_t vm_saved_ram_size(const struct vm_saved *saved)
+{
+	return MIB(saved->config.mem_mib);
+}
+
+int vm_saved_check_disk(const struct vm_saved *saved, unsigned drive,
+			struct err *e)
+{
+	const struct drive_config *d = &saved->config.drive[drive];
+	const struct disk_identity *then = &saved->disk[drive];
+	struct disk_identity now;
+
+	if (identify(d->path, &now, e))
+		return err_prefix(e, "drive %.64s", d->id);
+	if (now.size != then->size)
+		return err_set(e,
+			       "drive %.64s: %.256s has %llu bytes, and had "
+			       "%llu when the snapshot was taken; give the "
+			       "disk as it was then",
+			       d->id, d->path, (unsigned long long)now.size,
+			       (unsigned long long)then->size);
+	if (now.device != then->device || now.inode != then->inode)
+		return 0;
+	if (now.mtime_sec != then->mtime_sec || now.mtime_ns != then->mtime_ns)
+		return err_set(e,
+			       "drive %.64s: %.256s was written to since the "
+			       "snapshot was taken, so the guest's file "
+			       "systems would be damaged; give a copy from "
+			       "then (\"drive_overrides\")",
+			       d->id, d->path);
+	return 0;
+}
+
+static int load(struct vm *vm, struct vm_saved *saved, struct err *e)
+{
+	struct snap *s = &saved->rest;
+
+	if (machine_state(vm, s, e))
+		return -1;
+	if (snap_finish(s, e))
+		return -1;
+	return arch_clock_restore(&vm->clock, &saved->clock, e);
+}
+
+struct vm *vm_restore(struct vm_saved *saved, const struct vm_ram_source *ram,
+		      const struct vm_host *host, struct err *e)
+{
+	const struct vm_origin origin = {.arch = &saved->arch, .ram = ram};
+	struct vm *vm = vm_build(&saved->config, host, &origin, e);
+
+	if (!vm)
+		return NULL;
+	if (load(vm, saved, e)) {
+		vm_destroy(vm);
+		return NULL;
+	}
+	return vm;
+}
