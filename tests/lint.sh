@@ -72,7 +72,7 @@ $0 ~ unfinished { bad(FNR, "a note of unfinished work; finish it, or write an is
 	only("<linux/kvm\\.h>", "^(vmm/kvm|arch/aarch64|tests)/", "<linux/kvm.h> is for vmm/kvm and arch/aarch64; use vmm/kvm/kvm.h")
 	only("<libfdt\\.h>", "^(arch/aarch64/fdt|tests/)", "<libfdt.h> is for arch/aarch64/fdt*.c")
 	only("<jansson\\.h>", "^vmm/base/json\\.c$", "<jansson.h> is for vmm/base/json.c; use vmm/base/json.h")
-	only("<zlib\\.h>", "^(arch/aarch64/image\\.c$|tests/)", "<zlib.h> is for arch/aarch64/image.c")
+	only("<zlib\\.h>", "^(arch/aarch64/image\\.c$|snapshot/state_file\\.c$|tests/)", "<zlib.h> is for arch/aarch64/image.c and snapshot/state_file.c")
 }
 
 !is_product { next }
