@@ -15,6 +15,7 @@ static const struct {
 	{"run", cli_run},
 	{"doctor", cli_doctor},
 	{"ctl", cli_ctl},
+	{"trace-offset", cli_trace_offset},
 };
 
 /* Or the next thing opened would be taken for standard output. */
@@ -52,7 +53,7 @@ int main(int argc, char **argv)
 	}
 	fprintf(stderr,
 		"stasis: error: unknown command \"%.40s\"; there are run, "
-		"ctl and doctor, and stasis --help tells more\n",
+		"ctl, trace-offset and doctor, and stasis --help tells more\n",
 		argv[1]);
 	return EXIT_BAD_ARGUMENTS;
 }

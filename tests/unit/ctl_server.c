@@ -17,6 +17,7 @@ struct server server;
 char path[64];
 char printed[OUT_MAX], complained[OUT_MAX];
 int output = -1;
+int (*command)(int argc, char **argv) = cli_ctl;
 
 static char folder[] = "/tmp/ctl_test.XXXXXX";
 
@@ -95,7 +96,7 @@ int ctl(const char *a, const char *b, const char *c, const char *d)
 	fflush(stdout);
 	dup2(new_out, 1);
 	dup2(new_err, 2);
-	status = cli_ctl(argc, argv);
+	status = command(argc, argv);
 	fflush(stdout);
 	dup2(saved_out, 1);
 	dup2(saved_err, 2);
@@ -156,6 +157,7 @@ int server_begin(void **state)
 {
 	(void)state;
 	server = (struct server){0};
+	command = cli_ctl;
 	unlink(path);
 	return 0;
 }

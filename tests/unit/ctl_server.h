@@ -27,6 +27,8 @@ extern char path[64];                              /* of its socket */
 extern char printed[OUT_MAX], complained[OUT_MAX]; /* what was printed */
 extern int output; /* ctl's standard output, if not -1; it gets closed */
 
+extern int (*command)(int argc, char **argv); /* cli_ctl, if not changed */
+
 /* Run `stasis ctl --socket PATH WORDS...`: up to four words. */
 int ctl(const char *a, const char *b, const char *c, const char *d);
 /* The same, while `server` is there. */

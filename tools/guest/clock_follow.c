@@ -6,6 +6,10 @@
  * CLOCK_MONOTONIC is left alone: for it, a frozen pause did not happen.
  *
  *	clock-follow [--once] [--verbose]
+ *	clock-follow --pair
+ *
+ * The latter prints the counter and CLOCK_MONOTONIC_RAW of one moment, which
+ * `stasis trace-offset --guest` takes on the host.
  *
  * Linux, include/uapi/linux/vmclock-abi.h and drivers/ptp/ptp_vmclock.c (7.0),
  * ptp_clock.h.  Opt-in: nothing starts it; do not run it beside chronyd or
@@ -217,21 +221,49 @@ static int follow_ptp(bool once)
 	}
 }
 
+/* ------------------------------------------------------------------- traces */
+
+/* The tightest of some, in its middle. */
+static int print_pair(void)
+{
+	uint64_t best = UINT64_MAX, counter = 0;
+	int64_t ns = 0;
+
+	for (int i = 0; i < 100; i++) {
+		uint64_t before = counter_now(), width;
+		struct timespec raw;
+
+		clock_gettime(CLOCK_MONOTONIC_RAW, &raw);
+		width = counter_now() - before;
+		if (width >= best)
+			continue;
+		best = width;
+		counter = before + width / 2;
+		ns = ns_of(&raw);
+	}
+	printf("%llu:%lld\n", (unsigned long long)counter, (long long)ns);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	bool once = false;
 	int r;
 
 	for (int i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "--once")) {
+		if (!strcmp(argv[i], "--pair")) {
+			return print_pair();
+		} else if (!strcmp(argv[i], "--once")) {
 			once = true;
 		} else if (!strcmp(argv[i], "--verbose")) {
 			verbose = true;
 		} else {
 			fprintf(stderr,
 				"usage: clock-follow [--once] [--verbose]\n"
+				"       clock-follow --pair\n"
 				"Steps this guest's CLOCK_REALTIME when its "
-				"time was disrupted.\n");
+				"time was disrupted;\nor prints what stasis "
+				"trace-offset --guest takes.\n");
 			return 2;
 		}
 	}

@@ -7,6 +7,9 @@
 
 #include "vmm/version.h"
 
+/* Firecracker's. */
+#define DEFAULT_SOCKET "/run/firecracker.socket"
+
 /* Firecracker's, where it has one. */
 enum {
 	EXIT_OK = 0,
@@ -18,4 +21,5 @@ enum {
 int cli_run(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 int cli_ctl(int argc, char **argv);
+int cli_trace_offset(int argc, char **argv);
 int cli_firecracker(int argc, char **argv);

@@ -12,10 +12,8 @@
 #include "vmm/base/util.h"
 #include "vmm/cli/cli.h"
 #include "vmm/cli/client.h"
+#include "vmm/cli/ctl_clock.h"
 #include "vmm/cli/options.h"
-
-/* Firecracker's. */
-#define DEFAULT_SOCKET "/run/firecracker.socket"
 
 enum {
 	EXIT_UNREACHABLE = 2,
@@ -89,6 +87,12 @@ static void show_metrics(struct ctl *ctl, const struct json_t *answer)
 	json_print_flat(stdout, answer);
 }
 
+static void show_clock(struct ctl *ctl, const struct json_t *answer)
+{
+	(void)ctl;
+	ctl_show_clock(answer);
+}
+
 static void show_status(struct ctl *ctl, const struct json_t *answer)
 {
 	(void)ctl;
@@ -146,6 +150,8 @@ static const struct command commands[] = {
 	{"power-button", "", "press it: the guest shuts down if it likes",
 	 "PUT", "/actions", "{\"action_type\":\"SendCtrlAltDel\"}", "pressed",
 	 .words_max = 1},
+	{"clock", "", "the guest's time, and what was done to it", "GET",
+	 "/clock", .show = show_clock, .words_max = 1},
 	{"metrics", "", "counters since the start that are not 0", "GET",
 	 "/metrics", .show = show_metrics, .words_max = 1},
 	{"events", "", "what happens, as it happens", "GET", "/events",

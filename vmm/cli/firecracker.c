@@ -200,6 +200,8 @@ static void print_help(void)
 	       "  stasis run --kernel FILE ...   boot a guest, its console "
 	       "here\n"
 	       "  stasis ctl --socket PATH ...   look after one that runs\n"
+	       "  stasis trace-offset            lay a guest's traces over the "
+	       "host's\n"
 	       "  stasis doctor                  check what this host can "
 	       "do\n"
 	       "  stasis COMMAND --help          tells more\n"

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What GET /clock answers, read and shown.  The server is not trusted. */
+#pragma once
+
+#include <stdint.h>
+
+struct err;
+struct json_t;
+
+struct clock_answer {
+	int64_t hz; /* at least 1 */
+	int64_t host_counter, offset, guest_counter;
+	int64_t host_raw_ns; /* CLOCK_MONOTONIC_RAW at host_counter */
+	const struct json_t *history;
+};
+
+/* -1: it is not what GET /clock answers. */
+int clock_answer_read(struct clock_answer *answer, const struct json_t *json,
+		      struct err *e);
+
+/* For people, on standard output. */
+void ctl_show_clock(const struct json_t *json);
+
+/*
+ * Nanoseconds to add to a guest's timestamps, to have the host's
+ * CLOCK_MONOTONIC_RAW: its clock showed @guest_ns when its counter showed
+ * @guest_counter.
+ */
+int64_t clock_answer_trace_offset(const struct clock_answer *answer,
+				  int64_t guest_counter, int64_t guest_ns);
