@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The two files of a snapshot, state S and memory M, which become visible
+ * together although they are two names.
+ *
+ * A writer fills S.next and M.next, which others cannot take for a snapshot,
+ * and then renames M.next to M, and S.next to S.  Both files of one snapshot
+ * have its identity in them.  Who dies between the renames leaves an S that is
+ * not M's, and an S.next that is: who loads finds that out.  So at every
+ * instant there is the old snapshot or the new one, whole.
+ *
+ * One thread at a time.  Errors name the file.
+ */
+#pragma once
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct snap;
+
+/* Drawn for each snapshot, also one without memory. */
+struct snapshot_id {
+	uint8_t bytes[16];
+	uint64_t offset; /* in the memory file, where the same bytes are */
+};
+
+/* It is the first section of every state file. */
+void snapshot_id_state(struct snapshot_id *id, struct snap *s);
+
+/* ------------------------------------------------------------------ writing */
+
+struct publish {
+	int state_fd, memory_fd; /* to be filled; -1: not this one */
+	char state[PATH_MAX], memory[PATH_MAX];
+};
+
+/*
+ * Create S.next, and M.next if @memory is not NULL, mode 0600.  What somebody
+ * left there who died is removed, or its publication is completed first if it
+ * had begun.  Refused while somebody else writes there.
+ */
+int publish_begin(struct publish *p, const char *state, const char *memory,
+		  struct err *e);
+
+/*
+ * Make them the snapshot.  With @sync it outlives a loss of power from then on,
+ * and the snapshot that was there before does until then.
+ *
+ * Afterwards, also after a failure, @p is closed.  A failure leaves the old
+ * snapshot, unless the text says otherwise.
+ */
+int publish_commit(struct publish *p, bool sync, struct err *e);
+
+/* Remove the files.  Nothing after publish_commit() or a failed begin. */
+void publish_abandon(struct publish *p);
+
+/* ------------------------------------------------------------------ loading */
+
+struct published {
+	void *body; /* of the state file, owned */
+	size_t len;
+	uint16_t minor; /* the format's */
+	struct snapshot_id id;
+	int memory_fd; /* read-only, owned; -1: not asked for */
+	uint64_t memory_size;
+};
+
+/*
+ * Open the snapshot @state and, unless that is NULL, @memory: files that belong
+ * together.  That S.next had to be used is logged.
+ */
+int publish_open(struct published *p, const char *state, const char *memory,
+		 struct err *e);
+
+/* Also after a failure. */
+void publish_close(struct published *p);

@@ -1,0 +1,542 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Two files that become visible together: snapshot/publish.c. */
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "snapshot/codec.h"
+#include "snapshot/publish.h"
+#include "snapshot/state_file.h"
+#include "tests/unit/testing.h"
+#include "vmm/base/io.h"
+#include "vmm/base/log.h"
+#include "vmm/base/util.h"
+
+/* -------------------------------------------------- dying at every step, etc.
+ */
+
+static int die_at; /* the call before which this process dies; 0: never */
+static int fail_at;
+static int calls;
+static char trace[4096];
+
+static bool step(const char *what, const char *path)
+{
+	const char *name = strrchr(path, '/');
+	size_t len = strlen(trace);
+
+	calls++;
+	if (calls == die_at)
+		_exit(77);
+	snprintf(trace + len, sizeof(trace) - len, "%s %s;", what,
+		 name ? name + 1 : path);
+	if (calls != fail_at)
+		return false;
+	errno = EIO;
+	return true;
+}
+
+static const char *path_of(int fd)
+{
+	static char path[PATH_MAX];
+	ssize_t n = readlink(testing_file_path(fd), path, sizeof(path) - 1);
+
+	path[n > 0 ? n : 0] = '\0';
+	return path;
+}
+
+#define WRAP(type, name, params, args, path)                        \
+	type __real_##name params;                                  \
+	type __wrap_##name params;                                  \
+	type __wrap_##name params                                   \
+	{                                                           \
+		return step(#name, path) ? -1 : __real_##name args; \
+	}
+
+WRAP(int, rename, (const char *from, const char *to), (from, to), from)
+WRAP(int, unlink, (const char *path), (path), path)
+WRAP(int, fsync, (int fd), (fd), path_of(fd))
+WRAP(int, flock, (int fd, int how), (fd, how), path_of(fd))
+WRAP(int, open64, (const char *path, int flags, unsigned mode),
+     (path, flags, mode), path)
+WRAP(ssize_t, pwrite64, (int fd, const void *buf, size_t len, off_t at),
+     (fd, buf, len, at), path_of(fd))
+
+/* ----------------------------------------------------------------- a folder */
+
+enum { ID_AT = 8192 };
+
+static char folder[64], state_path[128], memory_path[128];
+
+static int make_folder(void **state)
+{
+	(void)state;
+	die_at = fail_at = calls = 0;
+	snprintf(folder, sizeof(folder), "/tmp/stasis-publish-XXXXXX");
+	if (!mkdtemp(folder))
+		return -1;
+	snprintf(state_path, sizeof(state_path), "%s/state", folder);
+	snprintf(memory_path, sizeof(memory_path), "%s/memory", folder);
+	return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type,
+		      struct FTW *where)
+{
+	(void)st;
+	(void)type;
+	(void)where;
+	return remove(path);
+}
+
+static int remove_folder(void **state)
+{
+	(void)state;
+	die_at = fail_at = 0;
+	return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static void empty_folder(void **state)
+{
+	remove_folder(state);
+	make_folder(state);
+}
+
+static bool exists(const char *path)
+{
+	return !access(path, F_OK);
+}
+
+static const char *next(const char *path)
+{
+	static char name[160];
+
+	snprintf(name, sizeof(name), "%s.next", path);
+	return name;
+}
+
+/* ------------------------------------------------ snapshots, by their number
+ */
+
+/* Long enough that a part of it is not all of it. */
+static int fill(struct publish *p, uint8_t number, struct err *e)
+{
+	struct snapshot_id id = {.offset = ID_AT};
+	uint8_t rest[100];
+	struct snap s;
+	size_t len;
+	const void *body;
+	int r;
+
+	memset(id.bytes, number, sizeof(id.bytes));
+	memset(rest, number, sizeof(rest));
+	snap_save(&s, 1);
+	snapshot_id_state(&id, &s);
+	snap_bytes(&s, rest, sizeof(rest));
+	body = snap_data(&s, &len);
+	r = state_file_save(p->state_fd, body, len, e);
+	snap_fini(&s);
+	if (r || p->memory_fd < 0)
+		return r;
+	return io_pwrite(p->memory_fd, rest, sizeof(rest), 0) ||
+	       io_pwrite(p->memory_fd, id.bytes, sizeof(id.bytes), ID_AT);
+}
+
+static int write_snapshot(const char *memory, uint8_t number, bool sync,
+			  struct err *e)
+{
+	struct publish p;
+
+	calls = 0;
+	trace[0] = '\0';
+	if (publish_begin(&p, state_path, memory, e))
+		return -1;
+	if (!fill(&p, number, e))
+		return publish_commit(&p, sync, e);
+	publish_abandon(&p);
+	return -1;
+}
+
+/* Whole and consistent: which one?  -1: none. */
+static int which(const char *memory)
+{
+	struct published p;
+	uint8_t bytes[100];
+	int number = -1;
+	struct err e;
+
+	if (publish_open(&p, state_path, memory, &e))
+		return -1;
+	assert_true(p.len > 100);
+	number = ((uint8_t *)p.body)[p.len - 1];
+	if (memory) {
+		assert_int_equal(io_pread(p.memory_fd, bytes, 100, 0), 100);
+		for (unsigned i = 0; i < 100; i++)
+			assert_int_equal(bytes[i], number);
+	}
+	publish_close(&p);
+	return number;
+}
+
+/* In a process that dies before call @at; true if it lived to the end. */
+static bool killed_at(int at, const char *memory, uint8_t number)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		struct err e;
+
+		die_at = at;
+		_exit(write_snapshot(memory, number, true, &e) ? 1 : 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) != 77)
+		assert_int_equal(WEXITSTATUS(status), 0);
+	return !WEXITSTATUS(status);
+}
+
+/* -------------------------------------------------------------------- tests */
+
+static void a_snapshot_is_found(void **state)
+{
+	unsigned before = testing_count_fds();
+	struct stat st;
+	struct err e;
+
+	(void)state;
+	assert_ok(write_snapshot(memory_path, 1, true, &e), e);
+	assert_int_equal(which(memory_path), 1);
+	assert_false(exists(next(state_path)) || exists(next(memory_path)));
+	assert_int_equal(stat(memory_path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(testing_count_fds(), before);
+}
+
+static void a_snapshot_can_be_state_alone(void **state)
+{
+	struct err e;
+
+	(void)state;
+	assert_ok(write_snapshot(NULL, 1, true, &e), e);
+	assert_ok(write_snapshot(NULL, 2, false, &e), e);
+	assert_int_equal(which(NULL), 2);
+	assert_false(exists(next(state_path)));
+}
+
+/* What must be on the disk before what. */
+static void it_is_synced_in_this_order(void **state)
+{
+	struct err e;
+	char order[512], *dir = strrchr(folder, '/') + 1;
+
+	(void)state;
+	assert_ok(write_snapshot(memory_path, 1, true, &e), e);
+	snprintf(order, sizeof(order),
+		 "fsync memory.next;fsync state.next;open64 ;fsync %s;"
+		 "rename memory.next;open64 ;fsync %s;"
+		 "rename state.next;open64 ;fsync %s;",
+		 dir, dir, dir);
+	assert_string_equal(strstr(trace, "fsync"), order);
+	assert_ok(write_snapshot(memory_path, 2, false, &e), e);
+	assert_null(strstr(trace, "fsync"));
+}
+
+static void who_dies_at_any_step_leaves_old_or_new(void **state)
+{
+	bool was_new = false;
+	struct err e;
+
+	for (int at = 1;; at++) {
+		bool lived;
+		int n;
+
+		empty_folder(state);
+		assert_ok(write_snapshot(memory_path, 1, false, &e), e);
+		lived = killed_at(at, memory_path, 2);
+		n = which(memory_path);
+		/* Never back to the old one. */
+		assert_in_range(n, was_new ? 2 : 1, 2);
+		was_new = n == 2;
+		/* And the next one is not in the way of what was left. */
+		assert_ok(write_snapshot(memory_path, 3, false, &e), e);
+		assert_int_equal(which(memory_path), 3);
+		assert_false(exists(next(state_path)) ||
+			     exists(next(memory_path)));
+		if (lived)
+			break;
+	}
+	assert_true(was_new);
+}
+
+/* The first one there is: nothing, or it. */
+static void who_dies_at_any_step_of_the_first_leaves_none_or_it(void **state)
+{
+	bool lived = false;
+
+	for (int at = 1; !lived; at++) {
+		int n;
+
+		empty_folder(state);
+		lived = killed_at(at, memory_path, 2);
+		n = which(memory_path);
+		assert_true(n == 2 || (n == -1 && !lived));
+	}
+}
+
+/* Leftovers hold the only state that belongs to the memory that is there. */
+static void who_dies_after_one_who_died_leaves_a_whole_one(void **state)
+{
+	int between = 0;
+	struct err e;
+
+	/* Find the place: new memory, old state. */
+	do {
+		empty_folder(state);
+		assert_ok(write_snapshot(memory_path, 1, false, &e), e);
+		assert_false(killed_at(++between, memory_path, 2));
+	} while (which(memory_path) != 2);
+	assert_true(exists(next(state_path)));
+
+	for (int at = 1;; at++) {
+		empty_folder(state);
+		assert_ok(write_snapshot(memory_path, 1, false, &e), e);
+		killed_at(between, memory_path, 2);
+		if (killed_at(at, memory_path, 3))
+			break;
+		assert_in_range(which(memory_path), 2, 3);
+	}
+	assert_int_equal(which(memory_path), 3);
+}
+
+static void who_fails_at_any_step_leaves_old_or_new(void **state)
+{
+	unsigned before = testing_count_fds();
+	int failures = 0;
+	struct err e;
+
+	for (int at = 1;; at++) {
+		int r;
+
+		empty_folder(state);
+		assert_ok(write_snapshot(memory_path, 1, false, &e), e);
+		fail_at = at;
+		r = write_snapshot(memory_path, 2, true, &e);
+		fail_at = 0;
+		assert_int_equal(testing_count_fds(), before);
+		assert_in_range(which(memory_path), 1, 2);
+		if (!r)
+			assert_int_equal(which(memory_path), 2);
+		failures += r != 0;
+		assert_ok(write_snapshot(memory_path, 3, false, &e), e);
+		if (calls < at && !r)
+			break;
+	}
+	assert_true(failures > 10);
+}
+
+static void abandoning_leaves_the_old_one_alone(void **state)
+{
+	struct publish p;
+	struct err e;
+
+	(void)state;
+	assert_ok(write_snapshot(memory_path, 1, true, &e), e);
+	assert_ok(publish_begin(&p, state_path, memory_path, &e), e);
+	assert_int_equal(fill(&p, 2, &e), 0);
+	publish_abandon(&p);
+	publish_abandon(&p);
+	assert_int_equal(which(memory_path), 1);
+	assert_false(exists(next(state_path)) || exists(next(memory_path)));
+}
+
+static void two_writers_do_not_mix(void **state)
+{
+	struct publish p, other;
+	struct err e;
+
+	(void)state;
+	assert_ok(publish_begin(&p, state_path, memory_path, &e), e);
+	assert_err(publish_begin(&other, state_path, memory_path, &e), e,
+		   "another snapshot is being written there");
+	/* Not even if only the memory is the same. */
+	assert_err(publish_begin(&other, "/tmp/stasis-publish-other",
+				 memory_path, &e),
+		   e, "another snapshot is being written there");
+	assert_false(exists("/tmp/stasis-publish-other.next"));
+	assert_int_equal(fill(&p, 1, &e), 0);
+	assert_ok(publish_commit(&p, true, &e), e);
+	assert_int_equal(which(memory_path), 1);
+}
+
+/* What the memory was mapped from stays what it was. */
+static void who_has_the_old_one_open_keeps_it(void **state)
+{
+	struct published p;
+	uint8_t byte = 0;
+	struct err e;
+
+	(void)state;
+	assert_ok(write_snapshot(memory_path, 1, true, &e), e);
+	assert_ok(publish_open(&p, state_path, memory_path, &e), e);
+	assert_ok(write_snapshot(memory_path, 2, true, &e), e);
+	assert_int_equal(io_pread(p.memory_fd, &byte, 1, 0), 1);
+	assert_int_equal(byte, 1);
+	publish_close(&p);
+}
+
+static void files_of_different_snapshots_are_refused(void **state)
+{
+	char other[160];
+	struct published p;
+	struct err e;
+
+	(void)state;
+	assert_ok(write_snapshot(memory_path, 1, true, &e), e);
+	snprintf(other, sizeof(other), "%s.other", memory_path);
+	assert_int_equal(rename(memory_path, other), 0);
+	assert_ok(write_snapshot(memory_path, 2, true, &e), e);
+	assert_err(publish_open(&p, state_path, other, &e), e,
+		   "do not belong together");
+	assert_null(p.body);
+	assert_int_equal(p.memory_fd, -1);
+	/* Memory too short to have an identity. */
+	assert_int_equal(truncate(memory_path, ID_AT + 8), 0);
+	assert_err(publish_open(&p, state_path, memory_path, &e), e,
+		   "do not belong together");
+}
+
+static void an_absurd_place_of_the_identity_is_refused(void **state)
+{
+	struct snapshot_id id = {.offset = UINT64_MAX - 3};
+	AUTO_CLOSE int fd =
+		open(state_path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	AUTO_CLOSE int memory =
+		open(memory_path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	struct published p;
+	struct snap s;
+	size_t len;
+	struct err e;
+
+	(void)state;
+	snap_save(&s, 1);
+	snapshot_id_state(&id, &s);
+	state_file_save(fd, snap_data(&s, &len), 36, &e);
+	snap_fini(&s);
+	assert_err(publish_open(&p, state_path, memory_path, &e), e,
+		   "do not belong together");
+}
+
+static void what_is_missing_is_named(void **state)
+{
+	struct published p;
+	struct err e;
+
+	(void)state;
+	assert_err(publish_open(&p, state_path, NULL, &e), e,
+		   "/state: No such");
+	assert_ok(write_snapshot(NULL, 1, true, &e), e);
+	assert_err(publish_open(&p, state_path, memory_path, &e), e,
+		   "/memory: No such");
+}
+
+static void a_state_without_identity_is_refused(void **state)
+{
+	AUTO_CLOSE int fd =
+		open(state_path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	struct published p;
+	struct err e;
+
+	(void)state;
+	assert_ok(state_file_save(fd, "no section", 10, &e), e);
+	assert_err(publish_open(&p, state_path, NULL, &e), e,
+		   "/state: snapshot: a section is not the expected one");
+}
+
+static void names_that_cannot_work_are_refused(void **state)
+{
+	char far[PATH_MAX + 10];
+	struct publish p;
+	struct err e;
+
+	(void)state;
+	memset(far, 'a', sizeof(far));
+	far[PATH_MAX - 6] = '\0';
+	assert_err(publish_begin(&p, far, NULL, &e), e, "1 to 4089 bytes");
+	assert_err(publish_begin(&p, "", NULL, &e), e, "1 to 4089 bytes");
+	assert_err(publish_begin(&p, state_path, state_path, &e), e,
+		   "cannot be state and memory");
+	assert_err(publish_begin(&p, "x.next", NULL, &e), e, "not complete");
+	assert_err(publish_begin(&p, folder, NULL, &e), e, "is no file");
+	assert_err(publish_begin(&p, state_path, "/dev/null", &e), e,
+		   "is no file");
+	assert_err(publish_begin(&p, "/nonexistent/s", NULL, &e), e,
+		   "cannot create /nonexistent/s.next: No such");
+	assert_false(exists(next(state_path)));
+}
+
+/* Two spellings of one name. */
+static void state_and_memory_are_two_files(void **state)
+{
+	char spelled[128];
+	struct publish p;
+	struct err e;
+
+	(void)state;
+	snprintf(spelled, sizeof(spelled), "%s/./state", folder);
+	assert_err(publish_begin(&p, state_path, spelled, &e), e,
+		   "another snapshot is being written there");
+	assert_false(exists(next(state_path)));
+}
+
+/* Somebody else's link must not lead us elsewhere. */
+static void a_link_in_the_way_is_not_followed(void **state)
+{
+	char victim[128];
+	struct publish p;
+	struct err e;
+
+	(void)state;
+	snprintf(victim, sizeof(victim), "%s/victim", folder);
+	assert_int_equal(symlink(victim, next(state_path)), 0);
+	assert_err(publish_begin(&p, state_path, NULL, &e), e, "cannot open");
+	assert_false(exists(victim));
+}
+
+#define in_folder(test) \
+	cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
+
+int main(void)
+{
+	static const struct log_config quiet = {.level = LOG_OFF, .fd = 2};
+	static const struct CMUnitTest tests[] = {
+		in_folder(a_snapshot_is_found),
+		in_folder(a_snapshot_can_be_state_alone),
+		in_folder(it_is_synced_in_this_order),
+		in_folder(who_dies_at_any_step_leaves_old_or_new),
+		in_folder(who_dies_at_any_step_of_the_first_leaves_none_or_it),
+		in_folder(who_dies_after_one_who_died_leaves_a_whole_one),
+		in_folder(who_fails_at_any_step_leaves_old_or_new),
+		in_folder(abandoning_leaves_the_old_one_alone),
+		in_folder(two_writers_do_not_mix),
+		in_folder(who_has_the_old_one_open_keeps_it),
+		in_folder(files_of_different_snapshots_are_refused),
+		in_folder(an_absurd_place_of_the_identity_is_refused),
+		in_folder(what_is_missing_is_named),
+		in_folder(a_state_without_identity_is_refused),
+		in_folder(names_that_cannot_work_are_refused),
+		in_folder(state_and_memory_are_two_files),
+		in_folder(a_link_in_the_way_is_not_followed),
+	};
+
+	log_configure(&quiet);
+	return RUN_TESTS("publish", tests);
+}
