@@ -11,6 +11,7 @@
 #include "vmm/base/log.h"
 #include "vmm/base/metrics.h"
 #include "vmm/base/util.h"
+#include "vmm/instance_internal.h"
 #include "vmm/metrics_sink.h"
 #include "vmm/vm_metrics.h"
 
@@ -44,8 +45,8 @@ static uint64_t now_us(void)
 	return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000;
 }
 
-static void tell(struct instance *in, enum instance_event event,
-		 const char *reason)
+void instance_tell(struct instance *in, enum instance_event event,
+		   const char *reason)
 {
 	if (in->on_event)
 		in->on_event(in->on_event_context, event, reason);
@@ -205,13 +206,13 @@ static void on_vm_ended(void *context, enum vm_end end, const char *reason)
 		status = EXIT_GUEST_FAILED;
 		break;
 	}
-	tell(in, events[end], end == VM_END_ERROR ? reason : NULL);
+	instance_tell(in, events[end], end == VM_END_ERROR ? reason : NULL);
 	in->host.ended(in->host.context, status);
 }
 
-int instance_start(struct instance *in, struct err *e)
+struct vm_host instance_vm_host(struct instance *in)
 {
-	const struct vm_host host = {
+	return (struct vm_host){
 		.kvm_path = "/dev/kvm",
 		.loop = in->host.loop,
 		.serial_out = in->serial_fd >= 0 ? in->serial_fd
@@ -221,6 +222,11 @@ int instance_start(struct instance *in, struct err *e)
 		.ended = on_vm_ended,
 		.context = in,
 	};
+}
+
+int instance_start(struct instance *in, struct err *e)
+{
+	const struct vm_host host = instance_vm_host(in);
 	struct vm *vm = vm_create(&in->config, &host, e);
 
 	if (!vm)
@@ -232,7 +238,7 @@ int instance_start(struct instance *in, struct err *e)
 	in->vm = vm;
 	in->state = INSTANCE_RUNNING;
 	in->host.started(in->host.context, vm);
-	tell(in, EVENT_BOOTED, NULL);
+	instance_tell(in, EVENT_BOOTED, NULL);
 	return 0;
 }
 
@@ -249,7 +255,7 @@ int instance_pause(struct instance *in, struct err *e)
 	in->state = INSTANCE_PAUSED;
 	metric_set(&latencies.pause_vm, now_us() - began);
 	metric_set(&latencies.vmm_pause_vm, now_us() - began);
-	tell(in, EVENT_PAUSED, NULL);
+	instance_tell(in, EVENT_PAUSED, NULL);
 	return 0;
 }
 
@@ -260,12 +266,15 @@ int instance_resume(struct instance *in, const struct clock_request *clock,
 
 	if (in->state == INSTANCE_RUNNING)
 		return 0;
+	if (!clock && in->has_clock)
+		clock = &in->clock;
 	if (vm_resume(in->vm, clock, e))
 		return -1;
+	in->has_clock = false;
 	in->state = INSTANCE_RUNNING;
 	metric_set(&latencies.resume_vm, now_us() - began);
 	metric_set(&latencies.vmm_resume_vm, now_us() - began);
-	tell(in, EVENT_RESUMED, NULL);
+	instance_tell(in, EVENT_RESUMED, NULL);
 	return 0;
 }
 
@@ -342,6 +351,12 @@ void instance_close_metrics(struct instance *in)
 void instance_stop(struct instance *in)
 {
 	log_info("stopped by request");
-	tell(in, EVENT_STOPPED, NULL);
+	instance_tell(in, EVENT_STOPPED, NULL);
 	in->host.ended(in->host.context, EXIT_GUEST_DONE);
+}
+
+void instance_fail(struct instance *in, const char *reason)
+{
+	instance_tell(in, EVENT_ERROR, reason);
+	in->host.ended(in->host.context, EXIT_GUEST_FAILED);
 }

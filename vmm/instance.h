@@ -49,7 +49,11 @@ struct instance {
 	const char *id;
 	enum instance_state state;
 	struct vm_config config;
-	struct vm *vm; /* NULL before it is started */
+	struct vm *vm;   /* NULL before it is started */
+	bool configured; /* something of a VM to boot was said */
+	/* After a restore: how the guest's time goes on, if that was said. */
+	bool has_clock;
+	struct clock_request clock;
 	struct instance_host host;
 
 	int log_fd;    /* -1: not ours */
@@ -105,6 +109,19 @@ int instance_patch_balloon(struct instance *in, uint32_t amount_mib,
 int instance_patch_balloon_stats(struct instance *in, uint16_t interval_s,
 				 struct err *e);
 int instance_flush_metrics(struct instance *in, struct err *e);
+
+struct snapshot_create;
+struct snapshot_load;
+
+/* Of a paused VM; a failure leaves it paused and whole. */
+int instance_snapshot(struct instance *in, const struct snapshot_create *body,
+		      struct err *e);
+/*
+ * Instead of starting one: become the VM that was saved, paused, or running if
+ * that is asked for.  After a failure in the middle the instance ends.
+ */
+int instance_load(struct instance *in, struct snapshot_load *body,
+		  struct err *e);
 
 /* Write the last line, while all that counts is still there. */
 void instance_close_metrics(struct instance *in);

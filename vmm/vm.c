@@ -319,3 +319,8 @@ size_t vm_serial_receive(struct vm *vm, const uint8_t *data, size_t len)
 {
 	return vm->serial ? serial_receive(vm->serial, data, len) : len;
 }
+
+const struct guest_mem *vm_memory(const struct vm *vm)
+{
+	return &vm->mem;
+}

@@ -51,6 +51,9 @@ int vm_pause(struct vm *vm, struct err *e);
  * never with a wrong clock. */
 int vm_resume(struct vm *vm, const struct clock_request *clock, struct err *e);
 
+/* Its RAM. */
+const struct guest_mem *vm_memory(const struct vm *vm);
+
 /* Guest time as it is. */
 const struct arch_clock *vm_clock(const struct vm *vm);
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -18,11 +19,11 @@
 
 static void head_state(struct vm_saved *saved, struct snap *s)
 {
+	snapshot_id_state(&saved->id, s);
 	snap_begin(s, SNAP_TAG('h', 'e', 'a', 'd'));
 	snap_string(s, saved->stasis, sizeof(saved->stasis));
 	snap_string(s, saved->kernel, sizeof(saved->kernel));
 	snap_u32(s, &saved->page_size);
-	snap_bytes(s, saved->id, sizeof(saved->id));
 	snap_end(s);
 }
 
@@ -68,6 +69,10 @@ static int fill_beginning(struct vm *vm, struct vm_saved *saved, struct err *e)
 {
 	struct utsname host;
 
+	if (getrandom(saved->id.bytes, sizeof(saved->id.bytes), 0) !=
+	    sizeof(saved->id.bytes))
+		return err_errno(e, "cannot get random numbers");
+	saved->id.offset = arch_layout.snapshot_id - arch_layout.reserved;
 	if (uname(&host))
 		return err_errno(e, "cannot tell this host's kernel");
 	snprintf(saved->stasis, sizeof(saved->stasis), "%s", STASIS_VERSION);
@@ -119,16 +124,16 @@ static int machine_state(struct vm *vm, struct snap *s, struct err *e)
 
 /* ------------------------------------------------------------------- saving */
 
-static void mark_ram(struct vm *vm, const uint8_t *id)
+static void mark_ram(struct vm *vm, const struct snapshot_id *id)
 {
 	void *mark = guest_mem_at(&vm->mem, arch_layout.snapshot_id,
-				  SNAPSHOT_ID_SIZE);
+				  sizeof(id->bytes));
 
-	memcpy(mark, id, SNAPSHOT_ID_SIZE);
+	memcpy(mark, id->bytes, sizeof(id->bytes));
 }
 
-int vm_save(struct vm *vm, const struct vm_config *config,
-	    const uint8_t id[SNAPSHOT_ID_SIZE], struct snap *s, struct err *e)
+int vm_save(struct vm *vm, const struct vm_config *config, struct snap *s,
+	    struct err *e)
 {
 	struct vm_saved *saved = calloc(1, sizeof(*saved));
 	int r = -1;
@@ -137,23 +142,24 @@ int vm_save(struct vm *vm, const struct vm_config *config,
 	if (!saved)
 		return err_errno(e, "cannot save the VM");
 	saved->config = *config;
-	memcpy(saved->id, id, SNAPSHOT_ID_SIZE);
 	if (!fill_beginning(vm, saved, e)) {
 		beginning_state(saved, s);
 		r = machine_state(vm, s, e);
 	}
+	if (!r)
+		r = snap_finish(s, e);
+	if (!r)
+		mark_ram(vm, &saved->id);
 	free(saved);
-	if (r || snap_finish(s, e))
-		return -1;
-	mark_ram(vm, id);
-	return 0;
+	return r;
 }
 
 /* ------------------------------------------------------------------ loading */
 
-int vm_saved_read(struct vm_saved *saved, void *body, size_t len, struct err *e)
+int vm_saved_read(struct vm_saved *saved, const void *body, size_t len,
+		  struct err *e)
 {
-	*saved = (struct vm_saved){.body = body};
+	*saved = (struct vm_saved){0};
 	vm_config_init(&saved->config);
 	snap_load(&saved->rest, body, len, SNAPSHOT_VERSION);
 	beginning_state(saved, &saved->rest);
@@ -168,18 +174,6 @@ void vm_saved_fini(struct vm_saved *saved)
 {
 	vm_config_fini(&saved->config);
 	snap_fini(&saved->rest);
-	free(saved->body);
-	saved->body = NULL;
-}
-
-uint64_t vm_saved_id_offset(void)
-{
-	return arch_layout.snapshot_id - arch_layout.reserved;
-}
-
-uint64_t vm_saved_ram_size(const struct vm_saved *saved)
-{
-	return MIB(saved->config.mem_mib);
 }
 
 int vm_saved_check_disk(const struct vm_saved *saved, unsigned drive,

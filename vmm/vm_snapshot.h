@@ -12,13 +12,12 @@
 
 #include "arch/arch.h"
 #include "snapshot/codec.h"
+#include "snapshot/publish.h"
 #include "vmm/config.h"
 
 struct err;
 struct vm;
 struct vm_host;
-
-enum { SNAPSHOT_ID_SIZE = 16 };
 
 /* Which file a drive had, to notice that it is not the same any more. */
 struct disk_identity {
@@ -31,30 +30,28 @@ struct vm_saved {
 	char stasis[32]; /* version of the VMM */
 	char kernel[72]; /* release of its host's kernel */
 	uint32_t page_size;
-	/* The same as in the RAM that belongs to it. */
-	uint8_t id[SNAPSHOT_ID_SIZE];
+	struct snapshot_id id;
 	struct vm_config config;
 	struct disk_identity disk[VM_DRIVES_MAX];
 	struct arch_clock_record clock;
 	struct arch_saved arch;
 
 	struct snap rest; /* what follows */
-	void *body;       /* owned */
 };
 
 /*
- * Save @vm, which is paused and was made of @config, as the snapshot @id; its
- * RAM is marked as that snapshot's, too.  snap_fini(@s) in any case.
+ * Save @vm, which is paused and was made of @config.  Its RAM is marked as
+ * belonging to what was saved.  snap_fini(@s) in any case.
  */
-int vm_save(struct vm *vm, const struct vm_config *config,
-	    const uint8_t id[SNAPSHOT_ID_SIZE], struct snap *s, struct err *e);
+int vm_save(struct vm *vm, const struct vm_config *config, struct snap *s,
+	    struct err *e);
 
 /*
- * Read the beginning.  @body is taken over, and hostile.  What is to be other
- * than it was is changed in @saved->config before vm_restore().
+ * Read the beginning.  @body is hostile, and stays the caller's and valid. What
+ * is to be other than it was is changed in @saved->config before vm_restore().
  * vm_saved_fini() in any case.
  */
-int vm_saved_read(struct vm_saved *saved, void *body, size_t len,
+int vm_saved_read(struct vm_saved *saved, const void *body, size_t len,
 		  struct err *e);
 void vm_saved_fini(struct vm_saved *saved);
 
@@ -64,13 +61,6 @@ void vm_saved_fini(struct vm_saved *saved);
  */
 int vm_saved_check_disk(const struct vm_saved *saved, unsigned drive,
 			struct err *e);
-
-/*
- * Where the snapshot's id is in the file of its RAM, and how large that file
- * is.
- */
-uint64_t vm_saved_id_offset(void);
-uint64_t vm_saved_ram_size(const struct vm_saved *saved);
 
 /* Where its RAM comes from. */
 struct vm_ram_source {

@@ -28,6 +28,7 @@ api_handler put_actions, put_boot_source, put_drive, put_entropy,
 	put_cpu_config, put_interface, put_logger, put_machine_config,
 	put_metrics, put_serial;
 api_handler patch_drive, patch_interface, patch_machine_config, patch_vm;
+api_handler put_snapshot_create, put_snapshot_load;
 api_handler put_vsock;
 api_handler get_balloon, put_balloon, patch_balloon, get_balloon_stats,
 	patch_balloon_stats, start_hinting, get_hinting, stop_hinting;

@@ -125,7 +125,8 @@ void routes_fini(void)
 
 /* ------------------------------------------------------------------- routes */
 
-enum when { ANY, PRE, POST };
+/* BOOT: before, and then there is something to boot. */
+enum when { ANY, PRE, BOOT, POST };
 
 /* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): to be read */
 struct route {
@@ -147,7 +148,7 @@ static const struct route routes[] = {
 	{GET, "version", ANY, get_version, &calls.get.vmm_version, false},
 	{PUT, "actions", ANY, put_actions, &calls.put.actions, false},
 	{GET, "balloon", ANY, get_balloon, &calls.get.balloon, false},
-	{PUT, "balloon", PRE, put_balloon, &calls.put.balloon, false},
+	{PUT, "balloon", BOOT, put_balloon, &calls.put.balloon, false},
 	{PATCH, "balloon", POST, patch_balloon, &calls.patch.balloon, false},
 	{GET, "balloon/statistics", POST, get_balloon_stats, &calls.get.balloon,
 	 false},
@@ -159,25 +160,25 @@ static const struct route routes[] = {
 	 false},
 	{PATCH, "balloon/hinting/stop", POST, stop_hinting,
 	 &calls.patch.balloon, true},
-	{PUT, "boot-source", PRE, put_boot_source, &calls.put.boot_source,
+	{PUT, "boot-source", BOOT, put_boot_source, &calls.put.boot_source,
 	 false},
 	{GET, "clock", POST, get_clock, &calls.get.clock, false},
 	{PUT, "cpu-config", PRE, put_cpu_config, &calls.put.cpu_cfg, false},
-	{PUT, "drives/*", PRE, put_drive, &calls.put.drive, false},
+	{PUT, "drives/*", BOOT, put_drive, &calls.put.drive, false},
 	{PATCH, "drives/*", POST, patch_drive, &calls.patch.drive, false},
 	{DEL, "drives/*", POST, NULL, &calls.other, true},
-	{PUT, "entropy", PRE, put_entropy, &calls.put.entropy, false},
+	{PUT, "entropy", BOOT, put_entropy, &calls.put.entropy, false},
 	{GET, "events", ANY, get_events, &calls.get.events, false},
 	{GET, "hotplug/memory", POST, NULL, &calls.get.hotplug_memory, false},
-	{PUT, "hotplug/memory", PRE, NULL, &calls.put.hotplug_memory, false},
+	{PUT, "hotplug/memory", BOOT, NULL, &calls.put.hotplug_memory, false},
 	{PATCH, "hotplug/memory", POST, NULL, &calls.patch.hotplug_memory,
 	 false},
 	{PUT, "logger", PRE, put_logger, &calls.put.logger, false},
 	{GET, "machine-config", ANY, get_machine_config, &calls.get.machine_cfg,
 	 false},
-	{PUT, "machine-config", PRE, put_machine_config, &calls.put.machine_cfg,
-	 false},
-	{PATCH, "machine-config", PRE, patch_machine_config,
+	{PUT, "machine-config", BOOT, put_machine_config,
+	 &calls.put.machine_cfg, false},
+	{PATCH, "machine-config", BOOT, patch_machine_config,
 	 &calls.patch.machine_cfg, false},
 	{GET, "metrics", ANY, get_metrics, &calls.get.metrics, false},
 	{PUT, "metrics", PRE, put_metrics, &calls.put.metrics, false},
@@ -185,20 +186,22 @@ static const struct route routes[] = {
 	{PUT, "mmds", ANY, NULL, &calls.put.mmds, false},
 	{PATCH, "mmds", ANY, NULL, &calls.patch.mmds, false},
 	{PUT, "mmds/config", PRE, NULL, &calls.put.mmds, false},
-	{PUT, "network-interfaces/*", PRE, put_interface, &calls.put.network,
+	{PUT, "network-interfaces/*", BOOT, put_interface, &calls.put.network,
 	 false},
 	{PATCH, "network-interfaces/*", POST, patch_interface,
 	 &calls.patch.network, false},
 	{DEL, "network-interfaces/*", POST, NULL, &calls.other, true},
-	{PUT, "pmem/*", PRE, NULL, &calls.put.pmem, false},
+	{PUT, "pmem/*", BOOT, NULL, &calls.put.pmem, false},
 	{PATCH, "pmem/*", POST, NULL, &calls.patch.pmem, false},
 	{DEL, "pmem/*", POST, NULL, &calls.other, true},
 	{PUT, "serial", PRE, put_serial, &calls.put.serial, false},
-	{PUT, "snapshot/create", POST, NULL, &calls.put.snapshot, false},
-	{PUT, "snapshot/load", PRE, NULL, &calls.put.snapshot, false},
+	{PUT, "snapshot/create", POST, put_snapshot_create, &calls.put.snapshot,
+	 false},
+	{PUT, "snapshot/load", PRE, put_snapshot_load, &calls.put.snapshot,
+	 false},
 	{PATCH, "vm", POST, patch_vm, &calls.patch.vm, false},
 	{GET, "vm/config", ANY, get_vm_config, &calls.get.vm_config, false},
-	{PUT, "vsock", PRE, put_vsock, &calls.put.vsock, false},
+	{PUT, "vsock", BOOT, put_vsock, &calls.put.vsock, false},
 };
 
 static size_t token_len(const char *path)
@@ -334,6 +337,8 @@ static int call(const struct route *route, struct instance *in,
 	r = route->handler ? route->handler(in, &request, reply, e)
 			   : not_in_this_build(route, e);
 	json_free(document);
+	if (!r && route->when == BOOT)
+		in->configured = true;
 	return r;
 }
 
