@@ -243,6 +243,10 @@ int vm_config_check(const struct vm_config *config, struct err *e)
 {
 	if (!config->kernel)
 		return err_set(e, "no kernel was given");
+	if (config->has_balloon &&
+	    balloon_check(&config->balloon, config->mem_mib, e))
+		return err_prefix(e, "balloon of %u MiB",
+				  config->balloon.amount_mib);
 	return vm_config_check_machine(config, e) ||
 			       vm_config_check_cmdline(config, e)
 		       ? -1

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Parts of the static C library that the product does not need, 120 KiB of
+ * Parts of the static C library that the product does not need, 150 KiB of
  * it: replaced by nothing, so that the linker leaves them out with all that
  * they would need themselves.
  *
  * Unwinding stacks: nothing does (the product has no .eh_frame:
  * build/config/product.ld).  Wide characters in libc's own messages, loading
  * of shared objects to convert character sets, the state of the name
- * resolver: nothing converts or resolves.  A libc for which this is wrong does
- * not link: symbols would be defined twice, or not at all.
+ * resolver, locales and translated messages: nothing converts, resolves or
+ * translates.  A libc for which this is wrong does not link: symbols would be
+ * defined twice, or not at all.
  */
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,6 +25,12 @@
 		__builtin_trap();                 \
 	}
 
+#define NOTHING_TO_DO(name) \
+	void name(void);    \
+	void name(void)     \
+	{                   \
+	}
+
 NEVER_CALLED(_Unwind_Backtrace)
 NEVER_CALLED(_Unwind_ForcedUnwind)
 NEVER_CALLED(_Unwind_GetCFA)
@@ -31,19 +39,32 @@ NEVER_CALLED(_Unwind_Resume)
 NEVER_CALLED(__gcc_personality_v0)
 NEVER_CALLED(__fxprintf)
 
-/* As if there were no such file. */
-void *__gconv_find_shlib(const char *name);
-void __gconv_release_shlib(void *handle);
+/* Streams of wide characters, and their conversion: no stream of ours is one. */
+NEVER_CALLED(__gconv_release_step)
+NEVER_CALLED(__wcsmbs_clone_conv)
+NEVER_CALLED(__wcsmbs_load_conv)
+NEVER_CALLED(__wcsmbs_named_conv)
+extern int __gconv_lock;
+int __gconv_lock;
+extern void *__wcsmbs_gconv_fcts_c[4];
+void *__wcsmbs_gconv_fcts_c[4];
 
-void *__gconv_find_shlib(const char *name)
-{
-	(void)name;
-	return NULL;
-}
+/* For memory checkers, of locales and messages that nobody loads. */
+NOTHING_TO_DO(_nl_locale_subfreeres)
+NOTHING_TO_DO(_nl_finddomain_subfreeres)
 
-void __gconv_release_shlib(void *handle)
+/* Against loading one while another thread reads it. */
+extern pthread_rwlock_t __libc_setlocale_lock;
+pthread_rwlock_t __libc_setlocale_lock = PTHREAD_RWLOCK_INITIALIZER;
+
+/* Messages stay in English. */
+char *__dcgettext(const char *domain, const char *message, int category);
+
+char *__dcgettext(const char *domain, const char *message, int category)
 {
-	(void)handle;
+	(void)domain;
+	(void)category;
+	return (char *)message;
 }
 
 /* Every thread gets one, and nobody looks at it. */

@@ -14,7 +14,9 @@ static const struct {
 } commands[] = {
 	{"run", cli_run},
 	{"doctor", cli_doctor},
+	{"restore", cli_restore},
 	{"ctl", cli_ctl},
+	{"vsock", cli_vsock},
 	{"trace-offset", cli_trace_offset},
 };
 
@@ -53,7 +55,7 @@ int main(int argc, char **argv)
 	}
 	fprintf(stderr,
 		"stasis: error: unknown command \"%.40s\"; there are run, "
-		"ctl, trace-offset and doctor, and stasis --help tells more\n",
+		"ctl, vsock, trace-offset and doctor, and stasis --help tells more\n",
 		argv[1]);
 	return EXIT_BAD_ARGUMENTS;
 }

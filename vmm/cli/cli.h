@@ -19,7 +19,9 @@ enum {
 };
 
 int cli_run(int argc, char **argv);
+int cli_restore(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 int cli_ctl(int argc, char **argv);
+int cli_vsock(int argc, char **argv);
 int cli_trace_offset(int argc, char **argv);
 int cli_firecracker(int argc, char **argv);

@@ -339,7 +339,8 @@ static int serve(struct launch *l, const struct arguments *args)
 	if (args->seccomp_filter)
 		log_warn("--seccomp-filter %s: this build installs no filter",
 			 args->seccomp_filter);
-	status = launch_run(l, args->config_file, args->no_api ? NULL : &api);
+	status = launch_run(l, args->config_file ? launch_boot : NULL, NULL,
+			    args->no_api ? NULL : &api);
 	log_info("Firecracker exiting %s. exit_code=%d",
 		 status ? "with error" : "successfully", status);
 	return status;

@@ -43,6 +43,8 @@ int launch_init(struct launch *l, const char *id, bool escapes, struct err *e)
 	};
 	/* A reader of our output that goes away must not end the guest. */
 	signal(SIGPIPE, SIG_IGN);
+	/* Nor must a limit on files (RLIMIT_FSIZE): a write fails instead. */
+	signal(SIGXFSZ, SIG_IGN);
 	r = loop_init(&l->loop, e);
 	if (!r)
 		r = console_open(&l->console, &l->loop, escapes, e);
@@ -62,7 +64,14 @@ void launch_fini(struct launch *l)
 	loop_fini(&l->loop);
 }
 
-int launch_run(struct launch *l, bool start, struct api_config *api_config)
+int launch_boot(void *context, struct instance *instance, struct err *e)
+{
+	(void)context;
+	return instance_start(instance, e);
+}
+
+int launch_run(struct launch *l, launch_start *start, void *context,
+	       struct api_config *api_config)
 {
 	struct api *api = NULL;
 	struct err e = {0};
@@ -75,7 +84,7 @@ int launch_run(struct launch *l, bool start, struct api_config *api_config)
 		r = api ? 0 : -1;
 	}
 	if (!r && start)
-		r = instance_start(&l->instance, &e);
+		r = start(context, &l->instance, &e);
 	if (!r)
 		r = loop_run(&l->loop, &e);
 	if (r)

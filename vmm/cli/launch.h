@@ -26,9 +26,16 @@ struct launch {
 int launch_init(struct launch *l, const char *id, bool escapes, struct err *e);
 void launch_fini(struct launch *l);
 
+/* How l->instance gets its VM. */
+typedef int launch_start(void *context, struct instance *instance,
+			 struct err *e);
+
+/* Boot what it is configured to be. */
+launch_start launch_boot;
+
 /*
- * Start what l->instance is configured to be, if @start, and serve it, and
- * an API unless that is NULL, until it ends.  Failures are logged.  Gives the
- * exit status.
+ * Start a VM, unless @start is NULL, and serve it, and an API unless that is
+ * NULL, until it ends.  Failures are logged.  Gives the exit status.
  */
-int launch_run(struct launch *l, bool start, struct api_config *api_config);
+int launch_run(struct launch *l, launch_start *start, void *context,
+	       struct api_config *api_config);

@@ -12,6 +12,7 @@
 #include "vmm/cli/console.h"
 #include "vmm/cli/launch.h"
 #include "vmm/cli/options.h"
+#include "vmm/cli/run_devices.h"
 #include "vmm/config.h"
 
 #define DEFAULT_CMDLINE "console=ttyS0 reboot=k panic=1"
@@ -106,62 +107,24 @@ static int set_cpu(void *context, const char *value, struct err *e)
 	}
 }
 
-/* One of "ro,async"; the file's name has no comma, then. */
-static int set_disk_flag(struct drive_config *drive, const char *item,
-			 size_t len, struct err *e)
-{
-	const struct {
-		const char *name;
-		bool *flag;
-		bool value;
-	} flags[] = {
-		{"ro", &drive->read_only, true},
-		{"async", &drive->async, true},
-		{"root", &drive->root, true},
-		{"unsafe", &drive->writeback, false},
-	};
-
-	for (unsigned i = 0; i < ARRAY_SIZE(flags); i++) {
-		if (strlen(flags[i].name) == len &&
-		    !strncmp(flags[i].name, item, len)) {
-			*flags[i].flag = flags[i].value;
-			return 0;
-		}
-	}
-	return err_set(e,
-		       "--disk: \"%.*s\" is not known; after the file there "
-		       "may be ro, root, async and unsafe, separated by commas",
-		       (int)min_u64(len, 40), item);
-}
-
-static int fill_disk(struct run *run, struct drive_config *drive,
-		     const char *value, struct err *e)
-{
-	size_t len = strcspn(value, ",");
-	char id[16];
-
-	snprintf(id, sizeof(id), "disk%u", run->config.drive_count);
-	drive->path = strndup(value, len);
-	if (!drive->path)
-		return err_errno(e, "--disk");
-	if (vm_config_set(&drive->id, id, e))
-		return -1;
-	for (value += len; *value; value += len) {
-		len = strcspn(++value, ",");
-		if (set_disk_flag(drive, value, len, e))
-			return -1;
-	}
-	return drive_apply(drive, &run->config, e) ? err_prefix(e, "--disk")
-						   : 0;
-}
-
 static int set_disk(void *context, const char *value, struct err *e)
 {
-	struct drive_config drive = {.writeback = true};
-	int r = fill_disk(context, &drive, value, e);
+	return run_add_disk(&((struct run *)context)->config, value, e);
+}
 
-	drive_config_fini(&drive);
-	return r;
+static int set_net(void *context, const char *value, struct err *e)
+{
+	return run_add_net(&((struct run *)context)->config, value, e);
+}
+
+static int set_vsock(void *context, const char *value, struct err *e)
+{
+	return run_add_vsock(&((struct run *)context)->config, value, e);
+}
+
+static int set_balloon(void *context, const char *value, struct err *e)
+{
+	return run_add_balloon(&((struct run *)context)->config, value, e);
 }
 
 static int set_entropy(void *context, const char *value, struct err *e)
@@ -250,6 +213,22 @@ static const struct option options[] = {
 	 "mounts it), async (io_uring), unsafe (flushes do\n"
 	 "nothing)",
 	 set_disk},
+	{"net", "TAP[,HOW]...",
+	 "a network interface: a tap of the host that is there\n"
+	 "already (tools/net-setup makes one), or fd:N, one\n"
+	 "that is open. Then, separated by commas:\n"
+	 "mac=06:00:00:00:00:01, mtu=9000",
+	 set_net},
+	{"vsock", "CID,PATH",
+	 "streams between host and guest, whose CID is 3 or\n"
+	 "more: stasis vsock --uds PATH 52 reaches port 52 of\n"
+	 "the guest; it reaches who listens on PATH_52",
+	 set_vsock},
+	{"balloon", "MIB[,HOW]...",
+	 "take that much RAM from the guest. Then, separated\n"
+	 "by commas: oom (it may take it back), stats=SECONDS,\n"
+	 "hinting, reporting (free pages)",
+	 set_balloon},
 	{"entropy", NULL, "a source of random numbers for the guest",
 	 set_entropy},
 	{"clock", "POLICY",
@@ -288,6 +267,8 @@ static void print_help(void)
 	       "  stasis run --kernel Image --initrd initrd.gz --memory 512M\n"
 	       "  stasis run --kernel Image --disk rootfs.ext4,root --disk "
 	       "data.img,ro\n"
+	       "  stasis run --kernel Image --disk rootfs.ext4,root --net "
+	       "tap0,mac=06:00:00:00:00:01\n"
 	       "  stasis run --kernel Image --api-sock /tmp/vm.sock\n"
 	       "  stasis run --kernel Image --cpus 4 --memory 2G --cmdline "
 	       "\"console=ttyS0 quiet\"\n");
@@ -310,7 +291,8 @@ static int launch(struct run *run)
 	} else {
 		l.instance.config = run->config;
 		vm_config_init(&run->config);
-		status = launch_run(&l, true, run->api_sock ? &api : NULL);
+		status = launch_run(&l, launch_boot, NULL,
+				    run->api_sock ? &api : NULL);
 	}
 	launch_fini(&l);
 	return status;

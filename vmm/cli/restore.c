@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `stasis restore`: go on where a snapshot was taken. */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmm/base/err.h"
+#include "vmm/base/log.h"
+#include "vmm/base/util.h"
+#include "vmm/cli/cli.h"
+#include "vmm/cli/console.h"
+#include "vmm/cli/launch.h"
+#include "vmm/cli/options.h"
+#include "vmm/config.h"
+#include "vmm/snapshot_bodies.h"
+
+struct restore {
+	struct snapshot_load load;
+	const char *folder, *api_sock;
+	enum log_level level;
+	bool help;
+};
+
+/* ------------------------------------------------------------------ options */
+
+static int set_clock(void *context, const char *value, struct err *e)
+{
+	struct snapshot_load *load = &((struct restore *)context)->load;
+
+	load->has_clock = true;
+	for (unsigned i = 0; i < ARRAY_SIZE(clock_policy_name); i++) {
+		if (strcmp(value, clock_policy_name[i]) != 0)
+			continue;
+		load->clock.policy = (enum clock_policy)i;
+		return 0;
+	}
+	return err_set(e,
+		       "--clock %.40s is not known; choose frozen or "
+		       "continuous",
+		       value);
+}
+
+static int set_any_clocks(void *context, const char *value, struct err *e)
+{
+	(void)value;
+	(void)e;
+	((struct restore *)context)->load.clock.unsynchronized = true;
+	return 0;
+}
+
+static int set_max_jump(void *context, const char *value, struct err *e)
+{
+	struct clock_request *clock = &((struct restore *)context)->load.clock;
+	char *end;
+	unsigned long long ms = strtoull(value, &end, 10);
+
+	if (*value < '0' || *value > '9' || *end)
+		return err_set(e, "--max-jump-ms %.40s is no number", value);
+	clock->has_max_jump = true;
+	clock->max_jump_ms = ms;
+	return 0;
+}
+
+static int set_eager(void *context, const char *value, struct err *e)
+{
+	(void)value;
+	(void)e;
+	((struct restore *)context)->load.backend = MEMORY_EAGER;
+	return 0;
+}
+
+/* "ID=PLACE" */
+static int add_override(struct host_override *list, unsigned *count,
+			unsigned max, const char *option, const char *value,
+			struct err *e)
+{
+	const char *place = strchr(value, '=');
+	struct host_override *o = &list[*count];
+
+	if (!place || place == value || !place[1])
+		return err_set(e, "--%s %.80s: write ID=%s", option, value,
+			       "WHERE-IT-IS-NOW");
+	if (*count == max)
+		return err_set(e, "there is room for %u --%s", max, option);
+	++*count;
+	o->id = strndup(value, (size_t)(place - value));
+	o->place = strdup(place + 1);
+	return o->id && o->place ? 0 : err_errno(e, "cannot keep %s", option);
+}
+
+static int set_disk(void *context, const char *value, struct err *e)
+{
+	struct snapshot_load *load = &((struct restore *)context)->load;
+
+	return add_override(load->drive, &load->drive_count, HOST_OVERRIDES_MAX,
+			    "disk", value, e);
+}
+
+static int set_net(void *context, const char *value, struct err *e)
+{
+	struct snapshot_load *load = &((struct restore *)context)->load;
+
+	return add_override(load->network, &load->network_count,
+			    VM_INTERFACES_MAX, "net", value, e);
+}
+
+static int set_vsock(void *context, const char *value, struct err *e)
+{
+	return vm_config_set(&((struct restore *)context)->load.vsock_path,
+			     value, e);
+}
+
+static int set_paused(void *context, const char *value, struct err *e)
+{
+	(void)value;
+	(void)e;
+	((struct restore *)context)->load.resume = false;
+	return 0;
+}
+
+static int set_api_sock(void *context, const char *value, struct err *e)
+{
+	(void)e;
+	((struct restore *)context)->api_sock = value;
+	return 0;
+}
+
+static int set_log_level(void *context, const char *value, struct err *e)
+{
+	if (log_parse_level(value, &((struct restore *)context)->level))
+		return 0;
+	return err_set(e,
+		       "--log-level %.40s is not known; choose error, "
+		       "warning, info, debug or off",
+		       value);
+}
+
+static int set_help(void *context, const char *value, struct err *e)
+{
+	(void)value;
+	(void)e;
+	((struct restore *)context)->help = true;
+	return 0;
+}
+
+static const struct option options[] = {
+	{"clock", "POLICY",
+	 "the guest's time since the snapshot: frozen (none\n"
+	 "passed) or continuous (it finds that time went on).\n"
+	 "Default: as its VM was configured, which is frozen\n"
+	 "unless somebody said otherwise",
+	 set_clock},
+	{"max-jump-ms", "MS",
+	 "how far continuous time may jump, for this once\n"
+	 "(default: as configured, 600000)",
+	 set_max_jump},
+	{"unsynchronized", NULL,
+	 "continuous after a reboot or on another host: the\n"
+	 "clocks are good enough although nobody (NTP) says\n"
+	 "that they are right",
+	 set_any_clocks},
+	{"eager", NULL,
+	 "read all memory now instead of mapping the file;\n"
+	 "it may be removed then",
+	 set_eager},
+	{"disk", "ID=FILE...", "the disk with this id is FILE now", set_disk},
+	{"net", "ID=TAP...", "the interface with this id uses TAP now",
+	 set_net},
+	{"vsock", "PATH", "the host's end of the vsock is here now", set_vsock},
+	{"paused", NULL, "do not let it run yet; see stasis ctl resume",
+	 set_paused},
+	{"api-sock", "PATH",
+	 "serve the control API on this Unix socket; then\n"
+	 "stasis ctl --socket PATH can pause, resume, stop it",
+	 set_api_sock},
+	{"log-level", "LEVEL",
+	 "error, warning, info, debug or off; goes to standard\n"
+	 "error (default: info at a terminal, else warning)",
+	 set_log_level},
+	{"help", NULL, "show this", set_help},
+};
+
+static void print_help(void)
+{
+	printf("Usage: stasis restore FOLDER [options]\n"
+	       "\n"
+	       "Go on where a snapshot was taken, with the guest's serial "
+	       "console here.  FOLDER\nhas its two files, state and memory; "
+	       "they are not changed, and any number of\nguests can go on "
+	       "from them.\n"
+	       "\n");
+	options_print(options, ARRAY_SIZE(options));
+	printf("\n"
+	       "At a terminal, Ctrl-A x ends the VM and Ctrl-A a sends "
+	       "Ctrl-A.\n"
+	       "\n"
+	       "Exit status: 0 when the guest powered off or reset, or you "
+	       "ended it; 1 when\nsomething failed; 153 for wrong "
+	       "options.\n"
+	       "\n"
+	       "Examples:\n"
+	       "  stasis snapshot --socket vm.sock template\n"
+	       "  stasis restore template\n"
+	       "  stasis restore template --clock continuous\n"
+	       "  stasis restore template --disk disk0=clone.img --net "
+	       "net0=tap7\n");
+}
+
+/* -------------------------------------------------------------------- doing */
+
+static int join(char **path, const char *folder, const char *name,
+		struct err *e)
+{
+	char text[PATH_MAX];
+
+	if (snprintf(text, sizeof(text), "%s/%s", folder, name) >= PATH_MAX)
+		return err_set(e, "the name of the folder is too long");
+	return vm_config_set(path, text, e);
+}
+
+static int load(void *context, struct instance *instance, struct err *e)
+{
+	struct restore *restore = context;
+
+	if (join(&restore->load.state_path, restore->folder, "state", e) ||
+	    join(&restore->load.memory_path, restore->folder, "memory", e))
+		return -1;
+	return instance_load(instance, &restore->load, e);
+}
+
+static int launch(struct restore *restore)
+{
+	struct api_config api = {
+		.socket_path = restore->api_sock,
+		.listen_fd = -1,
+		.ready_fd = -1,
+		.body_max = API_BODY_MAX_DEFAULT,
+	};
+	int status = EXIT_FAILED;
+	struct launch l;
+	struct err e;
+
+	if (launch_init(&l, "stasis", true, &e))
+		log_error("%s", e.text);
+	else
+		status = launch_run(&l, load, restore,
+				    restore->api_sock ? &api : NULL);
+	launch_fini(&l);
+	return status;
+}
+
+int cli_restore(int argc, char **argv)
+{
+	struct restore restore = {
+		.load.resume = true,
+		.level = console_is_terminal() ? LOG_INFO : LOG_WARN,
+	};
+	struct log_config log = {.style = LOG_PLAIN, .fd = STDERR_FILENO};
+	int status = EXIT_BAD_ARGUMENTS;
+	struct err e;
+
+	if (argc && argv[0][0] != '-') {
+		restore.folder = argv[0];
+		argc--;
+		argv++;
+	}
+	if (options_parse(options, ARRAY_SIZE(options), argc, argv, &restore,
+			  &e)) {
+		log_error("%s", e.text);
+	} else if (restore.help) {
+		print_help();
+		status = EXIT_OK;
+	} else if (!restore.folder) {
+		log_error("which snapshot? stasis restore FOLDER; --help "
+			  "tells more");
+	} else {
+		log.level = restore.level;
+		log_configure(&log);
+		status = launch(&restore);
+	}
+	snapshot_load_fini(&restore.load);
+	return status;
+}
