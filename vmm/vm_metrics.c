@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "devices/serial.h"
 #include "devices/virtio/balloon.h"
@@ -225,6 +224,6 @@ void vm_metrics_forget(void)
 		}
 		/* What they counted is told no more; nor is it subtracted. */
 		kinds[k].all.base_count = 0;
-		memset(kinds[k].all.told, 0, sizeof(kinds[k].all.told));
+		metrics_restart(&kinds[k].all);
 	}
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include "devices/virtio/net_internal.h"
 #include "vmm/base/err.h"
@@ -32,6 +33,14 @@ static int refuse(struct err *e, const char *what, const char *name)
 		       prefix, what, strerror(error), error, name);
 }
 
+static bool exists(const struct ifreq *named)
+{
+	struct ifreq request = *named;
+	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	return fd >= 0 && !ioctl(fd, SIOCGIFINDEX, &request);
+}
+
 static int open_by_name(const char *name, struct err *e)
 {
 	struct ifreq request = {
@@ -47,10 +56,10 @@ static int open_by_name(const char *name, struct err *e)
 			       "of a tap (at most 15 characters) or fd:N",
 			       prefix, name);
 	}
-	/* Who may, would create one: with a name that nobody knows of. */
-	if (!if_nametoindex(name))
-		return refuse(e, "Error while creating ifreq structure", name);
 	memcpy(request.ifr_name, name, len);
+	/* Who may, would create one: with a name that nobody knows of. */
+	if (!exists(&request))
+		return refuse(e, "Error while creating ifreq structure", name);
 	fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0) {
 		return err_set(e,

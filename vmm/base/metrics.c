@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/base/metrics.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "vmm/base/buf.h"
+
+struct metrics_values {
+	uint64_t told[METRICS_GROUP_MAX], sample[METRICS_GROUP_MAX];
+};
 
 static struct metrics_group *groups;
 
@@ -11,6 +16,9 @@ void metrics_add(struct metrics_group *group)
 {
 	struct metrics_group **at = &groups;
 
+	group->values = calloc(1, sizeof(*group->values));
+	if (!group->values)
+		return;
 	while (*at && strcmp((*at)->name, group->name) < 0)
 		at = &(*at)->next;
 	group->next = *at;
@@ -22,9 +30,17 @@ void metrics_remove(struct metrics_group *group)
 	for (struct metrics_group **at = &groups; *at; at = &(*at)->next) {
 		if (*at == group) {
 			*at = group->next;
+			free(group->values);
+			group->values = NULL;
 			return;
 		}
 	}
+}
+
+void metrics_restart(struct metrics_group *group)
+{
+	if (group->values)
+		*group->values = (struct metrics_values){0};
 }
 
 static uint64_t value_at(const void *base, size_t offset)
@@ -54,10 +70,11 @@ static void print_group(struct buf *out, struct metrics_group *g, bool news)
 		uint64_t v = value(g, i);
 
 		if (news)
-			g->sample[i] = v;
+			g->values->sample[i] = v;
 		buf_printf(out, "%s\"%s\":%llu", i ? "," : "",
 			   g->metric[i].name,
-			   (unsigned long long)(v - (since ? g->told[i] : 0)));
+			   (unsigned long long)(v - (since ? g->values->told[i]
+							   : 0)));
 	}
 	buf_text(out, "}");
 }
@@ -84,5 +101,6 @@ void metrics_print_news(struct buf *out)
 void metrics_told(void)
 {
 	for (struct metrics_group *g = groups; g; g = g->next)
-		memcpy(g->told, g->sample, sizeof(g->told));
+		memcpy(g->values->told, g->values->sample,
+		       sizeof(g->values->told));
 }

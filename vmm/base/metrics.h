@@ -31,7 +31,7 @@ struct metric {
 
 enum { METRICS_GROUP_MAX = 48 };
 
-/* Filled in by its owner but for the last three; lives until it is removed. */
+/* Filled in by its owner but for the last two; lives until it is removed. */
 struct metrics_group {
 	const char *name;
 	const struct metric *metric;
@@ -40,13 +40,19 @@ struct metrics_group {
 	const void *base;    /* NULL: the sum of the bases */
 	const void *const *bases;
 
-	uint64_t told[METRICS_GROUP_MAX], sample[METRICS_GROUP_MAX];
+	struct metrics_values *values; /* owned while it is told */
 	struct metrics_group *next;
 };
 
-/* They are told in the order of their names; equal names are a bug. */
+/*
+ * They are told in the order of their names; equal names are a bug.  A group
+ * for which there is no memory is not told.
+ */
 void metrics_add(struct metrics_group *group);
 void metrics_remove(struct metrics_group *group);
+
+/* What it counts starts again from 0: its bases are others. */
+void metrics_restart(struct metrics_group *group);
 
 /* `"group":{"name":n,...},...` of all: everything since the start. */
 void metrics_print_totals(struct buf *out);

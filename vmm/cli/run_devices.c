@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/cli/run_devices.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/base/err.h"
+#include "vmm/base/util.h"
+#include "vmm/bodies.h"
+#include "vmm/config.h"
+
+/* A whole number up to @max, and nothing behind it. */
+static bool parse_number(const char *text, uint64_t max, uint64_t *out)
+{
+	uint64_t n = 0;
+
+	if (!*text)
+		return false;
+	for (; *text; text++) {
+		if (*text < '0' || *text > '9')
+			return false;
+		n = n * 10 + (uint64_t)(*text - '0');
+		if (n > max)
+			return false;
+	}
+	*out = n;
+	return true;
+}
+
+/* -------------------------------------------------------------------- disks */
+
+/* One of "ro,async"; the file's name has no comma, then. */
+static int set_disk_flag(struct drive_config *drive, const char *item,
+			 size_t len, struct err *e)
+{
+	const struct {
+		const char *name;
+		bool *flag;
+		bool value;
+	} flags[] = {
+		{"ro", &drive->read_only, true},
+		{"async", &drive->async, true},
+		{"root", &drive->root, true},
+		{"unsafe", &drive->writeback, false},
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(flags); i++) {
+		if (strlen(flags[i].name) == len &&
+		    !strncmp(flags[i].name, item, len)) {
+			*flags[i].flag = flags[i].value;
+			return 0;
+		}
+	}
+	return err_set(e,
+		       "--disk: \"%.*s\" is not known; after the file there "
+		       "may be ro, root, async and unsafe, separated by commas",
+		       (int)min_u64(len, 40), item);
+}
+
+static int fill_disk(struct vm_config *config, struct drive_config *drive,
+		     const char *value, struct err *e)
+{
+	size_t len = strcspn(value, ",");
+	char id[16];
+
+	snprintf(id, sizeof(id), "disk%u", config->drive_count);
+	drive->path = strndup(value, len);
+	if (!drive->path)
+		return err_errno(e, "--disk");
+	if (vm_config_set(&drive->id, id, e))
+		return -1;
+	for (value += len; *value; value += len) {
+		len = strcspn(++value, ",");
+		if (set_disk_flag(drive, value, len, e))
+			return -1;
+	}
+	return drive_apply(drive, config, e) ? err_prefix(e, "--disk") : 0;
+}
+
+int run_add_disk(struct vm_config *config, const char *value, struct err *e)
+{
+	struct drive_config drive = {.writeback = true};
+	int r = fill_disk(config, &drive, value, e);
+
+	drive_config_fini(&drive);
+	return r;
+}
+
+/* ---------------------------------------------------------------- networks */
+
+static int set_net_word(struct interface_config *interface, const char *word,
+			struct err *e)
+{
+	uint64_t mtu;
+
+	if (!strncmp(word, "mac=", 4)) {
+		interface->has_mac = true;
+		if (!mac_parse(interface->mac, word + 4, e))
+			return 0;
+		return err_set(e,
+			       "--net: \"%.40s\" is no MAC address; write "
+			       "mac=06:00:00:00:00:01",
+			       word + 4);
+	}
+	if (!strncmp(word, "mtu=", 4)) {
+		if (!parse_number(word + 4, UINT16_MAX, &mtu) || !mtu)
+			return err_set(e,
+				       "--net: an MTU of %.40s is not "
+				       "possible; give 68 to 65535",
+				       word + 4);
+		interface->mtu = (uint16_t)mtu;
+		return 0;
+	}
+	return err_set(e,
+		       "--net: \"%.40s\" is not known; after the tap there may "
+		       "be mac= and mtu=, separated by commas",
+		       word);
+}
+
+static int fill_net(struct vm_config *config,
+		    struct interface_config *interface, char *words,
+		    struct err *e)
+{
+	const char *tap = strsep(&words, ","), *word;
+	char id[16];
+
+	snprintf(id, sizeof(id), "net%u", config->interface_count);
+	if (vm_config_set(&interface->id, id, e) ||
+	    vm_config_set(&interface->tap, tap, e))
+		return -1;
+	while ((word = strsep(&words, ","))) {
+		if (set_net_word(interface, word, e))
+			return -1;
+	}
+	return interface_apply(interface, config, e) ? err_prefix(e, "--net")
+						     : 0;
+}
+
+int run_add_net(struct vm_config *config, const char *value, struct err *e)
+{
+	struct interface_config interface = {0};
+	AUTO_FREE char *words = strdup(value);
+	int r;
+
+	if (!words)
+		return err_errno(e, "--net");
+	r = fill_net(config, &interface, words, e);
+	interface_config_fini(&interface);
+	return r;
+}
+
+/* -------------------------------------------------------- vsock and balloon */
+
+int run_add_vsock(struct vm_config *config, const char *value, struct err *e)
+{
+	struct vsock_params vsock = {0};
+	AUTO_FREE char *words = strdup(value);
+	char *path = words;
+	uint64_t cid;
+	int r;
+
+	if (!words)
+		return err_errno(e, "--vsock");
+	if (!parse_number(strsep(&path, ","), UINT32_MAX, &cid) || !path)
+		return err_set(e,
+			       "--vsock: \"%.40s\" is not a CID and a path; "
+			       "write --vsock 3,/tmp/vm.vsock",
+			       value);
+	vsock.guest_cid = (uint32_t)cid;
+	r = vm_config_set(&vsock.uds_path, path, e);
+	if (!r)
+		r = vsock_apply(&vsock, config, e);
+	vsock_params_fini(&vsock);
+	return r ? err_prefix(e, "--vsock") : 0;
+}
+
+static int set_balloon_word(struct balloon_config *balloon, const char *word,
+			    struct err *e)
+{
+	const struct {
+		const char *name;
+		bool *flag;
+	} flags[] = {
+		{"oom", &balloon->deflate_on_oom},
+		{"hinting", &balloon->free_page_hinting},
+		{"reporting", &balloon->free_page_reporting},
+	};
+	uint64_t seconds;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(flags); i++) {
+		if (!strcmp(flags[i].name, word)) {
+			*flags[i].flag = true;
+			return 0;
+		}
+	}
+	if (!strncmp(word, "stats=", 6) &&
+	    parse_number(word + 6, UINT16_MAX, &seconds) && seconds) {
+		balloon->stats_polling_interval_s = (uint16_t)seconds;
+		return 0;
+	}
+	return err_set(
+		e,
+		"--balloon: \"%.40s\" is not known; after the size there "
+		"may be oom, stats=SECONDS, hinting and reporting, "
+		"separated by commas",
+		word);
+}
+
+int run_add_balloon(struct vm_config *config, const char *value, struct err *e)
+{
+	AUTO_FREE char *copy = strdup(value);
+	char *words = copy;
+	const char *word;
+	uint64_t mib;
+
+	if (!copy)
+		return err_errno(e, "--balloon");
+	if (!parse_number(strsep(&words, ","), UINT32_MAX, &mib))
+		return err_set(e,
+			       "--balloon: \"%.40s\" is no size in MiB; write "
+			       "--balloon 64",
+			       value);
+	config->has_balloon = true;
+	config->balloon.amount_mib = (uint32_t)mib;
+	while ((word = strsep(&words, ","))) {
+		if (set_balloon_word(&config->balloon, word, e))
+			return -1;
+	}
+	return 0;
+}
