@@ -2,6 +2,7 @@
 #include "vmm/mem.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -19,6 +20,8 @@
  */
 struct guest_mem_file {
 	uint8_t *host;
+	int fd; /* owned */
+	uint64_t offset;
 	uint64_t page, page_count; /* of how many bytes; how many */
 	unsigned edges;            /* between the two kinds of pages */
 	uint64_t anonymous[];      /* a bit per page */
@@ -80,11 +83,14 @@ int guest_mem_create(struct guest_mem *mem,
 
 void guest_mem_destroy(struct guest_mem *mem)
 {
+	guest_mem_untrack(mem);
 	for (unsigned i = 0; i < mem->region_count; i++)
 		munmap(mem->region[i].host, mem->region[i].size);
 	mem->region_count = 0;
-	while (mem->file_count)
-		free(mem->file[--mem->file_count]);
+	while (mem->file_count) {
+		close(mem->file[--mem->file_count]->fd);
+		free(mem->file[mem->file_count]);
+	}
 }
 
 void *guest_mem_at(const struct guest_mem *mem, gpa_t gpa, uint64_t len)
@@ -99,6 +105,15 @@ void *guest_mem_at(const struct guest_mem *mem, gpa_t gpa, uint64_t len)
 			return r->host + offset;
 	}
 	return NULL;
+}
+
+uint64_t guest_mem_size(const struct guest_mem *mem)
+{
+	uint64_t size = 0;
+
+	for (unsigned i = 0; i < mem->region_count; i++)
+		size += mem->region[i].size;
+	return size;
 }
 
 void guest_mem_expect_little(struct guest_mem *mem, gpa_t gpa, uint64_t len)
@@ -135,7 +150,8 @@ static uint64_t mappable(const struct guest_mem *mem, gpa_t gpa,
 }
 
 /* False if there is no room to remember that a file is mapped there. */
-static bool remember_file(struct guest_mem *mem, uint8_t *host, uint64_t len)
+static bool remember_file(struct guest_mem *mem, uint8_t *host, uint64_t len,
+			  int fd, uint64_t offset)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), words;
 	struct guest_mem_file *f;
@@ -146,7 +162,13 @@ static bool remember_file(struct guest_mem *mem, uint8_t *host, uint64_t len)
 	f = calloc(1, sizeof(*f) + words * sizeof(f->anonymous[0]));
 	if (!f)
 		return false;
+	f->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (f->fd < 0) {
+		free(f);
+		return false;
+	}
 	f->host = host;
+	f->offset = offset;
 	f->page = page;
 	f->page_count = len / page;
 	f->edges = 2;
@@ -170,7 +192,7 @@ int guest_mem_load(struct guest_mem *mem, gpa_t gpa, int fd, uint64_t offset,
 	    len > (uint64_t)st.st_size - offset)
 		return err_set(e, "it became shorter while it was read");
 	mapped = mappable(mem, gpa, offset, len, (uint64_t)st.st_size);
-	if (mapped && !remember_file(mem, host, mapped))
+	if (mapped && !remember_file(mem, host, mapped, fd, offset))
 		mapped = 0;
 	if (mapped && mmap(host, mapped, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd,
@@ -262,6 +284,32 @@ static struct guest_mem_file *file_at(const struct guest_mem *mem,
 	return found;
 }
 
+struct guest_mem_run guest_mem_run_at(const struct guest_mem *mem,
+				      const uint8_t *host, uint64_t len)
+{
+	uint8_t *end = (uint8_t *)host + len;
+	const struct guest_mem_file *f = file_at(mem, host, &end);
+	struct guest_mem_run run = {.fd = -1};
+	uint64_t page, next, stop;
+
+	run.len = (uint64_t)(end - host);
+	if (!f)
+		return run;
+	page = next = (uint64_t)(host - f->host) / f->page;
+	stop = (uint64_t)(end - f->host) / f->page;
+	while (next < stop && is_anonymous(f, next) == is_anonymous(f, page))
+		next++;
+	run.len = (next - page) * f->page;
+	if (is_anonymous(f, page)) {
+		run.origin = GUEST_MEM_DISCARDED;
+		return run;
+	}
+	run.origin = GUEST_MEM_FILE;
+	run.fd = f->fd;
+	run.offset = f->offset + (uint64_t)(host - f->host);
+	return run;
+}
+
 int guest_mem_discard(const struct guest_mem *mem, void *host, uint64_t len)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
@@ -269,6 +317,9 @@ int guest_mem_discard(const struct guest_mem *mem, void *host, uint64_t len)
 	uint8_t *stop = (uint8_t *)host + len;
 
 	stop -= (uintptr_t)stop & (page - 1);
+	/* They are zero from now on, which the guest's log does not tell. */
+	if (at < stop)
+		guest_mem_written(mem, at, (uint64_t)(stop - at));
 	while (at < stop) {
 		uint8_t *end = stop;
 		struct guest_mem_file *f = file_at(mem, at, &end);

@@ -30,6 +30,14 @@ struct guest_mem {
 	/* Where guest_mem_load() mapped files; owned. */
 	struct guest_mem_file *file[GUEST_MEM_FILES_MAX];
 	unsigned file_count;
+	struct guest_mem_dirty *dirty; /* NULL: nobody keeps track */
+};
+
+/* A bit for each page that was written, as KVM_GET_DIRTY_LOG has them. */
+struct guest_mem_dirty {
+	uint64_t page; /* bytes */
+	uint64_t *bits[GUEST_MEM_REGIONS_MAX];
+	uint64_t words[GUEST_MEM_REGIONS_MAX];
 };
 
 /* Anonymous memory, taken from the host when first touched. */
@@ -58,6 +66,27 @@ void guest_mem_expect_little(struct guest_mem *mem, gpa_t gpa, uint64_t len);
 int guest_mem_load(struct guest_mem *mem, gpa_t gpa, int fd, uint64_t offset,
 		   uint64_t len, struct err *e);
 
+/* Of all regions, bytes. */
+uint64_t guest_mem_size(const struct guest_mem *mem);
+
+/* What a page was before anybody wrote to it. */
+enum guest_mem_origin {
+	GUEST_MEM_ZERO,      /* or was read into RAM */
+	GUEST_MEM_FILE,      /* the file's */
+	GUEST_MEM_DISCARDED, /* the file's, and zero since it was given back */
+};
+
+struct guest_mem_run {
+	enum guest_mem_origin origin;
+	uint64_t len;    /* bytes of which that is true */
+	int fd;          /* GUEST_MEM_FILE: still the module's, and where */
+	uint64_t offset; /* these bytes are in it */
+};
+
+/* The pages at @host, @len bytes of one region: those that begin it. */
+struct guest_mem_run guest_mem_run_at(const struct guest_mem *mem,
+				      const uint8_t *host, uint64_t len);
+
 /*
  * Give @len bytes at @host, which is within RAM, back to the host: as much of
  * them as are whole pages of the host.  They read as zero from then on, and
@@ -67,3 +96,12 @@ int guest_mem_load(struct guest_mem *mem, gpa_t gpa, int fd, uint64_t offset,
  * Main thread, while vCPUs may run.
  */
 int guest_mem_discard(const struct guest_mem *mem, void *host, uint64_t len);
+
+/* Keep track of pages written, from now on. */
+int guest_mem_track(struct guest_mem *mem, struct err *e);
+void guest_mem_untrack(struct guest_mem *mem);
+/* We wrote @len bytes at @host, which is within RAM.  Any thread. */
+void guest_mem_written(const struct guest_mem *mem, const void *host,
+		       uint64_t len);
+/* They were saved: none is dirty any more. */
+void guest_mem_clean(struct guest_mem *mem);
