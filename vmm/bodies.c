@@ -108,6 +108,7 @@ void machine_config_init(struct machine_config *body,
 		.mem_size_mib = config->mem_mib,
 		.clock = config->clock,
 		.clock_given = config->clock_given,
+		.track_dirty_pages = config->track_dirty,
 	};
 }
 
@@ -134,6 +135,7 @@ int machine_config_read(struct machine_config *body, const struct json_t *json,
 		body->clock =
 			(struct clock_config){.max_jump_ms = CLOCK_MAX_JUMP_MS};
 		body->clock_given = false;
+		body->track_dirty_pages = false;
 	}
 	if (json_read(json, fields, ARRAY_SIZE(fields), body, e))
 		return -1;
@@ -156,9 +158,6 @@ static int check_machine(const struct machine_config *m, struct err *e)
 	if (m->smt)
 		return err_set(e, "Enabling simultaneous multithreading is not "
 				  "supported on aarch64.");
-	if (m->track_dirty_pages)
-		return err_set(e, "this build does not support "
-				  "`track_dirty_pages`; leave it out");
 	if (m->cpu_template && strcmp(m->cpu_template, "None") != 0)
 		return err_set(e, "this build has no CPU templates; leave "
 				  "`cpu_template` out");
@@ -177,6 +176,7 @@ int machine_config_apply(const struct machine_config *body,
 	wanted.mem_mib = body->mem_size_mib;
 	wanted.clock = body->clock;
 	wanted.clock_given = body->clock_given;
+	wanted.track_dirty = body->track_dirty_pages;
 	if (check_machine(body, e) || vm_config_check_machine(&wanted, e))
 		return -1;
 	if (wanted.has_balloon && wanted.balloon.amount_mib > wanted.mem_mib)
@@ -197,8 +197,9 @@ void machine_config_print(const struct vm_config *config, struct buf *out)
 {
 	buf_printf(out,
 		   "{\"vcpu_count\":%u,\"mem_size_mib\":%llu,\"smt\":false,"
-		   "\"track_dirty_pages\":false,\"huge_pages\":\"None\"",
-		   config->vcpu_count, (unsigned long long)config->mem_mib);
+		   "\"track_dirty_pages\":%s,\"huge_pages\":\"None\"",
+		   config->vcpu_count, (unsigned long long)config->mem_mib,
+		   config->track_dirty ? "true" : "false");
 	/* Firecracker's clients do not know it. */
 	if (config->clock_given) {
 		buf_text(out, ",\"clock\":");

@@ -48,6 +48,7 @@ struct vm_config {
 	struct arch_reg_modifier *reg; /* owned; reg_count of them */
 	unsigned reg_count;
 	bool boot_timer;
+	bool track_dirty; /* so that diff snapshots are cheap */
 	struct clock_config clock;
 	bool clock_given;           /* somebody chose; else it is not told */
 	struct drive_config *drive; /* owned; drive_count of them, root first */

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Taking snapshots, and becoming one. */
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "snapshot/memory_file.h"
 #include "snapshot/publish.h"
 #include "snapshot/state_file.h"
 #include "vmm/base/err.h"
+#include "vmm/base/log.h"
+#include "vmm/base/util.h"
 #include "vmm/instance.h"
 #include "vmm/instance_internal.h"
 #include "vmm/mem.h"
@@ -14,19 +19,80 @@
 
 /* ------------------------------------------------------------------- create */
 
+/* A file that a diff may be put over, or -1. */
+static int base_open(const char *path, uint64_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd >= 0 && (fstat(fd, &st) || !S_ISREG(st.st_mode) ||
+			(uint64_t)st.st_size != size))
+		util_close(&fd);
+	return fd;
+}
+
+/*
+ * A diff has what changed since the snapshot before, or since the load; a VM
+ * that has neither begins with all of it.
+ */
+static int save_diff(struct instance *in, struct memory_save *save,
+		     struct err *e)
+{
+	struct vm_changes changes;
+	int r = vm_changes_get(in->vm, &changes, e);
+
+	if (!r) {
+		save->dirty = changes.known ? changes.bits : NULL;
+		r = memory_file_save(save, e);
+	}
+	vm_changes_fini(&changes);
+	return r;
+}
+
+static bool log_progress(void *context, uint64_t done, uint64_t total)
+{
+	(void)context;
+	log_debug("saving RAM: %llu of %llu MiB",
+		  (unsigned long long)(done >> 20),
+		  (unsigned long long)(total >> 20));
+	return true;
+}
+
+static int save_memory(struct instance *in, const struct publish *files,
+		       const struct snapshot_create *body, struct err *e)
+{
+	struct memory_save save = {
+		.mem = vm_memory(in->vm),
+		.fd = files->memory_fd,
+		.go_on = log_progress,
+	};
+	int base, r;
+
+	if (!body->diff)
+		return memory_file_save(&save, e);
+	/* Onto what is there, if that is a memory of the same size. */
+	base = base_open(body->memory_path, guest_mem_size(save.mem));
+	r = base < 0 ? 0 : memory_file_copy(base, save.fd, e);
+	save.onto_base = base >= 0;
+	if (!r)
+		r = save_diff(in, &save, e);
+	util_close(&base);
+	return r;
+}
+
 /* Its vCPUs are parked, its devices at rest: nothing changes meanwhile. */
-static int write_files(struct instance *in, struct publish *files,
+static int write_files(struct instance *in, const struct publish *files,
+		       const struct snapshot_create *body,
 		       const struct snap *state, struct err *e)
 {
 	size_t len;
 	const void *data = snap_data(state, &len);
-	const struct guest_mem *mem = vm_memory(in->vm);
 
-	for (unsigned i = 0; i < mem->region_count; i++)
-		if (write(files->memory_fd, mem->region[i].host,
-			  mem->region[i].size) != (ssize_t)mem->region[i].size)
-			return err_errno(e, "write");
-	return state_file_save(files->state_fd, data, len, e);
+	if (state_file_save(files->state_fd, data, len, e))
+		return err_prefix(e, "%.256s", body->state_path);
+	if (save_memory(in, files, body, e))
+		return err_prefix(e, "%.256s", body->memory_path);
+	return 0;
 }
 
 static int write_snapshot(struct instance *in,
@@ -37,7 +103,7 @@ static int write_snapshot(struct instance *in,
 
 	if (publish_begin(&files, body->state_path, body->memory_path, e))
 		return -1;
-	if (write_files(in, &files, state, e)) {
+	if (write_files(in, &files, body, state, e)) {
 		publish_abandon(&files);
 		return -1;
 	}
@@ -55,17 +121,17 @@ int instance_snapshot(struct instance *in, const struct snapshot_create *body,
 				  "unavailable while running; pause the "
 				  "microVM first (PATCH /vm {\"state\": "
 				  "\"Paused\"})");
-	if (body->diff)
-		return err_set(e, "this build takes full snapshots only; "
-				  "leave `snapshot_type` out");
 	r = vm_save(in->vm, &in->config, &state, e);
 	if (r)
 		err_prefix(e, "Cannot save the microVM state");
 	else
 		r = write_snapshot(in, body, &state, e);
 	snap_fini(&state);
-	if (!r)
-		instance_tell(in, EVENT_SNAPSHOTTED, NULL);
+	if (r)
+		return r;
+	/* Not before all of it is safe: a failed diff is not lost. */
+	vm_changes_saved(in->vm);
+	instance_tell(in, EVENT_SNAPSHOTTED, NULL);
 	return r;
 }
 
@@ -94,6 +160,7 @@ static struct vm *restore(struct instance *in, struct snapshot_load *body,
 	};
 	const struct vm_host host = instance_vm_host(in);
 
+	saved->config.track_dirty = body->track_dirty;
 	if (snapshot_load_override(body, &saved->config, e) ||
 	    check_disks(saved, body, e))
 		return NULL;

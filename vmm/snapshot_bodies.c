@@ -199,6 +199,7 @@ static int read_all(struct snapshot_load *body, struct raw_load *raw,
 {
 	body_take(&body->state_path, &raw->state);
 	body->resume = raw->resume;
+	body->track_dirty = raw->track || raw->diff;
 	if (read_memory(body, raw, e) || read_clock(body, raw, e) ||
 	    refuse_what_is_missing(raw, e))
 		return -1;

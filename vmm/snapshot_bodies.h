@@ -37,7 +37,7 @@ enum { HOST_OVERRIDES_MAX = VM_DRIVES_MAX };
 struct snapshot_load {
 	char *state_path, *memory_path; /* owned */
 	enum memory_backend backend;
-	bool resume, deprecated;
+	bool resume, deprecated, track_dirty;
 	bool has_clock; /* else as the VM's clock says */
 	struct clock_request clock;
 	struct host_override network[VM_INTERFACES_MAX];

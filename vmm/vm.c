@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/vm.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 
+#include "snapshot/memory_file.h"
 #include "vmm/base/err.h"
 #include "vmm/base/io.h"
 #include "vmm/base/log.h"
@@ -39,14 +41,16 @@ static int create_kvm(struct vm *vm, const struct vm_config *config,
 }
 
 static int create_memory(struct vm *vm, const struct guest_mem_region *ram,
-			 unsigned count, struct err *e)
+			 unsigned count, bool track, struct err *e)
 {
-	if (guest_mem_create(&vm->mem, ram, count, e))
+	if (guest_mem_create(&vm->mem, ram, count, e) ||
+	    (track && guest_mem_track(&vm->mem, e)))
 		return -1;
 	for (unsigned i = 0; i < vm->mem.region_count; i++) {
 		const struct guest_mem_region *r = &vm->mem.region[i];
 
-		if (kvm_vm_set_memory(&vm->kvm, i, r->gpa, r->size, r->host, e))
+		if (kvm_vm_set_memory(&vm->kvm, i, r->gpa, r->size, r->host,
+				      track, e))
 			return -1;
 	}
 	guest_mem_expect_little(&vm->mem, arch_layout.reserved,
@@ -74,17 +78,8 @@ static int create_vcpus(struct vm *vm, const struct vm_config *config,
 static int fill_memory(struct vm *vm, const struct vm_ram_source *ram,
 		       struct err *e)
 {
-	uint64_t offset = 0;
-
-	for (unsigned i = 0; i < vm->mem.region_count; i++) {
-		const struct guest_mem_region *r = &vm->mem.region[i];
-
-		if (guest_mem_load(&vm->mem, r->gpa, ram->fd, offset, r->size,
-				   e))
-			return err_prefix(e, "memory file");
-		offset += r->size;
-	}
-	return 0;
+	return ram->eager ? memory_file_read(&vm->mem, ram->fd, e)
+			  : memory_file_map(&vm->mem, ram->fd, e);
 }
 
 static int build(struct vm *vm, const struct vm_config *config,
@@ -100,10 +95,12 @@ static int build(struct vm *vm, const struct vm_config *config,
 	vm->arch.saved = origin ? origin->arch : NULL;
 	if (create_kvm(vm, config, ram, &ram_count, e) ||
 	    arch_clock_pin(&vm->clock, &vm->kvm, &config->clock, e) ||
-	    create_memory(vm, ram, ram_count, e))
+	    create_memory(vm, ram, ram_count, config->track_dirty, e))
 		return -1;
 	if (origin && fill_memory(vm, origin->ram, e))
 		return -1;
+	vm->has_base = origin;
+	vm->is_mapped = origin && !origin->ram->eager;
 	if (arch_vm_init(&vm->arch, &vm->kvm, e) ||
 	    create_vcpus(vm, config, e) ||
 	    arch_irqchip_init(&vm->arch, &vm->kvm, e) ||

@@ -21,6 +21,8 @@
 struct vm {
 	struct vm_host host;
 	struct guest_mem mem;
+	bool has_base;  /* all of it is in a snapshot, but for what is dirty */
+	bool is_mapped; /* and that snapshot is mapped */
 	struct mmio_bus bus;
 	struct kvm_vm kvm;
 	struct arch_vm arch;

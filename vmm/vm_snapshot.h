@@ -14,6 +14,7 @@
 #include "snapshot/codec.h"
 #include "snapshot/publish.h"
 #include "vmm/config.h"
+#include "vmm/mem.h"
 
 struct err;
 struct vm;
@@ -61,6 +62,20 @@ void vm_saved_fini(struct vm_saved *saved);
  */
 int vm_saved_check_disk(const struct vm_saved *saved, unsigned drive,
 			struct err *e);
+
+/* Which pages changed, a bit each, since the last snapshot or since the load.
+ */
+struct vm_changes {
+	bool known; /* else all of them may have */
+	const uint64_t *bits[GUEST_MEM_REGIONS_MAX];
+	uint64_t *owned[GUEST_MEM_REGIONS_MAX];
+};
+
+/* Of a paused VM.  What a diff did not save is told again by the next. */
+int vm_changes_get(struct vm *vm, struct vm_changes *changes, struct err *e);
+void vm_changes_fini(struct vm_changes *changes);
+/* A snapshot of it was written. */
+void vm_changes_saved(struct vm *vm);
 
 /* Where its RAM comes from. */
 struct vm_ram_source {

@@ -60,19 +60,6 @@ void virtq_reset(struct virtq *vq)
 
 /* ------------------------------------------------------------- dirty pages */
 
-/*
- * The one place that knows what devices wrote to guest memory, for tracking
- * of dirty pages: @len bytes at @host, which is within RAM.  Nothing keeps
- * track yet.
- */
-static void written_to(const struct guest_mem *mem, const void *host,
-		       uint64_t len)
-{
-	(void)mem;
-	(void)host;
-	(void)len;
-}
-
 static void chain_written(const struct virtq *vq,
 			  const struct virtq_chain *chain, uint64_t len)
 {
@@ -81,7 +68,7 @@ static void chain_written(const struct virtq *vq,
 	for (unsigned i = 0; i < chain->in_count && len; i++) {
 		uint64_t part = min_u64(len, iov[i].iov_len);
 
-		written_to(vq->mem, iov[i].iov_base, part);
+		guest_mem_written(vq->mem, iov[i].iov_base, part);
 		len -= part;
 	}
 }
@@ -106,7 +93,7 @@ static bool available(struct virtq *vq)
 	vq->seen_avail = guest_load_acquire(&vq->avail->idx);
 	if (vq->seen_avail == vq->next_avail && vq->event_idx) {
 		guest_store(vq->avail_event, vq->next_avail);
-		written_to(vq->mem, vq->avail_event, sizeof(uint16_t));
+		guest_mem_written(vq->mem, vq->avail_event, sizeof(uint16_t));
 		guest_barrier();
 		vq->seen_avail = guest_load_acquire(&vq->avail->idx);
 	}
@@ -249,11 +236,11 @@ void virtq_push(struct virtq *vq, const struct virtq_chain *chain,
 	chain_written(vq, chain, max_u64(written, chain->touched));
 	guest_store(&e->id, chain->head);
 	guest_store(&e->len, written);
-	written_to(vq->mem, e, sizeof(*e));
+	guest_mem_written(vq->mem, e, sizeof(*e));
 	vq->next_used++;
 	/* Data and element first: the driver reads them once it sees this. */
 	guest_store_release(&vq->used->idx, vq->next_used);
-	written_to(vq->mem, &vq->used->idx, sizeof(vq->used->idx));
+	guest_mem_written(vq->mem, &vq->used->idx, sizeof(vq->used->idx));
 	vq->pushed = true;
 }
 

@@ -143,15 +143,30 @@ int kvm_vm_enable(struct kvm_vm *vm, unsigned cap)
 }
 
 int kvm_vm_set_memory(struct kvm_vm *vm, unsigned slot, gpa_t gpa,
-		      uint64_t size, void *host, struct err *e)
+		      uint64_t size, void *host, bool log, struct err *e)
 {
 	(void)vm;
+	kvm_fake.log[slot] = log;
 	if (call_err("set memory", e))
 		return -1;
 	kvm_fake.slot[slot].gpa = gpa;
 	kvm_fake.slot[slot].size = size;
 	kvm_fake.slot[slot].host = host;
 	kvm_fake.slots++;
+	return 0;
+}
+
+int kvm_vm_dirty_log(struct kvm_vm *vm, unsigned slot, uint64_t *bitmap)
+{
+	int r = call();
+
+	(void)vm;
+	if (r)
+		return r;
+	if (!kvm_fake.log[slot])
+		return -ENOENT;
+	bitmap[0] |= kvm_fake.dirty[slot];
+	kvm_fake.dirty[slot] = 0;
 	return 0;
 }
 

@@ -89,6 +89,8 @@ struct kvm_fake {
 		uint64_t size;
 		void *host;
 	} slot[4];
+	bool log[4];       /* of each slot */
+	uint64_t dirty[4]; /* the first 64 pages of each, until it is read */
 	unsigned irqfds, ioeventfds;
 	unsigned pulses[FAKE_SPIS_MAX]; /* by kvm_vm_irq_pulse() */
 	bool enabled[FAKE_CAPS_MAX];

@@ -66,8 +66,12 @@ int kvm_vm_create(struct kvm_vm *vm, int kvm_fd, unsigned ipa_bits,
 /* Closes the VM, not /dev/kvm. */
 void kvm_vm_destroy(struct kvm_vm *vm);
 int kvm_vm_enable(struct kvm_vm *vm, unsigned cap);
+/* @log: keep a log of what the guest writes there. */
 int kvm_vm_set_memory(struct kvm_vm *vm, unsigned slot, gpa_t gpa,
-		      uint64_t size, void *host, struct err *e);
+		      uint64_t size, void *host, bool log, struct err *e);
+/* KVM_GET_DIRTY_LOG: the pages of @slot written since the last time, a bit
+ * each. */
+int kvm_vm_dirty_log(struct kvm_vm *vm, unsigned slot, uint64_t *bitmap);
 /* A write to @eventfd raises interrupt @gsi (SPI number), edge-triggered. */
 int kvm_vm_irqfd(struct kvm_vm *vm, int eventfd, unsigned gsi);
 /* Raise interrupt @spi, edge-triggered, once. */

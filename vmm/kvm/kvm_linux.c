@@ -140,10 +140,11 @@ int kvm_vm_enable(struct kvm_vm *vm, unsigned cap)
 }
 
 int kvm_vm_set_memory(struct kvm_vm *vm, unsigned slot, gpa_t gpa,
-		      uint64_t size, void *host, struct err *e)
+		      uint64_t size, void *host, bool log, struct err *e)
 {
 	struct kvm_userspace_memory_region region = {
 		.slot = slot,
+		.flags = log ? KVM_MEM_LOG_DIRTY_PAGES : 0,
 		.guest_phys_addr = gpa,
 		.memory_size = size,
 		.userspace_addr = (uintptr_t)host,

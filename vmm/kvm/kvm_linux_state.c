@@ -25,6 +25,13 @@ int kvm_get_attr(int fd, unsigned group, uint64_t attr, void *value)
 	return call(fd, KVM_GET_DEVICE_ATTR, &arg);
 }
 
+int kvm_vm_dirty_log(struct kvm_vm *vm, unsigned slot, uint64_t *bitmap)
+{
+	struct kvm_dirty_log arg = {.slot = slot, .dirty_bitmap = bitmap};
+
+	return call(vm->fd, KVM_GET_DIRTY_LOG, &arg);
+}
+
 int kvm_vcpu_reg_list(struct kvm_vcpu *vcpu, uint64_t *ids, unsigned max,
 		      unsigned *count)
 {
