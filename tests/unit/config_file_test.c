@@ -148,9 +148,6 @@ static void refusals_name_the_section(void **state)
 		{MACHINE "\"smt\":true}",
 		 "machine-config: Enabling simultaneous multithreading is not "
 		 "supported on aarch64."},
-		{MACHINE "\"track_dirty_pages\":true}",
-		 "machine-config: this build does not support "
-		 "`track_dirty_pages`"},
 		{MACHINE "\"cpu_template\":\"V1N1\"}",
 		 "machine-config: this build has no CPU templates"},
 		{MACHINE "\"huge_pages\":\"2M\"}",
