@@ -64,6 +64,7 @@ static int save_memory(struct instance *in, const struct publish *files,
 	struct memory_save save = {
 		.mem = vm_memory(in->vm),
 		.fd = files->memory_fd,
+		.read_all = vm_is_paged(in->vm),
 		.go_on = log_progress,
 	};
 	int base, r;
@@ -157,6 +158,8 @@ static struct vm *restore(struct instance *in, struct snapshot_load *body,
 	const struct vm_ram_source ram = {
 		.fd = memory_fd,
 		.eager = body->backend == MEMORY_EAGER,
+		.pager =
+			body->backend == MEMORY_UFFD ? body->memory_path : NULL,
 	};
 	const struct vm_host host = instance_vm_host(in);
 
@@ -184,7 +187,9 @@ static int load(struct instance *in, struct snapshot_load *body,
 {
 	struct vm *vm;
 
-	if (publish_open(files, body->state_path, body->memory_path, e))
+	if (publish_open(
+		    files, body->state_path,
+		    body->backend == MEMORY_UFFD ? NULL : body->memory_path, e))
 		return err_prefix(e, "Failed to get snapshot state from file");
 	if (vm_saved_read(saved, files->body, files->len, e))
 		return err_prefix(e, "%.256s", body->state_path);
@@ -208,9 +213,6 @@ int instance_load(struct instance *in, struct snapshot_load *body,
 		return err_set(e, "Loading a microVM snapshot not allowed "
 				  "after configuring boot-specific "
 				  "resources.");
-	if (body->backend == MEMORY_UFFD)
-		return err_set(e, "this build has no `Uffd` memory backend; "
-				  "use `File`");
 	saved = calloc(1, sizeof(*saved));
 	if (!saved)
 		return err_errno(e, "cannot load a snapshot");

@@ -78,6 +78,8 @@ static int create_vcpus(struct vm *vm, const struct vm_config *config,
 static int fill_memory(struct vm *vm, const struct vm_ram_source *ram,
 		       struct err *e)
 {
+	if (ram->pager)
+		return uffd_serve(&vm->uffd, &vm->mem, ram->pager, e);
 	return ram->eager ? memory_file_read(&vm->mem, ram->fd, e)
 			  : memory_file_map(&vm->mem, ram->fd, e);
 }
@@ -100,7 +102,7 @@ static int build(struct vm *vm, const struct vm_config *config,
 	if (origin && fill_memory(vm, origin->ram, e))
 		return -1;
 	vm->has_base = origin;
-	vm->is_mapped = origin && !origin->ram->eager;
+	vm->is_mapped = origin && !origin->ram->eager && !origin->ram->pager;
 	if (arch_vm_init(&vm->arch, &vm->kvm, e) ||
 	    create_vcpus(vm, config, e) ||
 	    arch_irqchip_init(&vm->arch, &vm->kvm, e) ||
@@ -148,6 +150,7 @@ struct vm *vm_build(const struct vm_config *config, const struct vm_host *host,
 	vm->host = *host;
 	vm->kvm.fd = vm->kvm.kvm_fd = -1;
 	vm->arch.gic_fd = vm->serial_irq_fd = vm->ended.fd = -1;
+	vm->uffd = (struct uffd){.fd = -1, .socket = -1};
 	vm->ended.ready = on_ended;
 	vm->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	vcpu_set_init(&vm->vcpus, &vm->bus, vm->ended_fd);
@@ -189,6 +192,7 @@ void vm_destroy(struct vm *vm)
 	kvm_vm_destroy(&vm->kvm);
 	util_close(&vm->kvm.kvm_fd);
 	guest_mem_destroy(&vm->mem);
+	uffd_close(&vm->uffd);
 	util_close(&vm->ended_fd);
 	free(vm);
 }
@@ -320,4 +324,9 @@ size_t vm_serial_receive(struct vm *vm, const uint8_t *data, size_t len)
 const struct guest_mem *vm_memory(const struct vm *vm)
 {
 	return &vm->mem;
+}
+
+bool vm_is_paged(const struct vm *vm)
+{
+	return vm->uffd.fd >= 0;
 }

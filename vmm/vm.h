@@ -51,6 +51,9 @@ int vm_pause(struct vm *vm, struct err *e);
  * never with a wrong clock. */
 int vm_resume(struct vm *vm, const struct clock_request *clock, struct err *e);
 
+/* May pages of it be elsewhere until they are touched? */
+bool vm_is_paged(const struct vm *vm);
+
 /* Its RAM. */
 const struct guest_mem *vm_memory(const struct vm *vm);
 

@@ -204,10 +204,24 @@ int vm_saved_check_disk(const struct vm_saved *saved, unsigned drive,
 	return 0;
 }
 
+/* Whoever gave it may have given another's. */
+static int check_ram(struct vm *vm, const struct snapshot_id *id, struct err *e)
+{
+	const void *mark = guest_mem_at(&vm->mem, arch_layout.snapshot_id,
+					sizeof(id->bytes));
+
+	if (!memcmp(mark, id->bytes, sizeof(id->bytes)))
+		return 0;
+	return err_set(e, "the memory is that of another snapshot than the "
+			  "state; give the one that was written with it");
+}
+
 static int load(struct vm *vm, struct vm_saved *saved, struct err *e)
 {
 	struct snap *s = &saved->rest;
 
+	if (check_ram(vm, &saved->id, e))
+		return -1;
 	if (machine_state(vm, s, e))
 		return -1;
 	if (snap_finish(s, e))

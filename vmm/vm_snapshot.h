@@ -79,8 +79,9 @@ void vm_changes_saved(struct vm *vm);
 
 /* Where its RAM comes from. */
 struct vm_ram_source {
-	int fd;     /* of the file; stays the caller's */
-	bool eager; /* read it all now, instead of mapping it */
+	int fd;            /* of the file; stays the caller's */
+	bool eager;        /* read it all now, instead of mapping it */
+	const char *pager; /* the socket of who serves it instead; or NULL */
 };
 
 /* A paused VM that is the one that was saved; @saved->config as it is now must

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+# add: out/stasis out/guests/clock.img out/tests/pager
+#
+# A restored guest whose memory another process serves, page by page: Firecracker's protocol.
+. "$T/lib.sh"
+
+ctl() { timeout 20 stasis ctl --socket "$PWD/vm.sock" "$@"; }
+
+# watch COMMAND...: a VMM whose guest takes what is written to descriptor 3.
+watch() {
+	rm -f typed vm.sock
+	mkfifo typed
+	timeout -s KILL 60 "$@" <typed >out 2>&1 &
+	vmm=$!
+	exec 3>typed
+}
+
+# reports: what the guest says that it has seen.
+reports() {
+	printf g >&3
+	wait_for 20 out '^saw gap.*looks [0-9]*\.'
+	tr -d '\r' <out | grep '^saw gap' | tail -n 1
+}
+
+mkdir shot
+printf '{"boot-source": {"kernel_image_path": "%s", "boot_args": "console=ttyS0"}, "drives": [],
+	"machine-config": {"vcpu_count": 2, "mem_size_mib": 32}}' "$T/clock.img" >vm.json
+watch stasis --api-sock vm.sock --config-file vm.json --level Error
+wait_for 30 out '^watching'
+ctl pause >said && ctl put /snapshot/create "{\"snapshot_path\": \"$PWD/shot/state\", \"mem_file_path\": \"$PWD/shot/memory\"}" >>said
+ctl stop >>said
+exec 3>&-
+wait $vmm
+
+load() {
+	echo "{\"snapshot_path\": \"$PWD/shot/state\", \"resume_vm\": true,
+		\"mem_backend\": {\"backend_type\": \"Uffd\", \"backend_path\": \"$PWD/pages\"}}"
+}
+
+t_begin "nobody listens: the load is refused, and the process ends"
+watch stasis --api-sock vm.sock --level Error
+until [ -S vm.sock ]; do usleep 50000; done
+ctl put /snapshot/load "$(load)" >said 2>&1
+status=$?
+exec 3>&-
+wait $vmm
+ended=$?
+if [ $status -eq 1 ] && [ $ended -eq 1 ] && grep -q "cannot connect to .*pages" said && [ ! -e vm.sock ]; then t_ok; else
+	t_fail "status $status, ended with $ended" said
+fi
+
+"$T/pager" pages shot/memory >pager.out 2>&1 &
+pager=$!
+wait_for 10 pager.out '^listening'
+t_begin "a guest goes on with memory that is served"
+watch stasis --api-sock vm.sock --level Error
+until [ -S vm.sock ]; do usleep 50000; done
+ctl put /snapshot/load "$(load)" >said 2>&1
+line=$(reports)
+case $line in
+*" back 0 incoherent 0 "*) t_ok ;;
+*) cat said pager.out >>out; t_fail "it saw: $line" out ;;
+esac
+
+t_begin "the message is the one that handlers know"
+page=$(sed -n 's/.*"page_size":\([0-9]*\).*/\1/p' pager.out)
+if grep -Eq "^got \[\{\"base_host_virt_addr\":[0-9]+,\"size\":33554432,\"offset\":0,\"page_size\":$page,\"page_size_kib\":$page\}\]\$" pager.out
+then t_ok; else t_fail "it is not" pager.out; fi
+
+t_begin "only what is touched is served"
+printf q >&3
+exec 3>&-
+wait $vmm
+wait $pager
+served=$(sed -n 's/^served //p' pager.out)
+if [ "${served:-0}" -gt 0 ] && [ "$served" -lt $((33554432 / page / 4)) ]; then t_ok; else t_fail "$served pages" pager.out; fi
+
+t_begin "a snapshot of it has all of its memory"
+"$T/pager" pages shot/memory >pager.out 2>&1 &
+pager=$!
+wait_for 10 pager.out '^listening'
+watch stasis --api-sock vm.sock --level Error
+until [ -S vm.sock ]; do usleep 50000; done
+ctl put /snapshot/load "$(load)" >said 2>&1
+mkdir again
+ctl pause >>said && ctl put /snapshot/create "{\"snapshot_path\": \"$PWD/again/state\", \"mem_file_path\": \"$PWD/again/memory\"}" >>said 2>&1
+ctl stop >>said 2>&1
+exec 3>&-
+wait $vmm
+wait $pager
+watch stasis restore again --log-level error
+line=$(reports)
+printf q >&3
+exec 3>&-
+wait $vmm
+status=$?
+case "$status $line" in
+"0 "*" back 0 incoherent 0 "*) t_ok ;;
+*) cat said >>out; t_fail "status $status, it saw: $line" out ;;
+esac
+
+t_done
