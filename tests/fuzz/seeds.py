@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import struct
+import zlib
 
 
 def image(text_offset=0, image_size=0x10000, body=b"\x1f\x20\x03\xd5" * 64):
@@ -122,6 +123,43 @@ def codec_seeds():
         yield bytes(steps + [nothing] * (16 - len(steps))) + data
 
 
+def state_file_seeds():
+    """snapshot/FORMAT.md"""
+    def section(tag, content):
+        return tag + struct.pack("<I", len(content)) + content
+
+    def text(value):
+        return b"\1" + struct.pack("<I", len(value)) + value
+
+    limiter = bytes(48)
+    drive = section(b"driv", text(b"rootfs") + text(b"/disk") + b"\0" + b"\1\0\0\0" + limiter)
+    net = section(b"net ", text(b"eth0") + text(b"tap0") + b"\1" + bytes(6) + b"\x78\5" + 2 * limiter)
+    conf = struct.pack("<IQ", 2, 128) + text(b"Image") + b"\0" + text(b"console=ttyS0") + bytes(1 + 21) + \
+        b"\1\0\0\0" + drive + b"\1\0\0\0" + net + section(b"vsoc", struct.pack("<I", 3) + b"\0\0") + \
+        section(b"ball", bytes(10)) + b"\1" + limiter
+    time = struct.pack("<IQQQ", 62500000, 1 << 40, 100, 7) + text(b"0b0b")[1:] + bytes(33)
+    devices = section(b"boot", b"\1") + section(b"rtc ", bytes(16)) + section(b"gpio", bytes(10)) + b"\1" + \
+        section(b"uart", bytes(8) + text(b"ls")[1:] + bytes(4))
+    device = section(b"virt", struct.pack("<IIQ", 2, 1, 1 << 32) + bytes(24) + bytes(35) + bytes(88))
+    registers = struct.pack("<I", 2) + struct.pack("<QQ", 0x6030000000100000, 9) + \
+        struct.pack("<Q", 0x6040000000100054) + bytes(16)
+    body = section(b"snid", bytes(range(16)) + struct.pack("<Q", 0x40000)) + \
+        section(b"head", text(b"0.1")[1:] + text(b"6.12")[1:] + b"\0\x10\0\0") + section(b"conf", conf) + \
+        section(b"disk", bytes(40)) + section(b"time", time) + section(b"arch", bytes(77)) + \
+        section(b"devs", devices) + section(b"virt", struct.pack("<II", 1, 2) + device) + \
+        section(b"vclk", bytes(21)) + section(b"vcpu", registers + bytes(14)) + section(b"gic ", bytes(100))
+    file = b"\x8bstas\r\n\x1a" + struct.pack("<HHIQ", 1, 0, 0, len(body)) + body
+    whole = file + struct.pack("<I", zlib.crc32(file))
+    newer = file[:10] + b"\7" + file[11:]
+    yield b"\1" + body
+    yield b"\1" + body + section(b"new!", bytes(9))
+    yield b"\1" + section(b"virt", b"\xff" * 8)
+    yield b"\0" + whole
+    yield b"\0" + newer + struct.pack("<I", zlib.crc32(newer))
+    yield b"\0" + whole[:-1]
+    yield b"\0" + whole[:24]
+
+
 def virtio_balloon_seeds():
     client, size, snapshot, restart, send = 0, 1, 2, 3, 4
     target, begin, end, interval, status, numbers = range(6)
@@ -231,7 +269,7 @@ def virtio_vsock_seeds():
 
 
 SEEDS = {"bodies": bodies_seeds, "codec": codec_seeds, "config_file": config_file_seeds,
-         "http": http_seeds, "image": image_seeds, "serial": serial_seeds,
+         "http": http_seeds, "image": image_seeds, "serial": serial_seeds, "state_file": state_file_seeds,
          "virtio_balloon": virtio_balloon_seeds, "virtio_block": virtio_block_seeds, "virtio_mmio": virtio_mmio_seeds, "virtio_net": virtio_net_seeds, "virtio_virtq": virtio_virtq_seeds, "virtio_vsock": virtio_vsock_seeds}
 
 
