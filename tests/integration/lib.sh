@@ -104,6 +104,41 @@ ended_well() {
 	[ -z "$problem" ]
 }
 
+# --- Linux guests that are told what to do (of "# guest: devices") -----------------------------
+
+# start_guest OPTION...: in the background, its console in `out`, its API at ./s. Words before
+# "stasis" are in $before. Ends with end_guest.
+start_guest() {
+	rm -f console s
+	mkfifo console
+	exec 9<>console
+	$before stasis run --kernel "$T/kernel-6.12" --initrd "$T/devices.cpio" --api-sock "$PWD/s" \
+		--cmdline "console=ttyS0 quiet panic=-1 cma=0" "$@" >out 2>&1 <console 9<&- &
+	guest_pid=$!
+	wait_for 60 out "guest: ready"
+}
+
+# tell SECONDS KEY COMMAND: the guest runs the command and says KEY=its output's last line.
+tell() {
+	echo "echo \"guest: $2=\$( ($(echo "$3" | tr '\n' ' ')) 2>&1 | tail -n 1)\"" >&9
+	wait_for "$1" out "^guest: $2="
+}
+
+# Powers it off; whether all went well.
+end_guest() {
+	echo "poweroff -f" >&9
+	guest_left=300
+	while kill -0 $guest_pid 2>/dev/null && [ $guest_left -gt 0 ]; do
+		guest_left=$((guest_left - 1))
+		usleep 100000
+	done
+	[ $guest_left -gt 0 ] || kill -KILL $guest_pid
+	wait $guest_pid
+	guest_status=$?
+	exec 9>&-
+	[ $guest_status -eq 0 ]
+}
+
 # said KEY: what the guest's init said.
 said() {
 	tr -d '\r' <out | sed -n "s/^guest: $1=//p"
