@@ -181,9 +181,10 @@ int arch_clock_pin(struct arch_clock *clock, struct kvm_vm *vm,
 /* Before vCPUs are asked to park. */
 void arch_clock_stopping(struct arch_clock *clock);
 
-/* When the last vCPU has parked; @vcpu is any of them. */
+/* When the last vCPU has parked, and @left was the host's counter when the last
+ * had left the guest; @vcpu is any of them. */
 int arch_clock_stop(struct arch_clock *clock, struct kvm_vcpu *vcpu,
-		    struct err *e);
+		    uint64_t left, struct err *e);
 
 /*
  * The last act before vCPUs are released; @request NULL: what is configured for
@@ -193,6 +194,10 @@ int arch_clock_stop(struct arch_clock *clock, struct kvm_vcpu *vcpu,
 int arch_clock_start(struct arch_clock *clock, struct kvm_vm *vm,
 		     struct kvm_vcpu *vcpu, const struct clock_request *request,
 		     struct err *e);
+
+/* Would arch_clock_start() move the guest's time relative to the host's? */
+bool arch_clock_moves(const struct arch_clock *clock,
+		      const struct clock_request *request);
 
 /* When they are released. */
 void arch_clock_started(struct arch_clock *clock);

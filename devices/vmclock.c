@@ -103,9 +103,13 @@ void vmclock_publish(struct vmclock *c, const struct vmclock_pair *pair)
 	fill(c, pair);
 	c->seq += 2;
 	__atomic_store_n(&c->page->seq, htole32(c->seq), __ATOMIC_RELEASE);
+	c->published = true;
+}
+
+void vmclock_notify(const struct vmclock *c)
+{
 	if (c->published)
 		irq_line_pulse(&c->irq);
-	c->published = true;
 }
 
 void vmclock_state(struct vmclock *c, struct snap *s)

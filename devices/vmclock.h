@@ -46,10 +46,14 @@ struct vmclock {
 void vmclock_init(struct vmclock *clock, void *page, struct irq_line irq);
 
 /*
- * The guest's time moves relative to TAI: this is the new relation.  The first
- * time nothing is raised; later the guest is told of a disruption.
+ * The guest's time moves relative to TAI: this is the new relation, and but for
+ * the first time another disruption.
  */
 void vmclock_publish(struct vmclock *clock, const struct vmclock_pair *pair);
+
+/* Interrupt the guest for the next vmclock_publish(), while it does not run;
+ * before the first one it is not. */
+void vmclock_notify(const struct vmclock *clock);
 
 /* What the guest was told last, which the page does not prove: it may have been
  * written over. */

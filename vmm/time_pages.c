@@ -22,6 +22,14 @@ int time_pages_init(struct time_pages *t, const struct guest_mem *mem,
 	return 0;
 }
 
+void time_pages_notify(struct time_pages *t, bool moves)
+{
+	if (moves || t->restored)
+		vmclock_notify(&t->vmclock);
+	if (t->restored)
+		vmgenid_notify(&t->vmgenid);
+}
+
 void time_pages_resume(struct time_pages *t, const struct arch_clock *clock,
 		       const struct arch_clock_sample *sample)
 {
@@ -38,10 +46,8 @@ void time_pages_resume(struct time_pages *t, const struct arch_clock *clock,
 	/* A pause that counts changes nothing that the guest was told. */
 	if (t->vmclock.published && clock->offset == t->offset && !t->restored)
 		return;
-	if (t->restored) {
+	if (t->restored)
 		vmclock_restored(&t->vmclock);
-		vmgenid_notify(&t->vmgenid);
-	}
 	vmclock_publish(&t->vmclock, &pair);
 	t->offset = clock->offset;
 	t->restored = false;

@@ -26,6 +26,13 @@ int time_pages_init(struct time_pages *t, const struct guest_mem *mem,
 		    struct err *e);
 
 /*
+ * Before the clock is started: interrupt the guest for what it will be told, if
+ * its time @moves.  Here, as it takes time, which is the guest's as soon as the
+ * clock was started.
+ */
+void time_pages_notify(struct time_pages *t, bool moves);
+
+/*
  * After the clock was started, before vCPUs are released.  @sample is from
  * before that, so that no counter the guest reads from now on is before it.
  */

@@ -16,13 +16,19 @@
 /* Virtual: only what an exit's deepest path touches becomes memory. */
 enum { STACK_SIZE = 256 * 1024 };
 
-/* Wait until the guest may run.  False when the thread must end instead. */
-static bool park(struct vcpu *vcpu)
+/*
+ * Wait until the guest may run, which was left when the host's counter was at
+ * @left.  False when the thread must end instead.
+ */
+static bool park(struct vcpu *vcpu, uint64_t left)
 {
 	struct vcpu_set *set = vcpu->set;
 	bool run;
 
 	pthread_mutex_lock(&set->lock);
+	/* The last to arrive need not be the last to have left. */
+	if ((int64_t)(left - set->left) > 0)
+		set->left = left;
 	set->parked++;
 	vcpu->parked = true;
 	pthread_cond_broadcast(&set->changed);
@@ -157,12 +163,18 @@ static void run_guest(struct vcpu *vcpu)
 static void *vcpu_thread(void *arg)
 {
 	struct vcpu *vcpu = arg;
+	uint64_t left = kvm_counter_read();
 	char name[16];
 
 	snprintf(name, sizeof(name), "fc_vcpu %u", vcpu->kvm.index);
 	pthread_setname_np(pthread_self(), name);
-	while (park(vcpu))
+	kvm_vcpu_set_thread(&vcpu->kvm);
+	while (park(vcpu, left)) {
 		run_guest(vcpu);
+		/* At once: until here the guest may have read its counter, and
+		 * what comes now is lost to it. */
+		left = kvm_counter_read();
+	}
 	return NULL;
 }
 
@@ -173,7 +185,11 @@ void vcpu_set_init(struct vcpu_set *set, const struct mmio_bus *bus,
 {
 	pthread_condattr_t attr;
 
-	*set = (struct vcpu_set){.bus = bus, .ended_fd = ended_fd};
+	*set = (struct vcpu_set){
+		.bus = bus,
+		.ended_fd = ended_fd,
+		.left = kvm_counter_read(),
+	};
 	for (unsigned i = 0; i < ARCH_VCPUS_MAX; i++) {
 		set->vcpu[i].set = set;
 		set->vcpu[i].kvm.fd = -1;
@@ -191,7 +207,6 @@ static int start_thread(struct vcpu *vcpu, const pthread_attr_t *attr)
 
 	if (r)
 		return r;
-	kvm_vcpu_set_thread(&vcpu->kvm, vcpu->thread);
 	vcpu->set->started++;
 	return 0;
 }
@@ -262,9 +277,21 @@ bool vcpu_set_park(struct vcpu_set *set, unsigned timeout_ms)
 	return parked;
 }
 
+uint64_t vcpu_set_left(struct vcpu_set *set)
+{
+	uint64_t left;
+
+	pthread_mutex_lock(&set->lock);
+	left = set->left;
+	pthread_mutex_unlock(&set->lock);
+	return left;
+}
+
 void vcpu_set_release(struct vcpu_set *set)
 {
 	pthread_mutex_lock(&set->lock);
+	/* They may be parked again before they got to run. */
+	set->left = kvm_counter_read();
 	if (set->end == VCPU_END_NONE)
 		want_locked(set, VCPUS_RUN);
 	pthread_mutex_unlock(&set->lock);

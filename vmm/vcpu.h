@@ -46,6 +46,7 @@ struct vcpu_set {
 	pthread_cond_t changed;
 	enum { VCPUS_PARK, VCPUS_RUN, VCPUS_EXIT } wanted;
 	unsigned parked;
+	uint64_t left;    /* the host's counter when the guest was last left */
 	unsigned started; /* threads that exist */
 	enum vcpu_end end;
 	char reason[VCPU_REASON_MAX]; /* for VCPU_END_ERROR, in words */
@@ -65,6 +66,8 @@ int vcpu_set_start(struct vcpu_set *set, struct err *e);
  * then all run again.
  */
 bool vcpu_set_park(struct vcpu_set *set, unsigned timeout_ms);
+/* While all are parked: the host's counter when the last had left the guest. */
+uint64_t vcpu_set_left(struct vcpu_set *set);
 /* Let them run, unless the guest has ended. */
 void vcpu_set_release(struct vcpu_set *set);
 

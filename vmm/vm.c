@@ -264,7 +264,8 @@ int vm_pause(struct vm *vm, struct err *e)
 			       "a vCPU did not stop within %d ms; the VM runs "
 			       "on, try again",
 			       PAUSE_TIMEOUT_MS);
-	if (arch_clock_stop(&vm->clock, &vm->vcpus.vcpu[0].kvm, e)) {
+	if (arch_clock_stop(&vm->clock, &vm->vcpus.vcpu[0].kvm,
+			    vcpu_set_left(&vm->vcpus), e)) {
 		vcpu_set_release(&vm->vcpus);
 		clock_metrics_update(&vm->clock);
 		return -1;
@@ -284,6 +285,7 @@ int vm_resume(struct vm *vm, const struct clock_request *clock, struct err *e)
 	struct arch_clock_sample sample;
 
 	arch_clock_sample(&sample);
+	time_pages_notify(&vm->time_pages, arch_clock_moves(&vm->clock, clock));
 	if (arch_clock_start(&vm->clock, &vm->kvm, &vm->vcpus.vcpu[0].kvm,
 			     clock, e)) {
 		clock_metrics_update(&vm->clock);
@@ -292,6 +294,8 @@ int vm_resume(struct vm *vm, const struct clock_request *clock, struct err *e)
 	time_pages_resume(&vm->time_pages, &vm->clock, &sample);
 	vcpu_set_release(&vm->vcpus);
 	arch_clock_started(&vm->clock);
+	/* Where they wait for this CPU: all the rest can wait longer. */
+	sched_yield();
 	clock_metrics_update(&vm->clock);
 	/* Not before: it takes time, which the guest's clock would show. */
 	log_debug("guest time goes on: offset %llu, at most %llu ticks more",

@@ -272,15 +272,16 @@ void arch_clock_stopping(struct arch_clock *c)
 	c->stopping = kvm_counter_read();
 }
 
-int arch_clock_stop(struct arch_clock *c, struct kvm_vcpu *vcpu, struct err *e)
+int arch_clock_stop(struct arch_clock *c, struct kvm_vcpu *vcpu, uint64_t left,
+		    struct err *e)
 {
 	struct arch_clock_event *event;
 
 	if (verify(c, vcpu, e))
 		return -1;
 	if (c->has_offset) {
-		c->host_stopped = kvm_counter_read();
-		c->guest_stopped = clock_guest(c->host_stopped, c->offset);
+		c->host_stopped = left;
+		c->guest_stopped = clock_guest(left, c->offset);
 	} else {
 		if (kvm_vcpu_get_reg(vcpu, KVM_REG_ARM_TIMER_CNT,
 				     &c->guest_stopped))
@@ -337,13 +338,17 @@ static int start(struct arch_clock *c, struct kvm_vm *vm, struct kvm_vcpu *vcpu,
 		       : move(c, vm, vcpu, guest, e);
 }
 
+static enum clock_policy configured_policy(const struct arch_clock *c)
+{
+	return c->restored ? c->config.on_restore : c->config.on_pause;
+}
+
 int arch_clock_start(struct arch_clock *c, struct kvm_vm *vm,
 		     struct kvm_vcpu *vcpu, const struct clock_request *request,
 		     struct err *e)
 {
 	const struct clock_request configured = {
-		.policy =
-			c->restored ? c->config.on_restore : c->config.on_pause,
+		.policy = configured_policy(c),
 	};
 	const uint64_t now_ns = realtime_ns(), now = kvm_counter_read();
 	const bool boots = !c->host_stopped;
@@ -374,6 +379,13 @@ int arch_clock_start(struct arch_clock *c, struct kvm_vm *vm,
 	if (jump > c->longest_jump_ticks)
 		c->longest_jump_ticks = jump;
 	return 0;
+}
+
+bool arch_clock_moves(const struct arch_clock *c,
+		      const struct clock_request *request)
+{
+	return c->moved || (request ? request->policy : configured_policy(c)) !=
+				   CLOCK_CONTINUOUS;
 }
 
 void arch_clock_started(struct arch_clock *c)

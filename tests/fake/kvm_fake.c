@@ -105,7 +105,8 @@ int kvm_check(int fd, unsigned cap)
 
 uint64_t kvm_counter_read(void)
 {
-	return kvm_fake.counter += kvm_fake.tick;
+	return __atomic_add_fetch(&kvm_fake.counter, kvm_fake.tick,
+				  __ATOMIC_RELAXED);
 }
 
 uint32_t kvm_counter_hz(void)
@@ -488,10 +489,9 @@ void kvm_unmask_kicks(sigset_t *blocked)
 	(void)blocked;
 }
 
-void kvm_vcpu_set_thread(struct kvm_vcpu *vcpu, pthread_t thread)
+void kvm_vcpu_set_thread(struct kvm_vcpu *vcpu)
 {
 	(void)vcpu;
-	(void)thread;
 }
 
 void kvm_vcpu_kick(struct kvm_vcpu *vcpu)

@@ -32,7 +32,9 @@ static void stop(struct machine *m)
 {
 	arch_clock_stopping(&m->clock);
 	kvm_fake.counter += 300; /* until the last has parked */
-	assert_ok(arch_clock_stop(&m->clock, &m->vcpu, &m->e), m->e);
+	assert_ok(
+		arch_clock_stop(&m->clock, &m->vcpu, kvm_counter_read(), &m->e),
+		m->e);
 }
 
 static int set_up(void **state)

@@ -98,7 +98,9 @@ static void a_frozen_pause_does_not_pass(void **state)
 
 	boot(m);
 	kvm_fake.counter += 1000000;
-	assert_int_equal(arch_clock_stop(&m->clock, &m->vcpu, &m->e), 0);
+	assert_int_equal(
+		arch_clock_stop(&m->clock, &m->vcpu, kvm_counter_read(), &m->e),
+		0);
 	before = m->clock.guest_stopped;
 	kvm_fake.counter += 1ull << 33;
 	assert_int_equal(start(m, CLOCK_FROZEN), 0);
@@ -116,7 +118,9 @@ static void a_continuous_pause_passes_and_touches_nothing(void **state)
 	boot(m);
 	offset = kvm_fake.offset;
 	sets = kvm_fake.offset_sets;
-	assert_int_equal(arch_clock_stop(&m->clock, &m->vcpu, &m->e), 0);
+	assert_int_equal(
+		arch_clock_stop(&m->clock, &m->vcpu, kvm_counter_read(), &m->e),
+		0);
 	kvm_fake.counter += 1ull << 33;
 	assert_int_equal(start(m, CLOCK_CONTINUOUS), 0);
 	assert_int_equal(kvm_fake.offset, offset);
@@ -130,7 +134,9 @@ static void a_host_counter_behind_the_guests_is_ordinary(void **state)
 
 	boot(m);
 	kvm_fake.counter += 1ull << 35;
-	assert_int_equal(arch_clock_stop(&m->clock, &m->vcpu, &m->e), 0);
+	assert_int_equal(
+		arch_clock_stop(&m->clock, &m->vcpu, kvm_counter_read(), &m->e),
+		0);
 	kvm_fake.counter = 1000; /* the host was rebooted */
 	assert_int_equal(start(m, CLOCK_FROZEN), 0);
 	assert_in_range(guest_now() - m->clock.guest_stopped, 1,
@@ -177,7 +183,9 @@ static void an_old_kernel_moves_the_virtual_counter(void **state)
 	boot(m);
 	assert_int_equal(kvm_fake.offset_sets, 0);
 	kvm_fake.counter += 1000000;
-	assert_int_equal(arch_clock_stop(&m->clock, &m->vcpu, &m->e), 0);
+	assert_int_equal(
+		arch_clock_stop(&m->clock, &m->vcpu, kvm_counter_read(), &m->e),
+		0);
 	before = m->clock.guest_stopped;
 	kvm_fake.counter += 1ull << 33;
 	assert_int_equal(start(m, CLOCK_FROZEN), 0);
@@ -189,7 +197,9 @@ static void an_old_kernel_moves_the_virtual_counter(void **state)
 
 static void stop(struct machine *m)
 {
-	assert_ok(arch_clock_stop(&m->clock, &m->vcpu, &m->e), m->e);
+	assert_ok(
+		arch_clock_stop(&m->clock, &m->vcpu, kvm_counter_read(), &m->e),
+		m->e);
 }
 
 static void the_vms_policy_counts_where_nothing_is_asked(void **state)

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -141,6 +142,29 @@ static void no_kick_is_lost_in_thousands_of_pauses(void **state)
 		vcpu_set_release(&h->set);
 		assert_true(vcpu_set_park(&h->set, PATIENCE_MS));
 		assert_int_equal(h->set.parked, 8);
+	}
+}
+
+/* Guest time stops there: sooner would be back for a guest that read more. */
+static void when_the_guest_was_left_is_known(void **state)
+{
+	struct house *h = *state;
+
+	start(h, 3);
+	for (unsigned i = 0; i < 1000; i++) {
+		uint64_t before = kvm_counter_read();
+
+		vcpu_set_release(&h->set);
+		/* In half of the cases they did not get to run. */
+		if (i % 2)
+			sched_yield();
+		assert_true(vcpu_set_park(&h->set, PATIENCE_MS));
+		assert_true(vcpu_set_left(&h->set) > before);
+		assert_true(vcpu_set_left(&h->set) < kvm_counter_read());
+		/* What comes later does not count. */
+		before = vcpu_set_left(&h->set);
+		kvm_counter_read();
+		assert_int_equal(vcpu_set_left(&h->set), before);
 	}
 }
 
@@ -305,6 +329,7 @@ int main(void)
 		HOUSE_TEST(threads_start_parked_and_never_enter_the_guest),
 		HOUSE_TEST(released_threads_enter_the_guest),
 		HOUSE_TEST(no_kick_is_lost_in_thousands_of_pauses),
+		HOUSE_TEST(when_the_guest_was_left_is_known),
 		HOUSE_TEST(pausing_twice_and_resuming_twice_is_harmless),
 		HOUSE_TEST(stopping_works_while_parked),
 		HOUSE_TEST(stopping_works_while_running),

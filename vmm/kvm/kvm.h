@@ -36,8 +36,7 @@ struct kvm_vcpu {
 	unsigned index;
 	struct kvm_run *run;
 	size_t run_size;
-	pthread_t thread; /* whom a kick interrupts; see has_thread */
-	_Atomic bool has_thread;
+	_Atomic pid_t thread; /* whom a kick interrupts; 0: nobody yet */
 	int run_errno; /* after KVM_EXITED_ERROR: why KVM_RUN failed, or 0 */
 };
 
@@ -158,8 +157,9 @@ void kvm_vcpu_clear_kick(struct kvm_vcpu *vcpu);
 
 /*
  * Kicks arrive as a signal: prepare once, before threads are made; threads
- * that run vCPUs must not block it; kvm_vcpu_set_thread() says which runs one.
+ * that run vCPUs must not block it; each calls kvm_vcpu_set_thread() before it
+ * runs one, and lives as long as it may be kicked.
  */
 int kvm_prepare_kicks(void);
 void kvm_unmask_kicks(sigset_t *blocked);
-void kvm_vcpu_set_thread(struct kvm_vcpu *vcpu, pthread_t thread);
+void kvm_vcpu_set_thread(struct kvm_vcpu *vcpu);
