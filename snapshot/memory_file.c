@@ -2,6 +2,7 @@
 #include "snapshot/memory_file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -76,6 +77,31 @@ static int want_not_zero(const struct saving *s, struct chunk *c)
 	}
 	drop_zeroes(c);
 	return 0;
+}
+
+static bool is_wanted_zero(const struct chunk *c, uint64_t i)
+{
+	return i < c->page_count && has_bit(c->want, i) &&
+	       is_zero(chunk_page(c, i), c->page);
+}
+
+/* In a copy of its base; where that cannot be, zeroes are written. */
+static void punch_zeroes(const struct saving *s, struct chunk *c)
+{
+	for (uint64_t i = 0; i < c->page_count; i++) {
+		uint64_t first = i;
+
+		while (is_wanted_zero(c, i))
+			i++;
+		if (i == first ||
+		    fallocate(s->save->fd,
+			      FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			      (off_t)(c->offset + first * c->page),
+			      (off_t)((i - first) * c->page)))
+			continue;
+		for (; first < i; first++)
+			clear_bit(c->want, first);
+	}
 }
 
 static int write_run(const struct saving *s, const struct chunk *c,
@@ -157,6 +183,8 @@ static int save_chunk(const struct saving *s, unsigned region, uint64_t at,
 		want_dirty(&c, dirty[region] + at / s->page / 64);
 	else if (want_not_zero(s, &c))
 		return -1;
+	if (dirty && s->save->onto_base)
+		punch_zeroes(s, &c);
 	return s->checking ? check_chunk(s, &c) : write_chunk(s, &c);
 }
 
@@ -202,7 +230,9 @@ int memory_file_save(struct memory_save *save, struct err *e)
 	};
 
 	save->written = 0;
-	if (ftruncate(save->fd, (off_t)size))
+	/* All that is not written is a hole, unless it is the base's. */
+	if ((!(save->dirty && save->onto_base) && ftruncate(save->fd, 0)) ||
+	    ftruncate(save->fd, (off_t)size))
 		return err_errno(e,
 				 "cannot make a file of %llu MiB for guest "
 				 "RAM",

@@ -22,13 +22,13 @@ enum { MEMORY_FILE_CHUNK = 4 << 20 }; /* bytes between two calls of go_on() */
 
 struct memory_save {
 	const struct guest_mem *mem;
-	int fd; /* empty, or a copy of what a diff is put over */
+	int fd; /* of a file; what is in it is replaced */
 	/*
 	 * NULL: all pages.  Or for each region the pages to write, a bit per
 	 * page of the host: as KVM_GET_DIRTY_LOG gives them.
 	 */
 	const uint64_t *const *dirty;
-	bool onto_base; /* @fd is such a copy */
+	bool onto_base; /* with @dirty: put them over what is in @fd */
 	/*
 	 * Pages may be elsewhere until they are touched (userfaultfd), so that
 	 * none can be known to be zero without a look.

@@ -119,8 +119,28 @@ static void a_diff_can_go_onto_a_copy_of_its_base(void **state)
 	s.dirty = d->region;
 	s.onto_base = true;
 	assert_ok(memory_file_save(&s, &e), e);
-	assert_int_equal(s.written, 2 * world.page);
+	assert_int_equal(s.written, world.page);
 	assert_file_is_ram(copy, &world.mem);
+	assert_false(is_data(copy, places[5]));
+}
+
+/* A page that is a hole in the new one may be data in the old one. */
+static void all_of_ram_replaces_what_was_there(void **state)
+{
+	struct err e;
+	AUTO_CLOSE int fd = -1;
+
+	(void)state;
+	touch_places(1);
+	fd = full(&e);
+	for (unsigned onto_base = 0; onto_base < 2; onto_base++) {
+		struct memory_save s = save_to(fd);
+
+		memset(ram(places[1 + onto_base]), 0, PIECE);
+		s.onto_base = onto_base;
+		assert_ok(memory_file_save(&s, &e), e);
+		assert_file_is_ram(fd, &world.mem);
+	}
 }
 
 static void a_copy_shares_blocks_where_it_can(void **state)
@@ -177,6 +197,7 @@ int main(void)
 		with_ram(a_diff_is_right_where_blocks_are_large),
 		with_ram(a_diff_is_refused_where_zeroes_become_holes),
 		with_ram(a_diff_can_go_onto_a_copy_of_its_base),
+		with_ram(all_of_ram_replaces_what_was_there),
 		with_ram(a_copy_shares_blocks_where_it_can),
 		with_ram(what_does_not_fit_is_not_merged),
 		with_ram(a_merge_that_fails_says_why),
