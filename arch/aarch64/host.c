@@ -92,19 +92,35 @@ static bool offset_works(struct kvm_vm *vm)
 	       !kvm_vm_set_counter_offset(vm, kvm_counter_read());
 }
 
-static void counter(struct report *r, struct kvm_vm *vm)
+static void counters_follow(struct report *r, int kvm_fd, unsigned ipa_bits)
+{
+	struct err e;
+
+	if (!clock_probe(kvm_fd, ipa_bits, &e))
+		add(r, "guest counters", ARCH_CHECK_OK,
+		    "follow it on every vCPU, whatever is written to them");
+	else
+		remedy(add(r, "guest counters", ARCH_CHECK_FAIL, "%.150s",
+			   e.text),
+		       "this kernel would get guest time wrong: use another, "
+		       "Linux 6.6 or later");
+}
+
+static void counter(struct report *r, struct kvm_vm *vm, unsigned ipa_bits)
 {
 	uint32_t hz = kvm_counter_hz();
 
-	if (offset_works(vm))
+	if (offset_works(vm)) {
 		add(r, "counter offset", ARCH_CHECK_OK,
 		    "KVM_ARM_SET_COUNTER_OFFSET works: guest time can be held "
 		    "exactly");
-	else
+		counters_follow(r, vm->kvm_fd, ipa_bits);
+	} else {
 		remedy(add(r, "counter offset", ARCH_CHECK_WARN,
 			   "KVM_ARM_SET_COUNTER_OFFSET is missing: guests "
 			   "boot, but their physical counter shows the host's"),
 		       "use Linux 6.4 or later, better 6.6");
+	}
 	if (hz)
 		add(r, "counter frequency", ARCH_CHECK_OK,
 		    "%u Hz (CNTFRQ_EL0); a snapshot can be restored only on "
@@ -191,7 +207,7 @@ unsigned arch_examine_host(int kvm_fd, struct arch_check *checks)
 		return r.count;
 	}
 	gic_kind(&r, &vm);
-	counter(&r, &vm);
+	counter(&r, &vm, bits);
 	optional_features(&r, &vm);
 	stray_accesses(&r, &vm);
 	kvm_vm_destroy(&vm);

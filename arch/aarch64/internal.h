@@ -81,6 +81,12 @@ static inline gpa_t gic_v3_redist_gpa(unsigned vcpu_count)
 	return GIC_V3_DIST_GPA - vcpu_count * GIC_V3_REDIST_SIZE;
 }
 
+struct err;
+
+/* Try what guest time is built on, where KVM has the counter offset: 0, or -1
+ * and what it does otherwise. */
+int clock_probe(int kvm_fd, unsigned ipa_bits, struct err *e);
+
 /* The caches of a host CPU, as the guest is told about them. */
 enum cache_type { CACHE_NONE, CACHE_INSTRUCTION, CACHE_DATA, CACHE_UNIFIED };
 

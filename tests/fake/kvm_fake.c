@@ -16,6 +16,7 @@ struct kvm_fake kvm_fake;
 /* Guards the vCPUs' scripts and kicks; tests look when all is at rest. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t kicked = PTHREAD_COND_INITIALIZER;
+static unsigned running; /* vCPUs */
 
 enum { MPIDR_BASE = 0x80000000 };
 
@@ -215,6 +216,8 @@ int kvm_vm_set_counter_offset(struct kvm_vm *vm, uint64_t offset)
 		kvm_fake.busy--;
 		return -EBUSY;
 	}
+	if (__atomic_load_n(&running, __ATOMIC_RELAXED) && !kvm_fake.never_busy)
+		return -EBUSY;
 	kvm_fake.offset_sets++;
 	if (!kvm_fake.ignore_offset)
 		kvm_fake.offset = offset;
@@ -442,7 +445,9 @@ enum kvm_exit kvm_vcpu_run(struct kvm_vcpu *vcpu)
 
 	pthread_mutex_lock(&lock);
 	v->entries++;
+	__atomic_add_fetch(&running, 1, __ATOMIC_RELAXED);
 	exit = take_step(v);
+	__atomic_sub_fetch(&running, 1, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&lock);
 	return exit;
 }

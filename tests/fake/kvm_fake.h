@@ -79,6 +79,7 @@ struct kvm_fake {
 	uint32_t hz;
 	unsigned busy;      /* this many SET_COUNTER_OFFSET give -EBUSY */
 	bool ignore_offset; /* it is accepted, but nothing changes */
+	bool never_busy;    /* it is accepted while vCPUs run */
 
 	/* To be looked at. */
 	unsigned calls; /* fallible ones */

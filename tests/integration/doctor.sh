@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# add: out/stasis
+# add: out/stasis out/tests/clock_contract
 #
 # `stasis doctor`: what it says of this host is so, in text and in JSON.
 . "$T/lib.sh"
@@ -39,6 +39,23 @@ case $(finding "counter offset") in
 "$wanted"*) t_ok ;;
 *) t_fail "$(finding "counter offset")" ;;
 esac
+
+t_begin "counters follow the offset: tried, with a vCPU that runs, too"
+if [ "$version" -ge 6004 ]; then wanted="ok: follow it on every vCPU"; else wanted=; fi
+case $(finding "guest counters") in
+"$wanted"*) t_ok ;;
+*) t_fail "$(finding "guest counters")" ;;
+esac
+
+"$T/clock_contract" >contract
+contract_status=$?
+sed -n 's/^ok [0-9]* - /ok /p; s/^not ok [0-9]* - /no /p' contract >contracts
+while read -r result what; do
+	t_begin "Linux's promises: $what"
+	if [ "$result" = ok ]; then t_ok; else t_fail "it does not keep it"; fi
+done <contracts
+t_begin "and that is all of Linux's promises"
+if [ $contract_status -eq 0 ] && [ "$(wc -l <contracts)" -ge 9 ]; then t_ok; else t_fail "$contract_status" contract; fi
 
 t_begin "the interrupt controller, as the host's kernel has found it"
 if grep -q 'GICv3' /proc/interrupts; then wanted="ok: GICv3"; else wanted="warning: GICv2 only"; fi
