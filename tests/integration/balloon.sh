@@ -25,7 +25,7 @@ actual() {
 	done
 }
 
-start_guest --memory 128M --balloon 0,stats=1
+start_guest --memory 128M --balloon 0,stats=1,hinting
 
 t_begin "inflated by half, it gives back nearly all of that"
 tell 30 touched "mount -o remount,size=100m /tmp; dd if=/dev/zero of=/tmp/x bs=1M count=75 2>/dev/null && rm /tmp/x && echo yes"
@@ -52,6 +52,18 @@ actual 0
 tell 30 again "dd if=/dev/zero of=/tmp/x bs=1M count=75 2>/dev/null && md5sum </tmp/x; rm /tmp/x"
 if [ "$(said again | cut -c 1-32)" = "$(dd if=/dev/zero bs=1M count=75 2>/dev/null | md5sum | cut -c 1-32)" ] &&
 	[ "$(resident)" -gt 90 ]; then t_ok; else t_fail "$(said again), $(resident) MiB" out; fi
+
+t_begin "a run of free page hinting gives back what is free, and says when it is done"
+full=$(resident)
+ctl patch /balloon/hinting/start '{"acknowledge_on_stop":true}' >hint.out 2>&1
+left=100
+until ctl --json get /balloon/hinting/status | grep -q '"host_cmd":1,' || [ $left -eq 0 ]; do
+	left=$((left - 1))
+	usleep 100000
+done
+less=$(resident)
+echo "# $full MiB, then $less"
+if [ $left -gt 0 ] && [ $((full - less)) -ge 50 ]; then t_ok; else t_fail "$full MiB, then $less" hint.out; fi
 
 t_begin "more than there is is refused"
 ctl patch /balloon '{"amount_mib":129}' >patch.out 2>&1
