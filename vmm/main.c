@@ -15,6 +15,8 @@ static const struct {
 	{"run", cli_run},
 	{"doctor", cli_doctor},
 	{"restore", cli_restore},
+	{"snapshot", cli_snapshot},
+	{"inspect", cli_inspect},
 	{"ctl", cli_ctl},
 	{"vsock", cli_vsock},
 	{"trace-offset", cli_trace_offset},
@@ -55,7 +57,8 @@ int main(int argc, char **argv)
 	}
 	fprintf(stderr,
 		"stasis: error: unknown command \"%.40s\"; there are run, "
-		"ctl, vsock, trace-offset and doctor, and stasis --help tells more\n",
+		"restore, snapshot, inspect, ctl, vsock, trace-offset and "
+		"doctor, and stasis --help tells more\n",
 		argv[1]);
 	return EXIT_BAD_ARGUMENTS;
 }

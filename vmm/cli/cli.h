@@ -20,6 +20,8 @@ enum {
 
 int cli_run(int argc, char **argv);
 int cli_restore(int argc, char **argv);
+int cli_snapshot(int argc, char **argv);
+int cli_inspect(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 int cli_ctl(int argc, char **argv);
 int cli_vsock(int argc, char **argv);

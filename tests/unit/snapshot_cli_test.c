@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `stasis snapshot` and `stasis inspect`: vmm/cli/snapshot.c, inspect.c. */
+#include <fcntl.h>
+#include <ftw.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "snapshot/codec.h"
+#include "snapshot/state_file.h"
+#include "tests/unit/testing.h"
+#include "vmm/base/io.h"
+#include "vmm/base/util.h"
+#include "vmm/cli/cli.h"
+
+enum { ANSWERS_MAX = 6 };
+
+static const char no_content[] = "HTTP/1.1 204 \r\n\r\n";
+static const char failed[] = "HTTP/1.1 400 \r\nContent-Length: 32\r\n\r\n"
+			     "{\"fault_message\":\"disk is full\"}";
+static const char running[] =
+	"HTTP/1.1 200 \r\nContent-Length: 19\r\n\r\n{\"state\":\"Running\"}";
+static const char paused[] =
+	"HTTP/1.1 200 \r\nContent-Length: 18\r\n\r\n{\"state\":\"Paused\"}";
+
+static char folder[64], socket_path[80];
+static char printed[65536], complained[4096];
+static char requests[8192]; /* that were made, one after the other */
+
+/* ------------------------------------------------------------------- a VMM */
+
+struct vmm {
+	const char *answer[ANSWERS_MAX];
+	int listener;
+};
+
+static void answer(int fd, const char *text)
+{
+	size_t at = strlen(requests);
+
+	while (at < sizeof(requests) - 1) {
+		const char *head = strstr(requests, "\r\n\r\n");
+		ssize_t n;
+
+		/* Bodies are objects. */
+		if (head && (strstr(requests, "GET ") || strchr(head, '}')))
+			break;
+		n = recv(fd, requests + at, sizeof(requests) - 1 - at, 0);
+		if (n <= 0)
+			break;
+		at += (size_t)n;
+	}
+	send(fd, text, strlen(text), MSG_NOSIGNAL);
+}
+
+static void *serve(void *arg)
+{
+	struct vmm *vmm = arg;
+	static char all[sizeof(requests)];
+
+	all[0] = '\0';
+	for (unsigned i = 0; vmm->answer[i]; i++) {
+		int fd = accept(vmm->listener, NULL, NULL);
+		char *end;
+
+		memset(requests, 0, sizeof(requests));
+		answer(fd, vmm->answer[i]);
+		close(fd);
+		/* First line and body. */
+		end = strstr(requests, " HTTP");
+		if (end)
+			*end = '\0';
+		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s %s;",
+			 requests,
+			 end && strchr(end + 1, '{') ? strchr(end + 1, '{')
+						     : "");
+	}
+	memcpy(requests, all, sizeof(all));
+	return NULL;
+}
+
+/* --------------------------------------------------------------- running it */
+
+static void take(int fd, char *text, size_t size)
+{
+	ssize_t n = pread(fd, text, size - 1, 0);
+
+	assert_true(n >= 0);
+	text[n] = '\0';
+}
+
+static int run(int (*command)(int, char **), const char *const *words)
+{
+	AUTO_CLOSE int out = testing_file("", 0);
+	AUTO_CLOSE int err = testing_file("", 0);
+	AUTO_CLOSE int old_out = dup(1);
+	AUTO_CLOSE int old_err = dup(2);
+	char *argv[8] = {NULL};
+	int argc = 0, status;
+
+	for (; words[argc]; argc++)
+		argv[argc] = (char *)words[argc];
+	fflush(stdout);
+	dup2(out, 1);
+	dup2(err, 2);
+	status = command(argc, argv);
+	fflush(stdout);
+	dup2(old_out, 1);
+	dup2(old_err, 2);
+	take(out, printed, sizeof(printed));
+	take(err, complained, sizeof(complained));
+	return status;
+}
+
+#define RUN(command, ...) run(command, (const char *const[]){__VA_ARGS__, NULL})
+
+/* `stasis snapshot FOLDER/new`, and perhaps an option, with such a VMM. */
+static int snapshot(const struct vmm *vmm, const char *option)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct vmm served = *vmm;
+	char new[80];
+	pthread_t thread;
+	int status;
+
+	snprintf(new, sizeof(new), "%s/new", folder);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", socket_path);
+	unlink(socket_path);
+	served.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(served.listener, (struct sockaddr *)&address,
+			      sizeof(address)),
+			 0);
+	assert_int_equal(listen(served.listener, 1), 0);
+	pthread_create(&thread, NULL, serve, &served);
+	status = RUN(cli_snapshot, new, "--socket", socket_path, option);
+	pthread_join(thread, NULL);
+	close(served.listener);
+	return status;
+}
+
+static int make_folder(void **state)
+{
+	(void)state;
+	snprintf(folder, sizeof(folder), "/tmp/snapshot-cli-XXXXXX");
+	if (!mkdtemp(folder))
+		return -1;
+	snprintf(socket_path, sizeof(socket_path), "%s/api", folder);
+	return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type,
+		      struct FTW *where)
+{
+	(void)st;
+	(void)type;
+	(void)where;
+	return remove(path);
+}
+
+static int remove_folder(void **state)
+{
+	(void)state;
+	return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+/* ------------------------------------------------------------------- taking */
+
+static void a_running_vm_is_paused_and_goes_on(void **state)
+{
+	const struct vmm vmm = {
+		.answer = {running, no_content, no_content, no_content}};
+	char wanted[1024];
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(snapshot(&vmm, NULL), EXIT_OK);
+	snprintf(wanted, sizeof(wanted),
+		 "GET / ;PATCH /vm {\"state\":\"Paused\"};"
+		 "PUT /snapshot/create {\"snapshot_type\":\"Full\","
+		 "\"snapshot_path\":\"%s/new/state\","
+		 "\"mem_file_path\":\"%s/new/memory\"};"
+		 "PATCH /vm {\"state\":\"Resumed\"};",
+		 folder, folder);
+	assert_string_equal(requests, wanted);
+	assert_string_equal(complained, "");
+	snprintf(wanted, sizeof(wanted), "%s/new", folder);
+	assert_int_equal(stat(wanted, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0700);
+}
+
+static void a_paused_vm_stays_paused(void **state)
+{
+	const struct vmm vmm = {.answer = {paused, no_content}};
+
+	(void)state;
+	assert_int_equal(snapshot(&vmm, "--changes"), EXIT_OK);
+	assert_contains(requests, "GET / ;PUT /snapshot/create "
+				  "{\"snapshot_type\":\"Diff\"");
+	assert_lacks(requests, "Resumed");
+}
+
+static void a_vm_is_left_paused_on_request(void **state)
+{
+	const struct vmm vmm = {.answer = {running, no_content, no_content}};
+
+	(void)state;
+	assert_int_equal(snapshot(&vmm, "--paused"), EXIT_OK);
+	assert_lacks(requests, "Resumed");
+}
+
+static void it_goes_on_when_the_snapshot_fails(void **state)
+{
+	const struct vmm vmm = {
+		.answer = {running, no_content, failed, no_content}};
+
+	(void)state;
+	assert_int_equal(snapshot(&vmm, "--no-sync"), EXIT_FAILED);
+	assert_contains(requests, "\"sync_snapshot_files\":false};"
+				  "PATCH /vm {\"state\":\"Resumed\"};");
+	assert_contains(complained, "disk is full");
+}
+
+static void that_it_does_not_go_on_is_said(void **state)
+{
+	const struct vmm vmm = {
+		.answer = {running, no_content, no_content, failed}};
+
+	(void)state;
+	assert_int_equal(snapshot(&vmm, NULL), EXIT_FAILED);
+	assert_contains(complained, "was taken, but the VM stays paused");
+}
+
+static void without_a_vmm_the_socket_is_named(void **state)
+{
+	char new[80];
+
+	(void)state;
+	snprintf(new, sizeof(new), "%s/new", folder);
+	assert_int_equal(RUN(cli_snapshot, new, "--socket", socket_path),
+			 EXIT_FAILED);
+	assert_contains(complained, socket_path);
+}
+
+static void what_is_missing_is_asked_for(void **state)
+{
+	(void)state;
+	assert_int_equal(RUN(cli_snapshot, NULL), EXIT_BAD_ARGUMENTS);
+	assert_contains(complained, "stasis snapshot FOLDER");
+	assert_int_equal(RUN(cli_snapshot, "merge", "--base", "x"),
+			 EXIT_BAD_ARGUMENTS);
+	assert_contains(complained, "--base FILE --diff FILE");
+	assert_int_equal(RUN(cli_snapshot, "--help"), EXIT_OK);
+	assert_contains(printed, "--changes");
+	assert_contains(printed, "merge --base FILE");
+	assert_int_equal(RUN(cli_snapshot, "merge", "--help"), EXIT_OK);
+	assert_int_equal(RUN(cli_inspect, NULL), EXIT_BAD_ARGUMENTS);
+	assert_contains(complained, "stasis inspect FILE");
+	assert_int_equal(RUN(cli_inspect, "--help"), EXIT_OK);
+	assert_contains(printed, "--json");
+}
+
+/* ------------------------------------------------------------------ merging */
+
+static void a_diff_is_merged_over_its_base(void **state)
+{
+	AUTO_CLOSE int base = testing_file("aaaa", 4);
+	AUTO_CLOSE int diff = testing_file("bbbb", 4);
+	char base_path[64];
+	char text[8] = "";
+
+	(void)state;
+	snprintf(base_path, sizeof(base_path), "%s", testing_file_path(base));
+	assert_int_equal(RUN(cli_snapshot, "merge", "--base", base_path,
+			     "--diff", testing_file_path(diff)),
+			 EXIT_OK);
+	assert_int_equal(io_pread(base, text, 5, 0), 4);
+	assert_string_equal(text, "bbbb");
+	assert_int_equal(RUN(cli_snapshot, "merge", "--base", "/dev/null/x",
+			     "--diff", testing_file_path(diff)),
+			 EXIT_FAILED);
+	assert_contains(complained, "cannot open /dev/null/x");
+	assert_int_equal(RUN(cli_snapshot, "merge", "--base", base_path,
+			     "--diff", base_path),
+			 EXIT_FAILED);
+	assert_contains(complained, "the same file");
+}
+
+/* --------------------------------------------------------------- inspecting */
+
+static void write_state(const char *path)
+{
+	AUTO_CLOSE int fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	bool done = true;
+	struct snap s;
+	const void *body;
+	struct err e;
+	size_t len;
+
+	snap_save(&s, 1);
+	snap_begin(&s, SNAP_TAG('b', 'o', 'o', 't'));
+	snap_bool(&s, &done);
+	snap_end(&s);
+	body = snap_data(&s, &len);
+	assert_ok(state_file_save(fd, body, len, &e), e);
+	snap_fini(&s);
+}
+
+static void a_state_is_shown_as_text_and_json(void **state)
+{
+	char path[80];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/state", folder);
+	write_state(path);
+	assert_int_equal(RUN(cli_inspect, path), EXIT_OK);
+	assert_string_equal(printed, "format: 1.0\nboot_timer:\n"
+				     "  done: true\n");
+	/* So is that of a folder. */
+	assert_int_equal(RUN(cli_inspect, folder, "--json"), EXIT_OK);
+	assert_string_equal(printed,
+			    "{\"format\":\"1.0\",\"sections\":["
+			    "{\"section\":\"boot_timer\",\"done\":true}]}\n");
+}
+
+static void what_is_no_state_is_named(void **state)
+{
+	char path[80];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/state", folder);
+	assert_int_equal(RUN(cli_inspect, folder), EXIT_FAILED);
+	assert_contains(complained, path);
+	write_state(path);
+	assert_int_equal(truncate(path, 30), 0);
+	assert_int_equal(RUN(cli_inspect, path), EXIT_FAILED);
+	assert_contains(complained, "/state: it is cut off");
+	assert_string_equal(printed, "");
+}
+
+#define in_folder(test) \
+	cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		in_folder(a_running_vm_is_paused_and_goes_on),
+		in_folder(a_paused_vm_stays_paused),
+		in_folder(a_vm_is_left_paused_on_request),
+		in_folder(it_goes_on_when_the_snapshot_fails),
+		in_folder(that_it_does_not_go_on_is_said),
+		in_folder(without_a_vmm_the_socket_is_named),
+		cmocka_unit_test(what_is_missing_is_asked_for),
+		cmocka_unit_test(a_diff_is_merged_over_its_base),
+		in_folder(a_state_is_shown_as_text_and_json),
+		in_folder(what_is_no_state_is_named),
+	};
+
+	return RUN_TESTS("snapshot_cli", tests);
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `stasis inspect`: everything that is in a snapshot's state file. */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "snapshot/schema.h"
+#include "snapshot/state_file.h"
+#include "vmm/base/err.h"
+#include "vmm/base/io.h"
+#include "vmm/base/log.h"
+#include "vmm/base/util.h"
+#include "vmm/cli/cli.h"
+#include "vmm/cli/options.h"
+
+struct inspect {
+	bool json, help;
+};
+
+static int set_json(void *context, const char *value, struct err *e)
+{
+	(void)value;
+	(void)e;
+	((struct inspect *)context)->json = true;
+	return 0;
+}
+
+static int set_help(void *context, const char *value, struct err *e)
+{
+	(void)value;
+	(void)e;
+	((struct inspect *)context)->help = true;
+	return 0;
+}
+
+static const struct option options[] = {
+	{"json", NULL, "print JSON", set_json},
+	{"help", NULL, "show this", set_help},
+};
+
+/* Of a folder, the state in it. */
+static void find_state(const char *path, char *state, size_t size)
+{
+	struct stat st;
+	bool folder = !stat(path, &st) && S_ISDIR(st.st_mode);
+
+	snprintf(state, size, "%s%s", path, folder ? "/state" : "");
+}
+
+static int inspect(const struct inspect *i, const char *path, struct err *e)
+{
+	AUTO_FREE void *body = NULL;
+	uint16_t minor;
+	uint64_t size;
+	size_t len;
+	AUTO_CLOSE int fd = io_open_file(path, &size, e);
+
+	if (fd < 0)
+		return -1;
+	if (state_file_load(fd, &body, &len, &minor, e) ||
+	    schema_print(stdout, body, len, minor, i->json, e))
+		return err_prefix(e, "%.512s", path);
+	if (fflush(stdout))
+		return err_errno(e, "cannot print it");
+	return 0;
+}
+
+int cli_inspect(int argc, char **argv)
+{
+	struct inspect i = {0};
+	const char *path = NULL;
+	char state[PATH_MAX];
+	struct err e;
+
+	if (argc && argv[0][0] != '-') {
+		path = argv[0];
+		argc--;
+		argv++;
+	}
+	if (options_parse(options, ARRAY_SIZE(options), argc, argv, &i, &e)) {
+		log_error("%s", e.text);
+		return EXIT_BAD_ARGUMENTS;
+	}
+	if (i.help) {
+		printf("Usage: stasis inspect FILE [--json]\n\n"
+		       "Print everything in FILE, the state of a snapshot; a "
+		       "snapshot's folder will\ndo, too.  Nothing is "
+		       "changed.\n\n");
+		options_print(options, ARRAY_SIZE(options));
+		return EXIT_OK;
+	}
+	if (!path) {
+		log_error("which file? stasis inspect FILE; --help tells "
+			  "more");
+		return EXIT_BAD_ARGUMENTS;
+	}
+	find_state(path, state, sizeof(state));
+	if (inspect(&i, state, &e)) {
+		log_error("%s", e.text);
+		return EXIT_FAILED;
+	}
+	return EXIT_OK;
+}
