@@ -3,6 +3,7 @@
  * The host's half of tests of guest time:
  *
  *	clock_host counter             its counter, and how many of that are 1 s
+ *	clock_host raw                 its CLOCK_MONOTONIC_RAW in ns
  *	clock_host minus A B           A - B as counters count: wrapping, signed
  *	clock_host cycle SOCKET N      N times: pause, wait a little, resume
  */
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 static int counter(void)
@@ -21,6 +23,15 @@ static int counter(void)
 	__asm__ volatile("isb\n\tmrs %0, cntvct_el0" : "=r"(now)::"memory");
 	__asm__ volatile("mrs %0, cntfrq_el0" : "=r"(hz));
 	printf("%llu %llu\n", (unsigned long long)now, (unsigned long long)hz);
+	return 0;
+}
+
+static int raw(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_RAW, &t);
+	printf("%lld\n", (long long)t.tv_sec * 1000000000 + t.tv_nsec);
 	return 0;
 }
 
@@ -81,10 +92,13 @@ int main(int argc, char **argv)
 {
 	if (argc == 2 && !strcmp(argv[1], "counter"))
 		return counter();
+	if (argc == 2 && !strcmp(argv[1], "raw"))
+		return raw();
 	if (argc == 4 && !strcmp(argv[1], "minus"))
 		return minus(argv[2], argv[3]);
 	if (argc == 4 && !strcmp(argv[1], "cycle"))
 		return cycle(argv[2], (int)strtol(argv[3], NULL, 10));
-	fprintf(stderr, "clock_host counter | minus A B | cycle SOCKET N\n");
+	fprintf(stderr,
+		"clock_host counter | raw | minus A B | cycle SOCKET N\n");
 	return 2;
 }
