@@ -13,6 +13,7 @@
 #include "vmm/base/util.h"
 #include "vmm/instance_internal.h"
 #include "vmm/metrics_sink.h"
+#include "vmm/snapshot_job.h"
 #include "vmm/vm_metrics.h"
 
 enum { EXIT_GUEST_DONE = 0, EXIT_GUEST_FAILED = 1 };
@@ -68,6 +69,8 @@ void instance_init(struct instance *in, const char *id,
 
 void instance_fini(struct instance *in)
 {
+	snapshot_job_destroy(in->job);
+	in->job = NULL;
 	vm_destroy(in->vm);
 	in->vm = NULL;
 	instance_close_metrics(in);
@@ -266,6 +269,8 @@ int instance_resume(struct instance *in, const struct clock_request *clock,
 
 	if (in->state == INSTANCE_RUNNING)
 		return 0;
+	if (in->job)
+		snapshot_job_let_go(in->job);
 	if (!clock && in->has_clock)
 		clock = &in->clock;
 	if (vm_resume(in->vm, clock, e))

@@ -17,6 +17,7 @@ struct buf;
 struct err;
 struct event_loop;
 struct metrics_sink;
+struct snapshot_job;
 
 enum instance_state { INSTANCE_NOT_STARTED, INSTANCE_RUNNING, INSTANCE_PAUSED };
 
@@ -54,6 +55,9 @@ struct instance {
 	/* After a restore: how the guest's time goes on, if that was said. */
 	bool has_clock;
 	struct clock_request clock;
+
+	struct snapshot_job *job; /* a snapshot that is being written */
+
 	struct instance_host host;
 
 	int log_fd;    /* -1: not ours */
@@ -67,6 +71,9 @@ struct instance {
 	void (*on_event)(void *context, enum instance_event event,
 			 const char *reason);
 	void *on_event_context;
+	/* Who waits for the end of a snapshot: -1 and why it failed, or 0. */
+	void (*on_snapshot)(void *context, int result, const struct err *e);
+	void *on_snapshot_context;
 };
 
 /* @id stays valid.  instance_fini() it. */
@@ -113,8 +120,13 @@ int instance_flush_metrics(struct instance *in, struct err *e);
 struct snapshot_create;
 struct snapshot_load;
 
-/* Of a paused VM; a failure leaves it paused and whole. */
-int instance_snapshot(struct instance *in, const struct snapshot_create *body,
+/*
+ * Begin to write a snapshot of a paused VM; @body is taken over.  on_snapshot()
+ * is called when that has ended.  A failure leaves the VM paused and whole.  To
+ * resume or to end it gives the snapshot up, unless all of RAM was read
+ * already.
+ */
+int instance_snapshot(struct instance *in, struct snapshot_create *body,
 		      struct err *e);
 /*
  * Instead of starting one: become the VM that was saved, paused, or running if

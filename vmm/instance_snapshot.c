@@ -1,139 +1,72 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Taking snapshots, and becoming one. */
-#include <fcntl.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "snapshot/memory_file.h"
 #include "snapshot/publish.h"
-#include "snapshot/state_file.h"
 #include "vmm/base/err.h"
-#include "vmm/base/log.h"
-#include "vmm/base/util.h"
 #include "vmm/instance.h"
 #include "vmm/instance_internal.h"
-#include "vmm/mem.h"
 #include "vmm/snapshot_bodies.h"
+#include "vmm/snapshot_job.h"
 #include "vmm/vm_snapshot.h"
 
 /* ------------------------------------------------------------------- create */
 
-/* A file that a diff may be put over, or -1. */
-static int base_open(const char *path, uint64_t size)
+static void on_written(void *context, int result, const struct err *e)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct stat st;
+	struct instance *in = context;
+	const struct snapshot_job_work *work = snapshot_job_work(in->job);
 
-	if (fd >= 0 && (fstat(fd, &st) || !S_ISREG(st.st_mode) ||
-			(uint64_t)st.st_size != size))
-		util_close(&fd);
-	return fd;
+	/* A snapshot that failed forgets nothing. */
+	if (result)
+		vm_changes_give_back(in->vm, &work->changes);
+	else
+		vm_changes_saved(in->vm);
+	snapshot_job_destroy(in->job);
+	in->job = NULL;
+	if (!result)
+		instance_tell(in, EVENT_SNAPSHOTTED, NULL);
+	if (in->on_snapshot)
+		in->on_snapshot(in->on_snapshot_context, result, e);
 }
 
-/*
- * A diff has what changed since the snapshot before, or since the load; a VM
- * that has neither begins with all of it.
- */
-static int save_diff(struct instance *in, struct memory_save *save,
-		     struct err *e)
+static int save(struct instance *in, struct snapshot_job_work *work,
+		struct err *e)
 {
-	struct vm_changes changes;
-	int r = vm_changes_get(in->vm, &changes, e);
-
-	if (!r) {
-		save->dirty = changes.known ? changes.bits : NULL;
-		r = memory_file_save(save, e);
+	if (vm_save(in->vm, &in->config, &work->state, e)) {
+		err_prefix(e, "Cannot save the microVM state");
+	} else if (!vm_changes_take(in->vm, &work->changes, e)) {
+		in->job = snapshot_job_start(work, in->host.loop, on_written,
+					     in, e);
+		if (in->job)
+			return 0;
+		vm_changes_give_back(in->vm, &work->changes);
+		vm_changes_fini(&work->changes);
 	}
-	vm_changes_fini(&changes);
-	return r;
+	snap_fini(&work->state);
+	return -1;
 }
 
-static bool log_progress(void *context, uint64_t done, uint64_t total)
-{
-	(void)context;
-	log_debug("saving RAM: %llu of %llu MiB",
-		  (unsigned long long)(done >> 20),
-		  (unsigned long long)(total >> 20));
-	return true;
-}
-
-static int save_memory(struct instance *in, const struct publish *files,
-		       const struct snapshot_create *body, struct err *e)
-{
-	struct memory_save save = {
-		.mem = vm_memory(in->vm),
-		.fd = files->memory_fd,
-		.read_all = vm_is_paged(in->vm),
-		.go_on = log_progress,
-	};
-	int base, r;
-
-	if (!body->diff)
-		return memory_file_save(&save, e);
-	/* Onto what is there, if that is a memory of the same size. */
-	base = base_open(body->memory_path, guest_mem_size(save.mem));
-	r = base < 0 ? 0 : memory_file_copy(base, save.fd, e);
-	save.onto_base = base >= 0;
-	if (!r)
-		r = save_diff(in, &save, e);
-	util_close(&base);
-	return r;
-}
-
-/* Its vCPUs are parked, its devices at rest: nothing changes meanwhile. */
-static int write_files(struct instance *in, const struct publish *files,
-		       const struct snapshot_create *body,
-		       const struct snap *state, struct err *e)
-{
-	size_t len;
-	const void *data = snap_data(state, &len);
-
-	if (state_file_save(files->state_fd, data, len, e))
-		return err_prefix(e, "%.256s", body->state_path);
-	if (save_memory(in, files, body, e))
-		return err_prefix(e, "%.256s", body->memory_path);
-	return 0;
-}
-
-static int write_snapshot(struct instance *in,
-			  const struct snapshot_create *body,
-			  const struct snap *state, struct err *e)
-{
-	struct publish files;
-
-	if (publish_begin(&files, body->state_path, body->memory_path, e))
-		return -1;
-	if (write_files(in, &files, body, state, e)) {
-		publish_abandon(&files);
-		return -1;
-	}
-	return publish_commit(&files, body->sync, e);
-}
-
-int instance_snapshot(struct instance *in, const struct snapshot_create *body,
+int instance_snapshot(struct instance *in, struct snapshot_create *body,
 		      struct err *e)
 {
-	struct snap state;
-	int r;
+	struct snapshot_job_work work = {.body = *body};
 
 	if (in->state != INSTANCE_PAUSED)
 		return err_set(e, "Cannot save the microVM state: save/restore "
 				  "unavailable while running; pause the "
 				  "microVM first (PATCH /vm {\"state\": "
 				  "\"Paused\"})");
-	r = vm_save(in->vm, &in->config, &state, e);
-	if (r)
-		err_prefix(e, "Cannot save the microVM state");
-	else
-		r = write_snapshot(in, body, &state, e);
-	snap_fini(&state);
-	if (r)
-		return r;
-	/* Not before all of it is safe: a failed diff is not lost. */
-	vm_changes_saved(in->vm);
-	instance_tell(in, EVENT_SNAPSHOTTED, NULL);
-	return r;
+	if (in->job)
+		return err_set(e, "Cannot save the microVM state: a snapshot "
+				  "is being written already; wait for it, or "
+				  "resume the microVM to give it up");
+	work.mem = vm_memory(in->vm);
+	work.is_paged = vm_is_paged(in->vm);
+	if (save(in, &work, e))
+		return -1;
+	*body = (struct snapshot_create){0};
+	return 0;
 }
 
 /* --------------------------------------------------------------------- load */

@@ -25,79 +25,77 @@ static void mark_our_pages(struct vm *vm)
 				  1);
 }
 
-/* KVM forgets what it tells, so it is added to what we remember. */
-static int collect_log(struct vm *vm, unsigned index, struct err *e)
+/* KVM forgets what it tells: add it to what we remember, and take all. */
+static int take_log(struct vm *vm, unsigned index, uint64_t *out, struct err *e)
 {
 	struct guest_mem_dirty *d = vm->mem.dirty;
-	AUTO_FREE uint64_t *log = calloc(d->words[index], sizeof(log[0]));
-	int r = log ? kvm_vm_dirty_log(&vm->kvm, index, log) : -ENOMEM;
+	int r = kvm_vm_dirty_log(&vm->kvm, index, out);
 
 	if (r) {
 		errno = -r;
 		return err_errno(e, "cannot tell which pages changed");
 	}
-	for (uint64_t i = 0; i < d->words[index]; i++)
-		d->bits[index][i] |= log[i];
-	return 0;
-}
-
-static int by_log(struct vm *vm, struct vm_changes *changes, struct err *e)
-{
-	mark_our_pages(vm);
-	for (unsigned i = 0; i < vm->mem.region_count; i++) {
-		if (collect_log(vm, i, e))
-			return -1;
-		changes->bits[i] = vm->mem.dirty->bits[i];
+	for (uint64_t i = 0; i < d->words[index]; i++) {
+		out[i] |= d->bits[index][i];
+		d->bits[index][i] = 0;
 	}
 	return 0;
 }
 
-static int by_mapping(struct vm *vm, struct vm_changes *changes, struct err *e)
+static int find(struct vm *vm, struct vm_changes *changes, struct err *e)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 
 	for (unsigned i = 0; i < vm->mem.region_count; i++) {
 		uint64_t pages = vm->mem.region[i].size / page;
 
-		changes->owned[i] =
-			calloc(align_up(pages, 64) / 64, sizeof(uint64_t));
+		changes->words[i] = align_up(pages, 64) / 64;
+		changes->owned[i] = calloc(changes->words[i], sizeof(uint64_t));
 		changes->bits[i] = changes->owned[i];
 		if (!changes->owned[i])
 			return err_errno(e, "cannot tell which pages changed");
-		if (memory_file_changed(&vm->mem, i, changes->owned[i], e))
+		if (vm->mem.dirty ? take_log(vm, i, changes->owned[i], e)
+				  : memory_file_changed(&vm->mem, i,
+							changes->owned[i], e))
 			return -1;
 	}
 	return 0;
 }
 
-int vm_changes_get(struct vm *vm, struct vm_changes *changes, struct err *e)
+int vm_changes_take(struct vm *vm, struct vm_changes *changes, struct err *e)
 {
-	*changes = (struct vm_changes){0};
-	if (vm->mem.dirty) {
-		changes->known = vm->has_base;
-		return by_log(vm, changes, e);
+	*changes = (struct vm_changes){
+		.known = vm->mem.dirty ? vm->has_base : vm->is_mapped,
+	};
+	if (!vm->mem.dirty && !vm->is_mapped)
+		return 0;
+	if (vm->mem.dirty)
+		mark_our_pages(vm);
+	if (!find(vm, changes, e))
+		return 0;
+	vm_changes_give_back(vm, changes);
+	vm_changes_fini(changes);
+	return -1;
+}
+
+void vm_changes_give_back(struct vm *vm, const struct vm_changes *changes)
+{
+	struct guest_mem_dirty *d = vm->mem.dirty;
+
+	for (unsigned r = 0; d && r < vm->mem.region_count; r++) {
+		for (uint64_t i = 0; changes->owned[r] && i < d->words[r]; i++)
+			d->bits[r][i] |= changes->owned[r][i];
 	}
-	changes->known = vm->is_mapped;
-	return changes->known ? by_mapping(vm, changes, e) : 0;
+}
+
+void vm_changes_saved(struct vm *vm)
+{
+	vm->has_base = true;
 }
 
 void vm_changes_fini(struct vm_changes *changes)
 {
 	for (unsigned i = 0; i < GUEST_MEM_REGIONS_MAX; i++)
 		free(changes->owned[i]);
-}
-
-void vm_changes_saved(struct vm *vm)
-{
-	struct vm_changes changes;
-	struct err e;
-
-	if (!vm->mem.dirty)
-		return;
-	/* After a full snapshot nobody has asked KVM yet.  If it does not
-	 * answer, more is saved than need be. */
-	vm->has_base = true;
-	if (!vm_changes_get(vm, &changes, &e))
-		guest_mem_clean(&vm->mem);
-	vm_changes_fini(&changes);
+	*changes = (struct vm_changes){0};
 }

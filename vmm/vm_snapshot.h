@@ -68,14 +68,18 @@ int vm_saved_check_disk(const struct vm_saved *saved, unsigned drive,
 struct vm_changes {
 	bool known; /* else all of them may have */
 	const uint64_t *bits[GUEST_MEM_REGIONS_MAX];
-	uint64_t *owned[GUEST_MEM_REGIONS_MAX];
+	uint64_t *owned[GUEST_MEM_REGIONS_MAX], words[GUEST_MEM_REGIONS_MAX];
 };
 
-/* Of a paused VM.  What a diff did not save is told again by the next. */
-int vm_changes_get(struct vm *vm, struct vm_changes *changes, struct err *e);
-void vm_changes_fini(struct vm_changes *changes);
-/* A snapshot of it was written. */
+/*
+ * Of a paused VM, for a snapshot that is to be written: what changes from then
+ * on is for the next.  Given back if that one was not written, so that the next
+ * has it, too.
+ */
+int vm_changes_take(struct vm *vm, struct vm_changes *changes, struct err *e);
+void vm_changes_give_back(struct vm *vm, const struct vm_changes *changes);
 void vm_changes_saved(struct vm *vm);
+void vm_changes_fini(struct vm_changes *changes);
 
 /* Where its RAM comes from. */
 struct vm_ram_source {

@@ -113,12 +113,21 @@ static void answer(struct api_conn *c)
 	routes_handle(c->api->instance, http->method, http_path(http),
 		      http->body.len ? http->body.data : NULL, http->body.len,
 		      &reply);
-	if (reply.stream)
+	if (reply.deferred)
+		c->mode = CONN_WAITS;
+	else if (reply.stream)
 		begin_stream(c);
 	else
 		add_reply(c, &reply);
 	buf_free(&reply.body);
 	buf_free(&http->body);
+}
+
+void conn_complete(struct api_conn *c, const struct api_reply *reply)
+{
+	c->mode = CONN_REQUESTS;
+	add_reply(c, reply);
+	conn_pump(c);
 }
 
 /* ------------------------------------------------------------------- input */
@@ -213,6 +222,10 @@ void conn_pump(struct api_conn *c)
 	} while (c->in_len && !c->out.len && !c->close &&
 		 c->mode == CONN_REQUESTS);
 
+	if (c->mode == CONN_WAITS) {
+		watch(c, c->out.len ? EPOLLOUT : 0);
+		return;
+	}
 	if (!c->out.len && (c->eof || (c->close && c->mode != CONN_STREAM))) {
 		conn_close(c);
 		return;

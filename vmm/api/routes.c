@@ -370,6 +370,13 @@ static void refuse(struct api_reply *reply, const struct err *e)
 		  e->text);
 }
 
+static void succeed(struct api_reply *reply)
+{
+	reply->status = reply->body.len || reply->stream ? 200 : 204;
+	log_info("The request was executed successfully. Status code: %s.",
+		 reply->status == 200 ? "200 OK" : "204 No Content");
+}
+
 void routes_handle(struct instance *in, enum http_method method,
 		   const char *path, const char *body, size_t len,
 		   struct api_reply *reply)
@@ -395,9 +402,20 @@ void routes_handle(struct instance *in, enum http_method method,
 	if (r) {
 		metric_add(&count->fails, 1);
 		refuse(reply, &e);
+	} else if (!reply->deferred) {
+		succeed(reply);
+	}
+}
+
+void routes_complete(int result, const struct err *e, struct api_reply *reply)
+{
+	struct err why = *e;
+
+	if (!result) {
+		succeed(reply);
 		return;
 	}
-	reply->status = reply->body.len || reply->stream ? 200 : 204;
-	log_info("The request was executed successfully. Status code: %s.",
-		 reply->status == 200 ? "200 OK" : "204 No Content");
+	err_prefix(&why, "Create snapshot error");
+	metric_add(&calls.put.snapshot.fails, 1);
+	refuse(reply, &why);
 }

@@ -16,6 +16,7 @@ struct api_reply {
 	struct buf body; /* JSON; may be empty */
 	bool deprecated; /* something in the request is */
 	bool stream;     /* events follow, for as long as there are any */
+	bool deferred;   /* it comes later, by routes_complete() */
 };
 
 /* Count calls, and stop that. */
@@ -29,6 +30,12 @@ void routes_fini(void);
 void routes_handle(struct instance *instance, enum http_method method,
 		   const char *path, const char *body, size_t len,
 		   struct api_reply *reply);
+
+/*
+ * What was deferred has ended: -1 and why it failed, or 0.  buf_free() the
+ * reply's body.
+ */
+void routes_complete(int result, const struct err *e, struct api_reply *reply);
 
 /* The refusal of what can be done only before, or after, the VM is started. */
 int route_wrong_state(bool started, struct err *e);

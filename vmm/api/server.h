@@ -25,6 +25,7 @@ enum {
 
 enum conn_mode {
 	CONN_REQUESTS,
+	CONN_WAITS,   /* for an answer that takes long */
 	CONN_STREAM,  /* gets events */
 	CONN_DISCARD, /* refused: let it send, so that it reads why, and close
 		       */
@@ -74,6 +75,9 @@ void api_print_state(struct api *api, struct buf *out);
 /* connection.c */
 struct api_conn *conn_open(struct api *api, int fd);
 void conn_close(struct api_conn *conn);
+/* The answer it waits for. */
+struct api_reply;
+void conn_complete(struct api_conn *conn, const struct api_reply *reply);
 /* Send what is there to send. */
 void conn_pump(struct api_conn *conn);
 /* @json lacks its end; it is added, with what this reader has lost. */

@@ -11,13 +11,13 @@ int put_snapshot_create(struct instance *in, const struct api_request *request,
 	struct snapshot_create body;
 	int r;
 
-	(void)reply;
 	if (snapshot_create_read(&body, request->json, e)) {
 		r = bad_body(e);
 	} else {
 		r = instance_snapshot(in, &body, e);
 		if (r)
 			err_prefix(e, "Create snapshot error");
+		reply->deferred = !r;
 	}
 	snapshot_create_fini(&body);
 	return r;

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Writing a snapshot of a paused VM, on a thread of its own: it takes as long
+ * as the disk, and meanwhile the API answers.  The thread reads guest RAM,
+ * which does not change as long as the VM is paused; then it makes the files
+ * durable and visible, for which it does not need the VM any more.
+ *
+ * All functions are the main thread's.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "snapshot/codec.h"
+#include "vmm/snapshot_bodies.h"
+#include "vmm/vm_snapshot.h"
+
+struct err;
+struct event_loop;
+struct snapshot_job;
+
+/* What it takes over, if it starts. */
+struct snapshot_job_work {
+	struct snapshot_create body;
+	struct snap state;
+	struct vm_changes changes; /* all, unless they are known */
+	const struct guest_mem *mem;
+	bool is_paged;
+};
+
+/* From the loop, once, when it has ended: -1 and why it failed, or 0.  It may
+ * call snapshot_job_destroy(). */
+typedef void snapshot_job_done(void *context, int result, const struct err *e);
+
+struct snapshot_job *snapshot_job_start(struct snapshot_job_work *work,
+					struct event_loop *loop,
+					snapshot_job_done *done, void *context,
+					struct err *e);
+
+/*
+ * Guest RAM is going to change: wait until it is not read any more, which
+ * takes a few MiB.  If not all of it was, the snapshot is given up.
+ */
+void snapshot_job_let_go(struct snapshot_job *job);
+
+/* What was asked for. */
+const struct snapshot_job_work *
+snapshot_job_work(const struct snapshot_job *job);
+
+/* Give it up, if it has not ended, and wait for that; NULL is fine. */
+void snapshot_job_destroy(struct snapshot_job *job);
