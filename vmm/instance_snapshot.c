@@ -16,6 +16,7 @@ static void on_written(void *context, int result, const struct err *e)
 {
 	struct instance *in = context;
 	const struct snapshot_job_work *work = snapshot_job_work(in->job);
+	const struct err why = *e; /* which is the job's */
 
 	/* A snapshot that failed forgets nothing. */
 	if (result)
@@ -27,7 +28,7 @@ static void on_written(void *context, int result, const struct err *e)
 	if (!result)
 		instance_tell(in, EVENT_SNAPSHOTTED, NULL);
 	if (in->on_snapshot)
-		in->on_snapshot(in->on_snapshot_context, result, e);
+		in->on_snapshot(in->on_snapshot_context, result, &why);
 }
 
 static int save(struct instance *in, struct snapshot_job_work *work,
