@@ -39,7 +39,8 @@ NEVER_CALLED(_Unwind_Resume)
 NEVER_CALLED(__gcc_personality_v0)
 NEVER_CALLED(__fxprintf)
 
-/* Streams of wide characters, and their conversion: no stream of ours is one. */
+/* Streams of wide characters, and their conversion: no stream of ours is one.
+ */
 NEVER_CALLED(__gconv_release_step)
 NEVER_CALLED(__wcsmbs_clone_conv)
 NEVER_CALLED(__wcsmbs_load_conv)

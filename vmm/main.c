@@ -12,14 +12,10 @@ static const struct {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } commands[] = {
-	{"run", cli_run},
-	{"doctor", cli_doctor},
-	{"restore", cli_restore},
-	{"snapshot", cli_snapshot},
-	{"inspect", cli_inspect},
-	{"ctl", cli_ctl},
-	{"vsock", cli_vsock},
-	{"trace-offset", cli_trace_offset},
+	{"run", cli_run},         {"doctor", cli_doctor},
+	{"restore", cli_restore}, {"snapshot", cli_snapshot},
+	{"inspect", cli_inspect}, {"ctl", cli_ctl},
+	{"vsock", cli_vsock},     {"trace-offset", cli_trace_offset},
 };
 
 /* Or the next thing opened would be taken for standard output. */

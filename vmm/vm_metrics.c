@@ -131,7 +131,8 @@ static struct kind {
 	} *each[ARCH_VIRTIO_MAX]; /* NULL where memory ran out */
 	bool many;                /* told one by one, too */
 } kinds[] = {
-#define KIND(n, t) .all = {.name = n, .metric = t, .count = ARRAY_SIZE(t)}
+#define KIND(title, table) \
+	.all = {.name = (title), .metric = (table), .count = ARRAY_SIZE(table)}
 	[VIRTIO_KIND_BALLOON] = {KIND("balloon", balloon_table)},
 	[VIRTIO_KIND_BLOCK] = {KIND("block", block_table), .many = true},
 	[VIRTIO_KIND_NET] = {KIND("net", net_table), .many = true},

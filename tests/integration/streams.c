@@ -29,11 +29,11 @@
 enum { STREAMS_MAX = 512, CHUNK = 32 << 10, SECONDS_MAX = 120 };
 
 struct stream {
-	int fd;
 	uint64_t sent, got;
 	size_t at, len; /* echo: what is not sent back yet */
-	bool in_ended, out_ended;
 	uint8_t *data;
+	int fd;
+	bool in_ended, out_ended;
 };
 
 static struct stream streams[STREAMS_MAX];
@@ -76,7 +76,7 @@ static socklen_t parse(char *text, union address *a, const char **port)
 		return sizeof(a->vm);
 	}
 	a->in.sin_family = AF_INET;
-	a->in.sin_port = htons((uint16_t)atoi(text));
+	a->in.sin_port = htons((uint16_t)strtoul(text, NULL, 10));
 	if (inet_pton(AF_INET, host, &a->in.sin_addr) != 1)
 		fail(host);
 	return sizeof(a->in);
@@ -203,7 +203,7 @@ static void check(char *address, unsigned count, uint64_t bytes)
 	for (unsigned i = 0; i < count; i++) {
 		streams[i].fd =
 			socket(to.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		if (connect(streams[i].fd, &to.any, len))
+		if (streams[i].fd < 0 || connect(streams[i].fd, &to.any, len))
 			fail("connect");
 		if (port)
 			ask_vmm(streams[i].fd, port);
@@ -307,7 +307,7 @@ int main(int argc, char **argv)
 	if (argc == 3 && !strcmp(argv[1], "echo"))
 		echo(argv[2]);
 	if (argc == 5 && !strcmp(argv[1], "check")) {
-		unsigned count = (unsigned)atoi(argv[3]);
+		unsigned count = (unsigned)strtoul(argv[3], NULL, 10);
 
 		if (count > STREAMS_MAX)
 			return 2;

@@ -14,6 +14,102 @@
 #define PUT HTTP_METHOD_PUT
 #define PAT HTTP_METHOD_PATCH
 
+#define BAD_BODY \
+	"An error occurred when deserializing the json body of a request: "
+
+/* Before the start, or while a guest runs that has no devices. */
+static const struct refusal {
+	enum http_method method;
+	const char *path, *body, *words;
+} before_start[] =
+	{
+		{PUT, "/network-interfaces/eth0",
+		 "{\"iface_id\":\"eth1\",\"host_dev_name\":\"none\"}",
+		 "The id from the path does not match the id from the body!"},
+		{PUT, "/network-interfaces/eth0",
+		 "{\"iface_id\":\"eth0\",\"host_dev_name\":\"no-such-tap\"}",
+		 "Network config error: Could not create the network device: "
+		 "Open tap "
+		 "device failed: Error while creating ifreq structure: No such "
+		 "device "
+		 "(os error 19). Invalid TUN/TAP Backend provided by "
+		 "no-such-tap."},
+		{PUT, "/network-interfaces/eth0",
+		 "{\"iface_id\":\"eth0\",\"host_dev_name\":\"none\","
+		 "\"guest_mac\":\"06:00:00:00:00:0g\"}",
+		 BAD_BODY "The provided MAC address is invalid."},
+		{PUT, "/network-interfaces/eth0",
+		 "{\"iface_id\":\"eth0\",\"host_dev_name\":\"none\",\"mtu\":"
+		 "67}",
+		 BAD_BODY "field `mtu`: 67 is not possible; give 68 to 65535"},
+		{PUT, "/network-interfaces/eth0",
+		 "{\"iface_id\":\"eth0\",\"host_dev_name\":\"none\",\"mtu\":0}",
+		 BAD_BODY "field `mtu`: 0 is not possible"},
+		{PUT, "/network-interfaces/eth0",
+		 "{\"iface_id\":\"eth0\",\"host_dev_name\":\"none\",\"vhost\":"
+		 "true}",
+		 BAD_BODY "this build does not support `vhost`"},
+		{PUT, "/vsock", "{\"guest_cid\":2,\"uds_path\":\"/tmp/none\"}",
+		 "Vsock config error: The guest CID 2 is reserved"},
+		{PUT, "/vsock", "{\"guest_cid\":3,\"uds_path\":\"/dev/null\"}",
+		 "Vsock config error: Cannot create backend for vsock device: "
+		 "Error "
+		 "binding to the host-side Unix socket: Address already in use "
+		 "(os "
+		 "error 98)"},
+		{PUT, "/vsock",
+		 "{\"guest_cid\":4294967296,\"uds_path\":\"/tmp/none\"}",
+		 BAD_BODY},
+		{PUT, "/balloon", "{\"amount_mib\":1}",
+		 BAD_BODY "missing field `deflate_on_oom`"},
+		{PUT, "/balloon",
+		 "{\"amount_mib\":129,\"deflate_on_oom\":true}",
+		 "Balloon config error: Amount of pages requested is too "
+		 "large."},
+		{PUT, "/balloon",
+		 "{\"amount_mib\":4294967296,\"deflate_on_oom\":true}",
+		 BAD_BODY},
+},
+  running[] = {
+	  {PAT, "/network-interfaces/eth0", "{\"iface_id\":\"eth0\"}",
+	   "Network config error: there is no network interface"},
+	  {PAT, "/balloon", "{\"amount_mib\":1}",
+	   "Balloon update error: No balloon device found."},
+	  {PAT, "/balloon/statistics", "{\"stats_polling_interval_s\":65536}",
+	   BAD_BODY},
+	  {PAT, "/balloon/statistics", "{\"stats_polling_interval_s\":1}",
+	   "Balloon update error: No balloon device found."},
+	  {GET, "/balloon/statistics", NULL,
+	   "Internal VMM error: No balloon device found."},
+	  {PAT, "/balloon/hinting/start", "{\"x\":1}",
+	   BAD_BODY "unknown field `x`"},
+};
+
+static void refuse(struct world *w, const struct refusal *r, unsigned count)
+{
+	char text[8000];
+
+	for (; count; r++, count--) {
+		assert_int_equal(api_world_call(w, r->method, r->path, r->body,
+						text, sizeof(text)),
+				 400);
+		assert_contains(text, r->words);
+	}
+}
+
+static void what_cannot_be_is_refused(void **state)
+{
+	struct world *w = *state;
+	char before[2000], after[2000];
+
+	api_world_call(w, GET, "/vm/config", NULL, before, sizeof(before));
+	refuse(w, before_start, ARRAY_SIZE(before_start));
+	api_world_call(w, GET, "/vm/config", NULL, after, sizeof(after));
+	assert_string_equal(before, after);
+	api_world_boot(w);
+	refuse(w, running, ARRAY_SIZE(running));
+}
+
 static void drives_are_replaced_by_id_and_there_is_one_root(void **state)
 {
 	struct world *w = *state;
@@ -194,6 +290,7 @@ static void devices_are_in_firecrackers_order(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		API_TEST(what_cannot_be_is_refused),
 		API_TEST(drives_are_replaced_by_id_and_there_is_one_root),
 		API_TEST(a_running_drive_is_patched),
 		API_TEST(a_balloon_is_told_and_patched),

@@ -68,11 +68,11 @@ static void networks_have_words(void **state)
 static void vsock_is_a_cid_and_a_path(void **state)
 {
 	static const char *const cases[][2] = {
-		{"", "is not a CID and a path"},
-		{"3", "is not a CID and a path"},
-		{"/tmp/x", "is not a CID and a path"},
-		{"3x,/tmp/x", "is not a CID and a path"},
-		{"4294967296,/tmp/x", "is not a CID and a path"},
+		{"", "write a CID and a path"},
+		{"3", "write a CID and a path"},
+		{"/tmp/x", "write a CID and a path"},
+		{"3x,/tmp/x", "write a CID and a path"},
+		{"4294967296,/tmp/x", "write a CID and a path"},
 		{"2,/tmp/x", "--vsock: The guest CID 2 is reserved"},
 		{"3,", "--vsock: Cannot create backend for vsock device"},
 		{"3,/dev/null", "Address already in use"},

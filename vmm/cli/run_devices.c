@@ -28,6 +28,36 @@ static bool parse_number(const char *text, uint64_t max, uint64_t *out)
 	return true;
 }
 
+/* What is before the next comma, which is cut off; NULL after the last. */
+static const char *next_word(char **list)
+{
+	char *word = *list;
+	size_t len;
+
+	if (!word)
+		return NULL;
+	len = strcspn(word, ",");
+	*list = word[len] ? word + len + 1 : NULL;
+	word[len] = '\0';
+	return word;
+}
+
+/* @add may write to the words. */
+static int with_words(struct vm_config *config, const char *value,
+		      int (*add)(struct vm_config *config, char *words,
+				 struct err *e),
+		      struct err *e)
+{
+	char *words = strdup(value);
+	int r;
+
+	if (!words)
+		return err_errno(e, "cannot keep \"%.40s\"", value);
+	r = add(config, words, e);
+	free(words);
+	return r;
+}
+
 /* -------------------------------------------------------------------- disks */
 
 /* One of "ro,async"; the file's name has no comma, then. */
@@ -122,14 +152,14 @@ static int fill_net(struct vm_config *config,
 		    struct interface_config *interface, char *words,
 		    struct err *e)
 {
-	const char *tap = strsep(&words, ","), *word;
+	const char *tap = next_word(&words), *word;
 	char id[16];
 
 	snprintf(id, sizeof(id), "net%u", config->interface_count);
 	if (vm_config_set(&interface->id, id, e) ||
 	    vm_config_set(&interface->tap, tap, e))
 		return -1;
-	while ((word = strsep(&words, ","))) {
+	while ((word = next_word(&words))) {
 		if (set_net_word(interface, word, e))
 			return -1;
 	}
@@ -137,42 +167,42 @@ static int fill_net(struct vm_config *config,
 						     : 0;
 }
 
-int run_add_net(struct vm_config *config, const char *value, struct err *e)
+static int add_net(struct vm_config *config, char *words, struct err *e)
 {
 	struct interface_config interface = {0};
-	AUTO_FREE char *words = strdup(value);
-	int r;
+	int r = fill_net(config, &interface, words, e);
 
-	if (!words)
-		return err_errno(e, "--net");
-	r = fill_net(config, &interface, words, e);
 	interface_config_fini(&interface);
 	return r;
 }
 
+int run_add_net(struct vm_config *config, const char *value, struct err *e)
+{
+	return with_words(config, value, add_net, e);
+}
+
 /* -------------------------------------------------------- vsock and balloon */
 
-int run_add_vsock(struct vm_config *config, const char *value, struct err *e)
+static int add_vsock(struct vm_config *config, char *words, struct err *e)
 {
 	struct vsock_params vsock = {0};
-	AUTO_FREE char *words = strdup(value);
-	char *path = words;
 	uint64_t cid;
 	int r;
 
-	if (!words)
-		return err_errno(e, "--vsock");
-	if (!parse_number(strsep(&path, ","), UINT32_MAX, &cid) || !path)
-		return err_set(e,
-			       "--vsock: \"%.40s\" is not a CID and a path; "
-			       "write --vsock 3,/tmp/vm.vsock",
-			       value);
+	if (!parse_number(next_word(&words), UINT32_MAX, &cid) || !words)
+		return err_set(e, "--vsock: write a CID and a path, as in "
+				  "--vsock 3,/tmp/vm.vsock");
 	vsock.guest_cid = (uint32_t)cid;
-	r = vm_config_set(&vsock.uds_path, path, e);
+	r = vm_config_set(&vsock.uds_path, words, e);
 	if (!r)
 		r = vsock_apply(&vsock, config, e);
 	vsock_params_fini(&vsock);
 	return r ? err_prefix(e, "--vsock") : 0;
+}
+
+int run_add_vsock(struct vm_config *config, const char *value, struct err *e)
+{
+	return with_words(config, value, add_vsock, e);
 }
 
 static int set_balloon_word(struct balloon_config *balloon, const char *word,
@@ -207,25 +237,26 @@ static int set_balloon_word(struct balloon_config *balloon, const char *word,
 		word);
 }
 
-int run_add_balloon(struct vm_config *config, const char *value, struct err *e)
+static int add_balloon(struct vm_config *config, char *words, struct err *e)
 {
-	AUTO_FREE char *copy = strdup(value);
-	char *words = copy;
-	const char *word;
+	const char *word = next_word(&words);
 	uint64_t mib;
 
-	if (!copy)
-		return err_errno(e, "--balloon");
-	if (!parse_number(strsep(&words, ","), UINT32_MAX, &mib))
+	if (!parse_number(word, UINT32_MAX, &mib))
 		return err_set(e,
 			       "--balloon: \"%.40s\" is no size in MiB; write "
 			       "--balloon 64",
-			       value);
+			       word);
 	config->has_balloon = true;
 	config->balloon.amount_mib = (uint32_t)mib;
-	while ((word = strsep(&words, ","))) {
+	while ((word = next_word(&words))) {
 		if (set_balloon_word(&config->balloon, word, e))
 			return -1;
 	}
 	return 0;
+}
+
+int run_add_balloon(struct vm_config *config, const char *value, struct err *e)
+{
+	return with_words(config, value, add_balloon, e);
 }
