@@ -87,14 +87,14 @@ static int copy_data(struct copying *c, uint64_t size, struct err *e)
 		     : 0;
 }
 
-static int copy(int from, int to, bool punch, uint64_t size, struct err *e)
+static int copy(int from, int to, uint64_t size, struct err *e)
 {
-	AUTO_FREE uint8_t *buffer = malloc(BUFFER);
-	struct copying c = {from, to, punch, buffer};
+	struct copying c = {from, to, true, malloc(BUFFER)};
+	int r = c.buffer ? copy_data(&c, size, e)
+			 : err_errno(e, "cannot copy memory");
 
-	if (!buffer)
-		return err_errno(e, "cannot copy memory");
-	return copy_data(&c, size, e);
+	free(c.buffer);
+	return r;
 }
 
 int memory_file_merge(int base, int diff, struct err *e)
@@ -110,7 +110,7 @@ int memory_file_merge(int base, int diff, struct err *e)
 			       (long long)to.st_size, (long long)from.st_size);
 	if (to.st_dev == from.st_dev && to.st_ino == from.st_ino)
 		return err_set(e, "base and diff are the same file");
-	return copy(diff, base, true, (uint64_t)to.st_size, e);
+	return copy(diff, base, (uint64_t)to.st_size, e);
 }
 
 int memory_file_copy(int from, int to, struct err *e)
@@ -121,5 +121,5 @@ int memory_file_copy(int from, int to, struct err *e)
 		return 0;
 	if (fstat(from, &st) || ftruncate(to, st.st_size))
 		return err_errno(e, "cannot copy the memory file");
-	return copy(from, to, true, (uint64_t)st.st_size, e);
+	return copy(from, to, (uint64_t)st.st_size, e);
 }

@@ -19,8 +19,7 @@ struct walk {
 	uint32_t last, id, count; /* the last integer, 4i, 4n */
 };
 
-/* ------------------------------------------------------------------ printing
- */
+/* ----------------------------------------------------------------- printing */
 
 /* What is printed next is called this; elements of an array are numbered. */
 struct label {
@@ -104,8 +103,7 @@ static void print_bool(struct walk *w, const struct label *l, bool v)
 	end_value(w);
 }
 
-/* ------------------------------------------------------------------- reading
- */
+/* ------------------------------------------------------------------ reading */
 
 /* Bytes that are left in the innermost section. */
 static size_t left(const struct snap *s)
@@ -251,6 +249,8 @@ static const struct schema *by_name(const char *name, size_t len)
 	return NULL;
 }
 
+/* As deep as the table says, whatever the file does. */
+/* NOLINTBEGIN(misc-no-recursion) */
 static void print_fields(struct walk *w, const struct schema *schema);
 
 static void print_unread(struct walk *w)
@@ -335,9 +335,9 @@ static void print_fields(struct walk *w, const struct schema *schema)
 		f += type + (f[type] == ' ');
 	}
 }
+/* NOLINTEND(misc-no-recursion) */
 
-/* ------------------------------------------------------------------ the whole
- */
+/* ---------------------------------------------------------------- the whole */
 
 static const struct schema *by_tag(const char *tag)
 {

@@ -72,8 +72,8 @@ static int check_version(const struct header *h, struct err *e)
 
 static int check_length(const struct header *h, uint64_t size, struct err *e)
 {
-	uint64_t body_len = le64toh(h->body_len);
-	uint64_t around = sizeof(*h) + CRC_SIZE;
+	unsigned long long body_len = le64toh(h->body_len);
+	unsigned long long around = sizeof(*h) + CRC_SIZE;
 
 	if (h->flags)
 		return err_set(e, "it has flags 0x%x, and none are known",
@@ -82,13 +82,12 @@ static int check_length(const struct header *h, uint64_t size, struct err *e)
 		return err_set(e,
 			       "it says it has %llu bytes of state, more "
 			       "than there can be",
-			       (unsigned long long)body_len);
+			       body_len);
 	if (size != body_len + around)
 		return err_set(e, "it is %s: %llu bytes instead of %llu",
 			       size < body_len + around ? "cut off"
 							: "too long",
-			       (unsigned long long)size,
-			       (unsigned long long)(body_len + around));
+			       (unsigned long long)size, body_len + around);
 	return 0;
 }
 

@@ -68,6 +68,8 @@ static void *serve(void *arg)
 		int fd = accept(vmm->listener, NULL, NULL);
 		char *end;
 
+		if (fd < 0)
+			return NULL;
 		memset(requests, 0, sizeof(requests));
 		answer(fd, vmm->answer[i]);
 		close(fd);
@@ -105,6 +107,8 @@ static int run(int (*command)(int, char **), const char *const *words)
 
 	for (; words[argc]; argc++)
 		argv[argc] = (char *)words[argc];
+	if (out < 0 || err < 0 || old_out < 0 || old_err < 0)
+		fail();
 	fflush(stdout);
 	dup2(out, 1);
 	dup2(err, 2);
@@ -132,6 +136,8 @@ static int snapshot(const struct vmm *vmm, const char *option)
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", socket_path);
 	unlink(socket_path);
 	served.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (served.listener < 0)
+		fail();
 	assert_int_equal(bind(served.listener, (struct sockaddr *)&address,
 			      sizeof(address)),
 			 0);
