@@ -10,6 +10,7 @@
  *	V  P  as v and p, a minute ahead
  *	1  2  3  4  5  timers that must not fire; then c tells how that went
  *	h  an interrupt handler that does not end before a c is typed
+ *	n  tell what it remembers of its boot, and who it is now
  *	q  power off
  */
 #include "tests/guests/lib.h"
@@ -119,6 +120,40 @@ static void tell(void)
 	put_value(" back ", back);
 	put_value(" incoherent ", incoherent);
 	put_value(" looks ", least);
+	put_text(".\n");
+}
+
+/* ----------------------------------------------------------------- identity */
+
+#define VMGENID 0x80030000ull
+
+enum { MEMORY_WORDS = 2048 };
+
+static uint64_t born_as; /* the identifier of its generation at boot */
+static uint64_t memory[MEMORY_WORDS];
+
+static uint64_t pattern(unsigned i)
+{
+	return (born_as ^ i) * 0x9e3779b97f4a7c15ull;
+}
+
+static void remember(void)
+{
+	born_as = read64(VMGENID);
+	for (unsigned i = 0; i < MEMORY_WORDS; i++)
+		memory[i] = pattern(i);
+}
+
+static void tell_identity(void)
+{
+	uint64_t wrong = 0;
+
+	for (unsigned i = 0; i < MEMORY_WORDS; i++)
+		wrong += memory[i] != pattern(i);
+	put_value("born ", born_as);
+	put_value(" generation ", read64(VMGENID));
+	put_value(" looks ", view[0].looks);
+	put_value(" wrong ", wrong);
 	put_text(".\n");
 }
 
@@ -283,6 +318,9 @@ static bool obey(char command)
 		fire(false, SOON_MS, false);
 		hold = false;
 		break;
+	case 'n':
+		tell_identity();
+		break;
 	case 'q':
 		return false;
 	default:
@@ -298,6 +336,7 @@ void guest_main(uint64_t fdt)
 	bool go_on = true;
 
 	(void)fdt;
+	remember();
 	on_interrupt = note_interrupt;
 	gic_init(0);
 	unmask_interrupts();
