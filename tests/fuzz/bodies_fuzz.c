@@ -79,10 +79,105 @@ static int request(const struct json_t *json, struct err *e, bool state)
 	return r;
 }
 
+/* Opens no tap. */
+static int interface(struct vm_config *config, const struct json_t *json,
+		     struct err *e)
+{
+	struct interface_config body;
+	struct buf out = {0};
+	int r = interface_read(&body, json, NULL, e);
+
+	if (!r) {
+		must(body.id && body.tap);
+		must(!body.mtu || body.mtu >= 68);
+		r = vm_config_put_interface(config, &body, e);
+		interfaces_print(config, &out);
+		must(out.data && out.data[0] == '[');
+	}
+	interface_config_fini(&body);
+	buf_free(&out);
+	return r;
+}
+
+static int interface_patch(const struct json_t *json, struct err *e)
+{
+	struct interface_patch body;
+	int r = interface_patch_read(&body, json, "a", e);
+
+	if (!r)
+		must(!strcmp(body.id, "a"));
+	interface_patch_fini(&body);
+	return r;
+}
+
+static int vsock(struct vm_config *config, const struct json_t *json,
+		 struct err *e)
+{
+	struct vsock_params body;
+	int r = vsock_read(&body, json, e);
+
+	if (!r)
+		r = vsock_apply(&body, config, e);
+	if (!r)
+		must(config->vsock.guest_cid > 2 && config->vsock.uds_path);
+	vsock_params_fini(&body);
+	return r;
+}
+
+static int balloon(struct vm_config *config, const struct json_t *json,
+		   struct err *e)
+{
+	struct balloon_config body;
+	struct buf out = {0};
+	int r = balloon_read(&body, json, e);
+
+	if (!r)
+		r = balloon_apply(&body, config, e);
+	if (!r) {
+		must(config->balloon.amount_mib <= config->mem_mib);
+		balloon_print(config, &out);
+		must(out.data && out.data[0] == '{');
+	}
+	buf_free(&out);
+	return r;
+}
+
+static int balloon_changes(const struct json_t *json, struct err *e)
+{
+	uint16_t interval;
+	uint32_t amount;
+	bool acknowledge;
+	int r = balloon_target_read(&amount, json, e);
+
+	if (r)
+		r = balloon_interval_read(&interval, json, e);
+	if (r)
+		r = balloon_hinting_read(&acknowledge, json, e);
+	return r;
+}
+
+static int device(unsigned which, struct vm_config *config,
+		  const struct json_t *json, struct err *e)
+{
+	switch (which) {
+	case 0:
+		return interface(config, json, e);
+	case 1:
+		return interface_patch(json, e);
+	case 2:
+		return vsock(config, json, e);
+	case 3:
+		return balloon(config, json, e);
+	default:
+		return balloon_changes(json, e);
+	}
+}
+
 static int apply(unsigned which, struct vm_config *config,
 		 const struct json_t *json, struct err *e)
 {
-	switch (which % 9) {
+	which %= 14;
+	switch (which) {
 	case 0:
 		return boot_source(config, json, e);
 	case 1:
@@ -94,9 +189,12 @@ static int apply(unsigned which, struct vm_config *config,
 	case 4:
 	case 5:
 	case 6:
-		return sinks(json, e, which % 9 - 4);
+		return sinks(json, e, which - 4);
+	case 7:
+	case 8:
+		return request(json, e, which == 7);
 	default:
-		return request(json, e, which % 9 == 7);
+		return device(which - 9, config, json, e);
 	}
 }
 

@@ -69,6 +69,9 @@ def config_file_seeds():
     for args in ("x" * 2030, "x" * 4000, "\u00e9", "a\nb", "console=ttyS0 " + "y" * 2000, "", "a\0b"):
         yield json.dumps({**whole, "boot-source": {**boot, "boot_args": args}}).encode()
     yield json.dumps({**whole, "drives": [{"drive_id": "rootfs"}]}).encode()
+    yield json.dumps({**whole, "vsock": {"guest_cid": 3, "uds_path": "v"}, "balloon": {
+        "amount_mib": 64, "deflate_on_oom": True}, "network-interfaces": [
+            {"iface_id": "a", "host_dev_name": "tap0", "guest_mac": "06:00:00:00:00:01"}]}).encode()
     yield b'{"drives": [], "drives": []}'
     yield b"[" * 3000
 
@@ -90,6 +93,7 @@ def serial_seeds():
 
 def bodies_seeds():
     register = {"addr": "0x603000000013c020", "bitmap": "0b1x0"}
+    bucket = {"size": 1000, "refill_time": 100, "one_time_burst": 5}
     for which, body in (
             (0, {"kernel_image_path": "/dev/null", "boot_args": "console=ttyS0", "initrd_path": "/dev/null"}),
             (1, {"vcpu_count": 2, "mem_size_mib": 256, "smt": False, "huge_pages": "None"}),
@@ -98,7 +102,15 @@ def bodies_seeds():
             (4, {"log_path": "l", "level": "Info", "show_level": True}),
             (5, {"metrics_path": "m", "emit_id": True, "properties": {"a": "b"}}), (6, {"serial_out_path": "s"}),
             (7, {"state": "Resumed", "clock": "frozen"}), (7, {"state": "Paused"}),
-            (8, {"action_type": "InstanceStart"}), (8, {"action_type": "Stop"})):
+            (8, {"action_type": "InstanceStart"}), (8, {"action_type": "Stop"}),
+            (9, {"iface_id": "a", "host_dev_name": "tap0", "guest_mac": "06:00:00:00:00:aF", "mtu": 1500,
+                 "rx_rate_limiter": {"ops": bucket}, "tx_rate_limiter": {"bandwidth": bucket}}),
+            (9, {"iface_id": "a", "host_dev_name": "fd:3", "guest_mac": None}),
+            (10, {"iface_id": "a", "rx_rate_limiter": {"ops": bucket}}),
+            (11, {"guest_cid": 3, "uds_path": "v", "vsock_id": "x"}),
+            (12, {"amount_mib": 64, "deflate_on_oom": True, "stats_polling_interval_s": 1,
+                  "free_page_hinting": True, "free_page_reporting": False}),
+            (13, {"amount_mib": 1}), (13, {"stats_polling_interval_s": 1}), (13, {"acknowledge_on_stop": True})):
         yield bytes([which]) + json.dumps(body).encode()
 
 

@@ -105,6 +105,20 @@ static void logger_is_read(void **state)
 	assert_true(file.logger.show_level && file.logger.show_origin);
 }
 
+static void vsock_and_balloon_are_read(void **state)
+{
+	(void)state;
+	assert_ok(parse_with("\"vsock\":{\"guest_cid\":42,\"uds_path\":"
+			     "\"/tmp/none\"},\"balloon\":{\"amount_mib\":20,"
+			     "\"deflate_on_oom\":true},\"entropy\":{}"),
+		  e);
+	assert_int_equal(file.vm.vsock.guest_cid, 42);
+	assert_string_equal(file.vm.vsock.uds_path, "/tmp/none");
+	assert_true(file.vm.has_balloon && file.vm.balloon.deflate_on_oom);
+	assert_int_equal(file.vm.balloon.amount_mib, 20);
+	assert_true(file.vm.entropy);
+}
+
 static void cpu_template_none_is_accepted(void **state)
 {
 	(void)state;
@@ -370,6 +384,7 @@ int main(void)
 		PARSES(least_document_has_the_defaults),
 		PARSES(initrd_is_read),
 		PARSES(logger_is_read),
+		PARSES(vsock_and_balloon_are_read),
 		PARSES(cpu_template_none_is_accepted),
 		PARSES(refusals_name_the_section),
 		PARSES(files_must_be_there),
