@@ -173,6 +173,32 @@ static void text_value(struct walk *w, const struct label *l, bool optional)
 	end_value(w);
 }
 
+/*
+ * KVM's number of a register, as an assembler knows it: Linux, Documentation/
+ * virt/kvm/api.rst, 4.68.  Core registers are numbered by where they are in
+ * struct kvm_regs, in words.
+ */
+static void name_register(uint64_t id, char *name, size_t size)
+{
+	static const char *const core[] = {
+		"sp",       "pc",       "pstate",   "sp_el1",   "elr_el1",
+		"spsr_el1", "spsr_abt", "spsr_und", "spsr_irq", "spsr_fiq",
+	};
+	unsigned kind = id >> 16 & 0xfff, n = id & 0xffff;
+
+	if (kind == 0x13)
+		snprintf(name, size, "s%u_%u_c%u_c%u_%u", n >> 14, n >> 11 & 7,
+			 n >> 7 & 15, n >> 3 & 15, n & 7);
+	else if (kind == 0x10 && n < 62)
+		snprintf(name, size, "x%u", n / 2);
+	else if (kind == 0x10 && n < 62 + 2 * ARRAY_SIZE(core))
+		snprintf(name, size, "%s", core[(n - 62) / 2]);
+	else if (kind == 0x10 && n >= 84 && n < 212)
+		snprintf(name, size, "v%u", (n - 84) / 4);
+	else
+		snprintf(name, size, "0x%llx", (unsigned long long)id);
+}
+
 /* Each an id that says how long its value is; linux/kvm.h, KVM_REG_SIZE. */
 static void registers_value(struct walk *w, const struct label *l)
 {
@@ -185,7 +211,7 @@ static void registers_value(struct walk *w, const struct label *l)
 		char name[32];
 		struct label value;
 
-		snprintf(name, sizeof(name), "0x%llx", (unsigned long long)id);
+		name_register(id, name, sizeof(name));
 		value = named(name);
 		if (size > 8)
 			bytes_value(w, &value, size);
@@ -235,8 +261,7 @@ static void simple_value(struct walk *w, const struct label *l,
 		w->count = w->last;
 }
 
-/* ----------------------------------------------------------- parts of the
- * table
+/* -------------------------------------------------------- parts of the table
  */
 
 static const struct schema *by_name(const char *name, size_t len)

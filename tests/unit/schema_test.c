@@ -251,6 +251,57 @@ static void unknown_sections_are_shown_as_bytes(void **state)
 	snap_fini(&s);
 }
 
+/* linux/kvm.h, and struct kvm_regs. */
+static void registers_have_the_names_of_the_architecture(void **state)
+{
+	static const struct {
+		uint64_t id;
+		const char *text;
+	} reg[] = {
+		{0x6030000000100000, "\"x0\":\"0x403020100000000\""},
+		{0x603000000010003c, "\"x30\":"},
+		{0x603000000010003e, "\"sp\":"},
+		{0x6030000000100040, "\"pc\":"},
+		{0x6030000000100042, "\"pstate\":"},
+		{0x6030000000100050, "\"spsr_fiq\":"},
+		{0x6040000000100054,
+		 "\"v0\":\"00000000010203040000000000000000\""},
+		{0x60400000001000d0, "\"v31\":"},
+		{0x60200000001000d4, "\"0x60200000001000d4\":"}, /* FPSR */
+		{0x603000000013c684, "\"s3_0_c13_c0_4\":"},
+		{0x603000000013df19, "\"s3_3_c14_c3_1\":"},
+		{0x6030000000140000, "\"0x6030000000140000\":"},
+	};
+	uint8_t value[16] = {0, 0, 0, 0, 1, 2, 3, 4}, zeroes[14] = {0};
+	struct snap s;
+	struct err e;
+	char *text;
+	size_t len;
+	int r;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(reg); i++) {
+		uint32_t count = 1;
+		uint64_t id = reg[i].id;
+		const void *body;
+
+		snap_save(&s, 1);
+		snap_begin(&s, SNAP_TAG('v', 'c', 'p', 'u'));
+		snap_u32(&s, &count);
+		snap_u64(&s, &id);
+		snap_bytes(&s, value, (size_t)1 << (id >> 52 & 15));
+		snap_bytes(&s, zeroes, 4 + 1 + 1 + 8);
+		snap_end(&s);
+		body = snap_data(&s, &len);
+		text = print(body, len, true, &r, &e);
+		assert_ok(r, e);
+		assert_contains(text, reg[i].text);
+		assert_lacks(text, "unread");
+		free(text);
+		snap_fini(&s);
+	}
+}
+
 /* A tag of zeroes is that of no section, nor of what has no tag. */
 static void garbage_is_refused(void **state)
 {
@@ -281,6 +332,7 @@ int main(void)
 		in_world(an_interface_is_printed_to_its_last_byte),
 		in_world(what_is_cut_off_is_refused_and_still_json),
 		cmocka_unit_test(unknown_sections_are_shown_as_bytes),
+		cmocka_unit_test(registers_have_the_names_of_the_architecture),
 		cmocka_unit_test(garbage_is_refused),
 	};
 
