@@ -38,10 +38,16 @@ struct arch_layout {
 };
 extern const struct arch_layout arch_layout;
 
-/* AUTO: on if the host has it (for the PMU: off). */
+/* AUTO: on if the host has it (PMU and nested virtualisation: off). */
 enum arch_toggle { ARCH_AUTO, ARCH_ON, ARCH_OFF };
 
-enum arch_feature { ARCH_SVE, ARCH_PAUTH, ARCH_PMU, ARCH_FEATURE_COUNT };
+enum arch_feature {
+	ARCH_SVE,
+	ARCH_PAUTH,
+	ARCH_PMU,
+	ARCH_NESTED, /* vCPUs have EL2, and start there */
+	ARCH_FEATURE_COUNT
+};
 
 /* "sve" ...: the names by which people switch them. */
 extern const char *const arch_feature_name[ARCH_FEATURE_COUNT];

@@ -47,6 +47,7 @@ FULL_MATRIX = [
     ("neoverse-n1", "6.12", 1, "2G", "2", "", "*"),
     ("max", "newest", 2, "2G", "3", "kvm-arm.mode=nested", "*"),
     ("max", "newest", 2, "2G", "3", "id_aa64mmfr0.ecv=0", "guests time time-cycles"),
+    ("max", "newest", 2, "2G", "3", "kvm-arm.mode=nested id_aa64mmfr0.ecv=0", "nested"),
     ("max", "6.12", 2, "2G", "3", "", "*"),
 ]
 

@@ -109,6 +109,7 @@ void machine_config_init(struct machine_config *body,
 		.clock = config->clock,
 		.clock_given = config->clock_given,
 		.track_dirty_pages = config->track_dirty,
+		.nested = config->cpu[ARCH_NESTED] == ARCH_ON,
 	};
 }
 
@@ -125,6 +126,7 @@ int machine_config_read(struct machine_config *body, const struct json_t *json,
 		      false, 0),
 		FIELD(struct machine_config, track_dirty_pages, JSON_KIND_BOOL,
 		      false, 0),
+		FIELD(struct machine_config, nested, JSON_KIND_BOOL, false, 0),
 		FIELD(struct machine_config, huge_pages, JSON_KIND_STRING,
 		      false, 0),
 		{"clock", JSON_KIND_ANY, false, 0,
@@ -136,6 +138,7 @@ int machine_config_read(struct machine_config *body, const struct json_t *json,
 			(struct clock_config){.max_jump_ms = CLOCK_MAX_JUMP_MS};
 		body->clock_given = false;
 		body->track_dirty_pages = false;
+		body->nested = false;
 	}
 	if (json_read(json, fields, ARRAY_SIZE(fields), body, e))
 		return -1;
@@ -177,6 +180,7 @@ int machine_config_apply(const struct machine_config *body,
 	wanted.clock = body->clock;
 	wanted.clock_given = body->clock_given;
 	wanted.track_dirty = body->track_dirty_pages;
+	wanted.cpu[ARCH_NESTED] = body->nested ? ARCH_ON : ARCH_AUTO;
 	if (check_machine(body, e) || vm_config_check_machine(&wanted, e))
 		return -1;
 	if (wanted.has_balloon && wanted.balloon.amount_mib > wanted.mem_mib)
@@ -200,7 +204,9 @@ void machine_config_print(const struct vm_config *config, struct buf *out)
 		   "\"track_dirty_pages\":%s,\"huge_pages\":\"None\"",
 		   config->vcpu_count, (unsigned long long)config->mem_mib,
 		   config->track_dirty ? "true" : "false");
-	/* Firecracker's clients do not know it. */
+	/* Firecracker's clients do not know these. */
+	if (config->cpu[ARCH_NESTED] == ARCH_ON)
+		buf_text(out, ",\"nested\":true");
 	if (config->clock_given) {
 		buf_text(out, ",\"clock\":");
 		clock_config_print(&config->clock, out);

@@ -54,7 +54,7 @@ void clock_status_print(const struct arch_clock *clock, bool stopped,
 
 struct machine_config {
 	uint64_t vcpu_count, mem_size_mib;
-	bool smt, track_dirty_pages;
+	bool smt, track_dirty_pages, nested;
 	char *cpu_template, *huge_pages; /* owned; NULL: not given */
 	const struct json_t *clock_json; /* of the document */
 	struct clock_config clock;

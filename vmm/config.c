@@ -236,6 +236,13 @@ int vm_config_check_machine(const struct vm_config *config, struct err *e)
 	if (config->mem_mib > UINT64_MAX >> 24)
 		return err_set(e, "%llu MiB of RAM are not possible",
 			       (unsigned long long)config->mem_mib);
+	/* Linux, arch/arm64/kvm/arch_timer.c: what is written to the virtual
+	 * counter would move the physical one, and leave CNTVOFF_EL2 alone. */
+	if (config->cpu[ARCH_NESTED] == ARCH_ON &&
+	    config->clock.physical == CLOCK_PHYSICAL_HOST)
+		return err_set(e, "`nested` guests have one counter: their "
+				  "clock's `physical` cannot be \"host\"; "
+				  "leave it out");
 	return 0;
 }
 

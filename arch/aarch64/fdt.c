@@ -92,10 +92,13 @@ static void gic(struct writer *w)
 static void timer(struct writer *w)
 {
 	static const uint32_t ppis[] = {PPI_TIMER_SECURE, PPI_TIMER_PHYS,
-					PPI_TIMER_VIRT, PPI_TIMER_HYP};
+					PPI_TIMER_VIRT, PPI_TIMER_HYP,
+					PPI_TIMER_HYP_VIRT};
 	uint32_t cells[3 * ARRAY_SIZE(ppis)];
+	/* The last is of hypervisors that run as hosts (VHE). */
+	unsigned n = ARRAY_SIZE(ppis) - !w->a->has[ARCH_NESTED];
 
-	for (size_t i = 0; i < ARRAY_SIZE(ppis); i++) {
+	for (size_t i = 0; i < n; i++) {
 		cells[3 * i] = IRQ_PPI;
 		cells[3 * i + 1] = ppis[i];
 		cells[3 * i + 2] = fdt_w_ppi_flags(w);
@@ -103,7 +106,7 @@ static void timer(struct writer *w)
 	fdt_w_begin(w, "timer");
 	fdt_w_text(w, "compatible", "arm,armv8-timer");
 	fdt_w_flag(w, "always-on");
-	fdt_w_u32s(w, "interrupts", cells, ARRAY_SIZE(cells));
+	fdt_w_u32s(w, "interrupts", cells, 3 * n);
 	fdt_w_end(w);
 }
 
@@ -134,7 +137,8 @@ static void psci(struct writer *w)
 
 	fdt_w_begin(w, "psci");
 	fdt_w_texts(w, "compatible", compatible, sizeof(compatible));
-	fdt_w_text(w, "method", "hvc");
+	/* HVC would be a hypervisor's call to itself. */
+	fdt_w_text(w, "method", w->a->has[ARCH_NESTED] ? "smc" : "hvc");
 	fdt_w_end(w);
 }
 

@@ -117,6 +117,10 @@ int arch_irqchip_init(struct arch_vm *a, struct kvm_vm *vm, struct err *e)
 			       "host's KVM gives a GICv%u; restore it on a "
 			       "host like its own",
 			       a->saved->gic_version, a->gic_version);
+	if (a->gic_version != 3 && a->has[ARCH_NESTED])
+		return err_set(e, "nested virtualisation needs a GICv3, which "
+				  "this host does not give to guests; leave "
+				  "nested out");
 	if (a->gic_version == 3 ? init_v3(a, e) : init_v2(a, e))
 		return -1;
 	for (unsigned i = 0; a->has[ARCH_PMU] && i < a->vcpu_count; i++) {

@@ -168,6 +168,9 @@ static void optional_features(struct report *r, struct kvm_vm *vm)
 		{"PMU", KVM_CAP_ARM_PMU_V3,
 		 "given to guests on request: --cpu pmu=on",
 		 "not offered by this host"},
+		{"nested virtualisation", KVM_CAP_ARM_EL2,
+		 "given to guests on request: --cpu nested=on",
+		 "not offered by this host"},
 		{"steal time", KVM_CAP_STEAL_TIME, "reported to guests",
 		 "not reported: this kernel has no paravirtual time"},
 	};

@@ -63,6 +63,7 @@ enum {
 	PPI_TIMER_PHYS = 14,
 	PPI_TIMER_VIRT = 11,
 	PPI_TIMER_HYP = 10,
+	PPI_TIMER_HYP_VIRT = 12,
 	PPI_GIC_MAINTENANCE = 9,
 	PPI_PMU = 7,
 };
@@ -82,6 +83,10 @@ static inline gpa_t gic_v3_redist_gpa(unsigned vcpu_count)
 }
 
 struct err;
+
+#ifndef KVM_CAP_ARM_EL2
+#define KVM_CAP_ARM_EL2 240 /* Linux 6.16 */
+#endif
 
 /* Try what guest time is built on, where KVM has the counter offset: 0, or -1
  * and what it does otherwise. */

@@ -33,6 +33,7 @@ const char *const arch_feature_name[ARCH_FEATURE_COUNT] = {
 	[ARCH_SVE] = "sve",
 	[ARCH_PAUTH] = "pauth",
 	[ARCH_PMU] = "pmu",
+	[ARCH_NESTED] = "nested",
 };
 
 enum { IPA_BITS_DEFAULT = 40, IPA_BITS_MIN = 32 };

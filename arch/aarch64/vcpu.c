@@ -15,9 +15,9 @@
 	(KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | \
 	 KVM_REG_ARM_CORE_REG(name))
 
-/* Arm ARM C5.2.22 SPSR_EL1: EL1 with its own stack, D A I F masked. */
-#define PSTATE_BOOT \
-	(PSR_MODE_EL1h | PSR_D_BIT | PSR_A_BIT | PSR_I_BIT | PSR_F_BIT)
+/* Arm ARM C5.2.22 SPSR_EL1: D A I F masked; and the level, which has its own
+ * stack. */
+#define PSTATE_BOOT   (PSR_D_BIT | PSR_A_BIT | PSR_I_BIT | PSR_F_BIT)
 
 /* ---------------------------------------------------------------- features */
 
@@ -45,6 +45,12 @@ static const struct {
 		{
 			.bits = 1u << KVM_ARM_VCPU_PMU_V3,
 			.caps = {KVM_CAP_ARM_PMU_V3, KVM_CAP_ARM_PMU_V3},
+			.by_default = false,
+		},
+	[ARCH_NESTED] =
+		{
+			.bits = 1u << KVM_ARM_VCPU_HAS_EL2,
+			.caps = {KVM_CAP_ARM_EL2, KVM_CAP_ARM_EL2},
 			.by_default = false,
 		},
 };
@@ -243,10 +249,17 @@ static int set_core(struct kvm_vcpu *vcpu, uint64_t id, uint64_t value,
 
 int arch_vcpu_boot(struct kvm_vcpu *vcpu, gpa_t entry, gpa_t fdt, struct err *e)
 {
+	uint64_t mode = 0;
+
 	if (vcpu->index)
 		return 0;
-	/* Linux, Documentation/arch/arm64/booting.rst, 4. */
-	if (set_core(vcpu, CORE_REG(regs.pstate), PSTATE_BOOT, e) ||
+	/* Linux, Documentation/arch/arm64/booting.rst, 4.  KVM reset it to the
+	 * highest level it has. */
+	if (kvm_vcpu_get_reg(vcpu, CORE_REG(regs.pstate), &mode))
+		return err_set(e, "cannot read a vCPU's PSTATE");
+	mode = (mode & PSR_MODE_MASK) == PSR_MODE_EL2h ? PSR_MODE_EL2h
+						       : PSR_MODE_EL1h;
+	if (set_core(vcpu, CORE_REG(regs.pstate), PSTATE_BOOT | mode, e) ||
 	    set_core(vcpu, CORE_REG(regs.pc), entry, e) ||
 	    set_core(vcpu, CORE_REG(regs.regs[0]), fdt, e))
 		return -1;

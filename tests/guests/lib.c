@@ -104,8 +104,15 @@ int64_t psci(uint64_t function, uint64_t a, uint64_t b, uint64_t c)
 	register uint64_t x2 __asm__("x2") = b;
 	register uint64_t x3 __asm__("x3") = c;
 
-	__asm__ volatile("hvc #0"
-			 : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3)::"memory");
+	/* A hypervisor would call itself. */
+	if (READ_SYSREG(CurrentEL) >> 2 == 2)
+		__asm__ volatile("smc #0"
+				 : "+r"(x0), "+r"(x1), "+r"(x2),
+				   "+r"(x3)::"memory");
+	else
+		__asm__ volatile("hvc #0"
+				 : "+r"(x0), "+r"(x1), "+r"(x2),
+				   "+r"(x3)::"memory");
 	return (int64_t)x0;
 }
 

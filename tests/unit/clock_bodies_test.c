@@ -172,6 +172,35 @@ static void only_who_chose_is_told(void **state)
 	vm_config_fini(&config);
 }
 
+static void a_nested_guest_has_one_counter(void **state)
+{
+	static const char both[] =
+		"{\"nested\":true,\"clock\":{\"physical\":\"host\"}}";
+	struct machine_config body;
+	struct vm_config config;
+	struct json_t *json = json_parse(both, strlen(both), &e);
+	char *text;
+
+	(void)state;
+	vm_config_init(&config);
+	text = machine_of(&config, "{\"nested\":true}", true);
+	assert_contains(text, ",\"nested\":true}");
+	assert_int_equal(config.cpu[ARCH_NESTED], ARCH_ON);
+	free(text);
+	machine_config_init(&body, &config);
+	assert_ok(machine_config_read(&body, json, true, &e), e);
+	assert_err(machine_config_apply(&body, &config, &e), e,
+		   "`physical` cannot be \"host\"");
+	machine_config_fini(&body);
+	json_free(json);
+	text = machine_of(&config, "{\"vcpu_count\":1,\"mem_size_mib\":64}",
+			  false);
+	assert_lacks(text, "nested");
+	assert_int_equal(config.cpu[ARCH_NESTED], ARCH_AUTO);
+	free(text);
+	vm_config_fini(&config);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -180,6 +209,7 @@ int main(void)
 		cmocka_unit_test(requests_are_read),
 		cmocka_unit_test(request_refusals_say_why),
 		cmocka_unit_test(only_who_chose_is_told),
+		cmocka_unit_test(a_nested_guest_has_one_counter),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -87,8 +87,8 @@ static int set_feature(struct vm_config *config, const char *item, size_t len,
 		}
 	}
 	return err_set(e,
-		       "--cpu: \"%.*s\" is not known; write sve=, pauth= or "
-		       "pmu= and on or off, separated by commas",
+		       "--cpu: \"%.*s\" is not known; write sve=, pauth=, "
+		       "pmu= or nested= and on or off, separated by commas",
 		       (int)min_u64(len, 40), item);
 }
 
@@ -203,9 +203,9 @@ static const struct option options[] = {
 	{"cpus", "N", "vCPUs, 1 to 32 (default 1)", set_cpus},
 	{"memory", "SIZE", "RAM: 256M, 2G ... (default 128M)", set_memory},
 	{"cpu", "LIST",
-	 "CPU features: sve=off, pauth=off, pmu=on, separated\n"
-	 "by commas. Default: SVE and pointer authentication\n"
-	 "if the host has them, no PMU",
+	 "CPU features: sve=off, pauth=off, pmu=on, nested=on,\n"
+	 "separated by commas. Default: SVE and pointer\n"
+	 "authentication if the host has them, not the others",
 	 set_cpu},
 	{"disk", "FILE[,HOW]...",
 	 "a raw image or block device: /dev/vda, and so on.\n"
