@@ -44,10 +44,27 @@ static void fail(struct snap *s, const char *what)
 	err_set(&s->err, "snapshot: %s", what);
 }
 
+/* Sections that a newer version has after all that we know. */
+static void skip_newer(struct snap *s)
+{
+	while (!s->failed && s->at != s->len) {
+		uint32_t tag = 0, len = 0;
+
+		snap_u32(s, &tag);
+		snap_u32(s, &len);
+		snap_require(s, len <= s->len - s->at,
+			     "a section is longer than what it is in");
+		if (!s->failed)
+			s->at += len;
+	}
+}
+
 int snap_finish(struct snap *s, struct err *e)
 {
 	if (s->depth)
 		fail(s, "a section was not ended");
+	else if (s->loading && s->version > SNAPSHOT_VERSION)
+		skip_newer(s);
 	if (s->loading && s->at != s->len)
 		fail(s, "it goes on after its end");
 	if (s->failed)

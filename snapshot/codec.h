@@ -30,7 +30,7 @@
 
 enum {
 	SNAP_DEPTH_MAX = 8,   /* sections within sections */
-	SNAPSHOT_VERSION = 1, /* of what is written */
+	SNAPSHOT_VERSION = 1, /* of what is written; 1 + the file's minor */
 };
 
 /* Four characters that a hex dump shows in this order. */
@@ -60,7 +60,7 @@ void snap_save(struct snap *s, uint32_t version);
 void snap_load(struct snap *s, const void *data, size_t len, uint32_t version);
 /*
  * End: 0, or -1 and the first failure.  A loaded snapshot must have been read
- * to its end.
+ * to its end; one of a newer version may have more sections there.
  */
 int snap_finish(struct snap *s, struct err *e);
 /* Free what snap_save() and later calls allocated. */

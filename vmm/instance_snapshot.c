@@ -125,7 +125,7 @@ static int load(struct instance *in, struct snapshot_load *body,
 		    files, body->state_path,
 		    body->backend == MEMORY_UFFD ? NULL : body->memory_path, e))
 		return err_prefix(e, "Failed to get snapshot state from file");
-	if (vm_saved_read(saved, files->body, files->len, e))
+	if (vm_saved_read(saved, files->body, files->len, files->minor, e))
 		return err_prefix(e, "%.256s", body->state_path);
 	vm = restore(in, body, saved, files->memory_fd, e);
 	if (!vm)

@@ -157,11 +157,11 @@ int vm_save(struct vm *vm, const struct vm_config *config, struct snap *s,
 /* ------------------------------------------------------------------ loading */
 
 int vm_saved_read(struct vm_saved *saved, const void *body, size_t len,
-		  struct err *e)
+		  uint16_t minor, struct err *e)
 {
 	*saved = (struct vm_saved){0};
 	vm_config_init(&saved->config);
-	snap_load(&saved->rest, body, len, SNAPSHOT_VERSION);
+	snap_load(&saved->rest, body, len, SNAPSHOT_VERSION + minor);
 	beginning_state(saved, &saved->rest);
 	if (snap_failed(&saved->rest))
 		return err_set(e, "%s", saved->rest.err.text);

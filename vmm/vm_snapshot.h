@@ -53,7 +53,7 @@ int vm_save(struct vm *vm, const struct vm_config *config, struct snap *s,
  * vm_saved_fini() in any case.
  */
 int vm_saved_read(struct vm_saved *saved, const void *body, size_t len,
-		  struct err *e);
+		  uint16_t minor, struct err *e);
 void vm_saved_fini(struct vm_saved *saved);
 
 /*

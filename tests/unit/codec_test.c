@@ -313,6 +313,37 @@ static void large_things_fit(void **state)
 	assert_memory_equal(got, block, sizeof(block));
 }
 
+/* A newer version adds sections at the end; nothing else can be there. */
+static void sections_of_a_newer_version_are_skipped(void **state)
+{
+	struct thing in = {.a = 7}, out;
+	uint8_t more[3] = {1, 2, 3};
+	const uint8_t *data;
+	struct snap s;
+	struct err e;
+	size_t len;
+
+	(void)state;
+	thing_state(&in, &snap);
+	for (unsigned i = 0; i < 2; i++) {
+		snap_begin(&snap, SNAP_TAG('n', 'e', 'w', '0' + i));
+		snap_bytes(&snap, more, sizeof(more));
+		snap_end(&snap);
+	}
+	data = snap_data(&snap, &len);
+	for (size_t cut = 0; cut <= 2 * 11; cut++) {
+		bool ok = cut % 11 == 0;
+
+		snap_load(&s, data, len - cut, SNAPSHOT_VERSION + 1);
+		thing_state(&out, &s);
+		assert_int_equal(out.a, 7);
+		assert_int_equal(snap_finish(&s, &e), ok ? 0 : -1);
+	}
+	snap_load(&s, data, len, SNAPSHOT_VERSION);
+	thing_state(&out, &s);
+	assert_err(snap_finish(&s, &e), e, "goes on after its end");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -328,6 +359,7 @@ int main(void)
 		TEST(count_is_bounded),
 		TEST(text_is_bounded_and_ends),
 		TEST(sections_are_checked),
+		TEST(sections_of_a_newer_version_are_skipped),
 		TEST(inner_section_stays_within_the_outer),
 		TEST(nesting_is_bounded),
 		TEST(sections_must_match_up),
