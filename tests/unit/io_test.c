@@ -2,9 +2,11 @@
 /* Opening and reading files: vmm/base/io.c. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -171,6 +173,39 @@ static void read_text_of_nothing_is_false(void **state)
 	assert_false(io_read_text(AT_FDCWD, "/nonexistent", buf, sizeof(buf)));
 }
 
+static void pwrite_writes_all_there(void **state)
+{
+	AUTO_CLOSE int fd = testing_file("abcdef", 6);
+	char text[16] = "";
+
+	(void)state;
+	assert_int_equal(io_pwrite(fd, "XY", 2, 5), 0);
+	assert_int_equal(io_pwrite(fd, "", 0, 0), 0);
+	assert_int_equal(io_pread(fd, text, sizeof(text), 0), 7);
+	assert_string_equal(text, "abcdeXY");
+}
+
+/* Also when some of it was written. */
+static void pwrite_that_does_not_fit_fails(void **state)
+{
+	AUTO_CLOSE int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	AUTO_CLOSE int fd = testing_file("", 0);
+	struct rlimit old, limit;
+	int r;
+
+	(void)state;
+	assert_int_equal(io_pwrite(full, "x", 1, 0), -1);
+	assert_int_equal(errno, ENOSPC);
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &old);
+	limit = (struct rlimit){3, old.rlim_max};
+	setrlimit(RLIMIT_FSIZE, &limit);
+	r = io_pwrite(fd, "12345", 5, 0);
+	setrlimit(RLIMIT_FSIZE, &old);
+	assert_int_equal(r, -1);
+	assert_int_equal(lseek(fd, 0, SEEK_END), 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -188,6 +223,8 @@ int main(void)
 		cmocka_unit_test(read_text_drops_the_last_newline),
 		cmocka_unit_test(read_text_stays_within_the_buffer),
 		cmocka_unit_test(read_text_of_nothing_is_false),
+		cmocka_unit_test(pwrite_writes_all_there),
+		cmocka_unit_test(pwrite_that_does_not_fit_fails),
 	};
 
 	return RUN_TESTS("io", tests);

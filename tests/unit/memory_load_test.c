@@ -17,6 +17,7 @@ static void assert_same_ram(const struct guest_mem *a,
 
 static void what_is_mapped_is_the_file_and_private(void **state)
 {
+	unsigned before = testing_count_fds();
 	struct guest_mem other;
 	struct err e;
 	AUTO_CLOSE int fd = -1;
@@ -30,6 +31,7 @@ static void what_is_mapped_is_the_file_and_private(void **state)
 	memset(ram_of(&other, places[5]), 0xaa, 10);
 	assert_file_is_ram(fd, &world.mem);
 	guest_mem_destroy(&other);
+	assert_int_equal(testing_count_fds(), before + 1);
 }
 
 static void what_is_read_is_the_file(void **state)
