@@ -145,8 +145,9 @@ int vm_config_check_interface(const struct vm_config *config,
 				"Could not create the network device: Open tap "
 				"device failed: Error while creating ifreq "
 				"structure: Device or resource busy (os error "
-				"16). It is interface %.64s's",
-				other->id);
+				"16). Invalid TUN/TAP Backend provided by "
+				"%.20s: it is %.64s's.",
+				other->tap, other->id);
 	}
 	return 0;
 }

@@ -71,6 +71,15 @@ in_namespace 2 "$T/streams" check tcp:10.0.2.2:7000 4 $((MIB64 / 4)) >tcp.out 2>
 echo "# $(cat tcp.out)"
 if grep -q "bytes in" tcp.out; then t_ok; else t_fail "it did not arrive" tcp.out; fi
 
+t_begin "a pause in the middle of it loses nothing"
+tell 0 paused "streams check tcp:10.0.1.1:7000 2 $((MIB64 / 16))"
+usleep 200000
+stasis ctl --socket "$PWD/s" pause >ctl.out 2>&1
+in_namespace 2 ping -c 1 -W 1 -q 10.0.2.2 >ping.out 2>&1
+stasis ctl --socket "$PWD/s" resume >>ctl.out 2>&1
+wait_for 60 out "^guest: paused="
+if streams_ok paused && grep -q " 0 packets received" ping.out; then t_ok; else t_fail "$(said paused)" ctl.out; fi
+
 t_begin "the driver's offloads off, after a reset of the device"
 tell 20 reload "ip link set eth0 down; rmmod virtio_net; insmod /modules/*-virtio_net.ko csum=0 gso=0 ||
 	insmod /modules/virtio_net.ko csum=0 gso=0; usleep 300000; ip link set eth0 up; ip address add 10.0.1.2/24 dev eth0; echo done"

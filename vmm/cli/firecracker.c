@@ -200,6 +200,8 @@ static void print_help(void)
 	       "  stasis run --kernel FILE ...   boot a guest, its console "
 	       "here\n"
 	       "  stasis ctl --socket PATH ...   look after one that runs\n"
+	       "  stasis vsock --uds PATH PORT   talk to a guest through "
+	       "vsock\n"
 	       "  stasis snapshot FOLDER ...     take a snapshot of one\n"
 	       "  stasis restore FOLDER ...      go on where it was taken\n"
 	       "  stasis inspect FILE            see what is in it\n"
