@@ -39,14 +39,16 @@ MATRIX = [
     ("neoverse-v1", "6.12", 2, "2G", "3", "", CORE),    # SVE
     ("max", "newest", 2, "2G", "3", "", CORE),          # CNTPOFF, SVE, PAuth, BTI
 ]
+TIME = "doctor time time-cycles time-linux time-clocks vmclock nested"
 # These too with --full.
 FULL_MATRIX = [
     ("neoverse-v1", "6.12", 4, "2G", "3", "", "*"),
     ("cortex-a57", "newest", 1, "1G", "3", "", "*"),
     ("cortex-a57", "6.1", 2, "2G", "3", "", "*"),
+    ("cortex-a57", "6.12", 2, "2G", "3", "", TIME),
     ("neoverse-n1", "6.12", 1, "2G", "2", "", "*"),
     ("max", "newest", 2, "2G", "3", "kvm-arm.mode=nested", "*"),
-    ("max", "newest", 2, "2G", "3", "id_aa64mmfr0.ecv=0", "guests time time-cycles"),
+    ("max", "newest", 2, "2G", "3", "id_aa64mmfr0.ecv=0", f"guests {TIME}"),
     ("max", "newest", 2, "2G", "3", "kvm-arm.mode=nested id_aa64mmfr0.ecv=0", "nested"),
     ("max", "6.12", 2, "2G", "3", "", "*"),
 ]

@@ -129,6 +129,10 @@ static void an_offset_may_have_either_sign(void **state)
 	assert_int_equal(
 		clock_answer_trace_offset(&answer, 9000000000000000000, 7),
 		-507);
+	/* Ten hours, whose nanoseconds have more than 64 bits with the rate. */
+	assert_int_equal(
+		clock_answer_trace_offset(&answer, 9000036000000001000, 0),
+		36000000000500);
 	answer.hz = 62500000;
 	answer.offset = 0;
 	assert_int_equal(clock_answer_trace_offset(&answer, 1003, 0), 548);
