@@ -40,10 +40,23 @@ static int create_kvm(struct vm *vm, const struct vm_config *config,
 	return kvm_vm_create(&vm->kvm, vm->kvm.kvm_fd, ipa_bits, e);
 }
 
+/* RAM must be what it was before a device looks at it; and before KVM does, for
+ * whom its mapping would be changed. */
+static int fill_memory(struct vm *vm, const struct vm_ram_source *ram,
+		       struct err *e)
+{
+	if (ram->pager)
+		return uffd_serve(&vm->uffd, &vm->mem, ram->pager, e);
+	return ram->eager ? memory_file_read(&vm->mem, ram->fd, e)
+			  : memory_file_map(&vm->mem, ram->fd, e);
+}
+
 static int create_memory(struct vm *vm, const struct guest_mem_region *ram,
-			 unsigned count, bool track, struct err *e)
+			 unsigned count, const struct vm_origin *origin,
+			 bool track, struct err *e)
 {
 	if (guest_mem_create(&vm->mem, ram, count, e) ||
+	    (origin && fill_memory(vm, origin->ram, e)) ||
 	    (track && guest_mem_track(&vm->mem, e)))
 		return -1;
 	for (unsigned i = 0; i < vm->mem.region_count; i++) {
@@ -74,16 +87,6 @@ static int create_vcpus(struct vm *vm, const struct vm_config *config,
 	return 0;
 }
 
-/* RAM must be what it was before a device looks at it. */
-static int fill_memory(struct vm *vm, const struct vm_ram_source *ram,
-		       struct err *e)
-{
-	if (ram->pager)
-		return uffd_serve(&vm->uffd, &vm->mem, ram->pager, e);
-	return ram->eager ? memory_file_read(&vm->mem, ram->fd, e)
-			  : memory_file_map(&vm->mem, ram->fd, e);
-}
-
 static int build(struct vm *vm, const struct vm_config *config,
 		 const struct vm_origin *origin, struct err *e)
 {
@@ -97,9 +100,7 @@ static int build(struct vm *vm, const struct vm_config *config,
 	vm->arch.saved = origin ? origin->arch : NULL;
 	if (create_kvm(vm, config, ram, &ram_count, e) ||
 	    arch_clock_pin(&vm->clock, &vm->kvm, &config->clock, e) ||
-	    create_memory(vm, ram, ram_count, config->track_dirty, e))
-		return -1;
-	if (origin && fill_memory(vm, origin->ram, e))
+	    create_memory(vm, ram, ram_count, origin, config->track_dirty, e))
 		return -1;
 	vm->has_base = origin;
 	vm->is_mapped = origin && !origin->ram->eager && !origin->ram->pager;

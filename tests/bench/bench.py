@@ -45,7 +45,7 @@ def what_to_add(script):
     qemu = f"{DEPS}/qemu-arm64/usr"
     return [("measure", script), ("hole", f"{ROOT}/tests/bench/hole"),
             ("hole.img", f"{ROOT}/out/guests/hole.img"), ("pauses", f"{work}/pauses"),
-            ("off.img", off), ("off.cpio", f"{work}/off.cpio"), ("disk.cpio", f"{work}/disk.cpio"),
+            ("off.img", off), ("restored.img", f"{ROOT}/out/guests/restored.img"), ("off.cpio", f"{work}/off.cpio"), ("disk.cpio", f"{work}/disk.cpio"),
             ("idle.cpio", f"{work}/idle.cpio"), ("Image", kernel_path("6.12", "Image")),
             ("stasis", f"{ROOT}/out/stasis"), ("floor", f"{work}/floor"),
             ("cpu_time", f"{work}/cpu_time"), ("api_time", f"{work}/api_time"), ("qemu/share", f"{qemu}/share/qemu"),

@@ -400,32 +400,6 @@ static const struct option options[] = {
 	{"help", NULL, "show this", set_help},
 };
 
-/* Options may stand anywhere: take the other words out of @argv.  Gives how
- * many words of options remain, or -1. */
-static int take_words(struct ctl *ctl, int argc, char **argv, struct err *e)
-{
-	int kept = 0;
-
-	for (int i = 0; i < argc; i++) {
-		bool takes_value = false;
-
-		if (strncmp(argv[i], "--", 2) != 0) {
-			if (ctl->word_count == WORDS_MAX)
-				return err_set(e, "\"%.40s\" is too much",
-					       argv[i]);
-			ctl->words[ctl->word_count++] = argv[i];
-			continue;
-		}
-		for (unsigned o = 0; o < ARRAY_SIZE(options); o++)
-			takes_value |= options[o].argument &&
-				       !strcmp(argv[i] + 2, options[o].name);
-		argv[kept++] = argv[i];
-		if (takes_value && i + 1 < argc)
-			argv[kept++] = argv[++i];
-	}
-	return kept;
-}
-
 static void print_help(void)
 {
 	printf("Usage: stasis ctl [options] COMMAND\n\n"
@@ -456,7 +430,8 @@ int cli_ctl(int argc, char **argv)
 	};
 	struct err e;
 
-	argc = take_words(&ctl, argc, argv, &e);
+	argc = options_take_words(options, ARRAY_SIZE(options), argc, argv,
+				  ctl.words, WORDS_MAX, &ctl.word_count, &e);
 	if (argc < 0 ||
 	    options_parse(options, ARRAY_SIZE(options), argc, argv, &ctl, &e)) {
 		log_error("%s", e.text);

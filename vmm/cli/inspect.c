@@ -72,14 +72,13 @@ int cli_inspect(int argc, char **argv)
 	struct inspect i = {0};
 	const char *path = NULL;
 	char state[PATH_MAX];
+	unsigned words;
 	struct err e;
 
-	if (argc && argv[0][0] != '-') {
-		path = argv[0];
-		argc--;
-		argv++;
-	}
-	if (options_parse(options, ARRAY_SIZE(options), argc, argv, &i, &e)) {
+	argc = options_take_words(options, ARRAY_SIZE(options), argc, argv,
+				  &path, 1, &words, &e);
+	if (argc < 0 ||
+	    options_parse(options, ARRAY_SIZE(options), argc, argv, &i, &e)) {
 		log_error("%s", e.text);
 		return EXIT_BAD_ARGUMENTS;
 	}

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,6 +146,39 @@ int options_parse(const struct option *options, unsigned count, int argc,
 		argv += words;
 	}
 	return 0;
+}
+
+/* Does what follows this word belong to it? */
+static bool takes_value(const struct option *options, unsigned count,
+			const char *word)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (options[i].argument && !strcmp(word + 2, options[i].name))
+			return true;
+	}
+	return false;
+}
+
+int options_take_words(const struct option *options, unsigned option_count,
+		       int argc, char **argv, const char **words, unsigned max,
+		       unsigned *count, struct err *e)
+{
+	int kept = 0;
+
+	*count = 0;
+	for (int i = 0; i < argc; i++) {
+		if (strncmp(argv[i], "--", 2) != 0) {
+			if (*count == max)
+				return err_set(e, "\"%.40s\" is too much",
+					       argv[i]);
+			words[(*count)++] = argv[i];
+			continue;
+		}
+		argv[kept++] = argv[i];
+		if (takes_value(options, option_count, argv[i]) && i + 1 < argc)
+			argv[kept++] = argv[++i];
+	}
+	return kept;
 }
 
 int options_parse_mib(const char *text, unsigned long long *mib, struct err *e)

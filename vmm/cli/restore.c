@@ -259,15 +259,13 @@ int cli_restore(int argc, char **argv)
 	};
 	struct log_config log = {.style = LOG_PLAIN, .fd = STDERR_FILENO};
 	int status = EXIT_BAD_ARGUMENTS;
+	unsigned words;
 	struct err e;
 
-	if (argc && argv[0][0] != '-') {
-		restore.folder = argv[0];
-		argc--;
-		argv++;
-	}
-	if (options_parse(options, ARRAY_SIZE(options), argc, argv, &restore,
-			  &e)) {
+	argc = options_take_words(options, ARRAY_SIZE(options), argc, argv,
+				  &restore.folder, 1, &words, &e);
+	if (argc < 0 || options_parse(options, ARRAY_SIZE(options), argc, argv,
+				      &restore, &e)) {
 		log_error("%s", e.text);
 	} else if (restore.help) {
 		print_help();

@@ -238,23 +238,25 @@ static void print_help(void)
 	       "  tar c folder | stasis vsock --uds /tmp/vm.vsock 52\n");
 }
 
-/* The port is the last word. */
 static int parse(struct vsock_cli *cli, int argc, char **argv, struct err *e)
 {
-	bool has_port = argc > 0 && argv[argc - 1][0] >= '0' &&
-			argv[argc - 1][0] <= '9';
 	unsigned long long port = 0;
+	const char *word = NULL;
 	char *end = NULL;
+	unsigned words;
 
-	if (has_port)
-		port = strtoull(argv[--argc], &end, 10);
-	if (options_parse(options, ARRAY_SIZE(options), argc, argv, cli, e))
+	argc = options_take_words(options, ARRAY_SIZE(options), argc, argv,
+				  &word, 1, &words, e);
+	if (argc < 0 ||
+	    options_parse(options, ARRAY_SIZE(options), argc, argv, cli, e))
 		return -1;
 	if (cli->help)
 		return 0;
-	if (!has_port || *end || port > UINT32_MAX)
-		return err_set(e, "give a port, as the last word; stasis vsock "
-				  "--help tells more");
+	if (word && *word >= '0' && *word <= '9')
+		port = strtoull(word, &end, 10);
+	if (!end || *end || port > UINT32_MAX)
+		return err_set(e, "give a port, a number; stasis vsock --help "
+				  "tells more");
 	if (!cli->path)
 		return err_set(e, "--uds PATH is needed; stasis vsock --help "
 				  "tells more");
