@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <linux/kvm.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "tests/fake/kvm_fake_internal.h"
 #include "vmm/base/err.h"
 #include "vmm/base/util.h"
 
@@ -45,29 +47,7 @@ void kvm_fake_step(unsigned index, struct fake_step step)
 	v->steps[v->step_count++] = step;
 }
 
-static struct fake_reg *find_reg(struct fake_vcpu *v, uint64_t id)
-{
-	for (unsigned i = 0; i < v->reg_count; i++) {
-		if (v->regs[i].id == id)
-			return &v->regs[i];
-	}
-	return NULL;
-}
-
-uint64_t kvm_fake_reg(unsigned index, uint64_t id)
-{
-	struct fake_reg *r = find_reg(&kvm_fake.vcpu[index], id);
-
-	if (!r) {
-		fprintf(stderr, "register 0x%llx was never set\n",
-			(unsigned long long)id);
-		abort();
-	}
-	return r->value;
-}
-
-/* 0, or -errno if this is the call that is to fail. */
-static int call(void)
+int kvm_fake_call(void)
 {
 	if (++kvm_fake.calls == kvm_fake.fail_at)
 		return -kvm_fake.fail_errno;
@@ -76,17 +56,12 @@ static int call(void)
 
 static int call_err(const char *what, struct err *e)
 {
-	int r = call();
+	int r = kvm_fake_call();
 
 	if (!r)
 		return 0;
 	errno = -r;
 	return err_errno(e, "%s", what);
-}
-
-static struct fake_vcpu *fake_of(const struct kvm_vcpu *vcpu)
-{
-	return &kvm_fake.vcpu[vcpu->index];
 }
 
 /* ------------------------------------------------------------- the system */
@@ -136,7 +111,7 @@ void kvm_vm_destroy(struct kvm_vm *vm)
 
 int kvm_vm_enable(struct kvm_vm *vm, unsigned cap)
 {
-	int r = call();
+	int r = kvm_fake_call();
 
 	(void)vm;
 	if (!r)
@@ -160,7 +135,7 @@ int kvm_vm_set_memory(struct kvm_vm *vm, unsigned slot, gpa_t gpa,
 
 int kvm_vm_dirty_log(struct kvm_vm *vm, unsigned slot, uint64_t *bitmap)
 {
-	int r = call();
+	int r = kvm_fake_call();
 
 	(void)vm;
 	if (r)
@@ -174,7 +149,7 @@ int kvm_vm_dirty_log(struct kvm_vm *vm, unsigned slot, uint64_t *bitmap)
 
 int kvm_vm_ioeventfd(struct kvm_vm *vm, int eventfd, gpa_t gpa, uint32_t value)
 {
-	int r = call();
+	int r = kvm_fake_call();
 
 	(void)vm;
 	(void)eventfd;
@@ -187,7 +162,7 @@ int kvm_vm_ioeventfd(struct kvm_vm *vm, int eventfd, gpa_t gpa, uint32_t value)
 
 int kvm_vm_irqfd(struct kvm_vm *vm, int eventfd, unsigned gsi)
 {
-	int r = call();
+	int r = kvm_fake_call();
 
 	(void)vm;
 	(void)eventfd;
@@ -205,7 +180,7 @@ void kvm_vm_irq_pulse(struct kvm_vm *vm, unsigned spi)
 
 int kvm_vm_set_counter_offset(struct kvm_vm *vm, uint64_t offset)
 {
-	int r = call();
+	int r = kvm_fake_call();
 
 	(void)vm;
 	if (r)
@@ -219,6 +194,7 @@ int kvm_vm_set_counter_offset(struct kvm_vm *vm, uint64_t offset)
 	if (__atomic_load_n(&running, __ATOMIC_RELAXED) && !kvm_fake.never_busy)
 		return -EBUSY;
 	kvm_fake.offset_sets++;
+	kvm_fake.offset_when = kvm_fake.calls;
 	if (!kvm_fake.ignore_offset)
 		kvm_fake.offset = offset;
 	return 0;
@@ -228,12 +204,12 @@ int kvm_vm_preferred_target(struct kvm_vm *vm, struct kvm_vcpu_init *init)
 {
 	(void)vm;
 	*init = (struct kvm_vcpu_init){.target = 5};
-	return call();
+	return kvm_fake_call();
 }
 
 int kvm_vm_create_device(struct kvm_vm *vm, unsigned type, bool test)
 {
-	int r = call();
+	int r = kvm_fake_call();
 
 	(void)vm;
 	if (r)
@@ -242,41 +218,6 @@ int kvm_vm_create_device(struct kvm_vm *vm, unsigned type, bool test)
 	    (type == KVM_DEV_TYPE_ARM_VGIC_V2 && kvm_fake.no_gic_v2))
 		return -ENODEV;
 	return test ? 0 : eventfd(0, EFD_CLOEXEC);
-}
-
-bool kvm_has_attr(int fd, unsigned group, uint64_t attr)
-{
-	(void)fd;
-	(void)group;
-	(void)attr;
-	return true;
-}
-
-int kvm_set_attr(int fd, unsigned group, uint64_t attr, const void *value)
-{
-	struct fake_attr *a = &kvm_fake.attr[kvm_fake.attr_count];
-	int r = call();
-
-	if (r)
-		return r;
-	if (kvm_fake.attr_count == FAKE_ATTRS_MAX)
-		return -ENOMEM;
-	*a = (struct fake_attr){.fd = fd, .group = group, .attr = attr};
-	if (value)
-		memcpy(&a->value, value, sizeof(uint32_t));
-	kvm_fake.attr_count++;
-	return 0;
-}
-
-int kvm_get_attr(int fd, unsigned group, uint64_t attr, void *value)
-{
-	uint32_t out = kvm_fake_attr(group, attr);
-	int r = call();
-
-	(void)fd;
-	if (!r)
-		memcpy(value, &out, sizeof(out));
-	return r;
 }
 
 /* ------------------------------------------------------------------ vCPUs */
@@ -292,6 +233,7 @@ int kvm_vcpu_create(struct kvm_vm *vm, struct kvm_vcpu *vcpu, unsigned index,
 	if (call_err("create vCPU", e))
 		return -1;
 	vcpu->fd = eventfd(0, EFD_CLOEXEC);
+	v->created_when = kvm_fake.calls;
 	v->kvm = vcpu;
 	v->regs[v->reg_count++] =
 		(struct fake_reg){.id = MPIDR, .value = mpidr};
@@ -307,7 +249,7 @@ void kvm_vcpu_destroy(struct kvm_vcpu *vcpu)
 
 int kvm_vcpu_init(struct kvm_vcpu *vcpu, const struct kvm_vcpu_init *init)
 {
-	int r = call();
+	int r = kvm_fake_call();
 
 	if (!r)
 		fake_of(vcpu)->features = init->features[0];
@@ -316,101 +258,19 @@ int kvm_vcpu_init(struct kvm_vcpu *vcpu, const struct kvm_vcpu_init *init)
 
 int kvm_vcpu_finalize(struct kvm_vcpu *vcpu, int feature)
 {
-	int r = call();
+	int r = kvm_fake_call();
 
 	(void)feature;
-	if (!r)
+	if (!r) {
 		fake_of(vcpu)->finalized = true;
-	return r;
-}
-
-/* The counters are the host's minus the offset; all else is storage. */
-int kvm_vcpu_get_reg(struct kvm_vcpu *vcpu, uint64_t id, void *value)
-{
-	struct fake_vcpu *v = fake_of(vcpu);
-	struct fake_reg *r = find_reg(v, id);
-	uint64_t out = 0;
-	int failed = call();
-
-	if (failed)
-		return failed;
-	if (id == KVM_REG_ARM_TIMER_CNT || id == KVM_REG_ARM_PTIMER_CNT)
-		out = kvm_counter_read() - kvm_fake.offset;
-	else if (r)
-		out = r->value;
-	else if (kvm_fake.reg_list_is_closed)
-		return -ENOENT;
-	memcpy(value, &out, sizeof(out));
-	return 0;
-}
-
-int kvm_vcpu_set_reg(struct kvm_vcpu *vcpu, uint64_t id, const void *value)
-{
-	struct fake_vcpu *v = fake_of(vcpu);
-	struct fake_reg *r = find_reg(v, id);
-	int failed = call();
-	uint64_t in;
-
-	if (failed)
-		return failed;
-	memcpy(&in, value, sizeof(in));
-	if (id == KVM_REG_ARM_TIMER_CNT && !kvm_fake.offset_sets)
-		kvm_fake.offset = kvm_counter_read() - in;
-	if (!r)
-		r = &v->regs[v->reg_count++];
-	*r = (struct fake_reg){.id = id, .value = in};
-	return 0;
-}
-
-int kvm_vcpu_reg_list(struct kvm_vcpu *vcpu, uint64_t *ids, unsigned max,
-		      unsigned *count)
-{
-	const struct fake_vcpu *v = fake_of(vcpu);
-	int r = call();
-
-	if (r)
-		return r;
-	*count = v->reg_count;
-	if (v->reg_count > max)
-		return -E2BIG;
-	for (unsigned i = 0; i < v->reg_count; i++)
-		ids[i] = v->regs[i].id;
-	return 0;
-}
-
-int kvm_vcpu_get_mp_state(struct kvm_vcpu *vcpu, uint32_t *state)
-{
-	*state = fake_of(vcpu)->mp_state;
-	return call();
-}
-
-int kvm_vcpu_set_mp_state(struct kvm_vcpu *vcpu, uint32_t state)
-{
-	int r = call();
-
-	if (!r)
-		fake_of(vcpu)->mp_state = state;
-	return r;
-}
-
-int kvm_vcpu_get_serror(struct kvm_vcpu *vcpu, struct kvm_serror *serror)
-{
-	*serror = fake_of(vcpu)->serror;
-	return call();
-}
-
-int kvm_vcpu_set_serror(struct kvm_vcpu *vcpu, const struct kvm_serror *serror)
-{
-	int r = call();
-
-	if (!r)
-		fake_of(vcpu)->serror = *serror;
+		fake_of(vcpu)->finalized_when = kvm_fake.calls;
+	}
 	return r;
 }
 
 int kvm_vcpu_inject_abort(struct kvm_vcpu *vcpu)
 {
-	int r = call();
+	int r = kvm_fake_call();
 
 	if (!r)
 		fake_of(vcpu)->aborts++;
@@ -486,7 +346,7 @@ void kvm_vcpu_explain(const struct kvm_vcpu *vcpu, char *text, size_t size)
 
 int kvm_prepare_kicks(void)
 {
-	return call();
+	return kvm_fake_call();
 }
 
 void kvm_unmask_kicks(sigset_t *blocked)

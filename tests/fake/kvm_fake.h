@@ -34,6 +34,7 @@ struct fake_step {
 
 struct fake_reg {
 	uint64_t id, value;
+	unsigned when; /* the number of the call that set it last */
 };
 
 struct fake_vcpu {
@@ -47,6 +48,8 @@ struct fake_vcpu {
 	unsigned aborts; /* injected */
 	uint32_t mp_state;
 	struct kvm_serror serror;
+	/* As fake_reg.when. */
+	unsigned created_when, finalized_when, mp_when, serror_when;
 	unsigned entries;
 	bool kicked;
 	uint64_t answer; /* to the last FAKE_READ */
@@ -58,6 +61,7 @@ struct fake_attr {
 	unsigned group;
 	uint64_t attr;
 	uint64_t value; /* up to 8 bytes of it; 0 without one */
+	unsigned when;  /* as fake_reg.when */
 };
 
 /* What kvm_get_attr() gives: differs from attribute to attribute. */
@@ -96,7 +100,7 @@ struct kvm_fake {
 	unsigned pulses[FAKE_SPIS_MAX]; /* by kvm_vm_irq_pulse() */
 	bool enabled[FAKE_CAPS_MAX];
 	uint64_t offset;
-	unsigned offset_sets;
+	unsigned offset_sets, offset_when;
 	unsigned attr_count;
 	struct fake_attr attr[FAKE_ATTRS_MAX];
 	unsigned vcpu_count;
@@ -113,3 +117,6 @@ void kvm_fake_step(unsigned index, struct fake_step step);
 
 /* The value of a register, which must have been set. */
 uint64_t kvm_fake_reg(unsigned index, uint64_t id);
+
+/* Give it one, as the guest or KVM would. */
+void kvm_fake_put_reg(unsigned index, uint64_t id, uint64_t value);
