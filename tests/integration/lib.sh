@@ -109,7 +109,7 @@ ended_well() {
 # start_guest OPTION...: in the background, its console in `out`, its API at ./s. Words before
 # "stasis" are in $before. Ends with end_guest.
 start_guest() {
-	rm -f console s
+	rm -f console s out # the last guest's "ready" is not this one's
 	mkfifo console
 	exec 9<>console
 	$before stasis run --kernel "$T/kernel-6.12" --initrd "$T/devices.cpio" --api-sock "$PWD/s" \
