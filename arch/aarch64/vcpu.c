@@ -17,7 +17,7 @@
 
 /* Arm ARM C5.2.22 SPSR_EL1: D A I F masked; and the level, which has its own
  * stack. */
-#define PSTATE_BOOT   (PSR_D_BIT | PSR_A_BIT | PSR_I_BIT | PSR_F_BIT)
+#define PSTATE_BOOT (PSR_D_BIT | PSR_A_BIT | PSR_I_BIT | PSR_F_BIT)
 
 /* ---------------------------------------------------------------- features */
 

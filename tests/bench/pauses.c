@@ -72,7 +72,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	snprintf(to.sun_path, sizeof(to.sun_path), "%s", argv[1]);
-	if (sched_setscheduler(0, SCHED_FIFO, &first) ||
+	if (fd < 0 || sched_setscheduler(0, SCHED_FIFO, &first) ||
 	    connect(fd, (struct sockaddr *)&to, sizeof(to))) {
 		perror(argv[1]);
 		return 1;

@@ -73,7 +73,7 @@ static int64_t now_ns(clockid_t clock)
 static int lag(void)
 {
 	int kvm = open_ptp("KVM"), vmclock = open_ptp("vmclock");
-	int64_t of_kvm, of_vmclock;
+	int64_t of_kvm = 0, of_vmclock;
 
 	if (lag_of(kvm, &of_kvm))
 		printf("guest: lag=%lld\n", (long long)of_kvm / 1000);

@@ -446,35 +446,6 @@ static void a_pmu_is_described_only_if_there(void **state)
 	assert_true(node(m, "/pmu") < 0);
 }
 
-static void a_hypervisor_calls_the_firmware_by_smc(void **state)
-{
-	struct machine *m = *state;
-	int len;
-
-	assert_int_equal(build(m, 1), 0);
-	write_fdt(m, "quiet", true);
-	assert_string_equal(string(m, "/psci", "method"), "hvc");
-	m->arch.has[ARCH_NESTED] = true;
-	write_fdt(m, "quiet", true);
-	assert_string_equal(string(m, "/psci", "method"), "smc");
-	/* With the timer of hypervisors that are hosts. */
-	fdt_getprop(m->fdt, node(m, "/timer"), "interrupts", &len);
-	assert_int_equal(len, 5 * 12);
-}
-
-static void el2_is_for_hosts_that_have_it(void **state)
-{
-	struct machine *m = *state;
-
-	m->arch.want[ARCH_NESTED] = ARCH_ON;
-	assert_int_equal(build(m, 1), -1);
-	assert_contains(m->e.text, "do not offer nested to guests");
-	kvm_fake.caps[240] = 1; /* KVM_CAP_ARM_EL2 */
-	kvm_fake.no_gic_v3 = true;
-	assert_int_equal(build(m, 1), -1);
-	assert_contains(m->e.text, "nested virtualisation needs a GICv3");
-}
-
 static void the_power_key_hangs_on_the_gpio_controller(void **state)
 {
 	struct machine *m = *state;
@@ -519,8 +490,6 @@ int main(void)
 		MACHINE_TEST(gic_v2_has_its_own_description),
 		MACHINE_TEST(a_serial_port_is_described_only_if_there),
 		MACHINE_TEST(a_pmu_is_described_only_if_there),
-		MACHINE_TEST(a_hypervisor_calls_the_firmware_by_smc),
-		MACHINE_TEST(el2_is_for_hosts_that_have_it),
 		MACHINE_TEST(the_power_key_hangs_on_the_gpio_controller),
 	};
 
