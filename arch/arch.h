@@ -130,6 +130,7 @@ struct arch_clock_event {
 		CLOCK_BOOTED,
 		CLOCK_STOPPED,
 		CLOCK_WENT_ON,
+		CLOCK_RESTORED, /* it went on, as a snapshot */
 	} kind;
 	enum clock_policy policy; /* of a resume */
 	uint64_t realtime_ns;     /* of the host, since 1970 */

@@ -11,6 +11,7 @@ static const char *const event_name[] = {
 	[CLOCK_BOOTED] = "booted",
 	[CLOCK_STOPPED] = "paused",
 	[CLOCK_WENT_ON] = "resumed",
+	[CLOCK_RESTORED] = "restored",
 };
 static const char *const policy_name[] = {
 	[CLOCK_FROZEN] = "frozen",
@@ -33,7 +34,7 @@ static void print_event(const struct arch_clock *clock,
 			const struct arch_clock_event *event, struct buf *out)
 {
 	buf_printf(out, "{\"event\":\"%s\"", event_name[event->kind]);
-	if (event->kind == CLOCK_WENT_ON) {
+	if (event->kind == CLOCK_WENT_ON || event->kind == CLOCK_RESTORED) {
 		buf_printf(out, ",\"policy\":\"%s\"",
 			   policy_name[event->policy]);
 		print_number(out, "paused_ns",

@@ -382,9 +382,13 @@ int arch_clock_start(struct arch_clock *c, struct kvm_vm *vm,
 	if (check_request(c, request, now, &jump, e) ||
 	    start(c, vm, vcpu, request, c->guest_stopped + jump, e))
 		return -1;
-	c->restored = false;
 	event = add_event(c);
-	event->kind = boots ? CLOCK_BOOTED : CLOCK_WENT_ON;
+	event->kind = boots         ? CLOCK_BOOTED
+		      : c->restored ? CLOCK_RESTORED
+				    : CLOCK_WENT_ON;
+	if (c->restored && c->estimated && request->policy == CLOCK_CONTINUOUS)
+		event->error_ticks = clock_ticks(c->elapsed_error_ns, c->hz);
+	c->restored = false;
 	event->policy = request->policy;
 	event->realtime_ns = now_ns;
 	event->guest = c->guest_stopped + jump;

@@ -46,6 +46,15 @@ static inline uint64_t clock_ns(uint64_t ticks, uint32_t hz)
 	return ns > UINT64_MAX ? UINT64_MAX : (uint64_t)ns;
 }
 
+/* Nanoseconds as ticks, rounded up; saturates. */
+static inline uint64_t clock_ticks(uint64_t ns, uint32_t hz)
+{
+	unsigned __int128 ticks =
+		((unsigned __int128)ns * hz + 999999999u) / 1000000000u;
+
+	return ticks > UINT64_MAX ? UINT64_MAX : (uint64_t)ticks;
+}
+
 /* Are @ticks more than @ms milliseconds? */
 static inline bool clock_longer_than(uint64_t ticks, uint32_t hz, uint64_t ms)
 {

@@ -219,6 +219,51 @@ static void an_offset_may_be_negative(void **state)
 	json_free(told);
 }
 
+/* Of a snapshot, taken up on the same boot of the host. */
+static void a_restore_is_told_as_one(void **state)
+{
+	struct machine *m = *state;
+	struct arch_clock_record record;
+	struct json_t *told;
+	const struct json_t *latest;
+
+	stop(m);
+	assert_ok(arch_clock_record(&m->clock, &record, &m->e), m->e);
+	kvm_fake.counter += 5000000;
+	m->clock.event_count = 0;
+	assert_ok(arch_clock_restore(&m->clock, &record, &m->e), m->e);
+	start(m, (struct clock_request){.policy = CLOCK_FROZEN});
+	told = status(m, false);
+	latest = json_array_at(json_member(told, "history"), 0);
+	assert_string_equal(json_text(json_member(latest, "event")),
+			    "restored");
+	assert_string_equal(json_text(json_member(latest, "policy")), "frozen");
+	assert_int_equal(number(latest, "guest_counter"), record.guest_stopped);
+	assert_int_equal(number(latest, "jump_ns"), 0);
+	assert_in_range(number(latest, "paused_ns"), 80000000, 90000000);
+	json_free(told);
+}
+
+/* On another, nobody knows better than its clocks. */
+static void what_clocks_may_be_wrong_by_is_told(void **state)
+{
+	struct machine *m = *state;
+	struct arch_clock_record record;
+	const struct clock_request request = {
+		.policy = CLOCK_CONTINUOUS,
+		.unsynchronized = true,
+	};
+
+	stop(m);
+	assert_ok(arch_clock_record(&m->clock, &record, &m->e), m->e);
+	record.boot_id[0] = '\0';
+	assert_ok(arch_clock_restore(&m->clock, &record, &m->e), m->e);
+	m->clock.elapsed_error_ns = 1000000;
+	start(m, request);
+	assert_int_equal(event(m, 2)->kind, CLOCK_RESTORED);
+	assert_int_equal(event(m, 2)->error_ticks, kvm_fake.hz / 1000);
+}
+
 #define CLOCK_TEST(name) \
 	cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
@@ -229,6 +274,8 @@ int main(void)
 		CLOCK_TEST(a_refused_resume_leaves_no_trace),
 		CLOCK_TEST(who_asks_is_told_the_latest_operations),
 		CLOCK_TEST(an_offset_may_be_negative),
+		CLOCK_TEST(a_restore_is_told_as_one),
+		CLOCK_TEST(what_clocks_may_be_wrong_by_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -73,7 +73,7 @@ static void show_event(const struct clock_answer *answer,
 	printf("%s.%03uZ  %-8s at %.6f s", date,
 	       (unsigned)(ns / 1000000 % 1000), name,
 	       seconds(answer, number(event, "guest_counter")));
-	if (!strcmp(name, "resumed"))
+	if (json_member(event, "policy"))
 		printf(", %s after %.6f s, jumped %.6f s, released within",
 		       word(event, "policy"),
 		       (double)number(event, "paused_ns") / 1e9,
