@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Boots a Debian kernel as a guest of stasis, shows its console and says at the end what was seen
-# to work. The host is an emulated arm64 machine with a real KVM, or this machine if it has that.
+# to work. Then it restores a guest from snapshots, and shows what that guest's clocks said. The host is an emulated arm64 machine with a real KVM, or this machine if it has that.
 # Called by tools/demo, which has fetched and built everything.
 import argparse
 import os
@@ -13,6 +13,12 @@ from rig import (HERE, INTERRUPTED, Host, has_kvm, interrupt_on_signals, run_dir
                  to_stdout)
 
 CPUS, MEMORY = 2, 256   # of the guest; MiB
+PAUSE, TIMER = 30, 10   # seconds between a snapshot and going on; of a timer that was set before
+WAYS = {
+    "frozen": "frozen",
+    "following": "frozen, with clock-follow",
+    "continuous": "continuous",
+}
 
 
 def say(text):
@@ -73,7 +79,59 @@ def demo(options, shell):
     if direct and shell:
         return result.status  # the console went straight to the terminal: nothing to judge
     text = seen.decode(errors="replace").replace("\r", "")
-    return judge(text, options, "" if direct else options.cpu, result.seconds)
+    status = judge(text, options, "" if direct else options.cpu, result.seconds)
+    if status or shell:
+        return status
+    return show_time(host, run)
+
+
+def show_time(host, run):
+    """What clocks of a guest say after a snapshot of it was restored; the exit status."""
+    guest = f"{ROOT}/out/rig/clocks.cpio"
+    with open(f"{HERE}/demo-clocks-init") as init:
+        make_initramfs(guest, init.read(), [("bin/demo_clocks", f"{ROOT}/out/tests/demo_clocks"),
+                                            ("bin/clock-follow", f"{ROOT}/out/guest-tools/clock-follow")])
+    say(f"taking snapshots of another guest, and letting it go on {PAUSE} s later in three ways (2 minutes)")
+    add = [("demo-clocks-host", f"{HERE}/demo-clocks-host"), ("clocks.cpio", guest),
+           ("Image", kernel_path("newest", "Image")), ("stasis", f"{ROOT}/out/stasis")]
+    seen = bytearray()
+    result = run(host, ["sh", "./demo-clocks-host", str(PAUSE), str(TIMER)], add, sink=seen.extend, timeout=300)
+    text = seen.decode(errors="replace").replace("\r", "")
+    rows = {row[0]: [int(number) / 1000 for number in row[1:]]
+            for row in re.findall(r"^time: (\w+) (-?\d+) (-?\d+) (-?\d+) (-?\d+) (\d+)$", text, re.M)}
+    if result.problem or set(rows) != set(WAYS):
+        print(text)
+        say(f"FAILED: {result.problem or 'not every way was seen'}")
+        return 1
+    return judge_time(rows)
+
+
+def judge_time(rows):
+    """Prints the table, and says whether it is as it should be."""
+    print(f"\nWhat passed since the snapshot, for a guest restored {PAUSE} s later\n")
+    print(f"{'':26} {'host':>8} {'guest:':>8} {'CLOCK_':>10} {'CLOCK_REALTIME':>16}  a timer of {TIMER} s,")
+    print(f"{'':26} {'':>8} {'counter':>8} {'MONOTONIC':>10} {'':>16}  set before, rang")
+    for way, (host, counter, monotonic, lag, rang) in ((way, rows[way]) for way in WAYS):
+        behind = f"{lag:.1f} s behind" if abs(lag) > 0.5 else "right"
+        print(f"{WAYS[way]:26} {host:6.1f} s {counter:6.1f} s {monotonic:8.1f} s {behind:>16}  after {rang:.1f} s of its own")
+    print()
+    near = 2.5      # seconds that asking takes, at most, where everything is emulated
+    wrong = [name for is_so, name in [
+        (any(row[0] < PAUSE for row in rows.values()), "the host's time"),
+        (any(rows[way][1] > rows[way][0] - PAUSE + near for way in ("frozen", "following")), "a frozen counter"),
+        (abs(rows["continuous"][1] - rows["continuous"][0]) > near, "the continuous counter"),
+        (any(abs(row[1] - row[2]) > near for row in rows.values()), "CLOCK_MONOTONIC"),
+        (rows["frozen"][3] < PAUSE - near, "CLOCK_REALTIME that nobody corrects"),
+        (any(abs(rows[way][3]) > 1 for way in ("following", "continuous")), "CLOCK_REALTIME that is right"),
+        (any(not TIMER <= rows[way][4] < TIMER + near for way in ("frozen", "following")), "a timer that is frozen"),
+        (rows["continuous"][4] < PAUSE, "a timer that is overdue"),
+    ] if is_so]
+    if wrong:
+        say(f"FAILED: not as it should be: {', '.join(wrong)}")
+        return 1
+    say("the same snapshot went on frozen, where no time had passed for the guest, and continuous, where all of it "
+        "had; clock-follow makes the wall clock right where the counter stood still")
+    return 0
 
 
 def judge(text, options, emulated, seconds):
