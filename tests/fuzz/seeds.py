@@ -280,9 +280,25 @@ def virtio_vsock_seeds():
         b"".join(op(send, 0, number, form=1 << bit) for number in range(9) for bit in range(6))
 
 
+def vm_snapshot_seeds():
+    overwrite, insert, remove, flip = range(4)
+
+    def edit(what, at, data):
+        return struct.pack("<BHB", what, at, len(data)) + data
+
+    for model in (0, 1, 2, 0x20, 0x40, 0x80, 0x81):
+        yield bytes([model])
+        for at in range(0, 1200, 60):
+            yield bytes([model]) + edit(flip, at, b"\x01") + edit(overwrite, at + 30, bytes(4))
+    yield b"\0" + edit(remove, 100, b"\x08")
+    yield b"\0" + edit(remove, 4000, b"")
+    yield b"\0" + edit(insert, 100, b"\xff" * 8) + edit(flip, 300, b"\x80" * 20)
+
+
 SEEDS = {"bodies": bodies_seeds, "codec": codec_seeds, "config_file": config_file_seeds,
          "http": http_seeds, "image": image_seeds, "serial": serial_seeds, "state_file": state_file_seeds,
-         "virtio_balloon": virtio_balloon_seeds, "virtio_block": virtio_block_seeds, "virtio_mmio": virtio_mmio_seeds, "virtio_net": virtio_net_seeds, "virtio_virtq": virtio_virtq_seeds, "virtio_vsock": virtio_vsock_seeds}
+         "virtio_balloon": virtio_balloon_seeds, "virtio_block": virtio_block_seeds, "virtio_mmio": virtio_mmio_seeds, "virtio_net": virtio_net_seeds, "virtio_virtq": virtio_virtq_seeds, "virtio_vsock": virtio_vsock_seeds,
+         "vm_snapshot": vm_snapshot_seeds}
 
 
 def make_seeds(name, folder):
