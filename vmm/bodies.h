@@ -42,6 +42,9 @@ int clock_config_read(struct clock_config *clock, const struct json_t *json,
 		      struct err *e);
 void clock_config_print(const struct clock_config *clock, struct buf *out);
 
+/* How long a restored guest had stood still, and how well that is known. */
+void clock_restored_print(const struct arch_clock *clock, struct buf *out);
+
 /* A policy's name, or an object. */
 int clock_request_read(struct clock_request *request, const struct json_t *json,
 		       struct err *e);

@@ -96,3 +96,18 @@ void clock_status_print(const struct arch_clock *clock, bool stopped,
 	buf_json_string(out, boot_id);
 	print_history(clock, out);
 }
+
+void clock_restored_print(const struct arch_clock *clock, struct buf *out)
+{
+	struct arch_clock_pair now;
+
+	arch_clock_pair(&now);
+	buf_printf(out,
+		   "{\"clock\":{\"elapsed_ns\":%llu,\"error_ns\":%llu,"
+		   "\"same_boot\":%s,\"synchronized\":%s}}",
+		   (unsigned long long)arch_clock_ns(
+			   clock, now.host - clock->host_stopped),
+		   (unsigned long long)clock->elapsed_error_ns,
+		   clock->estimated ? "false" : "true",
+		   clock->unsynchronized ? "false" : "true");
+}

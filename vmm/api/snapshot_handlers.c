@@ -2,6 +2,7 @@
 #include "vmm/api/handlers.h"
 #include "vmm/api/routes.h"
 #include "vmm/base/err.h"
+#include "vmm/bodies.h"
 #include "vmm/instance.h"
 #include "vmm/snapshot_bodies.h"
 
@@ -36,6 +37,9 @@ int put_snapshot_load(struct instance *in, const struct api_request *request,
 		r = instance_load(in, &body, e);
 		if (r)
 			err_prefix(e, "Load snapshot error");
+		/* Who does not know of it expects no body. */
+		else if (body.has_clock)
+			clock_restored_print(vm_clock(in->vm), &reply->body);
 	}
 	snapshot_load_fini(&body);
 	return r;
