@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+# add: out/stasis out/guests/clock.img
+#
+# The files of snapshots, by hand: stasis snapshot, restore, inspect and merge; a disk that is full,
+# files that are damaged, and a VMM that is killed while it writes.
+. "$T/lib.sh"
+
+stasis doctor | grep -q "^ok  *counter offset" || {
+	t_begin "the files of snapshots"
+	t_skip "this host's KVM takes no snapshots"
+	t_done
+}
+
+# --- VMs, each in a folder of its own: $d ---------------------------------------------------------
+
+# start FOLDER COMMAND...: the guest takes what is written to FOLDER/typed.
+start() {
+	d=$1
+	shift
+	mkdir -p "$d"
+	rm -f "$d/typed" "$d/sock" "$d/out"
+	mkfifo "$d/typed"
+	timeout -s KILL 200 "$@" <>"$d/typed" >"$d/out" 2>&1 &
+	echo $! >"$d/pid"
+}
+restore() { start "$1" stasis restore "$PWD/$2" --api-sock "$PWD/$1/sock" --log-level info; }
+snapshot() { timeout 60 stasis snapshot "$@" --socket "$d/sock" >said 2>&1; }
+end() {
+	printf q >"$d/typed"
+	wait "$(cat "$d/pid")"
+}
+# tell COMMAND PATTERN: types it; the guest's next line like that is in $line.
+lines() { cat "$d/out" 2>/dev/null | tr -d '\r' | grep -c "$1.*\.\$"; }
+tell() {
+	tell_before=$(lines "$2")
+	printf %s "$1" >"$d/typed"
+	tell_left=500
+	while [ "$(lines "$2")" -le "$tell_before" ]; do
+		[ $tell_left -gt 0 ] || return 1
+		tell_left=$((tell_left - 1))
+		usleep 20000
+	done
+	line=$(tr -d '\r' <"$d/out" | grep "$2.*\.\$" | tail -n 1)
+}
+of() { echo "$line" | sed -n "s/.*\b$1 \([0-9]*\).*/\1/p"; }
+# is_the_guest: the one of the beginning, and nothing is wrong with it.
+is_the_guest() { tell n "^born" && [ "$(of born)" = "$born" ] && [ "$(of wrong)" = 0 ]; }
+verdict() {
+	[ "$1" -ne 0 ] || { t_ok && return; }
+	cat said "$d/out" >explained 2>/dev/null
+	t_fail "$2; the guest's last word: $line" explained
+}
+kib() { du -k "$1" | cut -f 1; }
+clean() { [ ! -e "$1/state.next" ] && [ ! -e "$1/memory.next" ]; }
+
+# --- taking and restoring ------------------------------------------------------------------------
+
+t_begin "stasis snapshot: of a guest that runs, and goes on"
+mkdir first
+printf '{"boot-source": {"kernel_image_path": "%s", "boot_args": "console=ttyS0"}, "drives": [],
+	"machine-config": {"vcpu_count": 2, "mem_size_mib": 64}}' "$T/clock.img" >vm.json
+start first stasis --api-sock first/sock --config-file vm.json --level Warning
+wait_for 30 first/out "^watching with 2" && tell n "^born"
+born=$(of born)
+snapshot shot
+status=$?
+[ $status -eq 0 ] && [ -n "$born" ] && is_the_guest && clean shot
+verdict $? "status $status"
+
+t_begin "its memory file is as large as RAM and takes what was written, its state is small"
+[ "$(wc -c <shot/memory)" -eq $((64 << 20)) ] && [ "$(kib shot/memory)" -lt 8192 ] && [ "$(wc -c <shot/state)" -lt 65536 ]
+verdict $? "memory takes $(kib shot/memory) KiB, the state has $(wc -c <shot/state) bytes"
+
+t_begin "stasis inspect knows every byte of the state"
+stasis inspect shot >text 2>said && stasis inspect shot/state --json >json 2>>said
+status=$?
+[ $status -eq 0 ] && ! grep -q unread text && grep -q "^    pc: " text && grep -q '"section":"gic","registers":"' json &&
+	[ "$(grep -c '^vcpu:' text)" = 2 ] && grep -q '"mem_size_mib":64' json
+verdict $? "status $status"
+end
+
+t_begin "stasis restore: the guest goes on from there"
+restore second shot
+is_the_guest
+verdict $? "it does not"
+
+# --- changes -----------------------------------------------------------------------------------
+
+t_begin "a snapshot of the changes alone takes less"
+snapshot changes --changes
+status=$?
+[ $status -eq 0 ] && [ "$(wc -c <changes/memory)" -eq $((64 << 20)) ] && [ "$(kib changes/memory)" -le "$(kib shot/memory)" ]
+verdict $? "status $status, $(kib changes/memory) KiB of $(kib shot/memory)"
+end
+
+t_begin "its state does not go with the old memory"
+mkdir mixed
+cp changes/state shot/memory mixed
+restore third mixed
+wait "$(cat third/pid)"
+status=$?
+[ $status -eq 1 ] && grep -q "do not belong together" third/out && [ ! -e third/sock ]
+verdict $? "status $status"
+
+t_begin "merged over the old memory, it is a snapshot"
+stasis snapshot merge --base mixed/memory --diff changes/memory >said 2>&1
+status=$?
+restore third mixed
+[ $status -eq 0 ] && is_the_guest && end
+verdict $? "status $status"
+
+# --- what cannot be written --------------------------------------------------------------------
+
+t_begin "a full disk is named, the guest goes on, and the old snapshot is whole"
+mkdir full
+mount -t tmpfs -o size=$(($(kib shot/memory) * 3 / 2 + $(kib shot/state)))k none full
+restore fourth shot
+is_the_guest && snapshot full/shot && ! snapshot full/shot
+status=$?
+[ $status -eq 0 ] && grep -q "No space left on device" said && clean full/shot && is_the_guest && end &&
+	restore fifth full/shot && is_the_guest && end
+verdict $? "status $status"
+umount full
+
+t_begin "so is a limit on the size of files"
+mkdir -p sixth
+start sixth sh -c "ulimit -f 100; exec stasis restore '$PWD/shot' --api-sock '$PWD/sixth/sock' --log-level off"
+is_the_guest && ! snapshot small
+status=$?
+[ $status -eq 0 ] && grep -q "File too large" said && clean small && [ ! -e small/state ] && is_the_guest && end
+verdict $? "status $status"
+
+# --- killed while it writes --------------------------------------------------------------------
+
+t_begin "whenever its VMM is killed, a snapshot that was there or the new one is whole"
+cp -r shot killed
+n=0 problem=
+while [ $n -lt 12 ] && [ -z "$problem" ]; do
+	restore "kill$n" killed
+	is_the_guest || problem="before $n it is not the guest"
+	snapshot killed &
+	usleep $((n * 15000))
+	kill -KILL "$(cat "$d/pid")" && wait 2>/dev/null
+	stasis inspect killed >text 2>said || problem="after $n the state is broken"
+	n=$((n + 1))
+done
+[ -z "$problem" ] && restore last killed && is_the_guest && snapshot killed && clean killed && end
+verdict $? "$problem"
+
+# --- damage ------------------------------------------------------------------------------------
+
+t_begin "a state with a wrong byte is refused, and nothing is left"
+cp -r shot damaged
+size=$(wc -c <shot/state) problem=
+for at in 0 8 10 12 16 23 24 100 $((size / 2)) $((size - 5)) $((size - 1)); do
+	cp shot/state damaged/state
+	byte=$(dd if=shot/state bs=1 skip="$at" count=1 2>/dev/null | od -An -tu1 | tr -d ' ')
+	printf "\\$(printf %o $((byte ^ 16)))" | dd of=damaged/state bs=1 seek="$at" conv=notrunc 2>/dev/null
+	restore damage damaged
+	wait "$(cat damage/pid)"
+	[ $? -eq 1 ] && grep -q "damaged/state" damage/out && [ ! -e damage/sock ] || problem="$problem $at"
+done
+[ -z "$problem" ]
+verdict $? "bytes$problem"
+t_begin "memory that was cut off is refused with both sizes"
+cp shot/state damaged/state
+truncate -s 63M damaged/memory
+restore damage damaged
+wait "$(cat damage/pid)"
+[ $? -eq 1 ] && grep -q "66060288.*67108864" damage/out
+verdict $? "it is not"
+
+t_done
