@@ -210,6 +210,9 @@ int arch_saved_get(const struct arch_vm *a, struct arch_saved *saved,
 {
 	int r;
 
+	if (a->has[ARCH_NESTED])
+		return err_set(e, "the guest is a hypervisor (`nested`), whose "
+				  "snapshots this build does not take");
 	*saved = (struct arch_saved){
 		.target = a->target,
 		.features = a->features,

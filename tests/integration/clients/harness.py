@@ -28,7 +28,7 @@ CAPABILITIES = {
     "network": True,
     "pmem": False,
     "power-key": True,
-    "snapshot": False,
+    "snapshot": True,
     "vsock": True,
 }
 MISSING = "this build does not support"
