@@ -71,7 +71,7 @@ void arch_clock_record_state(struct arch_clock_record *r, struct snap *s)
 	snap_string(s, r->boot_id, sizeof(r->boot_id));
 	snap_u64(s, &sample->host);
 	snap_u64(s, &sample->tai_sec);
-	snap_require(s, sample->tai_sec <= INT64_MAX / 1000000000,
+	snap_require(s, sample->tai_sec < INT64_MAX / 1000000000,
 		     "seconds since 1970");
 	snap_u32(s, &sample->tai_ns);
 	snap_require(s, sample->tai_ns < 1000000000, "nanoseconds");
