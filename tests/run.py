@@ -33,10 +33,10 @@ JOBS = max(1, os.cpu_count() or 1)
 CORE = "host doctor guests boot"
 MATRIX = [
     ("neoverse-n1", "6.12", 2, "2G", "3", "", "*"),     # VHE, physical counter traps when offset
-    ("neoverse-n1", "6.1", 2, "2G", "3", "", CORE),     # no KVM_CAP_COUNTER_OFFSET
+    ("neoverse-n1", "6.1", 2, "2G", "3", "", f"{CORE} snapshot"),     # no KVM_CAP_COUNTER_OFFSET
     ("neoverse-n1", "6.12", 2, "2G", "2", "", CORE),    # GICv2 only
     ("cortex-a57", "6.12", 2, "2G", "3", "", CORE),     # nVHE
-    ("neoverse-v1", "6.12", 2, "2G", "3", "", CORE),    # SVE
+    ("neoverse-v1", "6.12", 2, "2G", "3", "", f"{CORE} snapshot"),  # SVE
     ("max", "newest", 2, "2G", "3", "", CORE),          # CNTPOFF, SVE, PAuth, BTI
 ]
 TIME = "doctor time time-cycles time-linux time-clocks vmclock nested"
@@ -45,10 +45,11 @@ FULL_MATRIX = [
     ("neoverse-v1", "6.12", 4, "2G", "3", "", "*"),
     ("cortex-a57", "newest", 1, "1G", "3", "", "*"),
     ("cortex-a57", "6.1", 2, "2G", "3", "", "*"),
-    ("cortex-a57", "6.12", 2, "2G", "3", "", TIME),
+    ("cortex-a57", "6.12", 2, "2G", "3", "", f"{TIME} snapshot"),
+    ("neoverse-n1", "6.12", 2, "2G", "3", "", "snapshot-deep"),
     ("neoverse-n1", "6.12", 1, "2G", "2", "", "*"),
     ("max", "newest", 2, "2G", "3", "kvm-arm.mode=nested", "*"),
-    ("max", "newest", 2, "2G", "3", "id_aa64mmfr0.ecv=0", f"guests {TIME}"),
+    ("max", "newest", 2, "2G", "3", "id_aa64mmfr0.ecv=0", f"guests {TIME} snapshot"),
     ("max", "newest", 2, "2G", "3", "kvm-arm.mode=nested id_aa64mmfr0.ecv=0", "nested"),
     ("max", "6.12", 2, "2G", "3", "", "*"),
 ]
@@ -245,7 +246,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Unit:
-    """A program that runs on this machine and reports in TAP."""
+    """A program that runs on this machine, perhaps with hosts of its own, and reports in TAP."""
     name: str
     program: str
 
@@ -377,6 +378,8 @@ def steps(full):
     suites = sorted(os.path.basename(path).removesuffix(".sh") for path in scripts)
     suites.remove("lib")
     suites.remove("hole")
+    suites.remove("snapshot-deep")
+    yield Unit("moved", "tests/rig/moved.py")
     if has_kvm():
         yield Rig("this machine", None, tuple(suites))
         return
