@@ -33,7 +33,7 @@ JOBS = max(1, os.cpu_count() or 1)
 CORE = "host doctor guests boot"
 MATRIX = [
     ("neoverse-n1", "6.12", 2, "2G", "3", "", "*"),     # VHE, physical counter traps when offset
-    ("neoverse-n1", "6.1", 2, "2G", "3", "", f"{CORE} snapshot"),     # no KVM_CAP_COUNTER_OFFSET
+    ("neoverse-n1", "6.1", 2, "2G", "3", "", f"{CORE} snapshot"),   # no KVM_CAP_COUNTER_OFFSET
     ("neoverse-n1", "6.12", 2, "2G", "2", "", CORE),    # GICv2 only
     ("cortex-a57", "6.12", 2, "2G", "3", "", CORE),     # nVHE
     ("neoverse-v1", "6.12", 2, "2G", "3", "", f"{CORE} snapshot"),  # SVE
