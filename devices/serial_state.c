@@ -5,7 +5,7 @@
 
 /* Bytes of a ring, from the oldest: when loaded, the ring starts with them. */
 static void ring_state(struct snap *s, uint8_t *ring, unsigned size,
-		       unsigned *first, unsigned *count)
+		       const unsigned *first, unsigned *count)
 {
 	unsigned n = *count;
 

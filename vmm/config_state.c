@@ -22,7 +22,7 @@ static void text_state(struct snap *s, char **text, size_t size)
 	snap_bool(s, &given);
 	if (!given || snap_failed(s))
 		return;
-	if (!snap_loading(s)) {
+	if (!snap_loading(s) && *text) {
 		snap_require(s, strlen(*text) < size, "a text is too long");
 		if (!snap_failed(s))
 			snap_string(s, *text, size);
@@ -37,13 +37,14 @@ static void text_state(struct snap *s, char **text, size_t size)
 }
 
 /* A choice among so many. */
-#define ENUM_STATE(s, field, count)                       \
-	do {                                              \
-		uint32_t value = (uint32_t)*(field);      \
-                                                          \
-		snap_u32(s, &value);                      \
-		snap_require(s, value < (count), #field); \
-		*(field) = (typeof(*(field)))value;       \
+#define ENUM_STATE(s, field, count)                         \
+	do {                                                \
+		uint32_t value = (uint32_t)*(field);        \
+                                                            \
+		snap_u32(s, &value);                        \
+		snap_require(s, value < (count), #field);   \
+		if (value < (count))                        \
+			*(field) = (typeof(*(field)))value; \
 	} while (0)
 
 static void bucket_state(struct snap *s, struct token_bucket_config *b)

@@ -181,7 +181,7 @@ int vm_saved_check_disk(const struct vm_saved *saved, unsigned drive,
 {
 	const struct drive_config *d = &saved->config.drive[drive];
 	const struct disk_identity *then = &saved->disk[drive];
-	struct disk_identity now;
+	struct disk_identity now = {0};
 
 	if (identify(d->path, &now, e))
 		return err_prefix(e, "drive %.64s", d->id);

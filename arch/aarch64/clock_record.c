@@ -119,9 +119,9 @@ static void translate(struct arch_clock *c, const struct arch_clock_record *r,
 	c->host_stopped = now->host - (uint64_t)ticks;
 	c->estimated = true;
 	c->unsynchronized = !r->sample.synchronized || !now->synchronized;
-	c->elapsed_error_ns =
-		saturate((unsigned __int128)r->sample.max_error +
-			 now->max_error + span / 1000000 * OSCILLATOR_PPM);
+	c->elapsed_error_ns = saturate(
+		(unsigned __int128)r->sample.max_error + now->max_error +
+		(unsigned __int128)(span / 1000000) * OSCILLATOR_PPM);
 }
 
 int arch_clock_restore(struct arch_clock *c, const struct arch_clock_record *r,

@@ -160,7 +160,7 @@ static int value_state(struct arch_vm *a, const struct gic_reg *reg,
 static int reg_state(struct arch_vm *a, const struct gic_reg *reg,
 		     unsigned vcpu, struct snap *s, struct err *e)
 {
-	uint64_t address;
+	uint64_t address = 0;
 
 	if (address_of(a, vcpu, &address, e))
 		return -1;

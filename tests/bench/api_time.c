@@ -32,7 +32,7 @@ static const char get[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 static struct sockaddr_un name = {.sun_family = AF_UNIX,
 				  .sun_path = "api_time.sock"};
 
-static void fail(const char *what)
+__attribute__((noreturn)) static void fail(const char *what)
 {
 	perror(what);
 	exit(1);
@@ -80,6 +80,8 @@ static void serve(int ready)
 	    listen(listener, 1) || write(ready, "", 1) != 1)
 		_exit(1);
 	fd = accept(listener, NULL, NULL);
+	if (fd < 0)
+		_exit(1);
 	epoll_ctl(loop, EPOLL_CTL_ADD, fd, &event);
 	while (epoll_wait(loop, &event, 1, -1) == 1 &&
 	       recv(fd, request, sizeof(request), 0) > 0)
@@ -116,6 +118,8 @@ static int dial(void)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
+	if (fd < 0)
+		fail("socket");
 	if (connect(fd, (struct sockaddr *)&name, sizeof(name)))
 		fail("connect");
 	return fd;

@@ -49,6 +49,21 @@ static int accept_one(const char *path)
 	return client;
 }
 
+/* The value of the next member, which must have this name. */
+static const char *number(const char *at, const char *name,
+			  unsigned long long *value)
+{
+	size_t len = strlen(name);
+	const char *quote = strchr(at, '"');
+	char *end;
+
+	if (!quote || strncmp(quote + 1, name, len) != 0 ||
+	    strncmp(quote + 1 + len, "\":", 2) != 0)
+		die("what came is not understood");
+	*value = strtoull(quote + len + 3, &end, 10);
+	return end;
+}
+
 /* One message, as the handlers read it that people have. */
 static int receive(int client)
 {
@@ -74,14 +89,12 @@ static int receive(int client)
 	while ((at = strstr(at, "\"base_host_virt_addr\""))) {
 		struct region *r = &regions[region_count++];
 
-		if (region_count > REGIONS_MAX ||
-		    sscanf(at,
-			   "\"base_host_virt_addr\":%llu,\"size\":%llu,"
-			   "\"offset\":%llu,\"page_size\":%llu,"
-			   "\"page_size_kib\":%*u}",
-			   &r->base, &r->size, &r->offset, &r->page) != 4)
-			die("what came is not understood");
-		at++;
+		if (region_count > REGIONS_MAX)
+			die("there are too many regions");
+		at = number(at, "base_host_virt_addr", &r->base);
+		at = number(at, "size", &r->size);
+		at = number(at, "offset", &r->offset);
+		at = number(at, "page_size", &r->page);
 	}
 	memcpy(&fd, CMSG_DATA(c), sizeof(fd));
 	return fd;

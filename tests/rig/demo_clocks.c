@@ -30,11 +30,14 @@ static long long counter_ms(void)
 	return (long long)(count * 1000 / hz);
 }
 
+static long seconds; /* of the one timer there is */
+
 static void *ring(void *argument)
 {
-	struct timespec span = {.tv_sec = (long)argument};
+	struct timespec span = {.tv_sec = seconds};
 	long long began = ms_of(CLOCK_MONOTONIC);
 
+	(void)argument;
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &span, NULL);
 	printf("clocks: rang=%lld\n", ms_of(CLOCK_MONOTONIC) - began);
 	fflush(stdout);
@@ -49,8 +52,8 @@ int main(void)
 		pthread_t thread;
 
 		if (!strncmp(line, "arm ", 4)) {
-			pthread_create(&thread, NULL, ring,
-				       (void *)strtol(line + 4, NULL, 10));
+			seconds = strtol(line + 4, NULL, 10);
+			pthread_create(&thread, NULL, ring, NULL);
 			printf("clocks: armed=1\n");
 		} else if (!strncmp(line, "now", 3)) {
 			printf("clocks: now=%lld %lld %lld\n", counter_ms(),

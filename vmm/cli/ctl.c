@@ -428,10 +428,12 @@ int cli_ctl(int argc, char **argv)
 		.socket = DEFAULT_SOCKET,
 		.timeout_s = TIMEOUT_DEFAULT_S,
 	};
+	struct option_words words = {.word = ctl.words, .max = WORDS_MAX};
 	struct err e;
 
 	argc = options_take_words(options, ARRAY_SIZE(options), argc, argv,
-				  ctl.words, WORDS_MAX, &ctl.word_count, &e);
+				  &words, &e);
+	ctl.word_count = words.count;
 	if (argc < 0 ||
 	    options_parse(options, ARRAY_SIZE(options), argc, argv, &ctl, &e)) {
 		log_error("%s", e.text);

@@ -72,11 +72,11 @@ int cli_inspect(int argc, char **argv)
 	struct inspect i = {0};
 	const char *path = NULL;
 	char state[PATH_MAX];
-	unsigned words;
+	struct option_words words = {.word = &path, .max = 1};
 	struct err e;
 
 	argc = options_take_words(options, ARRAY_SIZE(options), argc, argv,
-				  &path, 1, &words, &e);
+				  &words, &e);
 	if (argc < 0 ||
 	    options_parse(options, ARRAY_SIZE(options), argc, argv, &i, &e)) {
 		log_error("%s", e.text);

@@ -159,23 +159,21 @@ static bool takes_value(const struct option *options, unsigned count,
 	return false;
 }
 
-int options_take_words(const struct option *options, unsigned option_count,
-		       int argc, char **argv, const char **words, unsigned max,
-		       unsigned *count, struct err *e)
+int options_take_words(const struct option *options, unsigned count, int argc,
+		       char **argv, struct option_words *words, struct err *e)
 {
 	int kept = 0;
 
-	*count = 0;
 	for (int i = 0; i < argc; i++) {
 		if (strncmp(argv[i], "--", 2) != 0) {
-			if (*count == max)
+			if (words->count == words->max)
 				return err_set(e, "\"%.40s\" is too much",
 					       argv[i]);
-			words[(*count)++] = argv[i];
+			words->word[words->count++] = argv[i];
 			continue;
 		}
 		argv[kept++] = argv[i];
-		if (takes_value(options, option_count, argv[i]) && i + 1 < argc)
+		if (takes_value(options, count, argv[i]) && i + 1 < argc)
 			argv[kept++] = argv[++i];
 	}
 	return kept;

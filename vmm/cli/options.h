@@ -24,14 +24,18 @@ enum { OPTIONS_MAX = 32 };
 int options_parse(const struct option *options, unsigned count, int argc,
 		  char **argv, void *context, struct err *e);
 
+/* Arguments that are no options. */
+struct option_words {
+	const char **word; /* room for .max of them */
+	unsigned max, count;
+};
+
 /*
- * Options may stand anywhere among words: take the words out of @argv, at most
- * @max, and give how many words of options remain for options_parse(), or -1.
- * *count says how many words there were.
+ * Options may stand anywhere among words: take the words out of @argv, and give
+ * how many arguments remain for options_parse(), or -1.
  */
-int options_take_words(const struct option *options, unsigned option_count,
-		       int argc, char **argv, const char **words, unsigned max,
-		       unsigned *count, struct err *e);
+int options_take_words(const struct option *options, unsigned count, int argc,
+		       char **argv, struct option_words *words, struct err *e);
 
 /* The table as the body of a help text, on standard output. */
 void options_print(const struct option *options, unsigned count);

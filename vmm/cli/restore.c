@@ -259,11 +259,11 @@ int cli_restore(int argc, char **argv)
 	};
 	struct log_config log = {.style = LOG_PLAIN, .fd = STDERR_FILENO};
 	int status = EXIT_BAD_ARGUMENTS;
-	unsigned words;
+	struct option_words words = {.word = &restore.folder, .max = 1};
 	struct err e;
 
 	argc = options_take_words(options, ARRAY_SIZE(options), argc, argv,
-				  &restore.folder, 1, &words, &e);
+				  &words, &e);
 	if (argc < 0 || options_parse(options, ARRAY_SIZE(options), argc, argv,
 				      &restore, &e)) {
 		log_error("%s", e.text);

@@ -318,13 +318,13 @@ static int run_merge(int argc, char **argv)
 int cli_snapshot(int argc, char **argv)
 {
 	struct snapshot s = {.socket = DEFAULT_SOCKET};
-	unsigned words;
+	struct option_words words = {.word = &s.folder, .max = 1};
 	struct err e;
 
 	if (argc && !strcmp(argv[0], "merge"))
 		return run_merge(argc - 1, argv + 1);
 	argc = options_take_words(take_options, ARRAY_SIZE(take_options), argc,
-				  argv, &s.folder, 1, &words, &e);
+				  argv, &words, &e);
 	if (argc < 0 || options_parse(take_options, ARRAY_SIZE(take_options),
 				      argc, argv, &s, &e))
 		return wrong(&e);

@@ -243,10 +243,10 @@ static int parse(struct vsock_cli *cli, int argc, char **argv, struct err *e)
 	unsigned long long port = 0;
 	const char *word = NULL;
 	char *end = NULL;
-	unsigned words;
+	struct option_words words = {.word = &word, .max = 1};
 
 	argc = options_take_words(options, ARRAY_SIZE(options), argc, argv,
-				  &word, 1, &words, e);
+				  &words, e);
 	if (argc < 0 ||
 	    options_parse(options, ARRAY_SIZE(options), argc, argv, cli, e))
 		return -1;

@@ -35,17 +35,19 @@ int kvm_vm_dirty_log(struct kvm_vm *vm, unsigned slot, uint64_t *bitmap)
 int kvm_vcpu_reg_list(struct kvm_vcpu *vcpu, uint64_t *ids, unsigned max,
 		      unsigned *count)
 {
-	AUTO_FREE struct kvm_reg_list *list =
-		calloc(1, sizeof(*list) + max * sizeof(list->reg[0]));
+	/* A count, and that many ids. */
+	uint64_t *words = calloc(1 + max, sizeof(words[0]));
+	struct kvm_reg_list *list = (struct kvm_reg_list *)words;
 	int r;
 
-	if (!list)
+	if (!words)
 		return -ENOMEM;
 	list->n = max;
 	r = call(vcpu->fd, KVM_GET_REG_LIST, list);
 	*count = (unsigned)list->n;
 	if (!r)
 		memcpy(ids, list->reg, list->n * sizeof(ids[0]));
+	free(words);
 	return r;
 }
 
