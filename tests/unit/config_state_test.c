@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a VM is made of, in a snapshot. */
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "snapshot/codec.h"
+#include "tests/unit/testing.h"
+#include "vmm/base/err.h"
+#include "vmm/config.h"
+
+struct pair {
+	struct vm_config in, out;
+	struct snap s;
+	struct err e;
+};
+
+static char *text(const char *value)
+{
+	return strdup(value);
+}
+
+static struct rate_limiter_config limiter(uint64_t seed)
+{
+	return (struct rate_limiter_config){
+		.bandwidth = {.size = seed,
+			      .one_time_burst = seed + 1,
+			      .refill_time_ms = seed + 2},
+		.ops = {.size = seed + 3,
+			.one_time_burst = seed + 4,
+			.refill_time_ms = seed + 5},
+	};
+}
+
+static void fill_devices(struct vm_config *c)
+{
+	c->drive_count = 2;
+	c->drive = calloc(2, sizeof(c->drive[0]));
+	c->drive[0] = (struct drive_config){
+		.id = text("root"),
+		.path = text("/a"),
+		.partuuid = text("0eaa91a0-01"),
+		.root = true,
+		.writeback = true,
+		.limiter = limiter(100),
+	};
+	c->drive[1] = (struct drive_config){
+		.id = text("data"),
+		.path = text("/b c"),
+		.read_only = true,
+		.async = true,
+	};
+	c->interface_count = 1;
+	c->interface = calloc(1, sizeof(c->interface[0]));
+	c->interface[0] = (struct interface_config){
+		.id = text("eth0"),
+		.tap = text("tap7"),
+		.has_mac = true,
+		.mac = {6, 1, 2, 3, 4, 5},
+		.mtu = 9000,
+		.rx_limiter = limiter(200),
+		.tx_limiter = limiter(300),
+	};
+	c->vsock = (struct vsock_params){
+		.guest_cid = 77, .uds_path = text("/v"), .id = text("v")};
+	c->has_balloon = true;
+	c->balloon = (struct balloon_config){
+		.amount_mib = 12,
+		.deflate_on_oom = true,
+		.stats_polling_interval_s = 3,
+		.free_page_hinting = true,
+		.free_page_reporting = true,
+	};
+	c->entropy = true;
+	c->entropy_limiter = limiter(400);
+}
+
+static int set_up(void **state)
+{
+	struct pair *p = calloc(1, sizeof(*p));
+	struct vm_config *c = &p->in;
+
+	vm_config_init(c);
+	vm_config_init(&p->out);
+	c->vcpu_count = 5;
+	c->mem_mib = 333;
+	c->kernel = text("/kernel");
+	c->cmdline = text("console=ttyS0 quiet");
+	c->boot_timer = true;
+	c->clock = (struct clock_config){
+		.on_pause = CLOCK_CONTINUOUS,
+		.on_restore = CLOCK_CONTINUOUS,
+		.physical = CLOCK_PHYSICAL_GUEST,
+		.max_jump_ms = 123456,
+	};
+	c->clock_given = true;
+	fill_devices(c);
+	*state = p;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct pair *p = *state;
+
+	vm_config_fini(&p->in);
+	vm_config_fini(&p->out);
+	snap_fini(&p->s);
+	free(p);
+	return 0;
+}
+
+static void save(struct pair *p)
+{
+	snap_save(&p->s, SNAPSHOT_VERSION);
+	vm_config_state(&p->in, &p->s);
+	assert_ok(snap_finish(&p->s, &p->e), p->e);
+}
+
+static int load_bytes(struct pair *p, const void *data, size_t len)
+{
+	struct snap in;
+
+	snap_load(&in, data, len, SNAPSHOT_VERSION);
+	vm_config_state(&p->out, &in);
+	return snap_finish(&in, &p->e);
+}
+
+static int load(struct pair *p)
+{
+	size_t len;
+	const void *data = snap_data(&p->s, &len);
+
+	return load_bytes(p, data, len);
+}
+
+static void all_of_it_comes_back(void **state)
+{
+	struct pair *p = *state;
+	const struct vm_config *c = &p->out;
+	struct snap again;
+	size_t len[2];
+	const void *data[2];
+
+	save(p);
+	assert_ok(load(p), p->e);
+	assert_int_equal(c->vcpu_count, 5);
+	assert_int_equal(c->mem_mib, 333);
+	assert_string_equal(c->kernel, "/kernel");
+	assert_null(c->initrd);
+	assert_int_equal(c->clock.physical, CLOCK_PHYSICAL_GUEST);
+	assert_int_equal(c->clock.max_jump_ms, 123456);
+	assert_string_equal(c->drive[0].partuuid, "0eaa91a0-01");
+	assert_true(c->drive[0].root && c->drive[0].writeback);
+	assert_int_equal(c->drive[0].limiter.ops.refill_time_ms, 105);
+	assert_string_equal(c->drive[1].path, "/b c");
+	assert_null(c->drive[1].partuuid);
+	assert_true(c->drive[1].read_only && c->drive[1].async);
+	assert_memory_equal(c->interface[0].mac, p->in.interface[0].mac, 6);
+	assert_int_equal(c->interface[0].mtu, 9000);
+	assert_int_equal(c->interface[0].tx_limiter.bandwidth.size, 300);
+	assert_int_equal(c->vsock.guest_cid, 77);
+	assert_string_equal(c->vsock.uds_path, "/v");
+	assert_int_equal(c->balloon.stats_polling_interval_s, 3);
+	assert_int_equal(c->entropy_limiter.bandwidth.one_time_burst, 401);
+	/* And what is not listed here: it is written the same again. */
+	snap_save(&again, SNAPSHOT_VERSION);
+	vm_config_state(&p->out, &again);
+	data[0] = snap_data(&p->s, &len[0]);
+	data[1] = snap_data(&again, &len[1]);
+	assert_int_equal(len[0], len[1]);
+	assert_memory_equal(data[0], data[1], len[0]);
+	snap_fini(&again);
+}
+
+/* The smallest one, without devices. */
+static void what_was_not_given_is_not_given(void **state)
+{
+	struct pair *p = *state;
+
+	vm_config_fini(&p->in);
+	vm_config_init(&p->in);
+	save(p);
+	assert_ok(load(p), p->e);
+	assert_null(p->out.kernel);
+	assert_null(p->out.cmdline);
+	assert_int_equal(p->out.drive_count, 0);
+	assert_null(p->out.vsock.uds_path);
+	assert_false(p->out.has_balloon);
+	assert_false(p->out.clock_given);
+}
+
+static void a_text_that_does_not_fit_is_not_written(void **state)
+{
+	struct pair *p = *state;
+	char *path = calloc(1, PATH_MAX + 1);
+
+	memset(path, 'x', PATH_MAX);
+	free(p->in.drive[0].path);
+	p->in.drive[0].path = path;
+	snap_save(&p->s, SNAPSHOT_VERSION);
+	vm_config_state(&p->in, &p->s);
+	assert_err(snap_finish(&p->s, &p->e), p->e, "too long");
+}
+
+static void the_longest_texts_come_back(void **state)
+{
+	struct pair *p = *state;
+	char *path = calloc(1, PATH_MAX);
+
+	memset(path, 'x', PATH_MAX - 1);
+	free(p->in.drive[1].path);
+	p->in.drive[1].path = path;
+	save(p);
+	assert_ok(load(p), p->e);
+	assert_string_equal(p->out.drive[1].path, path);
+}
+
+/* Each byte in turn: refused, or a configuration that can be freed. */
+static void damaged_ones_are_refused_or_well_formed(void **state)
+{
+	struct pair *p = *state;
+	unsigned refused = 0;
+	uint8_t *data;
+	size_t len;
+
+	save(p);
+	snap_data(&p->s, &len);
+	data = malloc(len);
+	memcpy(data, snap_data(&p->s, &len), len);
+	for (size_t i = 0; i < len * 8; i++) {
+		data[i / 8] ^= 1u << i % 8;
+		p->e.text[0] = '\0';
+		if (load_bytes(p, data, len)) {
+			assert_true(p->e.text[0]);
+			refused++;
+		} else {
+			for (unsigned d = 0; d < p->out.drive_count; d++)
+				assert_non_null(p->out.drive[d].path);
+			assert_true(p->out.clock.on_restore < CLOCK_SET);
+		}
+		vm_config_fini(&p->out);
+		vm_config_init(&p->out);
+		data[i / 8] ^= 1u << i % 8;
+	}
+	assert_true(refused > len);
+	free(data);
+}
+
+static void a_drive_without_a_path_is_refused(void **state)
+{
+	struct pair *p = *state;
+
+	free(p->in.drive[1].path);
+	p->in.drive[1].path = NULL;
+	snap_save(&p->s, SNAPSHOT_VERSION);
+	vm_config_state(&p->in, &p->s);
+	assert_err(snap_finish(&p->s, &p->e), p->e, "without id or path");
+}
+
+#define CONFIG_TEST(name) \
+	cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CONFIG_TEST(all_of_it_comes_back),
+		CONFIG_TEST(what_was_not_given_is_not_given),
+		CONFIG_TEST(a_text_that_does_not_fit_is_not_written),
+		CONFIG_TEST(the_longest_texts_come_back),
+		CONFIG_TEST(damaged_ones_are_refused_or_well_formed),
+		CONFIG_TEST(a_drive_without_a_path_is_refused),
+	};
+
+	return RUN_TESTS("config_state", tests);
+}

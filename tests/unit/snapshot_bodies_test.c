@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What requests for snapshots say, and what is wrong with them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/unit/testing.h"
+#include "vmm/base/err.h"
+#include "vmm/base/json.h"
+#include "vmm/snapshot_bodies.h"
+
+#define PATHS   "\"snapshot_path\": \"s\", \"mem_file_path\": \"m\""
+#define BACKEND "\"mem_backend\": {\"backend_path\": \"b\", \"backend_type\": "
+#define FILE_B  "\"snapshot_path\": \"s\", " BACKEND "\"File\"}"
+
+static struct json_t *parse(const char *text)
+{
+	struct err e;
+	struct json_t *json = json_parse(text, strlen(text), &e);
+
+	if (!json)
+		fail_msg("%s: %s", text, e.text);
+	return json;
+}
+
+static int read_create(struct snapshot_create *body, const char *text,
+		       struct err *e)
+{
+	struct json_t *json = parse(text);
+	int r = snapshot_create_read(body, json, e);
+
+	json_free(json);
+	return r;
+}
+
+static int read_load(struct snapshot_load *body, const char *text,
+		     struct err *e)
+{
+	struct json_t *json = parse(text);
+	int r = snapshot_load_read(body, json, e);
+
+	json_free(json);
+	return r;
+}
+
+/* ------------------------------------------------------------------- create */
+
+static void a_snapshot_is_full_and_synced_unless_told(void **state)
+{
+	struct snapshot_create body;
+	struct err e;
+
+	(void)state;
+	assert_ok(read_create(&body, "{" PATHS "}", &e), e);
+	assert_string_equal(body.state_path, "s");
+	assert_string_equal(body.memory_path, "m");
+	assert_false(body.diff);
+	assert_true(body.sync);
+	snapshot_create_fini(&body);
+	assert_ok(read_create(&body,
+			      "{" PATHS ", \"snapshot_type\": \"Diff\", "
+			      "\"sync_snapshot_files\": false}",
+			      &e),
+		  e);
+	assert_true(body.diff);
+	assert_false(body.sync);
+	snapshot_create_fini(&body);
+}
+
+static void wrong_creates_are_refused(void **state)
+{
+	static const struct {
+		const char *text, *why;
+	} wrong[] = {
+		{"{\"mem_file_path\": \"m\"}", "snapshot_path"},
+		{"{\"snapshot_path\": \"s\"}", "mem_file_path"},
+		{"{" PATHS ", \"snapshot_type\": \"Half\"}", "Half"},
+		{"{" PATHS ", \"version\": \"1.0\"}", "version"},
+		{"{" PATHS ", \"sync_snapshot_files\": 1}", "sync"},
+		{"[]", ""},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		struct snapshot_create body;
+		struct err e;
+
+		assert_err(read_create(&body, wrong[i].text, &e), e,
+			   wrong[i].why);
+		snapshot_create_fini(&body);
+	}
+}
+
+/* --------------------------------------------------------------------- load */
+
+static void the_old_name_of_the_memory_is_understood(void **state)
+{
+	struct snapshot_load body;
+	struct err e;
+
+	(void)state;
+	assert_ok(read_load(&body, "{" PATHS "}", &e), e);
+	assert_string_equal(body.memory_path, "m");
+	assert_int_equal(body.backend, MEMORY_FILE);
+	assert_true(body.deprecated);
+	assert_false(body.resume || body.has_clock || body.track_dirty);
+	snapshot_load_fini(&body);
+}
+
+static void memory_comes_from_where_it_is_said(void **state)
+{
+	static const char *const text[] = {
+		[MEMORY_FILE] =
+			"{\"snapshot_path\": \"s\", " BACKEND "\"File\"}}",
+		[MEMORY_EAGER] =
+			"{\"snapshot_path\": \"s\", " BACKEND "\"Eager\"}}",
+		[MEMORY_UFFD] =
+			"{\"snapshot_path\": \"s\", " BACKEND "\"Uffd\"}}",
+	};
+
+	(void)state;
+	for (unsigned i = MEMORY_FILE; i <= MEMORY_UFFD; i++) {
+		struct snapshot_load body;
+		struct err e;
+
+		assert_ok(read_load(&body, text[i], &e), e);
+		assert_int_equal(body.backend, i);
+		assert_string_equal(body.memory_path, "b");
+		assert_false(body.deprecated);
+		snapshot_load_fini(&body);
+	}
+}
+
+static void a_clock_can_be_chosen(void **state)
+{
+	static const struct {
+		const char *text;
+		bool given;
+		enum clock_policy policy;
+	} clocks[] = {
+		{"", false, CLOCK_CONTINUOUS},
+		{", \"clock_realtime\": false", false, CLOCK_CONTINUOUS},
+		{", \"clock_realtime\": true", true, CLOCK_CONTINUOUS},
+		{", \"clock\": \"frozen\"", true, CLOCK_FROZEN},
+		{", \"clock\": \"continuous\"", true, CLOCK_CONTINUOUS},
+		{", \"clock\": {\"set\": 7}", true, CLOCK_SET},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(clocks) / sizeof(clocks[0]); i++) {
+		struct snapshot_load body;
+		struct err e;
+		char text[256];
+
+		snprintf(text, sizeof(text), "{" FILE_B "%s}", clocks[i].text);
+		assert_ok(read_load(&body, text, &e), e);
+		assert_int_equal(body.has_clock, clocks[i].given);
+		if (clocks[i].given)
+			assert_int_equal(body.clock.policy, clocks[i].policy);
+		snapshot_load_fini(&body);
+	}
+}
+
+static void wrong_loads_are_refused(void **state)
+{
+	static const struct {
+		const char *text, *why;
+	} wrong[] = {
+		{"{\"snapshot_path\": \"s\"}", "`mem_backend` or"},
+		{"{" PATHS ", " BACKEND "\"File\"}}", "exclusively"},
+		{"{" BACKEND "\"File\"}}", "snapshot_path"},
+		{"{\"snapshot_path\": \"s\", " BACKEND "\"Tape\"}}", "Tape"},
+		{"{\"snapshot_path\": \"s\", \"mem_backend\": {}}", "backend_"},
+		{"{\"snapshot_path\": \"s\", \"mem_backend\": 1}",
+		 "`mem_backend`"},
+		{"{" FILE_B ", \"clock\": \"frozen\", \"clock_realtime\": "
+		 "true}",
+		 "say the same"},
+		{"{" FILE_B ", \"clock\": \"later\"}", "continuous"},
+		{"{" FILE_B ", \"network_overrides\": {}}",
+		 "`network_overrides`"},
+		{"{" FILE_B ", \"network_overrides\": [{\"iface_id\": "
+		 "\"a\"}]}",
+		 "host_dev_name"},
+		{"{" FILE_B ", \"drive_overrides\": [{\"drive_id\": \"a\", "
+		 "\"path_on_host\": \"p\"}, 1]}",
+		 "element 1"},
+		{"{" FILE_B ", \"vsock_override\": {\"path\": \"v\"}}",
+		 "`vsock_override`"},
+		{"{" FILE_B ", \"huge_pages\": \"2M\"}", "huge_pages"},
+		{"{" FILE_B ", \"resume\": true}", "resume"},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		struct snapshot_load body;
+		struct err e;
+
+		assert_err(read_load(&body, wrong[i].text, &e), e,
+			   wrong[i].why);
+		snapshot_load_fini(&body);
+	}
+}
+
+/* ---------------------------------------------------------------- overrides */
+
+static void make_config(struct vm_config *config, struct err *e)
+{
+	struct drive_config drive = {.id = strdup("d"), .path = strdup("old")};
+	struct interface_config nic = {.id = strdup("n"), .tap = strdup("t0")};
+
+	vm_config_init(config);
+	assert_ok(vm_config_put_drive(config, &drive, e), *e);
+	assert_ok(vm_config_put_interface(config, &nic, e), *e);
+	config->vsock.uds_path = strdup("v0");
+}
+
+static void overrides_change_what_they_name(void **state)
+{
+	struct vm_config config;
+	struct snapshot_load body;
+	struct err e;
+
+	(void)state;
+	make_config(&config, &e);
+	assert_ok(read_load(&body,
+			    "{" FILE_B
+			    ", \"network_overrides\": [{\"iface_id\": \"n\", "
+			    "\"host_dev_name\": \"t1\"}], "
+			    "\"drive_overrides\": [{\"drive_id\": \"d\", "
+			    "\"path_on_host\": \"new\"}], "
+			    "\"vsock_override\": {\"uds_path\": \"v1\"}}",
+			    &e),
+		  e);
+	assert_ok(snapshot_load_override(&body, &config, &e), e);
+	assert_string_equal(config.drive[0].path, "new");
+	assert_string_equal(config.interface[0].tap, "t1");
+	assert_string_equal(config.vsock.uds_path, "v1");
+	assert_true(snapshot_load_overrides_drive(&body, "d"));
+	assert_false(snapshot_load_overrides_drive(&body, "n"));
+	snapshot_load_fini(&body);
+	vm_config_fini(&config);
+}
+
+static void overrides_of_what_is_not_there_are_refused(void **state)
+{
+	static const struct {
+		const char *text, *why;
+	} wrong[] = {
+		{"\"network_overrides\": [{\"iface_id\": \"x\", "
+		 "\"host_dev_name\": \"t1\"}]",
+		 "Unknown Network Device."},
+		{"\"drive_overrides\": [{\"drive_id\": \"x\", "
+		 "\"path_on_host\": \"p\"}]",
+		 "no drive \"x\""},
+		{"\"vsock_override\": {\"uds_path\": \"v1\"}",
+		 "Unknown Vsock Device."},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		struct vm_config config;
+		struct snapshot_load body;
+		struct err e;
+		char text[256];
+
+		make_config(&config, &e);
+		free(config.vsock.uds_path);
+		config.vsock.uds_path = NULL;
+		snprintf(text, sizeof(text), "{" FILE_B ", %s}", wrong[i].text);
+		assert_ok(read_load(&body, text, &e), e);
+		assert_err(snapshot_load_override(&body, &config, &e), e,
+			   wrong[i].why);
+		snapshot_load_fini(&body);
+		vm_config_fini(&config);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_snapshot_is_full_and_synced_unless_told),
+		cmocka_unit_test(wrong_creates_are_refused),
+		cmocka_unit_test(the_old_name_of_the_memory_is_understood),
+		cmocka_unit_test(memory_comes_from_where_it_is_said),
+		cmocka_unit_test(a_clock_can_be_chosen),
+		cmocka_unit_test(wrong_loads_are_refused),
+		cmocka_unit_test(overrides_change_what_they_name),
+		cmocka_unit_test(overrides_of_what_is_not_there_are_refused),
+	};
+
+	return RUN_TESTS("snapshot_bodies", tests);
+}
