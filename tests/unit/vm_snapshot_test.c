@@ -145,6 +145,64 @@ static void the_interrupt_controller_is_what_it_was(void **state)
 	}
 }
 
+/* Registers of devices that keep what is written to them. */
+static const struct {
+	gpa_t gpa;
+	unsigned len;
+	uint32_t value;
+} device_register[] = {
+	{0x40001004, 4, 0x12345678}, /* RTCMR */
+	{0x40001010, 4, 1},          /* RTCIMSC */
+	{0x40002007, 1, 0xa5},       /* the serial port's SCR */
+	{0x40002003, 1, 0x1b},       /* its LCR */
+};
+
+static void add_step(int kind, unsigned reg)
+{
+	kvm_fake_step(0, (struct fake_step){
+				 .kind = kind,
+				 .gpa = device_register[reg].gpa,
+				 .len = device_register[reg].len,
+				 .value = device_register[reg].value,
+			 });
+}
+
+/* Until vCPU 0 has made so many accesses, and its last is answered. */
+static void wait_for_steps(unsigned count)
+{
+	for (unsigned ms = 0; ms < 5000; ms++) {
+		if (__atomic_load_n(&kvm_fake.vcpu[0].entries,
+				    __ATOMIC_RELAXED) > count)
+			return;
+		usleep(1000);
+	}
+	fail_msg("the guest is stuck");
+}
+
+static void devices_are_what_they_were(void **state)
+{
+	struct snapshot_world *w = *state;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(device_register); i++) {
+		struct vm *vm;
+
+		kvm_fake_reset();
+		add_step(FAKE_WRITE, i);
+		vm = snapshot_world_boot(w);
+		wait_for_steps(1);
+		snapshot_world_save(w, vm);
+		vm = snapshot_world_load(w);
+		assert_non_null(vm);
+		add_step(FAKE_READ, i);
+		assert_ok(vm_resume(vm, NULL, &w->e), w->e);
+		wait_for_steps(1);
+		assert_ok(vm_pause(vm, &w->e), w->e);
+		assert_int_equal(kvm_fake.vcpu[0].answer,
+				 device_register[i].value);
+		vm_destroy(vm);
+	}
+}
+
 /* Sections that are drawn or measured anew. */
 static bool is_always_new(uint32_t tag)
 {
@@ -342,6 +400,7 @@ int main(void)
 		WORLD_TEST(registers_are_what_they_were),
 		WORLD_TEST(what_vcpus_were_doing_is_kept),
 		WORLD_TEST(the_interrupt_controller_is_what_it_was),
+		WORLD_TEST(devices_are_what_they_were),
 		WORLD_TEST(what_was_restored_is_saved_the_same),
 		WORLD_TEST(vcpus_are_told_what_they_are_before_their_state),
 		WORLD_TEST(the_interrupt_controller_is_restored_in_its_order),
