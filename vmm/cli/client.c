@@ -286,6 +286,8 @@ static int exchange(struct call *call)
 		if (call->sent < call->out.len)
 			fds[0].events |= POLLOUT;
 		r = wait ? poll(fds, ARRAY_SIZE(fds), wait) : 0;
+		if (call->request->interrupted && *call->request->interrupted)
+			return err_set(call->e, "interrupted");
 		if (r < 0 && errno != EINTR)
 			return err_errno(call->e, "poll");
 		if (r == 0)

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -25,6 +26,8 @@ struct client_request {
 	const char *body; /* JSON; NULL: none */
 	size_t body_len;
 	unsigned timeout_ms;
+	/* If not NULL: a signal handler makes it true to give up. */
+	const volatile sig_atomic_t *interrupted;
 
 	/*
 	 * If not NULL, a body with status 200 goes here line by line as it

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,24 @@ struct snapshot {
 
 /* ------------------------------------------------------------------- taking */
 
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int number)
+{
+	(void)number;
+	interrupted = 1;
+}
+
+/* Ctrl-C must not leave the VM paused: from here on it only ends a request. */
+static void catch_signals(void)
+{
+	const struct sigaction action = {.sa_handler = on_signal};
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+}
+
 /* A request whose answer is of interest only if it is no yes. */
 static int request(const struct snapshot *s, const char *method,
 		   const char *path, const struct buf *body,
@@ -45,6 +64,7 @@ static int request(const struct snapshot *s, const char *method,
 		.body = body ? body->data : NULL,
 		.body_len = body ? body->len : 0,
 		.timeout_ms = TIMEOUT_MS,
+		.interrupted = &interrupted,
 	};
 	struct json_t *json;
 	const char *why = NULL;
@@ -159,10 +179,16 @@ static int take(const struct snapshot *s, struct err *e)
 	int r;
 
 	if (make_folder(s->folder, folder, sizeof(folder), e) ||
-	    is_running(s, &running, e) ||
-	    (running && set_state(s, "Paused", e)))
+	    is_running(s, &running, e))
 		return -1;
-	r = create(s, folder, e);
+	catch_signals();
+	r = running ? set_state(s, "Paused", e) : 0;
+	if (r && !interrupted)
+		return -1;
+	if (!r)
+		r = create(s, folder, e);
+	/* To resume gives the snapshot up. */
+	interrupted = 0;
 	if (!running || s->stay_paused || !set_state(s, "Resumed", &resume))
 		return r;
 	if (!r)
