@@ -18,6 +18,21 @@ from rig import INTERRUPTED, Host, interrupt_on_signals, run_host  # noqa: E402
 OURS = "stasis"
 OFF_INIT = "#!/bin/sh\nexec /bin/poweroff -f\n"
 DISK_INIT = "#!/bin/sh\n. /bin/setup\ndisk_guest /dev/vda\npoweroff -f\n"
+STREAMS_INIT = """#!/bin/sh
+. /bin/setup
+ip link set eth0 up
+ip address add 10.0.0.2/24 dev eth0
+stream_time ask tcp:10.0.0.1:7000 tcp
+! grep -q vsock /proc/net/protocols || stream_time ask vsock:2:7000 vsock
+poweroff -f
+"""
+IDLE_DEVICES_INIT = """#!/bin/sh
+. /bin/setup
+ip link set eth0 up
+dd if=/dev/vda of=/dev/null bs=1M 2>/dev/null
+echo guest is idle
+while :; do sleep 1000; done
+"""
 IDLE_INIT = "#!/bin/sh\necho guest is idle\nwhile :; do sleep 1000; done\n"
 
 
@@ -42,11 +57,18 @@ def what_to_add(script):
     make_initramfs(f"{work}/idle.cpio", IDLE_INIT)
     make_initramfs(f"{work}/disk.cpio", DISK_INIT, [("bin/disk_guest", f"{work}/disk_guest")], kernel="6.12",
                    modules=["virtio_mmio", "virtio_pci", "virtio_blk"])
+    make_initramfs(f"{work}/streams.cpio", STREAMS_INIT, [("bin/stream_time", f"{work}/stream_time")], kernel="6.12",
+                   modules=["virtio_mmio", "virtio_pci", "virtio_net", "vmw_vsock_virtio_transport"])
+    make_initramfs(f"{work}/idle-devices.cpio", IDLE_DEVICES_INIT, kernel="6.12",
+                   modules=["virtio_mmio", "virtio_blk", "virtio_net", "virtio_balloon", "virtio_rng",
+                            "vmw_vsock_virtio_transport"])
     qemu = f"{DEPS}/qemu-arm64/usr"
     return [("measure", script), ("hole", f"{ROOT}/tests/bench/hole"),
             ("hole.img", f"{ROOT}/out/guests/hole.img"), ("pauses", f"{work}/pauses"),
             ("off.img", off), ("restored.img", f"{ROOT}/out/guests/restored.img"), ("off.cpio", f"{work}/off.cpio"), ("disk.cpio", f"{work}/disk.cpio"),
-            ("idle.cpio", f"{work}/idle.cpio"), ("Image", kernel_path("6.12", "Image")),
+            ("streams", f"{ROOT}/tests/bench/streams"), ("streams.cpio", f"{work}/streams.cpio"),
+            ("stream_time", f"{work}/stream_time"),
+            ("idle-devices.cpio", f"{work}/idle-devices.cpio"), ("idle.cpio", f"{work}/idle.cpio"), ("Image", kernel_path("6.12", "Image")),
             ("stasis", f"{ROOT}/out/stasis"), ("floor", f"{work}/floor"),
             ("cpu_time", f"{work}/cpu_time"), ("api_time", f"{work}/api_time"), ("qemu/share", f"{qemu}/share/qemu"),
             ("qemu/qemu-system-aarch64", f"{qemu}/bin/qemu-system-aarch64"),
@@ -93,7 +115,8 @@ def main():
                 results.append({"what": found[1], "unit": found[2], "who": found[3],
                                 "value": float(found[4])})
 
-    host = Host(cpu=options.cpu, kernel=options.host, smp=1, icount=True)
+    host = Host(cpu=options.cpu, kernel=options.host, smp=1, icount=True,
+                modules=("tun", "vhost_net", "vhost_vsock"))
     print(f"bench: measuring on an emulated host ({host}); a minute or two", flush=True)
     try:
         add = what_to_add(options.script) + [parse_add(add) for add in options.add]
