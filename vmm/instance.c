@@ -18,27 +18,29 @@
 
 enum { EXIT_GUEST_DONE = 0, EXIT_GUEST_FAILED = 1 };
 
-/* How long the last of each took. */
-static struct latencies {
-	uint64_t pause_vm, resume_vm;
-	uint64_t vmm_pause_vm, vmm_resume_vm;
-} latencies;
+struct instance_latencies instance_latencies;
 
 static const struct metric latency_table[] = {
-	GAUGE(struct latencies, pause_vm),
-	GAUGE(struct latencies, resume_vm),
-	GAUGE(struct latencies, vmm_pause_vm),
-	GAUGE(struct latencies, vmm_resume_vm),
+	GAUGE(struct instance_latencies, full_create_snapshot),
+	GAUGE(struct instance_latencies, diff_create_snapshot),
+	GAUGE(struct instance_latencies, load_snapshot),
+	GAUGE(struct instance_latencies, pause_vm),
+	GAUGE(struct instance_latencies, resume_vm),
+	GAUGE(struct instance_latencies, vmm_full_create_snapshot),
+	GAUGE(struct instance_latencies, vmm_diff_create_snapshot),
+	GAUGE(struct instance_latencies, vmm_load_snapshot),
+	GAUGE(struct instance_latencies, vmm_pause_vm),
+	GAUGE(struct instance_latencies, vmm_resume_vm),
 };
 
 static struct metrics_group latency_group = {
 	.name = "latencies_us",
 	.metric = latency_table,
 	.count = ARRAY_SIZE(latency_table),
-	.base = &latencies,
+	.base = &instance_latencies,
 };
 
-static uint64_t now_us(void)
+uint64_t instance_now_us(void)
 {
 	struct timespec now;
 
@@ -249,15 +251,14 @@ int instance_start(struct instance *in, struct err *e)
 
 int instance_pause(struct instance *in, struct err *e)
 {
-	uint64_t began = now_us();
+	uint64_t began = instance_now_us();
 
 	if (in->state == INSTANCE_PAUSED)
 		return 0;
 	if (vm_pause(in->vm, e))
 		return -1;
 	in->state = INSTANCE_PAUSED;
-	metric_set(&latencies.pause_vm, now_us() - began);
-	metric_set(&latencies.vmm_pause_vm, now_us() - began);
+	INSTANCE_TOOK(pause_vm, began);
 	instance_tell(in, EVENT_PAUSED, NULL);
 	return 0;
 }
@@ -265,7 +266,7 @@ int instance_pause(struct instance *in, struct err *e)
 int instance_resume(struct instance *in, const struct clock_request *clock,
 		    struct err *e)
 {
-	uint64_t began = now_us();
+	uint64_t began = instance_now_us();
 
 	if (in->state == INSTANCE_RUNNING)
 		return 0;
@@ -277,8 +278,7 @@ int instance_resume(struct instance *in, const struct clock_request *clock,
 		return -1;
 	in->has_clock = false;
 	in->state = INSTANCE_RUNNING;
-	metric_set(&latencies.resume_vm, now_us() - began);
-	metric_set(&latencies.vmm_resume_vm, now_us() - began);
+	INSTANCE_TOOK(resume_vm, began);
 	instance_tell(in, EVENT_RESUMED, NULL);
 	return 0;
 }

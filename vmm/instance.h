@@ -57,6 +57,7 @@ struct instance {
 	struct clock_request clock;
 
 	struct snapshot_job *job; /* a snapshot that is being written */
+	uint64_t job_began;       /* microseconds */
 
 	struct instance_host host;
 

@@ -2,7 +2,28 @@
 /* For the files that implement instance.h. */
 #pragma once
 
+#include "vmm/base/metrics.h"
 #include "vmm/instance.h"
+
+/* How long the last of each took, microseconds; twice, as Firecracker tells
+ * them: it has two threads. */
+extern struct instance_latencies {
+	uint64_t full_create_snapshot, diff_create_snapshot, load_snapshot;
+	uint64_t pause_vm, resume_vm;
+	uint64_t vmm_full_create_snapshot, vmm_diff_create_snapshot;
+	uint64_t vmm_load_snapshot;
+	uint64_t vmm_pause_vm, vmm_resume_vm;
+} instance_latencies;
+
+uint64_t instance_now_us(void);
+
+#define INSTANCE_TOOK(what, began)                                \
+	do {                                                      \
+		uint64_t took = instance_now_us() - (began);      \
+                                                                  \
+		metric_set(&instance_latencies.what, took);       \
+		metric_set(&instance_latencies.vmm_##what, took); \
+	} while (0)
 
 void instance_tell(struct instance *in, enum instance_event event,
 		   const char *reason);

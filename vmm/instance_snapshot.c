@@ -19,6 +19,10 @@ static void on_written(void *context, int result, const struct err *e)
 	const struct err why = *e; /* which is the job's */
 
 	/* A snapshot that failed forgets nothing. */
+	if (work->body.diff)
+		INSTANCE_TOOK(diff_create_snapshot, in->job_began);
+	else
+		INSTANCE_TOOK(full_create_snapshot, in->job_began);
 	if (result)
 		vm_changes_give_back(in->vm, &work->changes);
 	else
@@ -64,6 +68,7 @@ int instance_snapshot(struct instance *in, struct snapshot_create *body,
 				  "resume the microVM to give it up");
 	work.mem = vm_memory(in->vm);
 	work.is_paged = vm_is_paged(in->vm);
+	in->job_began = instance_now_us();
 	if (save(in, &work, e))
 		return -1;
 	*body = (struct snapshot_create){0};
@@ -140,6 +145,7 @@ int instance_load(struct instance *in, struct snapshot_load *body,
 		  struct err *e)
 {
 	struct published files;
+	uint64_t began = instance_now_us();
 	struct vm_saved *saved;
 	int r;
 
@@ -154,6 +160,7 @@ int instance_load(struct instance *in, struct snapshot_load *body,
 	vm_saved_fini(saved);
 	publish_close(&files);
 	free(saved);
+	INSTANCE_TOOK(load_snapshot, began);
 	if (!r)
 		return 0;
 	err_prefix(e, "Failed to restore from snapshot");

@@ -29,6 +29,7 @@ static void read_boot_id(char *id, size_t size)
 	ssize_t n = fd < 0 ? -1 : read(fd, id, size - 1);
 
 	id[n < 0 ? 0 : n] = '\0';
+	id[strcspn(id, "\n")] = '\0';
 }
 
 int arch_clock_record(const struct arch_clock *c, struct arch_clock_record *r,
