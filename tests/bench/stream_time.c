@@ -44,19 +44,24 @@ static double now_ns(void)
 // A socket of @text's kind, whose address is then in @a.
 static int make_socket(const char *text, union address *a, socklen_t *len)
 {
+	const char *name = strchr(text, ':'), *end = strrchr(text, ':');
+	unsigned long port;
 	char host[64];
-	unsigned cid, port;
 
 	memset(a, 0, sizeof(*a));
-	if (sscanf(text, "tcp:%63[^:]:%u", host, &port) == 2) {
+	must(name != NULL, text);
+	port = strtoul(end + 1, NULL, 10);
+	name++;
+	if (!strncmp(text, "tcp:", 4) && end > name) {
+		snprintf(host, sizeof(host), "%.*s", (int)(end - name), name);
 		a->in.sin_family = AF_INET;
 		a->in.sin_port = htons((uint16_t)port);
 		must(inet_pton(AF_INET, host, &a->in.sin_addr) == 1, text);
 		*len = sizeof(a->in);
-	} else if (sscanf(text, "vsock:%u:%u", &cid, &port) == 2) {
+	} else if (!strncmp(text, "vsock:", 6) && end > name) {
 		a->vm.svm_family = AF_VSOCK;
-		a->vm.svm_cid = cid;
-		a->vm.svm_port = port;
+		a->vm.svm_cid = (unsigned)strtoul(name, NULL, 10);
+		a->vm.svm_port = (unsigned)port;
 		*len = sizeof(a->vm);
 	} else {
 		must(!strncmp(text, "unix:", 5), text);
