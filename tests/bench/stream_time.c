@@ -47,6 +47,7 @@ static int make_socket(const char *text, union address *a, socklen_t *len)
 	const char *name = strchr(text, ':'), *end = strrchr(text, ':');
 	unsigned long port;
 	char host[64];
+	int fd;
 
 	memset(a, 0, sizeof(*a));
 	must(name != NULL, text);
@@ -70,7 +71,10 @@ static int make_socket(const char *text, union address *a, socklen_t *len)
 			 text + 5);
 		*len = sizeof(a->un);
 	}
-	return socket(a->any.sa_family, SOCK_STREAM, 0);
+	fd = socket(a->any.sa_family, SOCK_STREAM, 0);
+	if (fd < 0)
+		must(0, text);
+	return fd;
 }
 
 static int send_all(int fd)
