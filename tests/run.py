@@ -29,7 +29,7 @@ FUZZ_SECONDS = 10       # for each fuzzer; tools/fuzz takes longer
 JOBS = max(1, os.cpu_count() or 1)
 
 # These take a minute or more, and find what shorter ones do not only now and then: with --full.
-LONG = {"clones", "hole", "snapshot-deep", "time-clocks", "time-cycles"}
+LONG = {"clones", "hole", "hostile-deep", "limits", "snapshot-deep", "time-clocks", "time-cycles"}
 # Where the integration suites run. A suite that cannot be tried on some host skips itself there.
 #   processor, kernel, processors, memory, gic, kernel command line, suites ("*": all)
 CORE = "host doctor guests boot"

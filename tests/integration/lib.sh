@@ -112,7 +112,7 @@ start_guest() {
 	rm -f console s out # the last guest's "ready" is not this one's
 	mkfifo console
 	exec 9<>console
-	$before stasis run --kernel "$T/kernel-6.12" --initrd "$T/devices.cpio" --api-sock "$PWD/s" \
+	$before stasis run --kernel "$T/kernel-6.12" --initrd "${initrd:-$T/devices.cpio}" --api-sock "$PWD/s" \
 		--cmdline "console=ttyS0 quiet panic=-1 cma=0" "$@" >out 2>&1 <console 9<&- &
 	guest_pid=$!
 	wait_for 60 out "guest: ready"
