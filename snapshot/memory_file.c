@@ -281,6 +281,8 @@ int memory_file_map(struct guest_mem *mem, int fd, struct err *e)
 
 	if (check_size(mem, fd, e))
 		return -1;
+	/* Its holes are worth knowing when it is saved again. */
+	mem->keep_files = true;
 	for (unsigned i = 0; i < mem->region_count; i++) {
 		const struct guest_mem_region *r = &mem->region[i];
 

@@ -48,6 +48,10 @@ static int find_file_data(const struct guest_mem_run *run, uint64_t page,
 	struct extent x = {.end = run->offset};
 	int r;
 
+	for (uint64_t i = 0; run->fd < 0 && i < run->len / page; i++)
+		set_bit(set, first + i);
+	if (run->fd < 0)
+		return 0;
 	while ((r = extent_next(run->fd, x.end, limit, &x)) > 0) {
 		uint64_t i = (x.at - run->offset) / page;
 

@@ -20,7 +20,7 @@
  */
 struct guest_mem_file {
 	uint8_t *host;
-	int fd; /* owned */
+	int fd; /* owned; -1: not kept */
 	uint64_t offset;
 	uint64_t page, page_count; /* of how many bytes; how many */
 	unsigned edges;            /* between the two kinds of pages */
@@ -88,7 +88,7 @@ void guest_mem_destroy(struct guest_mem *mem)
 		munmap(mem->region[i].host, mem->region[i].size);
 	mem->region_count = 0;
 	while (mem->file_count) {
-		close(mem->file[--mem->file_count]->fd);
+		util_close(&mem->file[--mem->file_count]->fd);
 		free(mem->file[mem->file_count]);
 	}
 }
@@ -162,8 +162,8 @@ static bool remember_file(struct guest_mem *mem, uint8_t *host, uint64_t len,
 	f = calloc(1, sizeof(*f) + words * sizeof(f->anonymous[0]));
 	if (!f)
 		return false;
-	f->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (f->fd < 0) {
+	f->fd = mem->keep_files ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+	if (mem->keep_files && f->fd < 0) {
 		free(f);
 		return false;
 	}

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "vmm/gpa.h"
@@ -30,6 +31,7 @@ struct guest_mem {
 	/* Where guest_mem_load() mapped files; owned. */
 	struct guest_mem_file *file[GUEST_MEM_FILES_MAX];
 	unsigned file_count;
+	bool keep_files; /* open, for guest_mem_run_at() to tell */
 	struct guest_mem_dirty *dirty; /* NULL: nobody keeps track */
 };
 
@@ -78,8 +80,8 @@ enum guest_mem_origin {
 
 struct guest_mem_run {
 	enum guest_mem_origin origin;
-	uint64_t len;    /* bytes of which that is true */
-	int fd;          /* GUEST_MEM_FILE: still the module's, and where */
+	uint64_t len; /* bytes of which that is true */
+	int fd;       /* GUEST_MEM_FILE: still the module's, or -1; and where */
 	uint64_t offset; /* these bytes are in it */
 };
 

@@ -117,7 +117,7 @@ told_as_done() {
 		[ "$(clock_json resumed policy)" = frozen ] && [ "$(clock_json resumed jump_ns)" = 0 ] &&
 		[ "$(clock_json resumed error_ticks)" = "$error" ] &&
 		between $((paused / 1000 * 1000000 / (hz / 1000))) "$(clock_json resumed paused_ns)" 600000000000 &&
-		between 0 "$gap" $((late + second / 4)) && between 1 $late $((paused / 3))
+		between 0 "$gap" $((late + second * 3 / 4)) && between 1 $late $((paused / 3))
 	verdict $? "late $late, gap $gap: $(cat clock)"
 }
 
