@@ -68,6 +68,15 @@ char *__dcgettext(const char *domain, const char *message, int category)
 	return (char *)message;
 }
 
+/* Where we are, for the search of shared objects: a system call at each start.
+ */
+const char *_dl_get_origin(void);
+
+const char *_dl_get_origin(void)
+{
+	return (const char *)-1;
+}
+
 /* Every thread gets one, and nobody looks at it. */
 extern __thread void *__libc_resp;
 __thread void *__libc_resp __attribute__((tls_model("initial-exec")));

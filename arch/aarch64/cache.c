@@ -64,16 +64,18 @@ static enum cache_type parse_type(const char *text)
 }
 
 /* Few reads: each costs as much as a register exit, and boot waits. */
-static struct cache read_cache(int dir, unsigned index, const char *type)
+static struct cache read_cache(int dir, unsigned index, const char *type,
+			       bool sized)
 {
 	struct cache c = {
 		.type = parse_type(type),
 		.level = read_number(dir, index, "level"),
 		.sharing = 1,
-		.size = read_number(dir, index, "size"),
 	};
 
-	/* Firmware describes all of these or none. */
+	/* Firmware describes all of these or none, of all caches. */
+	if (sized)
+		c.size = read_number(dir, index, "size");
 	if (c.size) {
 		c.line_size = read_number(dir, index, "coherency_line_size");
 		c.sets = read_number(dir, index, "number_of_sets");
@@ -94,7 +96,8 @@ unsigned cache_read_host(struct cache *caches)
 		return 0;
 	while (count < CACHES_MAX &&
 	       read_property(dir, count, "type", type, sizeof(type))) {
-		caches[count] = read_cache(dir, count, type);
+		caches[count] =
+			read_cache(dir, count, type, !count || caches[0].size);
 		/* Architected: seven levels.  Anything else is no use. */
 		if (!caches[count].level || caches[count].level > 7)
 			break;
