@@ -77,6 +77,7 @@ def test(name, right, *why):
 def run(host, script, files=(), get=()):
     output = io.BytesIO()
     path = f"{ROOT}/out/rig/moved-{os.getpid()}.sh"
+    os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w") as file:
         file.write(script)
     try:
