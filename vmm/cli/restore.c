@@ -4,23 +4,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "vmm/base/err.h"
 #include "vmm/base/log.h"
 #include "vmm/base/util.h"
 #include "vmm/cli/cli.h"
-#include "vmm/cli/console.h"
-#include "vmm/cli/launch.h"
+#include "vmm/cli/foreground.h"
 #include "vmm/cli/options.h"
 #include "vmm/config.h"
 #include "vmm/snapshot_bodies.h"
 
 struct restore {
+	struct foreground foreground; /* first */
 	struct snapshot_load load;
-	const char *folder, *api_sock;
-	enum log_level level;
-	bool help;
+	const char *folder;
 };
 
 /* ------------------------------------------------------------------ options */
@@ -120,31 +117,6 @@ static int set_paused(void *context, const char *value, struct err *e)
 	return 0;
 }
 
-static int set_api_sock(void *context, const char *value, struct err *e)
-{
-	(void)e;
-	((struct restore *)context)->api_sock = value;
-	return 0;
-}
-
-static int set_log_level(void *context, const char *value, struct err *e)
-{
-	if (log_parse_level(value, &((struct restore *)context)->level))
-		return 0;
-	return err_set(e,
-		       "--log-level %.40s is not known; choose error, "
-		       "warning, info, debug or off",
-		       value);
-}
-
-static int set_help(void *context, const char *value, struct err *e)
-{
-	(void)value;
-	(void)e;
-	((struct restore *)context)->help = true;
-	return 0;
-}
-
 static const struct option options[] = {
 	{"clock", "POLICY",
 	 "the guest's time since the snapshot: frozen (none\n"
@@ -171,15 +143,7 @@ static const struct option options[] = {
 	{"vsock", "PATH", "the host's end of the vsock is here now", set_vsock},
 	{"paused", NULL, "do not let it run yet; see stasis ctl resume",
 	 set_paused},
-	{"api-sock", "PATH",
-	 "serve the control API on this Unix socket; then\n"
-	 "stasis ctl --socket PATH can pause, resume, stop it",
-	 set_api_sock},
-	{"log-level", "LEVEL",
-	 "error, warning, info, debug or off; goes to standard\n"
-	 "error (default: info at a terminal, else warning)",
-	 set_log_level},
-	{"help", NULL, "show this", set_help},
+	FOREGROUND_OPTIONS,
 };
 
 static void print_help(void)
@@ -192,14 +156,8 @@ static void print_help(void)
 	       "from them.\n"
 	       "\n");
 	options_print(options, ARRAY_SIZE(options));
+	foreground_print_help();
 	printf("\n"
-	       "At a terminal, Ctrl-A x ends the VM and Ctrl-A a sends "
-	       "Ctrl-A.\n"
-	       "\n"
-	       "Exit status: 0 when the guest powered off or reset, or you "
-	       "ended it; 1 when\nsomething failed; 153 for wrong "
-	       "options.\n"
-	       "\n"
 	       "Examples:\n"
 	       "  stasis snapshot --socket vm.sock template\n"
 	       "  stasis restore template\n"
@@ -230,53 +188,28 @@ static int load(void *context, struct instance *instance, struct err *e)
 	return instance_load(instance, &restore->load, e);
 }
 
-static int launch(struct restore *restore)
-{
-	struct api_config api = {
-		.socket_path = restore->api_sock,
-		.listen_fd = -1,
-		.ready_fd = -1,
-		.body_max = API_BODY_MAX_DEFAULT,
-	};
-	int status = EXIT_FAILED;
-	struct launch l;
-	struct err e;
-
-	if (launch_init(&l, "stasis", true, &e))
-		log_error("%s", e.text);
-	else
-		status = launch_run(&l, load, restore,
-				    restore->api_sock ? &api : NULL);
-	launch_fini(&l);
-	return status;
-}
-
 int cli_restore(int argc, char **argv)
 {
-	struct restore restore = {
-		.load.resume = true,
-		.level = console_is_terminal() ? LOG_INFO : LOG_WARN,
-	};
-	struct log_config log = {.style = LOG_PLAIN, .fd = STDERR_FILENO};
+	struct restore restore = {.load.resume = true};
 	int status = EXIT_BAD_ARGUMENTS;
 	struct option_words words = {.word = &restore.folder, .max = 1};
 	struct err e;
 
+	foreground_init(&restore.foreground);
 	argc = options_take_words(options, ARRAY_SIZE(options), argc, argv,
 				  &words, &e);
 	if (argc < 0 || options_parse(options, ARRAY_SIZE(options), argc, argv,
 				      &restore, &e)) {
 		log_error("%s", e.text);
-	} else if (restore.help) {
+	} else if (restore.foreground.help) {
 		print_help();
 		status = EXIT_OK;
 	} else if (!restore.folder) {
 		log_error("which snapshot? stasis restore FOLDER; --help "
 			  "tells more");
 	} else {
-		log.level = restore.level;
-		log_configure(&log);
-		status = launch(&restore);
+		foreground_log(&restore.foreground);
+		status = foreground_run(&restore.foreground, load, &restore);
 	}
 	snapshot_load_fini(&restore.load);
 	return status;

@@ -3,14 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "vmm/base/err.h"
 #include "vmm/base/log.h"
 #include "vmm/base/util.h"
 #include "vmm/cli/cli.h"
-#include "vmm/cli/console.h"
-#include "vmm/cli/launch.h"
+#include "vmm/cli/foreground.h"
 #include "vmm/cli/options.h"
 #include "vmm/cli/run_devices.h"
 #include "vmm/config.h"
@@ -18,10 +16,8 @@
 #define DEFAULT_CMDLINE "console=ttyS0 reboot=k panic=1"
 
 struct run {
+	struct foreground foreground; /* first */
 	struct vm_config config;
-	const char *api_sock;
-	enum log_level level;
-	bool level_given, help;
 };
 
 /* ------------------------------------------------------------------ options */
@@ -160,34 +156,6 @@ static int set_boot_timer(void *context, const char *value, struct err *e)
 	return 0;
 }
 
-static int set_log_level(void *context, const char *value, struct err *e)
-{
-	struct run *run = context;
-
-	run->level_given = true;
-	if (log_parse_level(value, &run->level))
-		return 0;
-	return err_set(e,
-		       "--log-level %.40s is not known; choose error, "
-		       "warning, info, debug or off",
-		       value);
-}
-
-static int set_api_sock(void *context, const char *value, struct err *e)
-{
-	(void)e;
-	((struct run *)context)->api_sock = value;
-	return 0;
-}
-
-static int set_help(void *context, const char *value, struct err *e)
-{
-	(void)value;
-	(void)e;
-	((struct run *)context)->help = true;
-	return 0;
-}
-
 static const struct option options[] = {
 	{"kernel", "FILE",
 	 "arm64 Linux kernel: Image, Image.gz or EFI zboot\n"
@@ -237,15 +205,7 @@ static const struct option options[] = {
 	{"boot-timer", NULL,
 	 "log the time when the guest writes 123 to\n0x40000000",
 	 set_boot_timer},
-	{"api-sock", "PATH",
-	 "serve the control API on this Unix socket; then\n"
-	 "stasis ctl --socket PATH can pause, resume, stop it",
-	 set_api_sock},
-	{"log-level", "LEVEL",
-	 "error, warning, info, debug or off; goes to standard\n"
-	 "error (default: info at a terminal, else warning)",
-	 set_log_level},
-	{"help", NULL, "show this", set_help},
+	FOREGROUND_OPTIONS,
 };
 
 static void print_help(void)
@@ -255,14 +215,8 @@ static void print_help(void)
 	       "Boot an arm64 Linux guest with its serial console here.\n"
 	       "\n");
 	options_print(options, ARRAY_SIZE(options));
+	foreground_print_help();
 	printf("\n"
-	       "At a terminal, Ctrl-A x ends the VM and Ctrl-A a sends "
-	       "Ctrl-A.\n"
-	       "\n"
-	       "Exit status: 0 when the guest powered off or reset, or you "
-	       "ended it; 1 when\nsomething failed; 153 for wrong "
-	       "options.\n"
-	       "\n"
 	       "Examples:\n"
 	       "  stasis run --kernel Image --initrd initrd.gz --memory 512M\n"
 	       "  stasis run --kernel Image --disk rootfs.ext4,root --disk "
@@ -274,52 +228,36 @@ static void print_help(void)
 	       "\"console=ttyS0 quiet\"\n");
 }
 
-static int launch(struct run *run)
+static int boot(void *context, struct instance *instance, struct err *e)
 {
-	struct api_config api = {
-		.socket_path = run->api_sock,
-		.listen_fd = -1,
-		.ready_fd = -1,
-		.body_max = API_BODY_MAX_DEFAULT,
-	};
-	int status = EXIT_FAILED;
-	struct launch l;
-	struct err e;
+	struct run *run = context;
 
-	if (launch_init(&l, "stasis", true, &e)) {
-		log_error("%s", e.text);
-	} else {
-		l.instance.config = run->config;
-		vm_config_init(&run->config);
-		status = launch_run(&l, launch_boot, NULL,
-				    run->api_sock ? &api : NULL);
-	}
-	launch_fini(&l);
-	return status;
+	instance->config = run->config;
+	vm_config_init(&run->config);
+	return instance_start(instance, e);
 }
 
 int cli_run(int argc, char **argv)
 {
-	struct run run = {.level = console_is_terminal() ? LOG_INFO : LOG_WARN};
-	struct log_config log = {.style = LOG_PLAIN, .fd = STDERR_FILENO};
+	struct run run;
 	int status = EXIT_BAD_ARGUMENTS;
 	struct err e;
 
+	foreground_init(&run.foreground);
 	vm_config_init(&run.config);
 	if (options_parse(options, ARRAY_SIZE(options), argc, argv, &run, &e)) {
 		log_error("%s", e.text);
 		goto out;
 	}
-	if (run.help) {
+	if (run.foreground.help) {
 		print_help();
 		status = EXIT_OK;
 		goto out;
 	}
 	/* Who asks for the boot time wants to see it. */
-	if (run.config.boot_timer && !run.level_given)
-		run.level = LOG_INFO;
-	log.level = run.level;
-	log_configure(&log);
+	if (run.config.boot_timer && !run.foreground.level_given)
+		run.foreground.level = LOG_INFO;
+	foreground_log(&run.foreground);
 	if (!run.config.kernel) {
 		log_error("--kernel FILE is needed; stasis run --help tells "
 			  "more");
@@ -336,7 +274,7 @@ int cli_run(int argc, char **argv)
 			 run.config.vcpu_count,
 			 run.config.vcpu_count > 1 ? "s" : "",
 			 (unsigned long long)run.config.mem_mib);
-	status = launch(&run);
+	status = foreground_run(&run.foreground, boot, &run);
 out:
 	vm_config_fini(&run.config);
 	return status;

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/cli/foreground.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "vmm/base/err.h"
+#include "vmm/cli/cli.h"
+
+int foreground_set_api_sock(void *context, const char *value, struct err *e)
+{
+	(void)e;
+	((struct foreground *)context)->api_sock = value;
+	return 0;
+}
+
+int foreground_set_log_level(void *context, const char *value, struct err *e)
+{
+	struct foreground *f = context;
+
+	f->level_given = true;
+	if (log_parse_level(value, &f->level))
+		return 0;
+	return err_set(e,
+		       "--log-level %.40s is not known; choose error, "
+		       "warning, info, debug or off",
+		       value);
+}
+
+int foreground_set_help(void *context, const char *value, struct err *e)
+{
+	(void)value;
+	(void)e;
+	((struct foreground *)context)->help = true;
+	return 0;
+}
+
+void foreground_init(struct foreground *f)
+{
+	*f = (struct foreground){
+		.level = console_is_terminal() ? LOG_INFO : LOG_WARN,
+	};
+}
+
+void foreground_log(const struct foreground *f)
+{
+	log_configure(&(struct log_config){
+		.style = LOG_PLAIN,
+		.fd = STDERR_FILENO,
+		.level = f->level,
+	});
+}
+
+void foreground_print_help(void)
+{
+	printf("\n"
+	       "At a terminal, Ctrl-A x ends the VM and Ctrl-A a sends "
+	       "Ctrl-A.\n"
+	       "\n"
+	       "Exit status: 0 when the guest powered off or reset, or you "
+	       "ended it; 1 when\nsomething failed; 153 for wrong "
+	       "options.\n");
+}
+
+int foreground_run(const struct foreground *f, launch_start *start,
+		   void *context)
+{
+	struct api_config api = {
+		.socket_path = f->api_sock,
+		.listen_fd = -1,
+		.ready_fd = -1,
+		.body_max = API_BODY_MAX_DEFAULT,
+	};
+	int status = EXIT_FAILED;
+	struct launch l;
+	struct err e;
+
+	if (launch_init(&l, "stasis", true, &e))
+		log_error("%s", e.text);
+	else
+		status = launch_run(&l, start, context,
+				    f->api_sock ? &api : NULL);
+	launch_fini(&l);
+	return status;
+}
