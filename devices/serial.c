@@ -19,6 +19,7 @@
 #include "vmm/base/log.h"
 #include "vmm/base/loop.h"
 #include "vmm/base/metrics.h"
+#include "vmm/base/now.h"
 #include "vmm/base/util.h"
 
 enum {
@@ -121,20 +122,12 @@ void serial_output_waits(struct serial *s)
 		arm_timer(s, FLUSH_NS);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static void transmit(struct serial *s, uint8_t byte)
 {
 	if (s->out_fd < 0)
 		return;
 	if (token_bucket_is_limited(&s->limit) &&
-	    !token_bucket_take(&s->limit, 1, now_ns())) {
+	    !token_bucket_take(&s->limit, 1, clock_now_ns(CLOCK_MONOTONIC))) {
 		metric_add(&serial_counters.rate_limiter_dropped_bytes, 1);
 		return;
 	}
@@ -437,7 +430,8 @@ struct serial *serial_create(const struct serial_config *config, struct err *e)
 	s->out_fd = config->out_fd;
 	s->irq_fd = config->irq_fd;
 	s->room_fd = config->room_fd;
-	token_bucket_init(&s->limit, &config->limit, now_ns());
+	token_bucket_init(&s->limit, &config->limit,
+			  clock_now_ns(CLOCK_MONOTONIC));
 	s->loop = config->loop;
 	s->divisor[0] = 12; /* 9600 baud */
 	s->timer.fd = s->out.fd = -1;

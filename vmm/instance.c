@@ -10,6 +10,7 @@
 #include "vmm/base/io.h"
 #include "vmm/base/log.h"
 #include "vmm/base/metrics.h"
+#include "vmm/base/now.h"
 #include "vmm/base/util.h"
 #include "vmm/instance_internal.h"
 #include "vmm/metrics_sink.h"
@@ -42,10 +43,7 @@ static struct metrics_group latency_group = {
 
 uint64_t instance_now_us(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000;
+	return clock_now_ns(CLOCK_MONOTONIC) / 1000;
 }
 
 void instance_tell(struct instance *in, enum instance_event event,

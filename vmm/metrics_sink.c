@@ -12,6 +12,7 @@
 #include "vmm/base/log.h"
 #include "vmm/base/loop.h"
 #include "vmm/base/metrics.h"
+#include "vmm/base/now.h"
 #include "vmm/base/util.h"
 
 enum { PERIOD_S = 60 };
@@ -36,11 +37,8 @@ static const struct metric counters[] = {
 
 static void print_line(struct metrics_sink *sink, struct buf *line)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	buf_printf(line, "{\"utc_timestamp_ms\":%lld,",
-		   now.tv_sec * 1000ll + now.tv_nsec / 1000000);
+	buf_printf(line, "{\"utc_timestamp_ms\":%llu,",
+		   (unsigned long long)clock_now_ns(CLOCK_REALTIME) / 1000000);
 	if (sink->config.id) {
 		buf_text(line, "\"id\":");
 		buf_json_string(line, sink->config.id);

@@ -25,6 +25,7 @@
 #include "arch/aarch64/internal.h"
 #include "arch/arch.h"
 #include "vmm/base/err.h"
+#include "vmm/base/now.h"
 #include "vmm/kvm/kvm.h"
 
 enum {
@@ -255,16 +256,7 @@ static int check_request(const struct arch_clock *c,
 	return check_jump(c, request, jump, e);
 }
 
-/* -------------------------------------------------------------- what was done
- */
-
-static uint64_t realtime_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
+/* ----------------------------------------------------------- what was done */
 
 static struct arch_clock_event *add_event(struct arch_clock *c)
 {
@@ -314,7 +306,7 @@ int arch_clock_stop(struct arch_clock *c, struct kvm_vcpu *vcpu, uint64_t left,
 	c->moved = false;
 	event = add_event(c);
 	event->kind = CLOCK_STOPPED;
-	event->realtime_ns = realtime_ns();
+	event->realtime_ns = clock_now_ns(CLOCK_REALTIME);
 	event->host = c->host_stopped;
 	event->guest = c->guest_stopped;
 	event->late_ticks = c->host_stopped - c->stopping;
@@ -372,7 +364,8 @@ int arch_clock_start(struct arch_clock *c, struct kvm_vm *vm,
 	const struct clock_request configured = {
 		.policy = configured_policy(c),
 	};
-	const uint64_t now_ns = realtime_ns(), now = kvm_counter_read();
+	const uint64_t now_ns = clock_now_ns(CLOCK_REALTIME),
+		       now = kvm_counter_read();
 	const bool boots = !c->host_stopped;
 	struct arch_clock_event *event;
 	uint64_t jump;

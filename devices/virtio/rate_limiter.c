@@ -7,17 +7,8 @@
 
 #include "snapshot/codec.h"
 #include "vmm/base/err.h"
+#include "vmm/base/now.h"
 #include "vmm/base/util.h"
-
-#define NS_PER_S 1000000000ull
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
 
 static bool is_limited(const struct rate_limiter *l)
 {
@@ -110,7 +101,7 @@ int rate_limiter_update(struct rate_limiter *l, struct virtio_device *dev,
 			const struct rate_limiter_update *update, struct err *e)
 {
 	struct token_bucket bandwidth = l->bandwidth, ops = l->ops;
-	uint64_t now = now_ns();
+	uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
 
 	if (update->bandwidth)
 		token_bucket_init(&bandwidth, update->bandwidth, now);
@@ -144,7 +135,7 @@ bool rate_limiter_take(struct rate_limiter *l, uint64_t bytes)
 		return true;
 	if (l->throttled)
 		return false;
-	now = now_ns();
+	now = clock_now_ns(CLOCK_MONOTONIC);
 	if (!token_bucket_take(&l->ops, 1, now))
 		return throttle(l, token_bucket_wait_ns(&l->ops, 1));
 	if (token_bucket_take(&l->bandwidth, bytes, now))
@@ -171,7 +162,7 @@ static void bucket_state(struct token_bucket *b, struct snap *s, uint64_t now)
 void rate_limiter_state(struct rate_limiter *l, struct virtio_device *dev,
 			struct snap *s)
 {
-	uint64_t now = now_ns();
+	uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
 	struct err e;
 
 	bucket_state(&l->bandwidth, s, now);

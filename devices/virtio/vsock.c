@@ -14,8 +14,7 @@
 #include "snapshot/codec.h"
 #include "vmm/base/err.h"
 #include "vmm/base/metrics.h"
-
-#define NS_PER_S 1000000000ull
+#include "vmm/base/now.h"
 
 /* ------------------------------------------------------------------ events */
 
@@ -59,20 +58,11 @@ static void wake(struct vsock *v)
 	}
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
-
 static void timer_ready(struct virtio_device *dev)
 {
 	struct vsock *v = vsock_of(dev);
-	struct itimerspec spec = {0};
 	struct vsock_conn *next;
-	uint64_t now = now_ns(), expired, first = 0;
+	uint64_t now = clock_now_ns(CLOCK_MONOTONIC), expired, first = 0;
 
 	if (read(v->timer_fd, &expired, sizeof(expired)) < 0)
 		return;
@@ -85,12 +75,7 @@ static void timer_ready(struct virtio_device *dev)
 		else if (!first || c->deadline_ns < first)
 			first = c->deadline_ns;
 	}
-	v->timer_ns = first;
-	if (first) {
-		spec.it_value.tv_sec = (time_t)(first / NS_PER_S);
-		spec.it_value.tv_nsec = (long)(first % NS_PER_S);
-		timerfd_settime(v->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL);
-	}
+	vsock_set_timer(v, first);
 	vsock_rx_run(v);
 }
 

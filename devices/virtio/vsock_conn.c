@@ -9,11 +9,11 @@
 
 #include "devices/virtio/vsock_internal.h"
 #include "vmm/base/metrics.h"
+#include "vmm/base/now.h"
 
 enum { BOTH = VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND };
 
-/* ------------------------------------------------------------ which there are
- */
+/* --------------------------------------------------------- which there are */
 
 static struct vsock_conn **bucket_of(struct vsock *v, uint32_t host,
 				     uint32_t guest)
@@ -123,8 +123,7 @@ void vsock_conn_kill(struct vsock_conn *c)
 	vsock_conn_destroy(c);
 }
 
-/* ------------------------------------------------------------------ watching
- */
+/* ---------------------------------------------------------------- watching */
 
 static uint32_t wanted_events(const struct vsock_conn *c, bool *any)
 {
@@ -190,23 +189,25 @@ void vsock_conn_send(struct vsock_conn *c, unsigned what)
 	v->ready_end = &c->ready_next;
 }
 
+void vsock_set_timer(struct vsock *v, uint64_t at_ns)
+{
+	const struct itimerspec spec = {
+		.it_value = {(time_t)(at_ns / NS_PER_S),
+			     (long)(at_ns % NS_PER_S)},
+	};
+
+	v->timer_ns = at_ns;
+	timerfd_settime(v->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL);
+}
+
 void vsock_conn_set_deadline(struct vsock_conn *c)
 {
-	struct vsock *v = c->v;
-	struct itimerspec spec = {0};
-	struct timespec now;
-
 	if (c->deadline_ns)
 		return;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	c->deadline_ns = (uint64_t)now.tv_sec * 1000000000 +
-			 (uint64_t)now.tv_nsec + VSOCK_TIMEOUT_MS * 1000000ull;
-	if (v->timer_ns)
-		return; /* to something earlier: all take as long */
-	v->timer_ns = c->deadline_ns;
-	spec.it_value.tv_sec = (time_t)(v->timer_ns / 1000000000);
-	spec.it_value.tv_nsec = (long)(v->timer_ns % 1000000000);
-	timerfd_settime(v->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL);
+	c->deadline_ns =
+		clock_now_ns(CLOCK_MONOTONIC) + VSOCK_TIMEOUT_MS * 1000000ull;
+	if (!c->v->timer_ns) /* else: earlier, for all take as long */
+		vsock_set_timer(c->v, c->deadline_ns);
 }
 
 /* ------------------------------------------------------------ guest to host */

@@ -101,8 +101,7 @@ static inline struct vsock *vsock_of(struct virtio_device *dev)
 /* Room in the guest for what we send. */
 uint32_t vsock_credit(const struct vsock_conn *c);
 
-/* ----------------------------------------------------- vsock_conn.c: streams
- */
+/* --------------------------------------------------- vsock_conn.c: streams */
 
 struct vsock_conn *vsock_conn_create(struct vsock *v, int fd,
 				     enum vsock_conn_state state);
@@ -117,6 +116,8 @@ void vsock_conn_watch(struct vsock_conn *c);
 void vsock_conn_unwatch(struct vsock_conn *c);
 /* Packets for the guest: SEND_*. */
 void vsock_conn_send(struct vsock_conn *c, unsigned what);
+/* When vsock.c looks for streams that timed out: CLOCK_MONOTONIC; 0: never. */
+void vsock_set_timer(struct vsock *v, uint64_t at_ns);
 void vsock_conn_set_deadline(struct vsock_conn *c);
 /* @len bytes of the guest's, from @offset on in v->chain.  False: it is dead */
 bool vsock_conn_write(struct vsock_conn *c, uint64_t offset, uint32_t len);
@@ -133,8 +134,7 @@ void vsock_reset_ports(struct vsock *v, uint32_t host, uint32_t guest);
 void vsock_rx_run(struct vsock *v);
 void vsock_tx_run(struct vsock *v);
 
-/* ----------------------------------------------------- vsock_host.c: sockets
- */
+/* --------------------------------------------------- vsock_host.c: sockets */
 
 int vsock_bind(struct vsock *v, const char *path, struct err *e);
 void vsock_accept(struct vsock *v);

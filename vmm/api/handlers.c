@@ -7,6 +7,7 @@
 #include "vmm/base/err.h"
 #include "vmm/base/json.h"
 #include "vmm/base/metrics.h"
+#include "vmm/base/now.h"
 #include "vmm/base/util.h"
 #include "vmm/bodies.h"
 #include "vmm/instance.h"
@@ -85,14 +86,11 @@ int get_vm_config(struct instance *in, const struct api_request *request,
 int get_metrics(struct instance *in, const struct api_request *request,
 		struct api_reply *reply, struct err *e)
 {
-	struct timespec now;
-
 	(void)in;
 	(void)request;
 	(void)e;
-	clock_gettime(CLOCK_REALTIME, &now);
-	buf_printf(&reply->body, "{\"utc_timestamp_ms\":%lld,",
-		   now.tv_sec * 1000ll + now.tv_nsec / 1000000);
+	buf_printf(&reply->body, "{\"utc_timestamp_ms\":%llu,",
+		   (unsigned long long)clock_now_ns(CLOCK_REALTIME) / 1000000);
 	metrics_print_totals(&reply->body);
 	buf_text(&reply->body, "}");
 	return 0;

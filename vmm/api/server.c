@@ -13,6 +13,7 @@
 #include "vmm/base/err.h"
 #include "vmm/base/log.h"
 #include "vmm/base/metrics.h"
+#include "vmm/base/now.h"
 #include "vmm/base/util.h"
 #include "vmm/instance.h"
 
@@ -34,10 +35,7 @@ static struct metrics_group group = {
 
 static uint64_t us_of(clockid_t clock)
 {
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000;
+	return clock_now_ns(clock) / 1000;
 }
 
 /* ------------------------------------------------------------------ events */

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vmm/base/now.h"
 #include "vmm/base/util.h"
 
 enum { LINE_MAX_BYTES = 2048 };
@@ -188,11 +189,9 @@ void log_write(enum log_level level, const char *file, int line,
 /* True for the one thread that may write this second's line. */
 static bool limit_take(struct log_limit *limit)
 {
-	struct timespec t;
-	int64_t now, next = atomic_load(&limit->next_ns);
+	int64_t now = (int64_t)clock_now_ns(CLOCK_MONOTONIC);
+	int64_t next = atomic_load(&limit->next_ns);
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	now = t.tv_sec * 1000000000ll + t.tv_nsec;
 	return now >= next &&
 	       atomic_compare_exchange_strong(&limit->next_ns, &next,
 					      now + 1000000000ll);

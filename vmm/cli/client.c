@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "vmm/base/err.h"
+#include "vmm/base/now.h"
 #include "vmm/base/util.h"
 
 enum {
@@ -169,10 +170,7 @@ static int parse_end(struct call *call)
 
 static uint64_t now_ms(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	return clock_now_ns(CLOCK_MONOTONIC) / 1000000;
 }
 
 static const char *remedy(int error)
