@@ -261,8 +261,7 @@ static void simple_value(struct walk *w, const struct label *l,
 		w->count = w->last;
 }
 
-/* -------------------------------------------------------- parts of the table
- */
+/* ------------------------------------------------------ parts of the table */
 
 static const struct schema *by_name(const char *name, size_t len)
 {

@@ -14,8 +14,7 @@
 #include "vmm/version.h"
 #include "vmm/vm_internal.h"
 
-/* -------------------------------------------------------------- the beginning
- */
+/* ----------------------------------------------------------- the beginning */
 
 static void head_state(struct vm_saved *saved, struct snap *s)
 {

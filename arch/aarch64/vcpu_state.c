@@ -202,8 +202,7 @@ int arch_vcpu_state(struct kvm_vcpu *vcpu, struct snap *s, struct err *e)
 	return r;
 }
 
-/* ------------------------------------------------------------ how it is built
- */
+/* --------------------------------------------------------- how it is built */
 
 int arch_saved_get(const struct arch_vm *a, struct arch_saved *saved,
 		   struct err *e)

@@ -141,8 +141,7 @@ int kvm_vcpu_reg_list(struct kvm_vcpu *vcpu, uint64_t *ids, unsigned max,
 	return 0;
 }
 
-/* ------------------------------------------------------------- the rest of it
- */
+/* ---------------------------------------------------------- the rest of it */
 
 int kvm_vcpu_get_mp_state(struct kvm_vcpu *vcpu, uint32_t *state)
 {

@@ -288,8 +288,7 @@ static void never(char which)
 	set_control(which == '5', 0);
 }
 
-/* ------------------------------------------------------------------ the rest
- */
+/* ---------------------------------------------------------------- the rest */
 
 static bool obey(char command)
 {

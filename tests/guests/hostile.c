@@ -42,8 +42,7 @@ static bool once_in(unsigned n)
 	return !below(n);
 }
 
-/* ------------------------------------------------------------- good requests
- */
+/* ----------------------------------------------------------- good requests */
 
 /* Sector @sector of a disk to @data, with a ring whose table is free. */
 static bool read_sector(struct ring *r, uint64_t header, uint64_t data,

@@ -99,8 +99,7 @@ static void ask_vmm(int fd, const char *port)
 		fail("not OK");
 }
 
-/* ----------------------------------------------------------------- the bytes
- */
+/* --------------------------------------------------------------- the bytes */
 
 static uint64_t word(uint64_t seed, uint64_t index)
 {
@@ -124,8 +123,7 @@ static void fill(uint8_t *to, uint64_t seed, uint64_t offset, size_t len)
 	}
 }
 
-/* --------------------------------------------------------------------- check
- */
+/* ------------------------------------------------------------------- check */
 
 static void send_some(struct stream *s, uint64_t seed, uint64_t bytes)
 {
@@ -224,8 +222,7 @@ static void check(char *address, unsigned count, uint64_t bytes)
 		       (b.tv_nsec - a.tv_nsec) / 1000000);
 }
 
-/* ---------------------------------------------------------------------- echo
- */
+/* -------------------------------------------------------------------- echo */
 
 static void echo_one(struct stream *s, short events)
 {
