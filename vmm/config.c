@@ -247,16 +247,78 @@ int vm_config_check_machine(const struct vm_config *config, struct err *e)
 	return 0;
 }
 
-int vm_config_check(const struct vm_config *config, struct err *e)
+static int check_balloon(const struct vm_config *config, struct err *e)
 {
-	if (!config->kernel)
-		return err_set(e, "no kernel was given");
 	if (config->has_balloon &&
 	    balloon_check(&config->balloon, config->mem_mib, e))
 		return err_prefix(e, "balloon of %u MiB",
 				  config->balloon.amount_mib);
-	return vm_config_check_machine(config, e) ||
+	return 0;
+}
+
+int vm_config_check(const struct vm_config *config, struct err *e)
+{
+	if (!config->kernel)
+		return err_set(e, "no kernel was given");
+	return check_balloon(config, e) || vm_config_check_machine(config, e) ||
 			       vm_config_check_cmdline(config, e)
+		       ? -1
+		       : 0;
+}
+
+/* It names logs, metrics and requests. */
+int vm_config_check_id(const char *id, struct err *e)
+{
+	size_t len = strlen(id);
+
+	if (!len)
+		return err_set(e, "The ID cannot be empty.");
+	if (len > VM_ID_MAX)
+		return err_set(e, "the ID is longer than %d characters",
+			       VM_ID_MAX);
+	for (const char *c = id; *c; c++) {
+		if (*c <= ' ' || *c > '~')
+			return err_set(e, "the ID has a character that cannot "
+					  "be printed; use letters and digits");
+	}
+	return 0;
+}
+
+static int check_drives(const struct vm_config *config, struct err *e)
+{
+	for (unsigned i = 0; i < config->drive_count; i++) {
+		const struct drive_config *d = &config->drive[i];
+
+		if (vm_config_check_id(d->id, e))
+			return err_prefix(e, "drive %u", i + 1);
+		if (vm_config_drive(config, d->id) != d)
+			return err_set(e, "there are two drives %.64s", d->id);
+	}
+	return 0;
+}
+
+static int check_interfaces(const struct vm_config *config, struct err *e)
+{
+	for (unsigned i = 0; i < config->interface_count; i++) {
+		const struct interface_config *n = &config->interface[i];
+
+		if (vm_config_check_id(n->id, e))
+			return err_prefix(e, "interface %u", i + 1);
+		for (unsigned k = 0; k < i; k++) {
+			if (!strcmp(config->interface[k].id, n->id))
+				return err_set(e,
+					       "there are two interfaces %.64s",
+					       n->id);
+		}
+	}
+	return 0;
+}
+
+int vm_config_check_loaded(const struct vm_config *config, struct err *e)
+{
+	return vm_config_check_machine(config, e) || check_balloon(config, e) ||
+			       check_drives(config, e) ||
+			       check_interfaces(config, e)
 		       ? -1
 		       : 0;
 }

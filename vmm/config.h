@@ -77,6 +77,12 @@ int vm_config_check(const struct vm_config *config, struct err *e);
 /* Its parts, for those who are told one at a time. */
 int vm_config_check_machine(const struct vm_config *config, struct err *e);
 int vm_config_check_cmdline(const struct vm_config *config, struct err *e);
+/* What nobody has asked about one at a time. */
+int vm_config_check_loaded(const struct vm_config *config, struct err *e);
+
+/* Of a drive or an interface: printable, short, not empty. */
+enum { VM_ID_MAX = 64 };
+int vm_config_check_id(const char *id, struct err *e);
 
 void drive_config_fini(struct drive_config *drive);
 
@@ -114,6 +120,6 @@ int vm_config_cmdline(const struct vm_config *config, char *out, size_t size,
 
 /*
  * Save, or load into a config that was just initialised.  What is loaded is
- * well-formed, but vm_config_check_machine() is still to be asked.
+ * well-formed, but vm_config_check_loaded() is still to be asked.
  */
 void vm_config_state(struct vm_config *config, struct snap *s);

@@ -11,7 +11,7 @@
 #include "vmm/base/util.h"
 #include "vmm/config.h"
 
-enum { ID_MAX = 128, CMDLINE_SIZE = 4096 };
+enum { ID_SIZE = VM_ID_MAX + 1, CMDLINE_SIZE = 4096 };
 
 /* @size: of the longest and its NUL. */
 static void text_state(struct snap *s, char **text, size_t size)
@@ -91,9 +91,9 @@ static unsigned list_state(struct snap *s, void **list, unsigned *count,
 static void drive_state(struct snap *s, struct drive_config *d)
 {
 	snap_begin(s, SNAP_TAG('d', 'r', 'i', 'v'));
-	text_state(s, &d->id, ID_MAX);
+	text_state(s, &d->id, ID_SIZE);
 	text_state(s, &d->path, PATH_MAX);
-	text_state(s, &d->partuuid, ID_MAX);
+	text_state(s, &d->partuuid, ID_SIZE);
 	snap_require(s, d->id && d->path, "a drive without id or path");
 	snap_bool(s, &d->root);
 	snap_bool(s, &d->read_only);
@@ -106,8 +106,8 @@ static void drive_state(struct snap *s, struct drive_config *d)
 static void interface_state(struct snap *s, struct interface_config *n)
 {
 	snap_begin(s, SNAP_TAG('n', 'e', 't', ' '));
-	text_state(s, &n->id, ID_MAX);
-	text_state(s, &n->tap, ID_MAX);
+	text_state(s, &n->id, ID_SIZE);
+	text_state(s, &n->tap, ID_SIZE);
 	snap_require(s, n->id && n->tap, "an interface without id or tap");
 	snap_bool(s, &n->has_mac);
 	snap_bytes(s, n->mac, sizeof(n->mac));
@@ -122,7 +122,7 @@ static void vsock_state(struct snap *s, struct vsock_params *v)
 	snap_begin(s, SNAP_TAG('v', 's', 'o', 'c'));
 	snap_u32(s, &v->guest_cid);
 	text_state(s, &v->uds_path, PATH_MAX);
-	text_state(s, &v->id, ID_MAX);
+	text_state(s, &v->id, ID_SIZE);
 	snap_end(s);
 }
 

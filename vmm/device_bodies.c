@@ -106,7 +106,9 @@ void limiter_apply(const struct limiter_patch *patch,
 
 int body_check_id(const char *body, const char *path, struct err *e)
 {
-	if (!path || !strcmp(body, path))
+	if (!path)
+		return vm_config_check_id(body, e);
+	if (!strcmp(body, path))
 		return 0;
 	return err_set(e, "The id from the path does not match the id from "
 			  "the body!");

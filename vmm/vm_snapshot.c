@@ -164,7 +164,7 @@ int vm_saved_read(struct vm_saved *saved, const void *body, size_t len,
 	beginning_state(saved, &saved->rest);
 	if (snap_failed(&saved->rest))
 		return err_set(e, "%s", saved->rest.err.text);
-	if (vm_config_check_machine(&saved->config, e))
+	if (vm_config_check_loaded(&saved->config, e))
 		return err_prefix(e, "snapshot");
 	return 0;
 }

@@ -28,6 +28,8 @@ int vsock_read(struct vsock_params *body, const struct json_t *json,
 		.uds_path = raw.path,
 		.id = raw.id,
 	};
+	if (!r && raw.id)
+		r = vm_config_check_id(raw.id, e);
 	if (r)
 		vsock_params_fini(body);
 	return r;

@@ -307,6 +307,10 @@ static void a_drive_that_cannot_be_is_refused_by_number(void **state)
 		   "drives: element 1: A root block device already exists!");
 	assert_err(parse("{" BOOT ",\"drives\":[{\"drive_id\":\"a\"}]}"), e,
 		   "drives: element 0: missing field `is_root_device`");
+	assert_err(parse("{" BOOT ",\"drives\":[" DRIVE("", "false") "]}"), e,
+		   "drives: element 0: The ID cannot be empty.");
+	assert_err(parse("{" BOOT ",\"drives\":[" DRIVE("a b", "false") "]}"),
+		   e, "drives: element 0: the ID has a character");
 }
 
 static void required_sections_are_named(void **state)

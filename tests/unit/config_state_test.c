@@ -258,6 +258,41 @@ static void a_drive_without_a_path_is_refused(void **state)
 	assert_err(snap_finish(&p->s, &p->e), p->e, "without id or path");
 }
 
+static void give(char **field, const char *value)
+{
+	free(*field);
+	*field = text(value);
+}
+
+/* What the API would not take is not taken from a file, either. */
+static void what_cannot_be_is_refused(void **state)
+{
+	struct pair *p = *state;
+	struct vm_config *c = &p->in;
+
+	assert_ok(vm_config_check_loaded(c, &p->e), p->e);
+	c->balloon.amount_mib = 334;
+	assert_err(vm_config_check_loaded(c, &p->e), p->e,
+		   "balloon of 334 MiB: Amount of pages requested is too");
+	c->balloon.amount_mib = 333;
+	give(&c->drive[1].id, "da\"ta \n");
+	assert_err(vm_config_check_loaded(c, &p->e), p->e,
+		   "drive 2: the ID has a character that cannot be printed");
+	give(&c->drive[1].id, "");
+	assert_err(vm_config_check_loaded(c, &p->e), p->e,
+		   "drive 2: The ID cannot be empty.");
+	give(&c->drive[1].id, "root");
+	assert_err(vm_config_check_loaded(c, &p->e), p->e,
+		   "there are two drives root");
+	give(&c->drive[1].id, "data");
+	give(&c->interface[0].id, "\x1b[2J");
+	assert_err(vm_config_check_loaded(c, &p->e), p->e,
+		   "interface 1: the ID has a character");
+	give(&c->interface[0].id, "eth0");
+	c->vcpu_count = 33;
+	assert_err(vm_config_check_loaded(c, &p->e), p->e, "33 vCPUs");
+}
+
 #define CONFIG_TEST(name) \
 	cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
@@ -270,6 +305,7 @@ int main(void)
 		CONFIG_TEST(the_longest_texts_come_back),
 		CONFIG_TEST(damaged_ones_are_refused_or_well_formed),
 		CONFIG_TEST(a_drive_without_a_path_is_refused),
+		CONFIG_TEST(what_cannot_be_is_refused),
 	};
 
 	return RUN_TESTS("config_state", tests);

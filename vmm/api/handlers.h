@@ -6,17 +6,17 @@
  */
 #pragma once
 
+#include "vmm/config.h"
+
 struct api_reply;
 struct err;
 struct instance;
 struct json_t;
 
-enum { API_ID_MAX = 64 };
-
 struct api_request {
 	const struct json_t *json; /* NULL: no body */
 	const char *path;
-	char id[API_ID_MAX + 1]; /* that is part of the path; "": none */
+	char id[VM_ID_MAX + 1]; /* that is part of the path; "": none */
 };
 
 typedef int api_handler(struct instance *in, const struct api_request *request,

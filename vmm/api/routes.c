@@ -289,9 +289,9 @@ static int read_id(const struct route *route, const char *path, char *out,
 					  "alphanumeric characters and "
 					  "underscores.");
 	}
-	if (len > API_ID_MAX)
+	if (len > VM_ID_MAX)
 		return err_set(e, "the ID is longer than %d characters",
-			       API_ID_MAX);
+			       VM_ID_MAX);
 	memcpy(out, id, len);
 	return 0;
 }

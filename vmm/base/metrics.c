@@ -64,7 +64,8 @@ static uint64_t value(const struct metrics_group *g, unsigned i)
 
 static void print_group(struct buf *out, struct metrics_group *g, bool news)
 {
-	buf_printf(out, "\"%s\":{", g->name);
+	buf_json_string(out, g->name);
+	buf_text(out, ":{");
 	for (unsigned i = 0; i < g->count; i++) {
 		bool since = news && g->metric[i].kind == METRIC_COUNTER;
 		uint64_t v = value(g, i);
