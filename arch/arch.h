@@ -202,6 +202,11 @@ int arch_clock_start(struct arch_clock *clock, struct kvm_vm *vm,
 		     struct kvm_vcpu *vcpu, const struct clock_request *request,
 		     struct err *e);
 
+/* As things are, would arch_clock_start() refuse the request?  Changes
+ * nothing. */
+int arch_clock_may_start(const struct arch_clock *clock,
+			 const struct clock_request *request, struct err *e);
+
 /* Would arch_clock_start() move the guest's time relative to the host's? */
 bool arch_clock_moves(const struct arch_clock *clock,
 		      const struct clock_request *request);

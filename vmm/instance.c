@@ -268,10 +268,12 @@ int instance_resume(struct instance *in, const struct clock_request *clock,
 
 	if (in->state == INSTANCE_RUNNING)
 		return 0;
-	if (in->job)
-		snapshot_job_let_go(in->job);
 	if (!clock && in->has_clock)
 		clock = &in->clock;
+	if (vm_may_resume(in->vm, clock, e))
+		return -1;
+	if (in->job)
+		snapshot_job_let_go(in->job);
 	if (vm_resume(in->vm, clock, e))
 		return -1;
 	in->has_clock = false;

@@ -281,6 +281,12 @@ int vm_pause(struct vm *vm, struct err *e)
 	return 0;
 }
 
+int vm_may_resume(const struct vm *vm, const struct clock_request *clock,
+		  struct err *e)
+{
+	return arch_clock_may_start(&vm->clock, clock, e);
+}
+
 int vm_resume(struct vm *vm, const struct clock_request *clock, struct err *e)
 {
 	struct arch_clock_sample sample;

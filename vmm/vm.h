@@ -47,6 +47,9 @@ int vm_boot(struct vm *vm, const struct vm_config *config, struct err *e);
 
 /* Bring all vCPUs to rest, and guest time with them; on failure they run on. */
 int vm_pause(struct vm *vm, struct err *e);
+/* As things are, would vm_resume() refuse?  Changes nothing. */
+int vm_may_resume(const struct vm *vm, const struct clock_request *clock,
+		  struct err *e);
 /* Let them run; @clock NULL: as configured.  On failure they stay paused:
  * never with a wrong clock. */
 int vm_resume(struct vm *vm, const struct clock_request *clock, struct err *e);

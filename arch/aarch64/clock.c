@@ -364,8 +364,8 @@ int arch_clock_start(struct arch_clock *c, struct kvm_vm *vm,
 	const struct clock_request configured = {
 		.policy = configured_policy(c),
 	};
-	const uint64_t now_ns = clock_now_ns(CLOCK_REALTIME),
-		       now = kvm_counter_read();
+	const uint64_t now_ns = clock_now_ns(CLOCK_REALTIME);
+	const uint64_t now = kvm_counter_read();
 	const bool boots = !c->host_stopped;
 	struct arch_clock_event *event;
 	uint64_t jump;
@@ -398,6 +398,18 @@ int arch_clock_start(struct arch_clock *c, struct kvm_vm *vm,
 	if (jump > c->longest_jump_ticks)
 		c->longest_jump_ticks = jump;
 	return 0;
+}
+
+int arch_clock_may_start(const struct arch_clock *c,
+			 const struct clock_request *request, struct err *e)
+{
+	const struct clock_request configured = {
+		.policy = configured_policy(c),
+	};
+	uint64_t jump;
+
+	return check_request(c, request ? request : &configured,
+			     kvm_counter_read(), &jump, e);
 }
 
 bool arch_clock_moves(const struct arch_clock *c,

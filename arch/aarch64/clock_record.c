@@ -116,6 +116,8 @@ static void translate(struct arch_clock *c, const struct arch_clock_record *r,
 	ticks += r->sample.host - r->host_stopped;
 	if (ticks > INT64_MAX)
 		ticks = INT64_MAX;
+	if (ticks < INT64_MIN)
+		ticks = INT64_MIN;
 	/* If that is less than nothing, it is ahead of the host's counter. */
 	c->host_stopped = now->host - (uint64_t)ticks;
 	c->estimated = true;

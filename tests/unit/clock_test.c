@@ -60,7 +60,18 @@ static int pin(struct machine *m)
 
 static int start_with(struct machine *m, struct clock_request request)
 {
-	return arch_clock_start(&m->clock, &m->vm, &m->vcpu, &request, &m->e);
+	const uint64_t offset = kvm_fake.offset;
+	struct err before = {0};
+	int may = arch_clock_may_start(&m->clock, &request, &before);
+	int r;
+
+	assert_int_equal(kvm_fake.offset, offset);
+	r = arch_clock_start(&m->clock, &m->vm, &m->vcpu, &request, &m->e);
+	if (may) {
+		assert_int_equal(r, -1);
+		assert_string_equal(before.text, m->e.text);
+	}
+	return r;
 }
 
 static int start(struct machine *m, enum clock_policy policy)
@@ -249,6 +260,8 @@ static void a_counter_is_not_set_back(void **state)
 	stop(m);
 	offset = kvm_fake.offset;
 	set.ticks = m->clock.guest_stopped - 1;
+	assert_err(arch_clock_may_start(&m->clock, &set, &m->e), m->e,
+		   "cannot go back");
 	assert_err(start_with(m, set), m->e, "cannot go back");
 	assert_int_equal(kvm_fake.offset, offset);
 	assert_ok(start(m, CLOCK_FROZEN), m->e);
