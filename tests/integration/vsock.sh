@@ -59,6 +59,16 @@ status=$?
 if [ $status -eq 0 ] && [ "$(wc -c <got)" -eq 1000 ] && [ ! -e v_61 ] &&
 	said hello | grep -q "differs"; then t_ok; else t_fail "status $status, $(wc -c <got) bytes, $(said hello)" err; fi
 
+t_begin "stasis vsock --listen that is interrupted leaves no socket"
+stasis vsock --uds "$PWD/v" --listen 62 >none 2>err </dev/null &
+pid=$!
+until [ -S v_62 ] || ! kill -0 $pid 2>/dev/null; do usleep 10000; done
+usleep 100000
+kill -TERM $pid
+wait $pid
+status=$?
+if [ $status -eq 1 ] && [ ! -e v_62 ] && grep -q "Interrupted" err; then t_ok; else t_fail "status $status" err; fi
+
 t_begin "no connection is left"
 stasis ctl --socket "$PWD/s" --json get /metrics >metrics 2>&1
 vsock=$(tr '}' '\n' <metrics | grep '"vsock"')

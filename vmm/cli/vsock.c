@@ -115,14 +115,17 @@ static int copy(int fd)
 
 /* --------------------------------------------------------------- connecting */
 
-static int set_address(struct sockaddr_un *address, const char *path,
+static int open_socket(struct sockaddr_un *address, const char *path,
 		       struct err *e)
 {
+	int fd;
+
 	address->sun_family = AF_UNIX;
 	if (strlen(path) >= sizeof(address->sun_path))
 		return err_set(e, "%s: the path is too long", path);
 	memcpy(address->sun_path, path, strlen(path));
-	return 0;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	return fd < 0 ? err_errno(e, "cannot create a socket") : fd;
 }
 
 /* Not a byte more than the line: the rest is the guest's. */
@@ -152,11 +155,11 @@ static int read_answer(int fd, uint32_t port, struct err *e)
 static int connect_port(const struct vsock_cli *cli, struct err *e)
 {
 	struct sockaddr_un address = {0};
-	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	AUTO_CLOSE int fd = open_socket(&address, cli->path, e);
 	char line[32];
 	int len = snprintf(line, sizeof(line), "CONNECT %u\n", cli->port);
 
-	if (fd < 0 || set_address(&address, cli->path, e))
+	if (fd < 0)
 		return -1;
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)))
 		return err_errno(e, "cannot connect to %s", cli->path);
@@ -167,20 +170,42 @@ static int connect_port(const struct vsock_cli *cli, struct err *e)
 	return take_fd(&fd);
 }
 
+static void on_signal(int number)
+{
+	(void)number;
+}
+
+/* Ctrl-C ends the wait, and not before the socket is removed. */
+static int accept_one(int fd)
+{
+	const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+	const struct sigaction caught = {.sa_handler = on_signal};
+	struct sigaction old[ARRAY_SIZE(signals)];
+	int taken;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(signals); i++)
+		sigaction(signals[i], &caught, &old[i]);
+	taken = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+	for (unsigned i = 0; i < ARRAY_SIZE(signals); i++)
+		sigaction(signals[i], &old[i], NULL);
+	return taken;
+}
+
 /* Where the guest's connections to this port arrive; the first is taken. */
 static int accept_port(const struct vsock_cli *cli, struct err *e)
 {
 	struct sockaddr_un address = {0};
-	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	AUTO_CLOSE int fd = -1;
 	char path[sizeof(address.sun_path) + 12];
 	int taken;
 
 	snprintf(path, sizeof(path), "%s_%u", cli->path, cli->port);
-	if (fd < 0 || set_address(&address, path, e))
+	fd = open_socket(&address, path, e);
+	if (fd < 0)
 		return -1;
 	if (bind(fd, (struct sockaddr *)&address, sizeof(address)))
 		return err_errno(e, "cannot listen on %s", path);
-	taken = listen(fd, 1) ? -1 : accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+	taken = listen(fd, 1) ? -1 : accept_one(fd);
 	if (taken < 0)
 		err_errno(e, "cannot accept on %s", path);
 	unlink(path);
@@ -280,7 +305,9 @@ int cli_vsock(int argc, char **argv)
 		return EXIT_OK;
 	}
 	fd = cli.listen ? accept_port(&cli, &e) : connect_port(&cli, &e);
-	if (fd < 0 || fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK)) {
+	if (fd >= 0 && fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK))
+		err_errno(&e, "cannot use the connection");
+	if (*e.text) {
 		log_error("%s", e.text);
 		return EXIT_FAILED;
 	}
