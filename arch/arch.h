@@ -339,7 +339,18 @@ struct arch_check {
 	char remedy[224]; /* empty if there is nothing to do */
 };
 
-enum { ARCH_CHECKS_MAX = 16 };
+enum { ARCH_CHECKS_MAX = 24 };
 
-/* Look at the host behind @kvm_fd.  Gives how many checks there are. */
-unsigned arch_examine_host(int kvm_fd, struct arch_check *checks);
+struct arch_checks {
+	struct arch_check check[ARCH_CHECKS_MAX];
+	unsigned count;
+};
+
+/* One more; @result is an ARCH_CHECK_*.  Gives it, for arch_check_remedy(). */
+struct arch_check *arch_check_add(struct arch_checks *checks, const char *name,
+				  int result, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+void arch_check_remedy(struct arch_check *check, const char *text);
+
+/* Look at the host behind @kvm_fd, and add what is found. */
+void arch_examine_host(int kvm_fd, struct arch_checks *checks);

@@ -10,19 +10,10 @@
 #include "vmm/base/err.h"
 #include "vmm/kvm/kvm.h"
 
-struct report {
-	struct arch_check *checks;
-	unsigned count;
-};
-
-static struct arch_check *add(struct report *r, const char *name, int result,
-			      const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
-
-static struct arch_check *add(struct report *r, const char *name, int result,
-			      const char *format, ...)
+struct arch_check *arch_check_add(struct arch_checks *checks, const char *name,
+				  int result, const char *format, ...)
 {
-	struct arch_check *c = &r->checks[r->count++];
+	struct arch_check *c = &checks->check[checks->count++];
 	va_list args;
 
 	*c = (struct arch_check){.name = name};
@@ -33,13 +24,12 @@ static struct arch_check *add(struct report *r, const char *name, int result,
 	return c;
 }
 
-static void remedy(struct arch_check *c, const char *text)
+void arch_check_remedy(struct arch_check *check, const char *text)
 {
-	snprintf(c->remedy, sizeof(c->remedy), "%s", text);
+	snprintf(check->remedy, sizeof(check->remedy), "%s", text);
 }
 
-/* Without these nothing runs. */
-static void required_capabilities(struct report *r, int kvm_fd)
+static void required_capabilities(struct arch_checks *r, int kvm_fd)
 {
 	static const struct {
 		unsigned cap;
@@ -63,26 +53,33 @@ static void required_capabilities(struct report *r, int kvm_fd)
 						required[i].name);
 	}
 	if (!len)
-		add(r, "capabilities", ARCH_CHECK_OK, "all that is needed");
+		arch_check_add(r, "capabilities", ARCH_CHECK_OK,
+			       "all that is needed");
 	else
-		remedy(add(r, "capabilities", ARCH_CHECK_FAIL, "missing:%s",
-			   missing),
-		       "use a newer host kernel (6.1 or later)");
+		arch_check_remedy(arch_check_add(r, "capabilities",
+						 ARCH_CHECK_FAIL, "missing:%s",
+						 missing),
+				  "use a newer host kernel (6.1 or later)");
 }
 
-static void gic_kind(struct report *r, struct kvm_vm *vm)
+static void gic_kind(struct arch_checks *r, struct kvm_vm *vm)
 {
 	if (!kvm_vm_create_device(vm, KVM_DEV_TYPE_ARM_VGIC_V3, true))
-		add(r, "interrupt controller", ARCH_CHECK_OK, "GICv3");
+		arch_check_add(r, "interrupt controller", ARCH_CHECK_OK,
+			       "GICv3");
 	else if (!kvm_vm_create_device(vm, KVM_DEV_TYPE_ARM_VGIC_V2, true))
-		remedy(add(r, "interrupt controller", ARCH_CHECK_WARN,
-			   "GICv2 only: at most 8 vCPUs"),
-		       "nothing to do: this is the machine's hardware");
+		arch_check_remedy(
+			arch_check_add(r, "interrupt controller",
+				       ARCH_CHECK_WARN,
+				       "GICv2 only: at most 8 vCPUs"),
+			"nothing to do: this is the machine's hardware");
 	else
-		remedy(add(r, "interrupt controller", ARCH_CHECK_FAIL,
-			   "neither GICv3 nor GICv2 for guests"),
-		       "this machine's interrupt controller cannot be "
-		       "virtualised; use another machine");
+		arch_check_remedy(
+			arch_check_add(r, "interrupt controller",
+				       ARCH_CHECK_FAIL,
+				       "neither GICv3 nor GICv2 for guests"),
+			"this machine's interrupt controller cannot be "
+			"virtualised; use another machine");
 }
 
 /* Not only asked for, but tried. */
@@ -92,67 +89,79 @@ static bool offset_works(struct kvm_vm *vm)
 	       !kvm_vm_set_counter_offset(vm, kvm_counter_read());
 }
 
-static void counters_follow(struct report *r, int kvm_fd, unsigned ipa_bits)
+static void counters_follow(struct arch_checks *r, int kvm_fd,
+			    unsigned ipa_bits)
 {
 	struct err e;
 
 	if (!clock_probe(kvm_fd, ipa_bits, &e))
-		add(r, "guest counters", ARCH_CHECK_OK,
-		    "follow it on every vCPU, whatever is written to them");
+		arch_check_add(
+			r, "guest counters", ARCH_CHECK_OK,
+			"follow it on every vCPU, whatever is written to them");
 	else
-		remedy(add(r, "guest counters", ARCH_CHECK_FAIL, "%.150s",
-			   e.text),
-		       "this kernel would get guest time wrong: use another, "
-		       "Linux 6.6 or later");
+		arch_check_remedy(
+			arch_check_add(r, "guest counters", ARCH_CHECK_FAIL,
+				       "%.150s", e.text),
+			"this kernel would get guest time wrong: use another, "
+			"Linux 6.6 or later");
 }
 
-static void counter(struct report *r, struct kvm_vm *vm, unsigned ipa_bits)
+static void counter(struct arch_checks *r, struct kvm_vm *vm, unsigned ipa_bits)
 {
 	uint32_t hz = kvm_counter_hz();
 
 	if (offset_works(vm)) {
-		add(r, "counter offset", ARCH_CHECK_OK,
-		    "KVM_ARM_SET_COUNTER_OFFSET works: guest time can be held "
-		    "exactly");
+		arch_check_add(r, "counter offset", ARCH_CHECK_OK,
+			       "KVM_ARM_SET_COUNTER_OFFSET works: guest time "
+			       "can be held "
+			       "exactly");
 		counters_follow(r, vm->kvm_fd, ipa_bits);
 	} else {
-		remedy(add(r, "counter offset", ARCH_CHECK_WARN,
-			   "KVM_ARM_SET_COUNTER_OFFSET is missing: guests "
-			   "boot, but their physical counter shows the host's"),
-		       "use Linux 6.4 or later, better 6.6");
+		arch_check_remedy(
+			arch_check_add(
+				r, "counter offset", ARCH_CHECK_WARN,
+				"KVM_ARM_SET_COUNTER_OFFSET is missing: guests "
+				"boot, but their physical counter shows the "
+				"host's"),
+			"use Linux 6.4 or later, better 6.6");
 	}
 	if (hz)
-		add(r, "counter frequency", ARCH_CHECK_OK,
-		    "%u Hz (CNTFRQ_EL0); a snapshot can be restored only on "
-		    "hosts with the same",
-		    hz);
+		arch_check_add(r, "counter frequency", ARCH_CHECK_OK,
+			       "%u Hz (CNTFRQ_EL0); a snapshot can be restored "
+			       "only on "
+			       "hosts with the same",
+			       hz);
 	else
-		remedy(add(r, "counter frequency", ARCH_CHECK_FAIL,
-			   "CNTFRQ_EL0 reads as 0"),
-		       "the firmware did not set it; update the firmware");
+		arch_check_remedy(
+			arch_check_add(r, "counter frequency", ARCH_CHECK_FAIL,
+				       "CNTFRQ_EL0 reads as 0"),
+			"the firmware did not set it; update the firmware");
 }
 
-static void sizes(struct report *r, int kvm_fd)
+static void sizes(struct arch_checks *r, int kvm_fd)
 {
 	int bits = kvm_check(kvm_fd, KVM_CAP_ARM_VM_IPA_SIZE);
 	int vcpus = kvm_check(kvm_fd, KVM_CAP_MAX_VCPUS);
 
 	if (bits <= 0)
 		bits = 40;
-	add(r, "vCPUs", ARCH_CHECK_OK, "up to %u (KVM: %d)",
-	    (unsigned)min_u64((uint64_t)vcpus, ARCH_VCPUS_MAX), vcpus);
-	add(r, "guest addresses", ARCH_CHECK_OK, "up to %d bits: %llu GiB RAM",
-	    bits,
-	    (unsigned long long)(bits > 39 ? (RAM_LOW_MAX + (1ull << bits) -
-					      RAM_HIGH_BASE) >>
-						     30
-					   : (min_u64(1ull << bits,
-						      RAM_BASE + RAM_LOW_MAX) -
-					      RAM_BASE) >>
-						     30));
+	arch_check_add(r, "vCPUs", ARCH_CHECK_OK, "up to %u (KVM: %d)",
+		       (unsigned)min_u64((uint64_t)vcpus, ARCH_VCPUS_MAX),
+		       vcpus);
+	arch_check_add(
+		r, "guest addresses", ARCH_CHECK_OK,
+		"up to %d bits: %llu GiB RAM", bits,
+		(unsigned long long)(bits > 39 ? (RAM_LOW_MAX + (1ull << bits) -
+						  RAM_HIGH_BASE) >>
+							 30
+					       : (min_u64(1ull << bits,
+							  RAM_BASE +
+								  RAM_LOW_MAX) -
+						  RAM_BASE) >>
+							 30));
 }
 
-static void optional_features(struct report *r, struct kvm_vm *vm)
+static void optional_features(struct arch_checks *r, struct kvm_vm *vm)
 {
 	static const struct {
 		const char *name;
@@ -176,43 +185,45 @@ static void optional_features(struct report *r, struct kvm_vm *vm)
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(optional); i++)
-		add(r, optional[i].name, ARCH_CHECK_OK, "%s",
-		    kvm_check(vm->fd, optional[i].cap) > 0
-			    ? optional[i].with
-			    : optional[i].without);
+		arch_check_add(r, optional[i].name, ARCH_CHECK_OK, "%s",
+			       kvm_check(vm->fd, optional[i].cap) > 0
+				       ? optional[i].with
+				       : optional[i].without);
 }
 
-static void stray_accesses(struct report *r, struct kvm_vm *vm)
+static void stray_accesses(struct arch_checks *r, struct kvm_vm *vm)
 {
 	if (kvm_check(vm->fd, KVM_CAP_ARM_NISV_TO_USER) > 0)
-		add(r, "stray device accesses", ARCH_CHECK_OK,
-		    "answered with an abort to the guest");
+		arch_check_add(r, "stray device accesses", ARCH_CHECK_OK,
+			       "answered with an abort to the guest");
 	else
-		remedy(add(r, "stray device accesses", ARCH_CHECK_WARN,
-			   "some of them end the VM that makes them"),
-		       "use Linux 5.5 or later");
+		arch_check_remedy(
+			arch_check_add(
+				r, "stray device accesses", ARCH_CHECK_WARN,
+				"some of them end the VM that makes them"),
+			"use Linux 5.5 or later");
 }
 
-unsigned arch_examine_host(int kvm_fd, struct arch_check *checks)
+void arch_examine_host(int kvm_fd, struct arch_checks *checks)
 {
-	struct report r = {.checks = checks};
 	int limit = kvm_check(kvm_fd, KVM_CAP_ARM_VM_IPA_SIZE);
 	/* The default of 40 bits is more than some hosts have. */
 	unsigned bits = (unsigned)min_u64(limit > 0 ? (unsigned)limit : 0, 40);
 	struct kvm_vm vm;
 	struct err e;
 
-	required_capabilities(&r, kvm_fd);
-	sizes(&r, kvm_fd);
+	required_capabilities(checks, kvm_fd);
+	sizes(checks, kvm_fd);
 	if (kvm_vm_create(&vm, kvm_fd, bits, &e)) {
-		remedy(add(&r, "VM", ARCH_CHECK_FAIL, "%.140s", e.text),
-		       "look at the kernel's log (dmesg) for lines of kvm");
-		return r.count;
+		arch_check_remedy(
+			arch_check_add(checks, "VM", ARCH_CHECK_FAIL, "%.140s",
+				       e.text),
+			"look at the kernel's log (dmesg) for lines of kvm");
+		return;
 	}
-	gic_kind(&r, &vm);
-	counter(&r, &vm, bits);
-	optional_features(&r, &vm);
-	stray_accesses(&r, &vm);
+	gic_kind(checks, &vm);
+	counter(checks, &vm, bits);
+	optional_features(checks, &vm);
+	stray_accesses(checks, &vm);
 	kvm_vm_destroy(&vm);
-	return r.count;
 }

@@ -10,18 +10,19 @@
 #include "tests/unit/testing.h"
 #include "vmm/base/err.h"
 
-static struct arch_check checks[ARCH_CHECKS_MAX];
+static struct arch_checks checks;
 
 static const struct arch_check *guest_counters(void)
 {
 	struct err e;
 	int fd = kvm_open("kvm", &e);
-	unsigned n = arch_examine_host(fd, checks);
 
+	checks.count = 0;
+	arch_examine_host(fd, &checks);
 	close(fd);
-	for (unsigned i = 0; i < n; i++) {
-		if (!strcmp(checks[i].name, "guest counters"))
-			return &checks[i];
+	for (unsigned i = 0; i < checks.count; i++) {
+		if (!strcmp(checks.check[i].name, "guest counters"))
+			return &checks.check[i];
 	}
 	return NULL;
 }

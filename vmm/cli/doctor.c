@@ -18,100 +18,77 @@
 #include "vmm/cli/options.h"
 #include "vmm/kvm/kvm.h"
 
-enum { CHECKS_MAX = ARCH_CHECKS_MAX + 8 };
-
 struct doctor {
-	struct arch_check check[CHECKS_MAX];
-	unsigned count;
+	struct arch_checks found;
 	bool json, help;
 };
 
-static struct arch_check *add(struct doctor *d, const char *name, int result,
-			      const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
-
-static struct arch_check *add(struct doctor *d, const char *name, int result,
-			      const char *format, ...)
-{
-	struct arch_check *c = &d->check[d->count++];
-	va_list args;
-
-	*c = (struct arch_check){.name = name};
-	c->result = (typeof(c->result))result;
-	va_start(args, format);
-	vsnprintf(c->finding, sizeof(c->finding), format, args);
-	va_end(args);
-	return c;
-}
-
 /* ------------------------------------------------------------------- checks */
 
-static void check_kernel(struct doctor *d)
+static void check_kernel(struct arch_checks *c)
 {
 	struct utsname u;
 
 	uname(&u);
 	if (!strcmp(u.machine, "aarch64"))
-		add(d, "kernel", ARCH_CHECK_OK, "Linux %.60s on aarch64",
-		    u.release);
+		arch_check_add(c, "kernel", ARCH_CHECK_OK,
+			       "Linux %.60s on aarch64", u.release);
 	else
-		snprintf(add(d, "kernel", ARCH_CHECK_FAIL, "Linux on %.60s",
-			     u.machine)
-				 ->remedy,
-			 sizeof(d->check[0].remedy),
-			 "stasis runs on arm64 machines only");
-	add(d, "page size", ARCH_CHECK_OK, "%ld KiB",
-	    sysconf(_SC_PAGESIZE) / 1024);
+		arch_check_remedy(arch_check_add(c, "kernel", ARCH_CHECK_FAIL,
+						 "Linux on %.60s", u.machine),
+				  "stasis runs on arm64 machines only");
+	arch_check_add(c, "page size", ARCH_CHECK_OK, "%ld KiB",
+		       sysconf(_SC_PAGESIZE) / 1024);
 }
 
-static void check_kvm(struct doctor *d)
+static void check_kvm(struct arch_checks *c)
 {
 	struct err e;
 	AUTO_CLOSE int fd = kvm_open("/dev/kvm", &e);
 
 	if (fd < 0) {
-		struct arch_check *c =
-			add(d, "KVM", ARCH_CHECK_FAIL, "not usable");
-
-		snprintf(c->remedy, sizeof(c->remedy), "%.220s", e.text);
+		arch_check_remedy(
+			arch_check_add(c, "KVM", ARCH_CHECK_FAIL, "not usable"),
+			e.text);
 		return;
 	}
-	add(d, "KVM", ARCH_CHECK_OK, "/dev/kvm opens, API version 12");
-	d->count += arch_examine_host(fd, d->check + d->count);
+	arch_check_add(c, "KVM", ARCH_CHECK_OK,
+		       "/dev/kvm opens, API version 12");
+	arch_examine_host(fd, c);
 }
 
 /* A lazy restore needs one of the two doors to userfaultfd. */
-static void check_uffd(struct doctor *d)
+static void check_uffd(struct arch_checks *c)
 {
 	AUTO_CLOSE int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
 	AUTO_CLOSE int fd =
 		(int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 
 	if (device >= 0 || fd >= 0)
-		add(d, "userfaultfd", ARCH_CHECK_OK, "usable through %s",
-		    device >= 0 ? "/dev/userfaultfd" : "the system call");
+		arch_check_add(
+			c, "userfaultfd", ARCH_CHECK_OK, "usable through %s",
+			device >= 0 ? "/dev/userfaultfd" : "the system call");
 	else
-		snprintf(add(d, "userfaultfd", ARCH_CHECK_WARN,
-			     "not usable: no lazy restore of memory")
-				 ->remedy,
-			 sizeof(d->check[0].remedy),
-			 "give this user access to /dev/userfaultfd, or set "
-			 "the sysctl vm.unprivileged_userfaultfd=1");
+		arch_check_remedy(
+			arch_check_add(c, "userfaultfd", ARCH_CHECK_WARN,
+				       "not usable: no lazy restore of memory"),
+			"give this user access to /dev/userfaultfd, or set "
+			"the sysctl vm.unprivileged_userfaultfd=1");
 }
 
-static void check_tap(struct doctor *d)
+static void check_tap(struct arch_checks *c)
 {
 	AUTO_CLOSE int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
 
 	if (fd >= 0)
-		add(d, "tap", ARCH_CHECK_OK, "/dev/net/tun opens");
+		arch_check_add(c, "tap", ARCH_CHECK_OK, "/dev/net/tun opens");
 	else
-		snprintf(add(d, "tap", ARCH_CHECK_WARN,
-			     "/dev/net/tun: %s: guests can have no network",
-			     strerrordesc_np(errno))
-				 ->remedy,
-			 sizeof(d->check[0].remedy),
-			 "load the tun module, and give this user access");
+		arch_check_remedy(
+			arch_check_add(
+				c, "tap", ARCH_CHECK_WARN,
+				"/dev/net/tun: %s: guests can have no network",
+				strerrordesc_np(errno)),
+			"load the tun module, and give this user access");
 }
 
 /* ------------------------------------------------------------------- output */
@@ -126,8 +103,8 @@ static unsigned count(const struct doctor *d, int result)
 {
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < d->count; i++)
-		n += (int)d->check[i].result == result;
+	for (unsigned i = 0; i < d->found.count; i++)
+		n += (int)d->found.check[i].result == result;
 	return n;
 }
 
@@ -135,8 +112,8 @@ static void print_text(const struct doctor *d)
 {
 	unsigned failed = count(d, ARCH_CHECK_FAIL);
 
-	for (unsigned i = 0; i < d->count; i++) {
-		const struct arch_check *c = &d->check[i];
+	for (unsigned i = 0; i < d->found.count; i++) {
+		const struct arch_check *c = &d->found.check[i];
 
 		printf("%-8s %-23s %s\n", result_name[c->result], c->name,
 		       c->finding);
@@ -155,8 +132,8 @@ static void print_json(const struct doctor *d)
 {
 	printf("{\"can_run\":%s,\"checks\":[",
 	       count(d, ARCH_CHECK_FAIL) ? "false" : "true");
-	for (unsigned i = 0; i < d->count; i++) {
-		const struct arch_check *c = &d->check[i];
+	for (unsigned i = 0; i < d->found.count; i++) {
+		const struct arch_check *c = &d->found.check[i];
 
 		printf("%s{\"name\":", i ? "," : "");
 		json_print_string(stdout, c->name);
@@ -211,10 +188,10 @@ int cli_doctor(int argc, char **argv)
 		options_print(options, ARRAY_SIZE(options));
 		return EXIT_OK;
 	}
-	check_kernel(&d);
-	check_kvm(&d);
-	check_uffd(&d);
-	check_tap(&d);
+	check_kernel(&d.found);
+	check_kvm(&d.found);
+	check_uffd(&d.found);
+	check_tap(&d.found);
 	if (d.json)
 		print_json(&d);
 	else
