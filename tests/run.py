@@ -13,6 +13,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -26,6 +27,7 @@ from rig import (Host, has_kvm, interrupt_on_signals, run_direct, run_host,  # n
 
 SUITE_SECONDS = 300     # longer than any integration suite may take
 FUZZ_SECONDS = 10       # for each fuzzer; tools/fuzz takes longer
+TIDY = f"{ROOT}/out/tidy"
 JOBS = max(1, os.cpu_count() or 1)
 
 # These take a minute or more, and find what shorter ones do not only now and then: with --full.
@@ -90,14 +92,26 @@ def first_line(path):
 
 
 def compiled_sources():
-    """The .c files the build compiles; build/check_sources.sh sees that this is all of them."""
+    """The .c files the build compiles; build/check_sources.sh sees that this is all of them.
+
+    Many are compiled several ways. clang-tidy would look at each; it finds how in TIDY, once for
+    each file: as for the product, if it is part of that.
+    """
     try:
         with open(f"{ROOT}/out/compile_commands.json") as file:
             entries = json.load(file)
     except FileNotFoundError:
         raise Problem("out/compile_commands.json does not exist; run tools/build") from None
-    compiled = {os.path.relpath(os.path.join(entry["directory"], entry["file"]), ROOT) for entry in entries}
-    return [path for path in sources("*.c") if path in compiled]
+    chosen = {}
+    for entry in entries:
+        path = os.path.relpath(os.path.join(entry["directory"], entry["file"]), ROOT)
+        if path not in chosen or re.search(r" -o +obj/", entry["command"]):
+            chosen[path] = entry
+    os.makedirs(TIDY, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=TIDY, delete=False) as file:
+        json.dump(list(chosen.values()), file)
+    os.replace(file.name, f"{TIDY}/compile_commands.json")
+    return [path for path in sources("*.c") if path in chosen]
 
 
 def unit_tests():
@@ -365,7 +379,7 @@ def linux_guest(name):
 
 def steps(full, long):
     """Everything there is to do, quick things first."""
-    tidy = ["clang-tidy-19", "-p", "out", "--quiet", "--warnings-as-errors=*"]
+    tidy = ["clang-tidy-19", "-p", TIDY, "--quiet", "--warnings-as-errors=*"]
     fuzz = ["python3", "tests/fuzz/fuzz.py"]
     yield from (Check(name, tuple(command)) for name, command in checks())
     for what, find, make in (
