@@ -41,6 +41,8 @@ static int save(struct instance *in, struct snapshot_job_work *work,
 	if (vm_save(in->vm, &in->config, &work->state, e)) {
 		err_prefix(e, "Cannot save the microVM state");
 	} else if (!vm_changes_take(in->vm, &work->changes, e)) {
+		if (work->body.diff)
+			work->mark = vm_changes_mark(in->vm, &work->changes);
 		in->job = snapshot_job_start(work, in->host.loop, on_written,
 					     in, e);
 		if (in->job)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "snapshot/memory_file.h"
+#include "snapshot/memory_mark.h"
 #include "snapshot/publish.h"
 #include "snapshot/state_file.h"
 #include "vmm/base/err.h"
@@ -75,18 +76,20 @@ static int save_memory(struct snapshot_job *job, int fd, struct err *e)
 		.go_on = go_on,
 		.context = job,
 	};
-	int base, r = 0;
+	AUTO_CLOSE int base = -1;
 
-	if (!work->body.diff)
+	if (!work->body.diff || !work->changes.known)
 		return memory_file_save(&save, e);
-	if (work->changes.known)
-		save.dirty = work->changes.bits;
+	save.dirty = work->changes.bits;
 	base = base_open(work->body.memory_path, guest_mem_size(save.mem));
 	save.onto_base = base >= 0;
-	if (base >= 0)
-		r = memory_file_copy(base, fd, e);
-	util_close(&base);
-	return r ? r : memory_file_save(&save, e);
+	if (base >= 0 &&
+	    memory_mark_check(&work->mark, base, vm_mark_offset(), e))
+		return err_prefix(e, "give another name, or remove what is "
+				     "there");
+	if (base >= 0 && memory_file_copy(base, fd, e))
+		return -1;
+	return memory_file_save(&save, e);
 }
 
 static int save_files(struct snapshot_job *job, const struct publish *files,

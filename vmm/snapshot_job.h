@@ -24,6 +24,7 @@ struct snapshot_job_work {
 	struct snapshot_create body;
 	struct snap state;
 	struct vm_changes changes; /* all, unless they are known */
+	struct memory_mark mark;   /* a diff's */
 	const struct guest_mem *mem;
 	bool is_paged;
 };

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "snapshot/memory_file.h"
@@ -91,6 +92,7 @@ void vm_changes_give_back(struct vm *vm, const struct vm_changes *changes)
 void vm_changes_saved(struct vm *vm)
 {
 	vm->has_base = true;
+	memcpy(vm->saved, vm->mark.id, sizeof(vm->saved));
 }
 
 void vm_changes_fini(struct vm_changes *changes)

@@ -9,6 +9,7 @@
 #include "devices/gpio.h"
 #include "devices/rtc.h"
 #include "devices/serial.h"
+#include "snapshot/memory_mark.h"
 #include "snapshot/uffd.h"
 #include "vmm/base/loop.h"
 #include "vmm/kvm/kvm.h"
@@ -24,7 +25,9 @@ struct vm {
 	struct guest_mem mem;
 	bool has_base;  /* all of it is in a snapshot, but for what is dirty */
 	bool is_mapped; /* and that snapshot is mapped */
-	struct uffd uffd; /* or somebody serves it */
+	uint8_t loaded[16], saved[16]; /* ids: where it is from, and its last */
+	struct memory_mark mark;       /* of the one that is being written */
+	struct uffd uffd;              /* or somebody serves it */
 	struct mmio_bus bus;
 	struct kvm_vm kvm;
 	struct arch_vm arch;

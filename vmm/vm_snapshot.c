@@ -71,7 +71,7 @@ static int fill_beginning(struct vm *vm, struct vm_saved *saved, struct err *e)
 	if (getrandom(saved->id.bytes, sizeof(saved->id.bytes), 0) !=
 	    sizeof(saved->id.bytes))
 		return err_errno(e, "cannot get random numbers");
-	saved->id.offset = arch_layout.snapshot_id - arch_layout.reserved;
+	saved->id.offset = vm_mark_offset();
 	if (uname(&host))
 		return err_errno(e, "cannot tell this host's kernel");
 	snprintf(saved->stasis, sizeof(saved->stasis), "%s", STASIS_VERSION);
@@ -123,12 +123,46 @@ static int machine_state(struct vm *vm, struct snap *s, struct err *e)
 
 /* ------------------------------------------------------------------- saving */
 
-static void mark_ram(struct vm *vm, const struct snapshot_id *id)
+uint64_t vm_mark_offset(void)
 {
-	void *mark = guest_mem_at(&vm->mem, arch_layout.snapshot_id,
-				  sizeof(id->bytes));
+	return arch_layout.snapshot_id - arch_layout.reserved;
+}
 
-	memcpy(mark, id->bytes, sizeof(id->bytes));
+static void put_mark(struct vm *vm)
+{
+	memcpy(guest_mem_at(&vm->mem, arch_layout.snapshot_id,
+			    sizeof(vm->mark)),
+	       &vm->mark, sizeof(vm->mark));
+}
+
+/* All of it, as far as is known here. */
+static int mark_ram(struct vm *vm, const struct snapshot_id *id, struct err *e)
+{
+	static const uint8_t none[sizeof(vm->mark.run)];
+	struct memory_mark mark = {.kind = MEMORY_WHOLE};
+
+	memcpy(mark.run, vm->mark.run, sizeof(mark.run));
+	if (!memcmp(mark.run, none, sizeof(none)) &&
+	    getrandom(mark.run, sizeof(mark.run), 0) != sizeof(mark.run))
+		return err_errno(e, "cannot get random numbers");
+	memcpy(mark.id, id->bytes, sizeof(mark.id));
+	vm->mark = mark;
+	put_mark(vm);
+	return 0;
+}
+
+struct memory_mark vm_changes_mark(struct vm *vm,
+				   const struct vm_changes *changes)
+{
+	bool is_log = vm->mem.dirty;
+
+	if (changes->known) {
+		vm->mark.kind = is_log ? MEMORY_SINCE_LAST : MEMORY_SINCE_LOAD;
+		memcpy(vm->mark.base, is_log ? vm->saved : vm->loaded,
+		       sizeof(vm->mark.base));
+		put_mark(vm);
+	}
+	return vm->mark;
 }
 
 int vm_save(struct vm *vm, const struct vm_config *config, struct snap *s,
@@ -148,7 +182,7 @@ int vm_save(struct vm *vm, const struct vm_config *config, struct snap *s,
 	if (!r)
 		r = snap_finish(s, e);
 	if (!r)
-		mark_ram(vm, &saved->id);
+		r = mark_ram(vm, &saved->id, e);
 	free(saved);
 	return r;
 }
@@ -225,6 +259,8 @@ static int load(struct vm *vm, struct vm_saved *saved, struct err *e)
 		return -1;
 	if (snap_finish(s, e))
 		return -1;
+	memcpy(vm->loaded, saved->id.bytes, sizeof(vm->loaded));
+	memcpy(vm->saved, saved->id.bytes, sizeof(vm->saved));
 	return arch_clock_restore(&vm->clock, &saved->clock, e);
 }
 

@@ -12,6 +12,7 @@
 
 #include "arch/arch.h"
 #include "snapshot/codec.h"
+#include "snapshot/memory_mark.h"
 #include "snapshot/publish.h"
 #include "vmm/config.h"
 #include "vmm/mem.h"
@@ -39,6 +40,9 @@ struct vm_saved {
 
 	struct snap rest; /* what follows */
 };
+
+/* Where a memory file has its mark. */
+uint64_t vm_mark_offset(void);
 
 /*
  * Save @vm, which is paused and was made of @config.  Its RAM is marked as
@@ -77,6 +81,9 @@ struct vm_changes {
  * has it, too.
  */
 int vm_changes_take(struct vm *vm, struct vm_changes *changes, struct err *e);
+/* What is written next is a diff, of @changes.  Gives its mark. */
+struct memory_mark vm_changes_mark(struct vm *vm,
+				   const struct vm_changes *changes);
 void vm_changes_give_back(struct vm *vm, const struct vm_changes *changes);
 void vm_changes_saved(struct vm *vm);
 void vm_changes_fini(struct vm_changes *changes);

@@ -109,6 +109,13 @@ restore third mixed
 [ $status -eq 0 ] && is_the_guest && end
 verdict $? "status $status"
 
+t_begin "a whole memory is no diff, and is not merged"
+sum=$(cksum <mixed/memory)
+stasis snapshot merge --base mixed/memory --diff shot/memory >said 2>&1
+status=$?
+[ $status -eq 1 ] && grep -q "use it as it is" said && [ "$(cksum <mixed/memory)" = "$sum" ]
+verdict $? "status $status, $(cat said)"
+
 # --- what cannot be written --------------------------------------------------------------------
 
 t_begin "a full disk is named, the guest goes on, and the old snapshot is whole"

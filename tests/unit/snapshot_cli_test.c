@@ -12,11 +12,13 @@
 #include <unistd.h>
 
 #include "snapshot/codec.h"
+#include "snapshot/memory_mark.h"
 #include "snapshot/state_file.h"
 #include "tests/unit/testing.h"
 #include "vmm/base/io.h"
 #include "vmm/base/util.h"
 #include "vmm/cli/cli.h"
+#include "vmm/vm_snapshot.h"
 
 enum { ANSWERS_MAX = 6 };
 
@@ -272,28 +274,53 @@ static void what_is_missing_is_asked_for(void **state)
 
 /* ------------------------------------------------------------------ merging */
 
+/* Memory with one letter in it, marked as that of snapshot @id. */
+static int memory(char letter, char id, char base, enum memory_mark_kind kind)
+{
+	struct memory_mark mark = {.kind = (uint8_t)kind};
+	int fd = testing_file(&letter, 1);
+
+	mark.id[3] = (uint8_t)id;
+	mark.base[3] = (uint8_t)base;
+	assert_int_equal(io_pwrite(fd, &mark, sizeof(mark), vm_mark_offset()),
+			 0);
+	return fd;
+}
+
+static int merge(const char *base, const char *diff)
+{
+	return RUN(cli_snapshot, "merge", "--base", base, "--diff", diff);
+}
+
 static void a_diff_is_merged_over_its_base(void **state)
 {
-	AUTO_CLOSE int base = testing_file("aaaa", 4);
-	AUTO_CLOSE int diff = testing_file("bbbb", 4);
-	char base_path[64];
+	AUTO_CLOSE int base = memory('a', 'A', 0, MEMORY_WHOLE);
+	AUTO_CLOSE int diff = memory('b', 'B', 'A', MEMORY_SINCE_LAST);
+	AUTO_CLOSE int other = memory('c', 'C', 0, MEMORY_WHOLE);
+	AUTO_CLOSE int small = testing_file("d", 1);
+	char base_path[64], diff_path[64], other_path[64];
 	char text[8] = "";
 
 	(void)state;
-	snprintf(base_path, sizeof(base_path), "%s", testing_file_path(base));
-	assert_int_equal(RUN(cli_snapshot, "merge", "--base", base_path,
-			     "--diff", testing_file_path(diff)),
-			 EXIT_OK);
-	assert_int_equal(io_pread(base, text, 5, 0), 4);
-	assert_string_equal(text, "bbbb");
-	assert_int_equal(RUN(cli_snapshot, "merge", "--base", "/dev/null/x",
-			     "--diff", testing_file_path(diff)),
+	strcpy(base_path, testing_file_path(base));
+	strcpy(diff_path, testing_file_path(diff));
+	strcpy(other_path, testing_file_path(other));
+	assert_int_equal(merge(other_path, diff_path), EXIT_FAILED);
+	assert_contains(complained, "was not made for this base");
+	assert_int_equal(io_pread(other, text, 1, 0), 1);
+	assert_string_equal(text, "c");
+	assert_int_equal(merge(base_path, testing_file_path(small)),
 			 EXIT_FAILED);
+	assert_contains(complained, "too short to be memory");
+	assert_int_equal(merge(base_path, diff_path), EXIT_OK);
+	assert_int_equal(io_pread(base, text, 1, 0), 1);
+	assert_string_equal(text, "b");
+	assert_int_equal(merge("/dev/null/x", diff_path), EXIT_FAILED);
 	assert_contains(complained, "cannot open /dev/null/x");
-	assert_int_equal(RUN(cli_snapshot, "merge", "--base", base_path,
-			     "--diff", base_path),
-			 EXIT_FAILED);
+	assert_int_equal(merge(base_path, base_path), EXIT_FAILED);
 	assert_contains(complained, "the same file");
+	assert_int_equal(merge(base_path, other_path), EXIT_FAILED);
+	assert_contains(complained, "the whole memory; use it as it is");
 }
 
 /* --------------------------------------------------------------- inspecting */

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "snapshot/memory_file.h"
+#include "snapshot/memory_mark.h"
 #include "vmm/base/buf.h"
 #include "vmm/base/err.h"
 #include "vmm/base/io.h"
@@ -23,6 +24,7 @@
 #include "vmm/cli/cli.h"
 #include "vmm/cli/client.h"
 #include "vmm/cli/options.h"
+#include "vmm/vm_snapshot.h"
 
 enum { TIMEOUT_MS = 600000 };
 
@@ -203,6 +205,7 @@ static int take(const struct snapshot *s, struct err *e)
 
 static int merge(const struct snapshot *s, struct err *e)
 {
+	struct memory_mark mark;
 	uint64_t size;
 	AUTO_CLOSE int diff = io_open_file(s->diff, &size, e);
 	AUTO_CLOSE int base =
@@ -212,8 +215,11 @@ static int merge(const struct snapshot *s, struct err *e)
 		return -1;
 	if (base < 0)
 		return err_errno(e, "cannot open %.512s", s->base);
-	if (memory_file_merge(base, diff, e))
-		return -1;
+	if (memory_mark_read(&mark, diff, vm_mark_offset(), e))
+		return err_prefix(e, "%.256s", s->diff);
+	if (memory_mark_check(&mark, base, vm_mark_offset(), e) ||
+	    memory_file_merge(base, diff, e))
+		return err_prefix(e, "%.256s over %.256s", s->diff, s->base);
 	if (fsync(base))
 		return err_errno(e, "cannot sync %.512s", s->base);
 	return 0;
