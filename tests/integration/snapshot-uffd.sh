@@ -49,6 +49,10 @@ if [ $status -eq 1 ] && [ $ended -eq 1 ] && grep -q "cannot connect to .*pages" 
 	t_fail "status $status, ended with $ended" said
 fi
 
+right=" back 0 incoherent 0 "
+[ "$RIG_CPU" = max ] && ! grep -q id_aa64mmfr0.ecv=0 /proc/cmdline &&
+	right=" back 0 " # QEMU's max ignores CNTPOFF_EL2: the physical counter is the host's
+
 "$T/pager" pages shot/memory >pager.out 2>&1 &
 pager=$!
 wait_for 10 pager.out '^listening'
@@ -58,7 +62,7 @@ until [ -S vm.sock ]; do usleep 50000; done
 ctl put /snapshot/load "$(load)" >said 2>&1
 line=$(reports)
 case $line in
-*" back 0 incoherent 0 "*) t_ok ;;
+*"$right"*) t_ok ;;
 *) cat said pager.out >>out; t_fail "it saw: $line" out ;;
 esac
 
@@ -95,7 +99,7 @@ exec 3>&-
 wait $vmm
 status=$?
 case "$status $line" in
-"0 "*" back 0 incoherent 0 "*) t_ok ;;
+"0 "*"$right"*) t_ok ;;
 *) cat said >>out; t_fail "status $status, it saw: $line" out ;;
 esac
 
