@@ -28,6 +28,8 @@ static bool is_wanted(uint64_t entry, enum guest_mem_origin origin,
 
 	if (wanted == PAGEMAP_NOT_ZERO)
 		return touched;
+	if (wanted == PAGEMAP_TOUCHED)
+		return touched && origin == GUEST_MEM_FILE;
 	if (origin == GUEST_MEM_DISCARDED)
 		return true;
 	/* A write gives a page of our own in place of the file's. */

@@ -12,6 +12,7 @@ struct guest_mem;
 enum pagemap_wanted {
 	PAGEMAP_NOT_ZERO, /* may be something else than zero */
 	PAGEMAP_CHANGED,  /* may not be what they were: see guest_mem_origin */
+	PAGEMAP_TOUCHED,  /* of a file, and somebody read or wrote them */
 };
 
 /* A descriptor, or -1 with errno set, as where there is no /proc. */

@@ -16,6 +16,8 @@
 #include "vmm/metrics_sink.h"
 #include "vmm/snapshot_job.h"
 #include "vmm/vm_metrics.h"
+#include "vmm/working_set_reader.h"
+#include "vmm/working_set_recorder.h"
 
 enum { EXIT_GUEST_DONE = 0, EXIT_GUEST_FAILED = 1 };
 
@@ -67,10 +69,19 @@ void instance_init(struct instance *in, const char *id,
 	vm_metrics_add();
 }
 
+static void end_recording(struct instance *in)
+{
+	working_set_recorder_finish(in->recorder);
+	in->recorder = NULL;
+}
+
 void instance_fini(struct instance *in)
 {
 	snapshot_job_destroy(in->job);
 	in->job = NULL;
+	end_recording(in);
+	working_set_reader_destroy(in->reader);
+	in->reader = NULL;
 	vm_destroy(in->vm);
 	in->vm = NULL;
 	instance_close_metrics(in);
@@ -257,6 +268,7 @@ int instance_pause(struct instance *in, struct err *e)
 		return -1;
 	in->state = INSTANCE_PAUSED;
 	INSTANCE_TOOK(pause_vm, began);
+	end_recording(in);
 	instance_tell(in, EVENT_PAUSED, NULL);
 	return 0;
 }
@@ -279,6 +291,8 @@ int instance_resume(struct instance *in, const struct clock_request *clock,
 	in->has_clock = false;
 	in->state = INSTANCE_RUNNING;
 	INSTANCE_TOOK(resume_vm, began);
+	if (in->recorder)
+		working_set_recorder_start(in->recorder);
 	instance_tell(in, EVENT_RESUMED, NULL);
 	return 0;
 }

@@ -18,6 +18,8 @@ struct err;
 struct event_loop;
 struct metrics_sink;
 struct snapshot_job;
+struct working_set_reader;
+struct working_set_recorder;
 
 enum instance_state { INSTANCE_NOT_STARTED, INSTANCE_RUNNING, INSTANCE_PAUSED };
 
@@ -58,6 +60,9 @@ struct instance {
 
 	struct snapshot_job *job; /* a snapshot that is being written */
 	uint64_t job_began;       /* microseconds */
+	/* What a restored guest touches is recorded; or was, and is read. */
+	struct working_set_recorder *recorder;
+	struct working_set_reader *reader;
 
 	struct instance_host host;
 

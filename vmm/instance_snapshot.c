@@ -9,6 +9,8 @@
 #include "vmm/snapshot_bodies.h"
 #include "vmm/snapshot_job.h"
 #include "vmm/vm_snapshot.h"
+#include "vmm/working_set_reader.h"
+#include "vmm/working_set_recorder.h"
 
 /* ------------------------------------------------------------------- create */
 
@@ -123,6 +125,18 @@ static void adopt(struct instance *in, struct vm *vm, struct vm_saved *saved)
 	instance_tell(in, EVENT_RESTORED, NULL);
 }
 
+/* Nothing ran in @vm yet. */
+static int record(struct instance *in, const struct vm *vm,
+		  const struct snapshot_load *body,
+		  const struct published *files, struct err *e)
+{
+	if (!body->record_working_set)
+		return 0;
+	in->recorder = working_set_recorder_create(vm_memory(vm), in->host.loop,
+						   body->memory_path, files, e);
+	return in->recorder ? 0 : -1;
+}
+
 static int load(struct instance *in, struct snapshot_load *body,
 		struct published *files, struct vm_saved *saved, struct err *e)
 {
@@ -132,12 +146,17 @@ static int load(struct instance *in, struct snapshot_load *body,
 		    files, body->state_path,
 		    body->backend == MEMORY_UFFD ? NULL : body->memory_path, e))
 		return err_prefix(e, "Failed to get snapshot state from file");
+	/* What is recorded must not be what was read ahead. */
+	if (body->backend == MEMORY_FILE && !body->record_working_set)
+		in->reader = working_set_reader_start(body->memory_path, files);
 	if (vm_saved_read(saved, files->body, files->len, files->minor, e))
 		return err_prefix(e, "%.256s", body->state_path);
 	vm = restore(in, body, saved, files->memory_fd, e);
 	if (!vm)
 		return -1;
 	adopt(in, vm, saved);
+	if (record(in, vm, body, files, e))
+		return -1;
 	in->has_clock = body->has_clock;
 	in->clock = body->clock;
 	return body->resume ? instance_resume(in, NULL, e) : 0;

@@ -114,7 +114,7 @@ static int read_overrides(struct host_override *list, unsigned *count,
 struct raw_load {
 	char *state, *memory, *huge_pages;
 	const struct json_t *backend, *network, *vsock, *drives, *clock;
-	bool track, diff, resume, realtime;
+	bool track, diff, resume, realtime, record;
 };
 
 static const struct json_field load_fields[] = {
@@ -141,6 +141,8 @@ static const struct json_field load_fields[] = {
 	{"clock", JSON_KIND_ANY, false, 0, offsetof(struct raw_load, clock)},
 	{"huge_pages", JSON_KIND_STRING, false, 0,
 	 offsetof(struct raw_load, huge_pages)},
+	{"record_working_set", JSON_KIND_BOOL, false, 0,
+	 offsetof(struct raw_load, record)},
 };
 
 static int read_memory(struct snapshot_load *body, struct raw_load *raw,
@@ -194,14 +196,28 @@ static int refuse_what_is_missing(const struct raw_load *raw, struct err *e)
 	return 0;
 }
 
+int snapshot_load_check(const struct snapshot_load *body, struct err *e)
+{
+	if (body->record_working_set && body->backend != MEMORY_FILE)
+		return err_set(e,
+			       "a working set is recorded of a memory file "
+			       "that is mapped: %s; use `File`, or leave "
+			       "out `record_working_set`",
+			       body->backend == MEMORY_EAGER
+				       ? "`Eager` reads all of it"
+				       : "of `Uffd`, the handler knows it");
+	return 0;
+}
+
 static int read_all(struct snapshot_load *body, struct raw_load *raw,
 		    struct err *e)
 {
 	body_take(&body->state_path, &raw->state);
 	body->resume = raw->resume;
 	body->track_dirty = raw->track || raw->diff;
+	body->record_working_set = raw->record;
 	if (read_memory(body, raw, e) || read_clock(body, raw, e) ||
-	    refuse_what_is_missing(raw, e))
+	    snapshot_load_check(body, e) || refuse_what_is_missing(raw, e))
 		return -1;
 	if (read_overrides(body->network, &body->network_count,
 			   VM_INTERFACES_MAX, raw->network, "iface_id",

@@ -38,7 +38,8 @@ struct snapshot_load {
 	char *state_path, *memory_path; /* owned */
 	enum memory_backend backend;
 	bool resume, deprecated, track_dirty;
-	bool has_clock; /* else as the VM's clock says */
+	bool record_working_set; /* MEMORY_FILE only */
+	bool has_clock;          /* else as the VM's clock says */
 	struct clock_request clock;
 	struct host_override network[VM_INTERFACES_MAX];
 	struct host_override drive[HOST_OVERRIDES_MAX];
@@ -48,6 +49,8 @@ struct snapshot_load {
 
 int snapshot_load_read(struct snapshot_load *body, const struct json_t *json,
 		       struct err *e);
+/* Part of the above, for who fills it by hand: what does not go together. */
+int snapshot_load_check(const struct snapshot_load *body, struct err *e);
 void snapshot_load_fini(struct snapshot_load *body);
 /* Put the overrides into what was saved; each must name a device. */
 int snapshot_load_override(struct snapshot_load *body, struct vm_config *config,

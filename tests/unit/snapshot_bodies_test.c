@@ -131,6 +131,36 @@ static void memory_comes_from_where_it_is_said(void **state)
 	}
 }
 
+static void a_working_set_is_recorded_of_a_file_alone(void **state)
+{
+#define RECORD(kind)                                    \
+	"{\"snapshot_path\": \"s\", " BACKEND "\"" kind \
+	"\"}, \"record_working_set\": true}"
+	static const struct {
+		const char *text, *why;
+	} wrong[] = {
+		{RECORD("Eager"), "`Eager` reads all of it"},
+		{RECORD("Uffd"), "of `Uffd`, the handler knows it"},
+		{"{" FILE_B ", \"record_working_set\": 1}",
+		 "record_working_set"},
+	};
+	struct snapshot_load body;
+	struct err e;
+
+	(void)state;
+	assert_ok(read_load(&body, RECORD("File"), &e), e);
+	assert_true(body.record_working_set);
+	snapshot_load_fini(&body);
+	assert_ok(read_load(&body, "{" FILE_B "}", &e), e);
+	assert_false(body.record_working_set);
+	snapshot_load_fini(&body);
+	for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		assert_err(read_load(&body, wrong[i].text, &e), e,
+			   wrong[i].why);
+		snapshot_load_fini(&body);
+	}
+}
+
 static void a_clock_can_be_chosen(void **state)
 {
 	static const struct {
@@ -283,6 +313,7 @@ int main(void)
 		cmocka_unit_test(wrong_creates_are_refused),
 		cmocka_unit_test(the_old_name_of_the_memory_is_understood),
 		cmocka_unit_test(memory_comes_from_where_it_is_said),
+		cmocka_unit_test(a_working_set_is_recorded_of_a_file_alone),
 		cmocka_unit_test(a_clock_can_be_chosen),
 		cmocka_unit_test(wrong_loads_are_refused),
 		cmocka_unit_test(overrides_change_what_they_name),

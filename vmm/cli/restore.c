@@ -109,6 +109,14 @@ static int set_vsock(void *context, const char *value, struct err *e)
 			     value, e);
 }
 
+static int set_record(void *context, const char *value, struct err *e)
+{
+	(void)value;
+	(void)e;
+	((struct restore *)context)->load.record_working_set = true;
+	return 0;
+}
+
 static int set_paused(void *context, const char *value, struct err *e)
 {
 	(void)value;
@@ -137,6 +145,11 @@ static const struct option options[] = {
 	 "read all memory now instead of mapping the file;\n"
 	 "it may be removed then",
 	 set_eager},
+	{"record-working-set", NULL,
+	 "note which memory is touched, until the guest is\n"
+	 "paused or ends, or for 10 s; restores after this one\n"
+	 "read it ahead",
+	 set_record},
 	{"disk", "ID=FILE...", "the disk with this id is FILE now", set_disk},
 	{"net", "ID=TAP...", "the interface with this id uses TAP now",
 	 set_net},
@@ -198,8 +211,10 @@ int cli_restore(int argc, char **argv)
 	foreground_init(&restore.foreground);
 	argc = options_take_words(options, ARRAY_SIZE(options), argc, argv,
 				  &words, &e);
-	if (argc < 0 || options_parse(options, ARRAY_SIZE(options), argc, argv,
-				      &restore, &e)) {
+	if (argc < 0 ||
+	    options_parse(options, ARRAY_SIZE(options), argc, argv, &restore,
+			  &e) ||
+	    snapshot_load_check(&restore.load, &e)) {
 		log_error("%s", e.text);
 	} else if (restore.foreground.help) {
 		print_help();

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Has the working set of a guest read ahead of it: on a thread of its own,
+ * which ends when the disk knows of all of it.  It goes to the page cache,
+ * which all clones share; guest RAM is not touched.
+ *
+ * Main thread.
+ */
+#pragma once
+
+struct published;
+struct working_set_reader;
+
+/*
+ * Begin, if a working set is beside @memory_path, the memory of @files.  NULL
+ * if not, or if that cannot be done: nothing depends on it.
+ */
+struct working_set_reader *
+working_set_reader_start(const char *memory_path,
+			 const struct published *files);
+
+/* Wait for its end, for which it need not have read all; NULL is fine. */
+void working_set_reader_destroy(struct working_set_reader *reader);

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/working_set_recorder.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/timerfd.h>
+
+#include "snapshot/publish.h"
+#include "snapshot/working_set.h"
+#include "vmm/base/err.h"
+#include "vmm/base/log.h"
+#include "vmm/base/loop.h"
+#include "vmm/base/util.h"
+#include "vmm/mem.h"
+
+enum { FIRST_MS = 2 }; /* the first look; each next is twice as late */
+
+struct working_set_recorder {
+	struct working_set set;
+	const struct guest_mem *mem;
+	struct event_loop *loop;
+	struct event_source timer;
+	int timer_fd;
+	unsigned due_ms; /* since the guest ran; 0: it did not yet */
+	struct publish file;
+};
+
+/*
+ * A page that is touched is mapped together with neighbours that are in the
+ * page cache: 16, or a huge page of them.  So it is emptied, as far as nobody
+ * uses it, and filled by single pages.
+ */
+static void be_exact(const struct guest_mem *mem, int fd)
+{
+	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	for (unsigned i = 0; i < mem->region_count; i++)
+		(void)madvise(mem->region[i].host, mem->region[i].size,
+			      MADV_RANDOM);
+}
+
+static void be_quick(const struct guest_mem *mem)
+{
+	for (unsigned i = 0; i < mem->region_count; i++)
+		(void)madvise(mem->region[i].host, mem->region[i].size,
+			      MADV_NORMAL);
+}
+
+/* Nothing is left to be done but to free it. */
+static void end(struct working_set_recorder *rec)
+{
+	loop_remove(rec->loop, &rec->timer);
+	publish_abandon(&rec->file);
+	working_set_fini(&rec->set);
+}
+
+static int write_file(struct working_set_recorder *rec, struct err *e)
+{
+	if (working_set_sample(&rec->set, rec->mem, e) ||
+	    working_set_save(&rec->set, rec->file.state_fd, e))
+		return -1;
+	/* Not synced: power that fails at the wrong moment costs a hint. */
+	return publish_commit(&rec->file, false, e);
+}
+
+static void complete(struct working_set_recorder *rec)
+{
+	struct err e;
+
+	if (write_file(rec, &e))
+		log_warn("the working set was not recorded: %s", e.text);
+	else
+		log_info("recorded the working set: %u ranges, %s",
+			 rec->set.range_count, rec->file.state);
+	be_quick(rec->mem);
+	end(rec);
+}
+
+static void arm(struct working_set_recorder *rec, unsigned ms)
+{
+	const struct itimerspec when = {
+		.it_value = {.tv_sec = ms / 1000,
+			     .tv_nsec = ms % 1000 * 1000000L},
+	};
+
+	timerfd_settime(rec->timer_fd, 0, &when, NULL);
+}
+
+static void on_timer(struct event_source *source, uint32_t events)
+{
+	struct working_set_recorder *rec =
+		container_of(source, struct working_set_recorder, timer);
+	unsigned now = rec->due_ms;
+	struct err e;
+
+	(void)events;
+	if (now == WORKING_SET_RECORD_MS) {
+		complete(rec);
+		return;
+	}
+	/* What it does not see, a later one may. */
+	if (working_set_sample(&rec->set, rec->mem, &e))
+		log_debug("%s", e.text);
+	rec->due_ms = (unsigned)min_u64(2ul * now, WORKING_SET_RECORD_MS);
+	arm(rec, rec->due_ms - now);
+}
+
+static int prepare(struct working_set_recorder *rec, const char *memory_path,
+		   const struct published *files, struct err *e)
+{
+	char path[PATH_MAX + sizeof(WORKING_SET_SUFFIX)];
+
+	snprintf(path, sizeof(path), "%s" WORKING_SET_SUFFIX, memory_path);
+	memcpy(rec->set.id, files->id.bytes, sizeof(rec->set.id));
+	rec->set.memory_size = files->memory_size;
+	rec->timer_fd =
+		timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	rec->timer.ready = on_timer;
+	if (rec->timer_fd < 0 ||
+	    loop_add(rec->loop, &rec->timer, rec->timer_fd, EPOLLIN))
+		return err_errno(e, "cannot create a timer");
+	if (publish_begin(&rec->file, path, NULL, e))
+		return -1;
+	be_exact(rec->mem, files->memory_fd);
+	/* What we touched ourselves is needed first. */
+	return working_set_sample(&rec->set, rec->mem, e);
+}
+
+static void free_recorder(struct working_set_recorder *rec)
+{
+	end(rec);
+	util_close(&rec->timer_fd);
+	free(rec);
+}
+
+struct working_set_recorder *
+working_set_recorder_create(const struct guest_mem *mem,
+			    struct event_loop *loop, const char *memory_path,
+			    const struct published *files, struct err *e)
+{
+	struct working_set_recorder *rec = calloc(1, sizeof(*rec));
+
+	if (!rec) {
+		err_errno(e, "cannot record the working set");
+		return NULL;
+	}
+	rec->mem = mem;
+	rec->loop = loop;
+	rec->timer_fd = rec->timer.fd = -1;
+	rec->file.state_fd = rec->file.memory_fd = -1;
+	if (!prepare(rec, memory_path, files, e))
+		return rec;
+	err_prefix(e, "cannot record the working set");
+	free_recorder(rec);
+	return NULL;
+}
+
+void working_set_recorder_start(struct working_set_recorder *rec)
+{
+	if (rec->due_ms)
+		return;
+	rec->due_ms = FIRST_MS;
+	arm(rec, FIRST_MS);
+}
+
+void working_set_recorder_finish(struct working_set_recorder *rec)
+{
+	if (!rec)
+		return;
+	/* While the list is there, it was not written. */
+	if (rec->due_ms && rec->set.seen)
+		complete(rec);
+	free_recorder(rec);
+}
