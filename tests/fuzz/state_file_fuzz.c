@@ -2,7 +2,8 @@
 /*
  * Any state file.  After a first byte that is even comes the file, which the
  * checksum nearly always refuses; after an odd one what is in it.  What is
- * loaded is printed, and saved again it is the same bytes.
+ * loaded is printed, looked at as a working set, and saved again it is the same
+ * bytes.
  */
 #include <string.h>
 #include <sys/mman.h>
@@ -12,9 +13,12 @@
 #include "snapshot/publish.h"
 #include "snapshot/schema.h"
 #include "snapshot/state_file.h"
+#include "snapshot/working_set.h"
 #include "tests/fuzz/fuzz.h"
 #include "vmm/base/err.h"
 #include "vmm/base/io.h"
+
+enum { WORKING_SET_BYTES = 128 << 20 }; /* as the seeds have it */
 
 static int make_file(const void *data, size_t size)
 {
@@ -49,6 +53,29 @@ static void print(const void *body, size_t len, uint16_t minor)
 		must(!r[json] || e[json].text[0]);
 	}
 	must(r[0] == r[1] && !strcmp(e[0].text, e[1].text));
+}
+
+/* All that it asks for is there, and no more than all. */
+static void read_working_set(int fd)
+{
+	static const uint8_t id[16];
+	struct working_set w;
+	char path[32];
+	uint64_t pages = 0;
+	struct err e = {""};
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (working_set_load(&w, path, id, WORKING_SET_BYTES, &e)) {
+		must(e.text[0]);
+	} else {
+		for (uint32_t i = 0; i < w.range_count; i++) {
+			must((uint64_t)w.range[i].page + w.range[i].count <=
+			     WORKING_SET_BYTES / WORKING_SET_PAGE);
+			pages += w.range[i].count;
+		}
+		must(pages <= WORKING_SET_BYTES / WORKING_SET_PAGE);
+	}
+	working_set_fini(&w);
 }
 
 static void check_same(int fd, const void *body, size_t len)
@@ -89,6 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	must(len <= size);
 	read_identity(body, len, minor);
 	print(body, len, minor);
+	read_working_set(fd);
 	if (minor == STATE_FILE_MINOR)
 		check_same(fd, body, len);
 	free(body);
