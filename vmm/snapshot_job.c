@@ -3,8 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
@@ -17,10 +15,9 @@
 #include "vmm/base/err.h"
 #include "vmm/base/log.h"
 #include "vmm/base/loop.h"
+#include "vmm/base/thread.h"
 #include "vmm/base/util.h"
 #include "vmm/mem.h"
-
-enum { STACK_SIZE = 256 * 1024 };
 
 struct snapshot_job {
 	struct snapshot_job_work work; /* constant */
@@ -158,23 +155,6 @@ static void on_ended(struct event_source *source, uint32_t events)
 	job->done(job->context, job->result, &job->err);
 }
 
-static int start_thread(struct snapshot_job *job)
-{
-	pthread_attr_t attr;
-	sigset_t all, old;
-	int r;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	/* Signals for the process are the main thread's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&job->thread, &attr, job_thread, job);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attr);
-	return r;
-}
-
 static void job_free(struct snapshot_job *job)
 {
 	int fd = job->ended.fd;
@@ -217,7 +197,7 @@ struct snapshot_job *snapshot_job_start(struct snapshot_job_work *work,
 		return NULL;
 	}
 	job->work = *work;
-	r = start_thread(job);
+	r = thread_start(&job->thread, job_thread, job);
 	if (r) {
 		job->work = (struct snapshot_job_work){0};
 		errno = r;

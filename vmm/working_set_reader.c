@@ -2,8 +2,6 @@
 #include "vmm/working_set_reader.h"
 
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,12 +10,10 @@
 #include "snapshot/working_set.h"
 #include "vmm/base/err.h"
 #include "vmm/base/log.h"
+#include "vmm/base/thread.h"
 #include "vmm/base/util.h"
 
-enum {
-	STACK_SIZE = 256 * 1024,
-	PIECE = 1 << 20, /* bytes: how long nobody asks whether to stop */
-};
+enum { PIECE = 1 << 20 }; /* bytes: how long nobody asks whether to stop */
 
 struct working_set_reader {
 	char path[PATH_MAX + sizeof(WORKING_SET_SUFFIX)];
@@ -73,23 +69,6 @@ static void *reader_thread(void *arg)
 
 /* --------------------------------------------------------- the main thread */
 
-static int start_thread(struct working_set_reader *reader)
-{
-	pthread_attr_t attr;
-	sigset_t all, old;
-	int r;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	/* Signals for the process are the main thread's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&reader->thread, &attr, reader_thread, reader);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attr);
-	return r;
-}
-
 struct working_set_reader *
 working_set_reader_start(const char *memory_path, const struct published *files)
 {
@@ -105,7 +84,8 @@ working_set_reader_start(const char *memory_path, const struct published *files)
 	atomic_init(&reader->stopped, false);
 	if (!access(reader->path, F_OK))
 		reader->fd = fcntl(files->memory_fd, F_DUPFD_CLOEXEC, 0);
-	if (reader->fd >= 0 && !start_thread(reader))
+	if (reader->fd >= 0 &&
+	    !thread_start(&reader->thread, reader_thread, reader))
 		return reader;
 	util_close(&reader->fd);
 	free(reader);
