@@ -171,9 +171,7 @@ static void *vcpu_thread(void *arg)
 	kvm_vcpu_set_thread(&vcpu->kvm);
 	while (park(vcpu, left)) {
 		run_guest(vcpu);
-		/* At once: until here the guest may have read its counter, and
-		 * what comes now is lost to it. */
-		left = kvm_counter_read();
+		left = kvm_vcpu_left(&vcpu->kvm);
 	}
 	return NULL;
 }

@@ -367,6 +367,12 @@ void kvm_vcpu_kick(struct kvm_vcpu *vcpu)
 	pthread_mutex_unlock(&lock);
 }
 
+uint64_t kvm_vcpu_left(const struct kvm_vcpu *vcpu)
+{
+	(void)vcpu;
+	return kvm_counter_read();
+}
+
 void kvm_vcpu_clear_kick(struct kvm_vcpu *vcpu)
 {
 	pthread_mutex_lock(&lock);

@@ -244,7 +244,9 @@ static const struct route *find(enum http_method method, const char *path)
 	for (unsigned i = 0; i < ARRAY_SIZE(routes); i++) {
 		const struct route *r = &routes[i];
 
-		if (r->method == method && matches(r->path, path) &&
+		if (r->method != method || *r->path != *path)
+			continue; /* most, at little cost */
+		if (matches(r->path, path) &&
 		    (!found || strlen(r->path) > strlen(found->path)))
 			found = r;
 	}

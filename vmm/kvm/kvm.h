@@ -37,6 +37,7 @@ struct kvm_vcpu {
 	struct kvm_run *run;
 	size_t run_size;
 	_Atomic pid_t thread; /* whom a kick interrupts; 0: nobody yet */
+	uint64_t left;        /* own thread: see kvm_vcpu_left() */
 	int run_errno; /* after KVM_EXITED_ERROR: why KVM_RUN failed, or 0 */
 };
 
@@ -154,6 +155,13 @@ void kvm_vcpu_explain(const struct kvm_vcpu *vcpu, char *text, size_t size);
  */
 void kvm_vcpu_kick(struct kvm_vcpu *vcpu);
 void kvm_vcpu_clear_kick(struct kvm_vcpu *vcpu);
+
+/*
+ * After kvm_vcpu_run(): the host's counter at a moment after the guest ran
+ * last, as early as is known: what comes later is lost to the guest.  On the
+ * vCPU's thread.
+ */
+uint64_t kvm_vcpu_left(const struct kvm_vcpu *vcpu);
 
 /*
  * Kicks arrive as a signal: prepare once, before threads are made; threads

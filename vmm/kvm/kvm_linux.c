@@ -415,14 +415,28 @@ static int kick_signal(void)
 	return SIGRTMIN;
 }
 
-static void ignore_signal(int number)
+static _Thread_local struct kvm_vcpu *own;
+
+/*
+ * Most of its work is done by interrupting KVM_RUN.  From when immediate_exit
+ * is set until it is cleared the guest is not entered again, so it ran last
+ * before now; any other signal says nothing.
+ */
+static void on_kick(int number)
 {
-	(void)number; /* Its work is done by interrupting KVM_RUN. */
+	(void)number;
+	if (own && __atomic_load_n(&own->run->immediate_exit, __ATOMIC_SEQ_CST))
+		own->left = kvm_counter_read();
+}
+
+uint64_t kvm_vcpu_left(const struct kvm_vcpu *vcpu)
+{
+	return vcpu->left ? vcpu->left : kvm_counter_read();
 }
 
 int kvm_prepare_kicks(void)
 {
-	struct sigaction action = {.sa_handler = ignore_signal};
+	struct sigaction action = {.sa_handler = on_kick};
 
 	return sigaction(kick_signal(), &action, NULL) ? -errno : 0;
 }
@@ -434,6 +448,7 @@ void kvm_unmask_kicks(sigset_t *blocked)
 
 void kvm_vcpu_set_thread(struct kvm_vcpu *vcpu)
 {
+	own = vcpu;
 	atomic_store(&vcpu->thread, gettid());
 }
 
@@ -455,4 +470,5 @@ void kvm_vcpu_kick(struct kvm_vcpu *vcpu)
 void kvm_vcpu_clear_kick(struct kvm_vcpu *vcpu)
 {
 	__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+	vcpu->left = 0;
 }
