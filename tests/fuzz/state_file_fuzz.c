@@ -56,25 +56,32 @@ static void print(const void *body, size_t len, uint16_t minor)
 }
 
 /* All that it asks for is there, and no more than all. */
+static bool is_bounded(const struct working_set *w)
+{
+	uint64_t all = WORKING_SET_BYTES / WORKING_SET_PAGE, pages = 0;
+
+	for (uint32_t i = 0; i < w->range_count; i++) {
+		const struct working_set_range *r = &w->range[i];
+
+		if (r->page >= all || r->count > all - r->page)
+			return false;
+		pages += r->count;
+	}
+	return pages <= all;
+}
+
 static void read_working_set(int fd)
 {
 	static const uint8_t id[16];
 	struct working_set w;
 	char path[32];
-	uint64_t pages = 0;
 	struct err e = {""};
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (working_set_load(&w, path, id, WORKING_SET_BYTES, &e)) {
+	if (working_set_load(&w, path, id, WORKING_SET_BYTES, &e))
 		must(e.text[0]);
-	} else {
-		for (uint32_t i = 0; i < w.range_count; i++) {
-			must((uint64_t)w.range[i].page + w.range[i].count <=
-			     WORKING_SET_BYTES / WORKING_SET_PAGE);
-			pages += w.range[i].count;
-		}
-		must(pages <= WORKING_SET_BYTES / WORKING_SET_PAGE);
-	}
+	else
+		must(is_bounded(&w));
 	working_set_fini(&w);
 }
 
