@@ -25,7 +25,8 @@ cached() { "$T/cached" "$1/memory"; }
 
 # start COMMAND...: a VMM whose guest takes what is written to descriptor 3.
 start() {
-	rm -f typed sock out
+	rm -f typed sock
+	: >out
 	mkfifo typed
 	timeout -s KILL 60 "$@" --api-sock "$PWD/sock" --log-level info <typed >out 2>&1 &
 	vmm=$!
