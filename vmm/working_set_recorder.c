@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 
 #include "snapshot/publish.h"
@@ -110,6 +111,7 @@ static int prepare(struct working_set_recorder *rec, const char *memory_path,
 		   const struct published *files, struct err *e)
 {
 	char path[PATH_MAX + sizeof(WORKING_SET_SUFFIX)];
+	struct stat st;
 
 	snprintf(path, sizeof(path), "%s" WORKING_SET_SUFFIX, memory_path);
 	memcpy(rec->set.id, files->id.bytes, sizeof(rec->set.id));
@@ -122,6 +124,9 @@ static int prepare(struct working_set_recorder *rec, const char *memory_path,
 		return err_errno(e, "cannot create a timer");
 	if (publish_begin(&rec->file, path, NULL, e))
 		return -1;
+	/* Who may go on from the memory may read it, too. */
+	if (!fstat(files->memory_fd, &st))
+		(void)fchmod(rec->file.state_fd, st.st_mode & 0666);
 	be_exact(rec->mem, files->memory_fd);
 	/* What we touched ourselves is needed first. */
 	return working_set_sample(&rec->set, rec->mem, e);

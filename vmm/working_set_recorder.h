@@ -3,8 +3,8 @@
  * Records the working set of a restored guest: looks now and then which pages
  * of the memory file were touched, more often in the beginning, until it is
  * told to end or WORKING_SET_RECORD_MS of running are over.  Then the list is
- * written beside the memory file.  A look takes the main thread about 10 ns
- * for each page of RAM.
+ * written beside the memory file.  A look takes the main thread less than 10
+ * ns for each page of RAM.
  *
  * Main thread.
  */
@@ -19,9 +19,9 @@ struct working_set_recorder;
 enum { WORKING_SET_RECORD_MS = 10000 };
 
 /*
- * Of the snapshot @files, whose memory file @memory_path is mapped as @mem;
- * both stay valid.  Nothing ran in it yet.  NULL if it cannot be recorded here,
- * or written there.
+ * Of the snapshot @files, whose memory file @memory_path is mapped as @mem,
+ * which stays valid.  Nothing ran in it yet.  NULL if it cannot be recorded
+ * here, or written there.
  */
 struct working_set_recorder *
 working_set_recorder_create(const struct guest_mem *mem,

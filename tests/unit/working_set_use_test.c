@@ -233,6 +233,20 @@ static void it_ends_by_itself_after_a_while(void **state)
 	assert_int_equal(access(w.set, F_OK), -1);
 }
 
+static void who_may_read_the_memory_may_read_it_too(void **state)
+{
+	struct working_set_recorder *rec;
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(fchmod(w.files.memory_fd, 0764), 0);
+	rec = recorder();
+	working_set_recorder_start(rec);
+	working_set_recorder_finish(rec);
+	assert_int_equal(stat(w.set, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0664);
+}
+
 static void a_guest_that_never_ran_leaves_nothing(void **state)
 {
 	unsigned before = testing_count_fds();
@@ -359,6 +373,7 @@ int main(void)
 		with_files(what_is_touched_until_the_end_is_written),
 		with_files(what_the_vmm_touched_before_comes_first),
 		with_files(it_ends_by_itself_after_a_while),
+		with_files(who_may_read_the_memory_may_read_it_too),
 		with_files(a_guest_that_never_ran_leaves_nothing),
 		with_files(what_cannot_be_recorded_is_refused_at_once),
 		with_files(a_disk_that_is_full_costs_the_set_alone),
