@@ -34,10 +34,11 @@ class Host:
     smp: int = 2
     mem: str = "2G"
     gic: str = "3"
-    icount: bool = False    # the clock counts instructions: 1 ns each, the same every time
+    icount: bool = False    # the clock counts instructions: the same every time
     append: str = ""        # to the kernel's command line
     modules: tuple = ()
     qemu: tuple = ()        # further arguments for QEMU
+    shift: int = 0          # with icount: an instruction takes 2^shift ns
 
     def __str__(self):
         words = [self.cpu, self.kernel, f"smp{self.smp}"]
@@ -202,7 +203,7 @@ def qemu_command(host, initramfs, log):
                "-kernel", kernel_path(host.kernel, "vmlinuz"), "-initrd", initramfs,
                "-append", f"console=ttyAMA0 quiet panic=-1 {host.append}"]
     if host.icount:
-        command += ["-icount", "shift=0,sleep=off"]
+        command += ["-icount", f"shift={host.shift},sleep=off"]
     return command + list(host.qemu)
 
 
@@ -362,6 +363,7 @@ def main():
     option("--mem", default=Host.mem, help="memory (default %(default)s)")
     option("--gic", default=Host.gic, help="version of the interrupt controller (default %(default)s)")
     option("--icount", action="store_true", help="count instructions as time; use with --smp 1")
+    option("--shift", type=int, default=0, help="with --icount: each takes 2^SHIFT ns (default 0)")
     option("--append", default="", help="words for the kernel's command line")
     option("--modules", default="", help="kernel modules to load, comma-separated")
     option("--qemu", default="", metavar="ARGS", help="further arguments for QEMU")
@@ -381,7 +383,7 @@ def main():
     interrupt_on_signals()
     host = Host(options.cpu, options.host, options.smp, options.mem, options.gic, options.icount,
                 options.append, tuple(name for name in options.modules.split(",") if name),
-                tuple(shlex.split(options.qemu)))
+                tuple(shlex.split(options.qemu)), options.shift)
     gets = [(path, to or os.path.basename(path))
             for path, _, to in (get.partition(":") for get in options.get)]
     try:

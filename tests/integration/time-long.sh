@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+# add: out/stasis
+# guest: long
+#
+# Pauses of hours, on a host whose clock counts instructions and skips what it sleeps: Linux is
+# none the wiser after a frozen one, and one that counts, which has to be asked for, does to it what
+# docs/time.md says.
+. "$T/lib.sh"
+
+FROZEN_S=7200 COUNTED_S=10800
+# Linux's scheduler clock multiplies differences in 64 bits: it loses this, once per overflow.
+WRAP_S=8796
+
+ctl() { timeout 20 stasis ctl --socket "$PWD/s" "$@" >ctl.out 2>&1; }
+begin() {
+	rm -f s typed
+	mkfifo typed
+	stasis run --api-sock "$PWD/s" --memory 256M --kernel "$T/kernel-newest" --initrd "$T/long.cpio" \
+		--cmdline "console=ttyS0 quiet panic=-1" <typed >out 2>err &
+	vmm=$!
+	exec 3>typed
+	wait_for 90 out '^guest: ready'
+}
+end() {
+	ctl stop
+	exec 3>&-
+	wait $vmm
+}
+
+# tell WORD: and wait until it is done. The guest's latest KEY is `latest KEY`.
+tell() {
+	tell_before=$(grep -c "^guest: done $1" out)
+	echo "$1" >&3
+	tell_left=300
+	until [ "$(grep -c "^guest: done $1" out)" -gt "$tell_before" ] || [ $tell_left -eq 0 ]; do
+		usleep 100000
+		tell_left=$((tell_left - 1))
+	done
+}
+latest() { tr -d '\r' <out | sed -n "s/^guest: $1=//p" | tail -n 1; }
+between() { [ "$1" -le "$2" ] && [ "$2" -le "$3" ]; }
+verdict() { if [ "$1" -eq 0 ]; then t_ok; else t_fail "$2" out; fi; }
+
+# look: $up and $stamp, in whole seconds.
+look() {
+	tell time
+	line=$(latest time)
+	up=${line%%.*} stamp=${line#* }
+	stamp=${stamp%%.*}
+}
+
+quiet() {
+	tell noise
+	! grep -q '^guest: noise=' out
+	verdict $? "it says"
+}
+
+# frozen WHAT: a guest like that, over the long frozen pause.
+frozen() {
+	look
+	up_before=$up stamp_before=$stamp
+	tell sleep
+	sleep 2
+	t_begin "$1: two hours frozen: neither its time since boot nor its scheduler's clock notice"
+	from=$(cut -d . -f 1 /proc/uptime)
+	ctl pause
+	sleep $FROZEN_S
+	ctl resume
+	away=$(($(cut -d . -f 1 /proc/uptime) - from))
+	look
+	between $FROZEN_S "$away" $((FROZEN_S + 60)) && between 0 $((up - up_before)) 30 &&
+		between 0 $((stamp - stamp_before)) 30
+	verdict $? "away for $away s, it went on by $((up - up_before)) and $((stamp - stamp_before)) s: $(cat ctl.out)"
+	t_begin "$1: a sleep of 20 s over it takes that"
+	wait_for 60 out '^guest: slept='
+	took=$(latest slept | awk '{ print int($2 - $1) }')
+	between 20 "${took:-0}" 26
+	verdict $? "it took $took s"
+	sleep 30 # what watches over a kernel does so now and then
+	t_begin "$1: its kernel says nothing: no soft lockup, no RCU stall, no task that hung"
+	quiet
+}
+
+begin
+frozen "an idle guest"
+tell busy
+frozen "a busy guest"
+end
+
+# An idle guest: a busy one does not always get over this.
+begin
+look
+up_before=$up stamp_before=$stamp
+t_begin "three hours that count are refused, unless they are allowed"
+ctl pause
+sleep $COUNTED_S
+ctl patch /vm '{"state": "Resumed", "clock": "continuous"}'
+grep -q "max_jump_ms" ctl.out
+verdict $? "$(cat ctl.out)"
+allow() { ctl patch /vm '{"state": "Resumed", "clock": {"policy": "continuous", "max_jump_ms": 86400000}}'; }
+allow
+sleep 5
+look
+t_begin "then the guest's time since boot has them"
+between $COUNTED_S $((up - up_before)) $((COUNTED_S + 90))
+verdict $? "it went on by $((up - up_before)) s: $(cat ctl.out)"
+t_begin "and its scheduler's clock has lost what its overflow makes it lose, to the second"
+lost=$((up - up_before - (stamp - stamp_before)))
+between $((WRAP_S - 1)) $lost $((WRAP_S + 1))
+verdict $? "it lost $lost s"
+t_begin "its kernel complains of 25 minutes that count while it is busy: the test can see that"
+tell busy
+sleep 5
+ctl pause
+sleep 1500
+allow
+sleep 30
+tell noise
+grep -q '^guest: noise=.*soft lockup.*init' out
+verdict $? "it does not"
+end
+
+t_done
