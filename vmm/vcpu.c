@@ -13,17 +13,22 @@
 #include "vmm/base/metrics.h"
 #include "vmm/base/util.h"
 
-/* Virtual: only what an exit's deepest path touches becomes memory. */
-enum { STACK_SIZE = 256 * 1024 };
+enum {
+	/* Virtual: only what an exit's deepest path touches becomes memory. */
+	STACK_SIZE = 256 * 1024,
+	/* Tens of microseconds: some times what setting an offset takes. */
+	READY_LOOKS = 20000,
+};
 
 /*
  * Wait until the guest may run, which was left when the host's counter was at
- * @left.  False when the thread must end instead.
+ * @left.  Returns what is wanted then, not VCPUS_PARK.
  */
-static bool park(struct vcpu *vcpu, uint64_t left)
+static enum vcpus_wanted park(struct vcpu *vcpu, uint64_t left,
+			      enum vcpus_wanted not_yet)
 {
 	struct vcpu_set *set = vcpu->set;
-	bool run;
+	enum vcpus_wanted wanted;
 
 	pthread_mutex_lock(&set->lock);
 	/* The last to arrive need not be the last to have left. */
@@ -32,7 +37,7 @@ static bool park(struct vcpu *vcpu, uint64_t left)
 	set->parked++;
 	vcpu->parked = true;
 	pthread_cond_broadcast(&set->changed);
-	while (set->wanted == VCPUS_PARK)
+	while ((wanted = set->wanted) == VCPUS_PARK || wanted == not_yet)
 		pthread_cond_wait(&set->changed, &set->lock);
 	set->parked--;
 	vcpu->parked = false;
@@ -41,16 +46,43 @@ static bool park(struct vcpu *vcpu, uint64_t left)
 	 * made, hence after this.
 	 */
 	kvm_vcpu_clear_kick(&vcpu->kvm);
-	run = set->wanted == VCPUS_RUN;
 	pthread_mutex_unlock(&set->lock);
-	return run;
+	return wanted;
 }
 
-static void want_locked(struct vcpu_set *set, int wanted)
+/*
+ * The guest's time runs before this thread does: stay awake for the moment that
+ * the main thread takes between the two.  It may be for want of this CPU that
+ * it does not come.
+ */
+static enum vcpus_wanted watch(const struct vcpu_set *set)
 {
-	set->wanted = (typeof(set->wanted))wanted;
+	enum vcpus_wanted wanted = set->wanted;
+
+	for (unsigned i = 0; i < READY_LOOKS && wanted == VCPUS_READY; i++)
+		wanted = set->wanted;
+	return wanted;
+}
+
+/* As park(), and false when the thread must end instead. */
+static bool wait_to_run(struct vcpu *vcpu, uint64_t left)
+{
+	enum vcpus_wanted wanted = park(vcpu, left, VCPUS_PARK);
+
+	if (wanted == VCPUS_READY)
+		wanted = watch(vcpu->set);
+	while (wanted != VCPUS_RUN && wanted != VCPUS_EXIT)
+		wanted = park(vcpu, left, VCPUS_READY);
+	return wanted == VCPUS_RUN;
+}
+
+static void want_locked(struct vcpu_set *set, enum vcpus_wanted wanted)
+{
+	set->wanted = wanted;
 	pthread_cond_broadcast(&set->changed);
-	for (unsigned i = 0; i < set->started && wanted != VCPUS_RUN; i++) {
+	if (wanted != VCPUS_PARK && wanted != VCPUS_EXIT)
+		return;
+	for (unsigned i = 0; i < set->started; i++) {
 		if (!set->vcpu[i].parked)
 			kvm_vcpu_kick(&set->vcpu[i].kvm);
 	}
@@ -169,7 +201,7 @@ static void *vcpu_thread(void *arg)
 	snprintf(name, sizeof(name), "fc_vcpu %u", vcpu->kvm.index);
 	pthread_setname_np(pthread_self(), name);
 	kvm_vcpu_set_thread(&vcpu->kvm);
-	while (park(vcpu, left)) {
+	while (wait_to_run(vcpu, left)) {
 		run_guest(vcpu);
 		left = kvm_vcpu_left(&vcpu->kvm);
 	}
@@ -283,6 +315,14 @@ uint64_t vcpu_set_left(struct vcpu_set *set)
 	left = set->left;
 	pthread_mutex_unlock(&set->lock);
 	return left;
+}
+
+void vcpu_set_ready(struct vcpu_set *set)
+{
+	pthread_mutex_lock(&set->lock);
+	if (set->end == VCPU_END_NONE)
+		want_locked(set, VCPUS_READY);
+	pthread_mutex_unlock(&set->lock);
 }
 
 void vcpu_set_release(struct vcpu_set *set)

@@ -44,7 +44,14 @@ struct vcpu_set {
 
 	pthread_mutex_t lock; /* guards the rest */
 	pthread_cond_t changed;
-	enum { VCPUS_PARK, VCPUS_RUN, VCPUS_EXIT } wanted;
+	/* VCPUS_READY: be awake, you run in a moment.  Read without the lock
+	 * only by who waits for this moment. */
+	_Atomic enum vcpus_wanted {
+		VCPUS_PARK,
+		VCPUS_READY,
+		VCPUS_RUN,
+		VCPUS_EXIT,
+	} wanted;
 	unsigned parked;
 	uint64_t left;    /* the host's counter when the guest was last left */
 	unsigned started; /* threads that exist */
@@ -68,6 +75,12 @@ int vcpu_set_start(struct vcpu_set *set, struct err *e);
 bool vcpu_set_park(struct vcpu_set *set, unsigned timeout_ms);
 /* While all are parked: the host's counter when the last had left the guest. */
 uint64_t vcpu_set_left(struct vcpu_set *set);
+/*
+ * Wake them, who are parked: vcpu_set_release() will follow in a moment, and
+ * then finds them awake; or vcpu_set_park().  They stay outside of the guest
+ * and of KVM.
+ */
+void vcpu_set_ready(struct vcpu_set *set);
 /* Let them run, unless the guest has ended. */
 void vcpu_set_release(struct vcpu_set *set);
 

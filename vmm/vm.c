@@ -293,8 +293,10 @@ int vm_resume(struct vm *vm, const struct clock_request *clock, struct err *e)
 
 	arch_clock_sample(&sample);
 	time_pages_notify(&vm->time_pages, arch_clock_moves(&vm->clock, clock));
+	vcpu_set_ready(&vm->vcpus);
 	if (arch_clock_start(&vm->clock, &vm->kvm, &vm->vcpus.vcpu[0].kvm,
 			     clock, e)) {
+		vcpu_set_park(&vm->vcpus, PAUSE_TIMEOUT_MS);
 		clock_metrics_update(&vm->clock);
 		return -1;
 	}

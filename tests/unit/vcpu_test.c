@@ -133,6 +133,41 @@ static void released_threads_enter_the_guest(void **state)
 	assert_true(kvm_fake.vcpu[0].entries > 0);
 }
 
+/* Long enough for them to have gone back to sleep, in half of the cases. */
+static void ready_threads_wait_for_their_release(void **state)
+{
+	struct house *h = *state;
+
+	start(h, 4);
+	for (unsigned i = 0; i < 200; i++) {
+		assert_true(vcpu_set_park(&h->set, PATIENCE_MS));
+		for (unsigned k = 0; k < 4; k++)
+			kvm_fake.vcpu[k].entries = 0;
+		vcpu_set_ready(&h->set);
+		usleep(i % 2 ? 2000 : 20);
+		for (unsigned k = 0; k < 4; k++)
+			assert_int_equal(kvm_fake.vcpu[k].entries, 0);
+		vcpu_set_release(&h->set);
+		usleep(i % 2 ? 2000 : 0);
+	}
+}
+
+static void ready_threads_can_be_parked_again(void **state)
+{
+	struct house *h = *state;
+
+	start(h, 4);
+	for (unsigned i = 0; i < 3000; i++) {
+		vcpu_set_ready(&h->set);
+		if (i % 2)
+			sched_yield();
+		assert_true(vcpu_set_park(&h->set, PATIENCE_MS));
+		assert_int_equal(h->set.parked, 4);
+	}
+	for (unsigned k = 0; k < 4; k++)
+		assert_int_equal(kvm_fake.vcpu[k].entries, 0);
+}
+
 static void no_kick_is_lost_in_thousands_of_pauses(void **state)
 {
 	struct house *h = *state;
@@ -328,6 +363,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		HOUSE_TEST(threads_start_parked_and_never_enter_the_guest),
 		HOUSE_TEST(released_threads_enter_the_guest),
+		HOUSE_TEST(ready_threads_wait_for_their_release),
+		HOUSE_TEST(ready_threads_can_be_parked_again),
 		HOUSE_TEST(no_kick_is_lost_in_thousands_of_pauses),
 		HOUSE_TEST(when_the_guest_was_left_is_known),
 		HOUSE_TEST(pausing_twice_and_resuming_twice_is_harmless),
