@@ -66,6 +66,7 @@ def what_to_add(script):
     return [("measure", script), ("hole", f"{ROOT}/tests/bench/hole"),
             ("hole.img", f"{ROOT}/out/guests/hole.img"), ("pauses", f"{work}/pauses"),
             ("off.img", off), ("restored.img", f"{ROOT}/out/guests/restored.img"), ("off.cpio", f"{work}/off.cpio"), ("disk.cpio", f"{work}/disk.cpio"),
+            ("snapshots", f"{ROOT}/tests/bench/snapshots"), ("dirty.img", f"{ROOT}/out/guests/dirty.img"),
             ("streams", f"{ROOT}/tests/bench/streams"), ("streams.cpio", f"{work}/streams.cpio"),
             ("stream_time", f"{work}/stream_time"),
             ("idle-devices.cpio", f"{work}/idle-devices.cpio"), ("idle.cpio", f"{work}/idle.cpio"), ("Image", kernel_path("6.12", "Image")),
