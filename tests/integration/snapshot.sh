@@ -327,7 +327,7 @@ while [ $n -lt 20 ] && [ -z "$problem" ]; do
 	generation=$(of generation) looks=$(of looks)
 	tell g "^saw gap"
 	saw_no_evil || problem="generation $n saw time go back"
-	between "$stopped" "$(of now)" $((stopped + 4 * second)) || problem="generation $n lost its time"
+	between "$stopped" "$(of now)" $((stopped + 4 * second)) || problem="generation $n lost its time, which stopped at $stopped"
 done
 [ -z "$problem" ]
 verdict $? "$problem"
