@@ -128,20 +128,21 @@ goes_on() {
 
 	sleep 2
 	t_begin "frozen: its counter goes on where it stopped, with $1 vCPU"
+	least=$(($(host_counter) - from))
 	load "frozen$1" "shot$1" "$resumed"
 	loaded=$?
 	away=$(($(host_counter) - from))
 	tell g "^saw gap"
 	[ $loaded -eq 0 ] && between "$early" "$stopped" "$(of now)" &&
-		between 0 "$(of gap)" $((away / 4)) && [ $(($(of now) - stopped)) -lt $((6 * second)) ]
+		between 0 "$(of gap)" $((away / 2)) && [ $(($(of now) - stopped)) -lt $((6 * second)) ]
 	verdict $? "stopped at $stopped, gone for $away"
 	t_begin "no vCPU saw another's past, and both counters agree, with $1 vCPU"
 	saw_no_evil
 	verdict $? "they did"
 	t_begin "the VMM says so, too, with $1 vCPU"
 	moved=$(($(clock_of offset) - offset))
-	between 0 $(($(clock_of guest_counter restored) - stopped)) "$second" && between "$away" $moved $((away + 4 * second))
-	verdict $? "its offset was $offset, and moved by $moved, the guest was gone for $away"
+	between 0 $(($(clock_of guest_counter restored) - stopped)) "$second" && between "$least" $moved $((away + 4 * second))
+	verdict $? "its offset was $offset, and moved by $moved, the guest was gone for $least to $away"
 	t_begin "it was not booted again, and is another generation, with $1 vCPU"
 	tell n "^born"
 	remembers && [ "$(of generation)" != "$generation" ] && ! grep -q "^watching" "$d/out"
@@ -257,8 +258,11 @@ across() {
 }
 fires() {
 	t_begin "frozen: $3 fires once, when it is due"
-	across "$1" "$2" "^armed"
-	due=$(of armed)
+	for try in 1 2 3; do # a busy host may not get there before it is due
+		across "$1" "$2" "^armed"
+		due=$(of armed)
+		[ "${stopped:-0}" -ge "${due:-0}" ] || break
+	done
 	sleep 2
 	load "$1-frozen" "$shot" "$resumed" && expect "^fired" 0
 	[ "$(of fired)" = 1 ] && between 0 $(($(of at) - due)) "$second" && [ "$stopped" -lt "$due" ] &&
@@ -318,6 +322,7 @@ while [ $n -lt 20 ] && [ -z "$problem" ]; do
 	ctl pause && create gen || problem="generation $n was not saved"
 	stopped=$(clock_of guest_counter paused)
 	kill_it
+	from=$(host_counter)
 	n=$((n + 1))
 	load "gen$n" gen "$resumed" || problem="generation $n was not loaded"
 	if [ $((n % 5)) -eq 0 ]; then ctl pause && ctl resume || problem="generation $n was not paused and resumed"; fi
@@ -327,7 +332,8 @@ while [ $n -lt 20 ] && [ -z "$problem" ]; do
 	generation=$(of generation) looks=$(of looks)
 	tell g "^saw gap"
 	saw_no_evil || problem="generation $n saw time go back"
-	between "$stopped" "$(of now)" $((stopped + 4 * second)) || problem="generation $n lost its time, which stopped at $stopped"
+	# No more than has passed since, and not the time that it was away before.
+	between "$stopped" "$(of now)" $((stopped + $(host_counter) - from)) || problem="generation $n lost its time, which stopped at $stopped"
 done
 [ -z "$problem" ]
 verdict $? "$problem"
