@@ -35,16 +35,17 @@ LONG = {"clones", "hole", "hostile-deep", "limits", "snapshot-deep", "time-clock
         "time-long"}
 # These run on a host whose clock counts instructions: --full, too.
 COUNTED = ("hole", "time-long")
-# Where the integration suites run. A suite that cannot be tried on some host skips itself there.
+# Where the integration suites run, what takes longest first. A suite that cannot be tried on some
+# host skips itself there.
 #   processor, kernel, processors, memory, gic, kernel command line, suites ("*": all)
 CORE = "host doctor guests boot"
 MATRIX = [
     ("neoverse-n1", "6.12", 2, "2G", "3", "", "*"),     # VHE, physical counter traps when offset
-    ("neoverse-n1", "6.1", 2, "2G", "3", "", f"{CORE} snapshot"),   # no KVM_CAP_COUNTER_OFFSET
-    ("neoverse-n1", "6.12", 2, "2G", "2", "", CORE),    # GICv2 only
-    ("cortex-a57", "6.12", 2, "2G", "3", "", CORE),     # nVHE
     ("neoverse-v1", "6.12", 2, "2G", "3", "", f"{CORE} snapshot"),  # SVE
     ("max", "newest", 2, "2G", "3", "", CORE),          # CNTPOFF, SVE, PAuth, BTI
+    ("cortex-a57", "6.12", 2, "2G", "3", "", f"{CORE} time"),       # nVHE
+    ("neoverse-n1", "6.1", 2, "2G", "3", "", f"{CORE} snapshot"),   # no KVM_CAP_COUNTER_OFFSET
+    ("neoverse-n1", "6.12", 2, "2G", "2", "", CORE),    # GICv2 only
 ]
 TIME = "doctor time time-cycles time-linux time-clocks vmclock nested"
 # These too with --full.
