@@ -17,9 +17,19 @@ from rig import INTERRUPTED, Host, interrupt_on_signals, run_host  # noqa: E402
 
 OURS = "stasis"
 OFF_INIT = "#!/bin/sh\nexec /bin/poweroff -f\n"
-DISK_INIT = "#!/bin/sh\n. /bin/setup\ndisk_guest /dev/vda\npoweroff -f\n"
-STREAMS_INIT = """#!/bin/sh
+# A kernel tests its ciphers for seconds after it has booted, beside whatever is measured then: half
+# of a guest's time, and a scheduler's whims. So wait until the guest is idle for 0.1 s.
+QUIET = """#!/bin/sh
 . /bin/setup
+busy() { awk '/^cpu / { print $2 + $3 + $4 + $7 + $8 }' /proc/stat; }
+for try in $(seq 600); do
+	before=$(busy)
+	usleep 100000
+	[ $(($(busy) - before)) -gt 1 ] || break
+done
+"""
+DISK_INIT = QUIET + "disk_guest /dev/vda\npoweroff -f\n"
+STREAMS_INIT = QUIET + """
 ip link set eth0 up
 ip address add 10.0.0.2/24 dev eth0
 stream_time ask tcp:10.0.0.1:7000 tcp
