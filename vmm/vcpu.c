@@ -18,6 +18,8 @@ enum {
 	STACK_SIZE = 256 * 1024,
 	/* Tens of microseconds: some times what setting an offset takes. */
 	READY_LOOKS = 20000,
+	/* More than KVM can keep, with pages of 64 KiB. */
+	LATE_WRITES_MAX = 4096,
 };
 
 /*
@@ -133,11 +135,33 @@ static void end_by_error(struct vcpu *vcpu)
 	end_guest(vcpu, VCPU_END_ERROR, reason);
 }
 
+/*
+ * What the guest wrote before, and KVM kept: it comes before what comes now,
+ * whichever thread takes it.  As many as fit into KVM's ring, at most, or
+ * others could keep this vCPU busy.
+ */
+static void handle_late_writes(struct vcpu *vcpu)
+{
+	struct vcpu_set *set = vcpu->set;
+	struct kvm_mmio m;
+
+	if (!kvm_vcpu_late_write(&vcpu->kvm, &m))
+		return;
+	pthread_mutex_lock(&set->late_lock);
+	for (unsigned i = 0;
+	     i < LATE_WRITES_MAX && kvm_vcpu_late_write(&vcpu->kvm, &m); i++) {
+		mmio_bus_write(set->bus, m.gpa, m.len, m.value);
+		kvm_vcpu_late_done(&vcpu->kvm);
+	}
+	pthread_mutex_unlock(&set->late_lock);
+}
+
 static void handle_mmio(struct vcpu *vcpu)
 {
 	const struct mmio_bus *bus = vcpu->set->bus;
 	struct kvm_mmio m;
 
+	handle_late_writes(vcpu);
 	kvm_vcpu_mmio(&vcpu->kvm, &m);
 	metric_add(m.is_write ? &counters.exit_mmio_write
 			      : &counters.exit_mmio_read,
@@ -224,6 +248,7 @@ void vcpu_set_init(struct vcpu_set *set, const struct mmio_bus *bus,
 		set->vcpu[i].set = set;
 		set->vcpu[i].kvm.fd = -1;
 	}
+	pthread_mutex_init(&set->late_lock, NULL);
 	pthread_mutex_init(&set->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -304,6 +329,8 @@ bool vcpu_set_park(struct vcpu_set *set, unsigned timeout_ms)
 	if (!parked && set->end == VCPU_END_NONE)
 		want_locked(set, VCPUS_RUN);
 	pthread_mutex_unlock(&set->lock);
+	if (parked && set->count)
+		handle_late_writes(&set->vcpu[0]);
 	return parked;
 }
 
@@ -363,4 +390,5 @@ void vcpu_set_fini(struct vcpu_set *set)
 		kvm_vcpu_destroy(&set->vcpu[i].kvm);
 	pthread_cond_destroy(&set->changed);
 	pthread_mutex_destroy(&set->lock);
+	pthread_mutex_destroy(&set->late_lock);
 }

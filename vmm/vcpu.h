@@ -42,7 +42,8 @@ struct vcpu_set {
 	const struct mmio_bus *bus;
 	int ended_fd; /* eventfd: written when `end` is set */
 
-	pthread_mutex_t lock; /* guards the rest */
+	pthread_mutex_t late_lock; /* who takes the guest's late writes */
+	pthread_mutex_t lock;      /* guards the rest */
 	pthread_cond_t changed;
 	/* VCPUS_READY: be awake, you run in a moment.  Read without the lock
 	 * only by who waits for this moment. */

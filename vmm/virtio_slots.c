@@ -14,6 +14,17 @@
 #include "vmm/kvm/kvm.h"
 #include "vmm/mmio_bus.h"
 
+static gpa_t window_at(unsigned i)
+{
+	return arch_layout.virtio + i * arch_layout.device_size;
+}
+
+/* Where KVM cannot, each goes on to end KVM_RUN. */
+static void tell_acks_late(void *kvm, unsigned i)
+{
+	kvm_vm_tell_late(kvm, window_at(i) + VIRTIO_MMIO_INTERRUPT_ACK);
+}
+
 int virtio_slots_next(struct virtio_slots *s, struct virtio_slot *out,
 		      struct err *e)
 {
@@ -41,6 +52,9 @@ int virtio_slots_next(struct virtio_slots *s, struct virtio_slot *out,
 		.mem = s->mem,
 		.loop = s->loop,
 		.irq_fd = s->slot[i].irq_fd,
+		.index = i,
+		.kvm = s->kvm,
+		.tell_acks_late = tell_acks_late,
 	};
 	return 0;
 }
@@ -50,7 +64,7 @@ int virtio_slots_add(struct virtio_slots *s, struct virtio_device *dev,
 {
 	unsigned i = s->count - 1;
 	struct mmio_window window = {
-		.base = arch_layout.virtio + i * arch_layout.device_size,
+		.base = window_at(i),
 		.size = arch_layout.device_size,
 		.ops = &virtio_mmio_ops,
 		.device = dev,

@@ -3,7 +3,6 @@
 
 #include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/eventfd.h>
 
@@ -202,7 +201,7 @@ static uint64_t mmio_read(void *device, uint64_t offset, unsigned len)
 	uint64_t value;
 
 	if (offset == VIRTIO_MMIO_INTERRUPT_STATUS && len == 4)
-		return atomic_load(&dev->isr); /* without the lock */
+		return virtio_interrupt_status(dev); /* without the lock */
 	if (offset < VIRTIO_MMIO_CONFIG && !is_register(offset, len))
 		return 0;
 	virtio_enter(dev);
@@ -232,7 +231,7 @@ static void mmio_write(void *device, uint64_t offset, unsigned len,
 	if (offset < VIRTIO_MMIO_CONFIG && !is_register(offset, len))
 		return;
 	if (offset == VIRTIO_MMIO_INTERRUPT_ACK) {
-		atomic_fetch_and(&dev->isr, ~word);
+		virtio_interrupt_ack(dev, word);
 		return;
 	}
 	if (offset == VIRTIO_MMIO_QUEUE_NOTIFY) {

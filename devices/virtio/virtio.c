@@ -23,6 +23,15 @@ enum { BUDGET = VIRTQ_SIZE_MAX };
 
 /* ------------------------------------------------------------- interrupts */
 
+/* What it costs to have them late is the price of so many that are not. */
+enum { ACKS_BEFORE_LATE = 8 };
+
+/* The bits of dev->isr: InterruptStatus, and which of it the driver read. */
+enum {
+	ISR_ALL = VIRTIO_MMIO_INT_VRING | VIRTIO_MMIO_INT_CONFIG,
+	ISR_SEEN = 16, /* a shift */
+};
+
 static void signal_fd(int fd)
 {
 	/* It cannot fail but for a full counter, which is signalled already. */
@@ -31,10 +40,37 @@ static void signal_fd(int fd)
 
 static void interrupt(struct virtio_device *dev, uint32_t why)
 {
-	/* Partner: the transport, which reads and acknowledges without the
-	 * lock.  The bit must be there when the interrupt arrives. */
-	atomic_fetch_or(&dev->isr, why);
+	uint32_t old = atomic_load(&dev->isr);
+
+	/* The bit must be there when the interrupt arrives. */
+	while (!atomic_compare_exchange_weak(&dev->isr, &old,
+					     (old | why) & ~(why << ISR_SEEN)))
+		continue;
 	signal_fd(dev->slot.irq_fd);
+}
+
+uint32_t virtio_interrupt_status(struct virtio_device *dev)
+{
+	uint32_t old = atomic_load(&dev->isr);
+
+	while (!atomic_compare_exchange_weak(&dev->isr, &old,
+					     old | (old & ISR_ALL) << ISR_SEEN))
+		continue;
+	return old & ISR_ALL;
+}
+
+void virtio_interrupt_ack(struct virtio_device *dev, uint32_t word)
+{
+	uint32_t old = atomic_load(&dev->isr), done;
+
+	/* Not for a device that seldom interrupts, nor before it does. */
+	if (atomic_fetch_add(&dev->acks, 1) == ACKS_BEFORE_LATE &&
+	    dev->slot.tell_acks_late)
+		dev->slot.tell_acks_late(dev->slot.kvm, dev->slot.index);
+	do {
+		done = word & old & old >> ISR_SEEN & ISR_ALL;
+	} while (!atomic_compare_exchange_weak(
+		&dev->isr, &old, old & ~(done | done << ISR_SEEN)));
 }
 
 void virtio_mistake(struct virtio_device *dev, const char *what)
@@ -260,7 +296,7 @@ void virtio_resume(struct virtio_device *dev)
 			signal_fd(dev->kick[i].fd);
 	}
 	/* It may have been raised and lost. */
-	if (atomic_load(&dev->isr))
+	if (atomic_load(&dev->isr) & ISR_ALL)
 		signal_fd(dev->slot.irq_fd);
 	virtio_leave(dev);
 }
@@ -280,7 +316,8 @@ static void restart(struct virtio_device *dev, struct snap *s)
 
 static void state(struct virtio_device *dev, struct snap *s)
 {
-	uint32_t id = dev->ops->device_id, isr = atomic_load(&dev->isr);
+	uint32_t id = dev->ops->device_id,
+		 isr = atomic_load(&dev->isr) & ISR_ALL;
 	uint32_t queues = dev->ops->queue_count;
 
 	snap_begin(s, STATE_TAG);
@@ -299,7 +336,7 @@ static void state(struct virtio_device *dev, struct snap *s)
 	snap_u32(s, &dev->accepted_sel);
 	snap_u32(s, &dev->generation);
 	snap_u32(s, &isr);
-	atomic_store(&dev->isr, isr);
+	atomic_store(&dev->isr, isr & ISR_ALL);
 	for (unsigned i = 0; i < dev->ops->queue_count; i++)
 		virtq_state(&dev->queue[i], s);
 	/* A device that waits for a reset may have impossible queues. */

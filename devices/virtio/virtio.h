@@ -60,6 +60,13 @@ struct virtio_slot {
 	const struct guest_mem *mem;
 	struct event_loop *loop;
 	int irq_fd; /* an eventfd; writing to it interrupts the guest */
+	/*
+	 * From now on writes to InterruptACK may arrive late, for less.  May be
+	 * NULL.  Any thread; called with the two that follow.
+	 */
+	void (*tell_acks_late)(void *kvm, unsigned index);
+	void *kvm;
+	unsigned index; /* of the slot */
 };
 
 /* A descriptor whose readiness is a device's business. */
@@ -93,10 +100,11 @@ struct virtio_device {
 	unsigned inflight; /* requests taken and not given back */
 	bool quiesced;     /* takes no requests until virtio_resume() */
 	/*
-	 * Interrupt status.  Atomic, without the lock: the driver's interrupt
-	 * handler must not wait for a disk.
+	 * Interrupt status, and what of it was read.  Atomic, without the
+	 * lock: the driver's interrupt handler must not wait for a disk.
 	 */
 	_Atomic uint32_t isr;
+	_Atomic uint32_t acks;
 	struct log_limit mistakes; /* atomic */
 };
 
@@ -173,5 +181,12 @@ void virtio_unwatch(struct virtio_device *dev, struct virtio_source *source);
 
 /* The driver writes the status register; zero resets.  Lock held. */
 void virtio_set_status(struct virtio_device *dev, uint32_t status);
+/*
+ * The driver reads InterruptStatus; it writes InterruptACK, which may be told
+ * late (vmm/kvm/kvm.h): after an interrupt that is newer.  So what it has not
+ * read, it has not acknowledged.  Any thread, no lock.
+ */
+uint32_t virtio_interrupt_status(struct virtio_device *dev);
+void virtio_interrupt_ack(struct virtio_device *dev, uint32_t word);
 /* The driver broke a rule that costs it nothing: count and log.  Any thread. */
 void virtio_mistake(struct virtio_device *dev, const char *what);

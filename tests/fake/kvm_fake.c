@@ -160,6 +160,15 @@ int kvm_vm_ioeventfd(struct kvm_vm *vm, int eventfd, gpa_t gpa, uint32_t value)
 	return r;
 }
 
+int kvm_vm_tell_late(struct kvm_vm *vm, gpa_t gpa)
+{
+	(void)vm;
+	if (kvm_fake.no_late)
+		return -ENOTSUP;
+	kvm_fake.late_at[kvm_fake.late_ats++] = gpa;
+	return 0;
+}
+
 int kvm_vm_irqfd(struct kvm_vm *vm, int eventfd, unsigned gsi)
 {
 	int r = kvm_fake_call();
@@ -285,10 +294,35 @@ static enum kvm_exit spin(struct fake_vcpu *v)
 	return KVM_EXITED_INTERRUPTED;
 }
 
+/* Does KVM keep this one? */
+static bool is_late(const struct fake_step *s)
+{
+	for (unsigned i = 0; i < kvm_fake.late_ats; i++) {
+		if (s->kind == FAKE_WRITE && s->gpa == kvm_fake.late_at[i])
+			return s->len == 4 &&
+			       kvm_fake.late_last < FAKE_LATE_MAX;
+	}
+	return false;
+}
+
+static void keep(const struct fake_step *s)
+{
+	kvm_fake.late[kvm_fake.late_last++] = (struct kvm_mmio){
+		.gpa = s->gpa,
+		.len = s->len,
+		.is_write = true,
+		.value = s->value,
+	};
+}
+
 static enum kvm_exit take_step(struct fake_vcpu *v)
 {
-	struct fake_step *s = &v->steps[v->step];
+	struct fake_step *s;
 
+	for (; v->step < v->step_count && is_late(&v->steps[v->step]);
+	     v->step++)
+		keep(&v->steps[v->step]);
+	s = &v->steps[v->step];
 	if (v->kicked)
 		return KVM_EXITED_INTERRUPTED;
 	if (v->step == v->step_count || s->kind == FAKE_SPIN)
@@ -323,6 +357,27 @@ void kvm_vcpu_mmio(const struct kvm_vcpu *vcpu, struct kvm_mmio *mmio)
 		.is_write = s->kind == FAKE_WRITE,
 		.value = s->value,
 	};
+}
+
+bool kvm_vcpu_late_write(const struct kvm_vcpu *vcpu, struct kvm_mmio *mmio)
+{
+	bool there;
+
+	(void)vcpu;
+	pthread_mutex_lock(&lock);
+	there = kvm_fake.late_first != kvm_fake.late_last;
+	if (there)
+		*mmio = kvm_fake.late[kvm_fake.late_first];
+	pthread_mutex_unlock(&lock);
+	return there;
+}
+
+void kvm_vcpu_late_done(struct kvm_vcpu *vcpu)
+{
+	(void)vcpu;
+	pthread_mutex_lock(&lock);
+	kvm_fake.late_first++;
+	pthread_mutex_unlock(&lock);
 }
 
 void kvm_vcpu_mmio_answer(struct kvm_vcpu *vcpu, uint64_t value)

@@ -20,6 +20,7 @@ enum {
 	FAKE_ATTRS_MAX = 2048,
 	FAKE_CAPS_MAX = 512,
 	FAKE_SPIS_MAX = 128,
+	FAKE_LATE_MAX = 16,
 };
 
 /* What a vCPU does when it is run. */
@@ -84,6 +85,7 @@ struct kvm_fake {
 	unsigned busy;      /* this many SET_COUNTER_OFFSET give -EBUSY */
 	bool ignore_offset; /* it is accepted, but nothing changes */
 	bool never_busy;    /* it is accepted while vCPUs run */
+	bool no_late;       /* kvm_vm_tell_late() is not supported */
 
 	/* To be looked at. */
 	unsigned calls; /* fallible ones */
@@ -98,6 +100,10 @@ struct kvm_fake {
 	uint64_t dirty[4]; /* the first 64 pages of each, until it is read */
 	unsigned irqfds, ioeventfds;
 	unsigned pulses[FAKE_SPIS_MAX]; /* by kvm_vm_irq_pulse() */
+	/* Addresses by kvm_vm_tell_late(), and what was written there. */
+	gpa_t late_at[FAKE_LATE_MAX];
+	struct kvm_mmio late[FAKE_LATE_MAX];
+	unsigned late_ats, late_first, late_last;
 	bool enabled[FAKE_CAPS_MAX];
 	uint64_t offset;
 	unsigned offset_sets, offset_when;

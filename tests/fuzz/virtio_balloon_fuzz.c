@@ -62,7 +62,8 @@ static void create_world(void)
 
 static void create_device(void)
 {
-	const struct virtio_slot slot = {&mem, &loop, irq_fd};
+	const struct virtio_slot slot = {
+		.mem = &mem, .loop = &loop, .irq_fd = irq_fd};
 	struct err e;
 
 	dev = balloon_create(&slot, &config, &e);

@@ -204,7 +204,7 @@ static void check_gaps(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct block_config config = {.id = "fuzz"};
-	struct virtio_slot slot = {&mem, &loop, 0};
+	struct virtio_slot slot = {.mem = &mem, .loop = &loop};
 	struct virtio_device *dev;
 	struct err e;
 

@@ -183,7 +183,7 @@ static void operate(struct device *d, const uint8_t op[OP_SIZE])
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct device d;
-	struct virtio_slot slot = {&mem, &loop, 0};
+	struct virtio_slot slot = {.mem = &mem, .loop = &loop};
 	struct err e;
 
 	if (!mem.region_count)

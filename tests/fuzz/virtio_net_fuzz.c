@@ -241,7 +241,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint8_t mac[NET_MAC_LEN] = {2, 0, 0, 0, 0, 1};
 	struct net_config config = {.id = "fuzz", .mtu = 1500};
-	struct virtio_slot slot = {&mem, &loop, 0};
+	struct virtio_slot slot = {.mem = &mem, .loop = &loop};
 	struct virtio_device *dev;
 	struct err e;
 	int fds[2];

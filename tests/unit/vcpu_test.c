@@ -27,12 +27,15 @@ struct house {
 	struct vcpu_set set;
 	int ended_fd;
 	_Atomic uint64_t written;
+	_Atomic uint64_t written_before_read;
 	struct err e;
 };
 
 static uint64_t device_read(void *device, uint64_t offset, unsigned len)
 {
-	(void)device;
+	struct house *h = device;
+
+	atomic_store(&h->written_before_read, atomic_load(&h->written));
 	return 0x1234 + offset + len;
 }
 
@@ -279,6 +282,46 @@ static void a_write_reaches_the_device(void **state)
 	assert_int_equal(atomic_load(&h->written), 1000 + 8 + 4);
 }
 
+static void write_late(struct house *h, uint64_t value)
+{
+	assert_int_equal(kvm_vm_tell_late(&h->vm, DEVICE + 8), 0);
+	kvm_fake_step(0, (struct fake_step){.kind = FAKE_WRITE,
+					    .gpa = DEVICE + 8,
+					    .len = 4,
+					    .value = value});
+}
+
+/* KVM does not end KVM_RUN for it; the guest's order is kept nonetheless. */
+static void a_late_write_comes_before_what_follows(void **state)
+{
+	struct house *h = *state;
+
+	write_late(h, 1000);
+	kvm_fake_step(0, (struct fake_step){
+				 .kind = FAKE_READ, .gpa = DEVICE, .len = 4});
+	step(0, KVM_EXITED_OFF);
+	start(h, 1);
+	vcpu_set_release(&h->set);
+	assert_true(wait_for_end(h));
+	assert_int_equal(kvm_fake.late_last, 1);
+	assert_int_equal(kvm_fake.late_first, 1);
+	assert_int_equal(atomic_load(&h->written_before_read), 1000 + 8 + 4);
+}
+
+/* Or a snapshot would lack it. */
+static void a_parked_guest_has_no_late_writes(void **state)
+{
+	struct house *h = *state;
+
+	write_late(h, 2000);
+	step(0, KVM_EXITED_OFF);
+	start(h, 1);
+	vcpu_set_release(&h->set);
+	assert_true(wait_for_end(h));
+	assert_int_equal(kvm_fake.late_last, 1);
+	assert_int_equal(atomic_load(&h->written), 2000 + 8 + 4);
+}
+
 static void an_undecoded_access_is_aborted_and_the_guest_goes_on(void **state)
 {
 	struct house *h = *state;
@@ -373,6 +416,8 @@ int main(void)
 		HOUSE_TEST(a_read_is_answered_by_the_device),
 		HOUSE_TEST(a_read_where_nothing_is_gives_zero),
 		HOUSE_TEST(a_write_reaches_the_device),
+		HOUSE_TEST(a_late_write_comes_before_what_follows),
+		HOUSE_TEST(a_parked_guest_has_no_late_writes),
 		HOUSE_TEST(
 			an_undecoded_access_is_aborted_and_the_guest_goes_on),
 		HOUSE_TEST(an_end_parks_the_other_vcpus),

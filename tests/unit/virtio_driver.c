@@ -37,7 +37,11 @@ void driver_end(struct driver *d)
 
 struct virtio_slot driver_slot(struct driver *d)
 {
-	return (struct virtio_slot){&d->mem, &d->loop, d->irq_fd};
+	return (struct virtio_slot){
+		.mem = &d->mem,
+		.loop = &d->loop,
+		.irq_fd = d->irq_fd,
+	};
 }
 
 uint32_t driver_get(struct driver *d, uint64_t reg)

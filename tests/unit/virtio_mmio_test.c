@@ -322,10 +322,56 @@ static void interrupts_are_acknowledged_by_bit(void **state)
 {
 	(void)state;
 	probe->dev.isr = 3;
+	assert_int_equal(driver_get(&d, VIRTIO_MMIO_INTERRUPT_STATUS), 3);
 	driver_set(&d, VIRTIO_MMIO_INTERRUPT_ACK, 1);
 	assert_int_equal(driver_get(&d, VIRTIO_MMIO_INTERRUPT_STATUS), 2);
 	driver_set(&d, VIRTIO_MMIO_INTERRUPT_ACK, UINT32_MAX);
 	assert_int_equal(driver_get(&d, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
+}
+
+/* KVM may keep an acknowledgement until there is another interrupt. */
+static void what_was_not_read_is_not_acknowledged(void **state)
+{
+	(void)state;
+	driver_start(&d, 0, SIZE);
+	virtio_enter(d.dev);
+	virtio_config_changed(d.dev);
+	virtio_leave(d.dev);
+	assert_int_equal(driver_get(&d, VIRTIO_MMIO_INTERRUPT_STATUS),
+			 VIRTIO_MMIO_INT_CONFIG);
+	virtio_enter(d.dev);
+	virtio_config_changed(d.dev);
+	virtio_leave(d.dev);
+	driver_set(&d, VIRTIO_MMIO_INTERRUPT_ACK, UINT32_MAX); /* the first */
+	assert_int_equal(driver_get(&d, VIRTIO_MMIO_INTERRUPT_STATUS),
+			 VIRTIO_MMIO_INT_CONFIG);
+	driver_set(&d, VIRTIO_MMIO_INTERRUPT_ACK, UINT32_MAX);
+	assert_int_equal(driver_get(&d, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
+	driver_set(&d, VIRTIO_MMIO_INTERRUPT_ACK, UINT32_MAX);
+	assert_int_equal(probe->dev.isr, 0);
+}
+
+static void count_late(void *count, unsigned index)
+{
+	assert_int_equal(index, 5);
+	++*(unsigned *)count;
+}
+
+/* It costs something, so it is for those that acknowledge often, once. */
+static void frequent_acknowledgements_may_come_late(void **state)
+{
+	unsigned count = 0;
+
+	(void)state;
+	probe->dev.slot.tell_acks_late = count_late;
+	probe->dev.slot.kvm = &count;
+	probe->dev.slot.index = 5;
+	for (unsigned i = 0; i < 8; i++)
+		driver_set(&d, VIRTIO_MMIO_INTERRUPT_ACK, 1);
+	assert_int_equal(count, 0);
+	for (unsigned i = 0; i < 100; i++)
+		driver_set(&d, VIRTIO_MMIO_INTERRUPT_ACK, 1);
+	assert_int_equal(count, 1);
 }
 
 /* The driver's interrupt handler must not wait for a disk. */
@@ -432,6 +478,8 @@ int main(void)
 		TEST(configuration_is_written_where_it_may),
 		TEST(changed_configuration_interrupts),
 		TEST(interrupts_are_acknowledged_by_bit),
+		TEST(what_was_not_read_is_not_acknowledged),
+		TEST(frequent_acknowledgements_may_come_late),
 		TEST(interrupt_registers_take_no_lock),
 		TEST(other_widths_and_offsets_are_nothing),
 		TEST(reset_forgets_everything),

@@ -22,6 +22,7 @@
 #include "vmm/gpa.h"
 
 struct err;
+struct kvm_coalesced_mmio_ring;
 struct kvm_run;
 struct kvm_vcpu_init;
 
@@ -29,6 +30,7 @@ struct kvm_vm {
 	int kvm_fd; /* /dev/kvm */
 	int fd;     /* -1 until created */
 	size_t run_size;
+	size_t late_at; /* in that area: the ring of late writes; 0: none */
 };
 
 struct kvm_vcpu {
@@ -36,6 +38,7 @@ struct kvm_vcpu {
 	unsigned index;
 	struct kvm_run *run;
 	size_t run_size;
+	struct kvm_coalesced_mmio_ring *late; /* all vCPUs' same; may be NULL */
 	_Atomic pid_t thread; /* whom a kick interrupts; 0: nobody yet */
 	uint64_t left;        /* own thread: see kvm_vcpu_left() */
 	int run_errno; /* after KVM_EXITED_ERROR: why KVM_RUN failed, or 0 */
@@ -78,6 +81,12 @@ int kvm_vm_irqfd(struct kvm_vm *vm, int eventfd, unsigned gsi);
 void kvm_vm_irq_pulse(struct kvm_vm *vm, unsigned spi);
 /* A write of the word @value to @gpa signals @eventfd, and nothing else. */
 int kvm_vm_ioeventfd(struct kvm_vm *vm, int eventfd, gpa_t gpa, uint32_t value);
+/*
+ * From now on writes of words to @gpa are told late: they do not end
+ * kvm_vcpu_run(), and kvm_vcpu_late_write() has them.  -errno where there is no
+ * KVM_CAP_COALESCED_MMIO; some may end it nonetheless.
+ */
+int kvm_vm_tell_late(struct kvm_vm *vm, gpa_t gpa);
 /* What both of the guest's counters lag behind the host's.  -EBUSY while any
  * thread is inside a vCPU ioctl. */
 int kvm_vm_set_counter_offset(struct kvm_vm *vm, uint64_t offset);
@@ -143,6 +152,14 @@ struct kvm_mmio {
  * kvm_vcpu_mmio_answer(), and is complete at the next kvm_vcpu_run(). */
 void kvm_vcpu_mmio(const struct kvm_vcpu *vcpu, struct kvm_mmio *mmio);
 void kvm_vcpu_mmio_answer(struct kvm_vcpu *vcpu, uint64_t value);
+
+/*
+ * The oldest write, of any vCPU of the VM, that is told late; kept until
+ * kvm_vcpu_late_done().  False if there is none: that any thread may ask.  One
+ * thread at a time may take them.
+ */
+bool kvm_vcpu_late_write(const struct kvm_vcpu *vcpu, struct kvm_mmio *mmio);
+void kvm_vcpu_late_done(struct kvm_vcpu *vcpu);
 
 /* After KVM_EXITED_NO_SYNDROME: the address; after KVM_EXITED_ERROR: why, in
  * words. */

@@ -106,6 +106,18 @@ uint64_t kvm_counter_read(void)
 
 /* -------------------------------------------------------------------- VMs */
 
+/* Documentation/virt/kvm/api.rst, "The kvm_run structure", at its end. */
+static size_t late_ring_at(int kvm_fd, size_t run_size)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	const int pages = call(kvm_fd, KVM_CHECK_EXTENSION,
+			       (void *)KVM_CAP_COALESCED_MMIO);
+
+	return pages > 0 && (size_t)pages < run_size / page
+		       ? (size_t)pages * page
+		       : 0;
+}
+
 int kvm_vm_create(struct kvm_vm *vm, int kvm_fd, unsigned ipa_bits,
 		  struct err *e)
 {
@@ -116,6 +128,7 @@ int kvm_vm_create(struct kvm_vm *vm, int kvm_fd, unsigned ipa_bits,
 	if (size < (int)sizeof(struct kvm_run))
 		return err_set(e, "KVM gives no usable vCPU area");
 	vm->run_size = (size_t)size;
+	vm->late_at = late_ring_at(kvm_fd, vm->run_size);
 	do {
 		vm->fd = ioctl(kvm_fd, KVM_CREATE_VM,
 			       KVM_VM_TYPE_ARM_IPA_SIZE(ipa_bits));
@@ -192,6 +205,15 @@ int kvm_vm_ioeventfd(struct kvm_vm *vm, int eventfd, gpa_t gpa, uint32_t value)
 	};
 
 	return call(vm->fd, KVM_IOEVENTFD, &arg);
+}
+
+int kvm_vm_tell_late(struct kvm_vm *vm, gpa_t gpa)
+{
+	struct kvm_coalesced_mmio_zone zone = {.addr = gpa, .size = 4};
+
+	if (!vm->late_at)
+		return -ENOTSUP;
+	return call(vm->fd, KVM_REGISTER_COALESCED_MMIO, &zone);
 }
 
 int kvm_vm_set_counter_offset(struct kvm_vm *vm, uint64_t offset)
@@ -273,6 +295,8 @@ int kvm_vcpu_create(struct kvm_vm *vm, struct kvm_vcpu *vcpu, unsigned index,
 		vcpu->run = NULL;
 		return err_errno(e, "cannot map the area of vCPU %u", index);
 	}
+	if (vm->late_at)
+		vcpu->late = (void *)((uint8_t *)vcpu->run + vm->late_at);
 	return 0;
 }
 
@@ -373,6 +397,36 @@ void kvm_vcpu_mmio(const struct kvm_vcpu *vcpu, struct kvm_mmio *mmio)
 void kvm_vcpu_mmio_answer(struct kvm_vcpu *vcpu, uint64_t value)
 {
 	memcpy(vcpu->run->mmio.data, &value, sizeof(value));
+}
+
+/* virt/kvm/coalesced_mmio.c of Linux fills it. */
+bool kvm_vcpu_late_write(const struct kvm_vcpu *vcpu, struct kvm_mmio *mmio)
+{
+	const struct kvm_coalesced_mmio_ring *ring = vcpu->late;
+	const struct kvm_coalesced_mmio *write;
+
+	if (!ring ||
+	    ring->first == __atomic_load_n(&ring->last, __ATOMIC_ACQUIRE))
+		return false;
+	write = &ring->coalesced_mmio[ring->first];
+	*mmio = (struct kvm_mmio){
+		.gpa = write->phys_addr,
+		.len = (unsigned)min_u64(write->len, sizeof(mmio->value)),
+		.is_write = true,
+	};
+	memcpy(&mmio->value, write->data, mmio->len);
+	return true;
+}
+
+void kvm_vcpu_late_done(struct kvm_vcpu *vcpu)
+{
+	/* KVM_COALESCED_MMIO_MAX, of this host's pages. */
+	const size_t room = (size_t)sysconf(_SC_PAGESIZE) - sizeof(*vcpu->late);
+	const uint32_t count =
+		(uint32_t)(room / sizeof(struct kvm_coalesced_mmio));
+
+	__atomic_store_n(&vcpu->late->first, (vcpu->late->first + 1) % count,
+			 __ATOMIC_RELEASE);
 }
 
 gpa_t kvm_vcpu_fault_gpa(const struct kvm_vcpu *vcpu)
