@@ -30,7 +30,7 @@
 
 enum {
 	SNAP_DEPTH_MAX = 8,   /* sections within sections */
-	SNAPSHOT_VERSION = 1, /* of what is written; 1 + the file's minor */
+	SNAPSHOT_VERSION = 2, /* of what is written */
 };
 
 /* Four characters that a hex dump shows in this order. */
@@ -72,6 +72,12 @@ const void *snap_data(const struct snap *s, size_t *len);
 static inline bool snap_loading(const struct snap *s)
 {
 	return s->loading;
+}
+
+/* That of a file of this minor; STATE_FILE_MINOR is the newest. */
+static inline uint32_t snap_version_of(uint16_t minor)
+{
+	return 1u + minor;
 }
 
 /* The format being written or read: `if (snap_version(s) >= 2)`. */

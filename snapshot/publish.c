@@ -43,7 +43,7 @@ static int read_id(struct published *p, struct err *e)
 {
 	struct snap s;
 
-	snap_load(&s, p->body, p->len, SNAPSHOT_VERSION + p->minor);
+	snap_load(&s, p->body, p->len, snap_version_of(p->minor));
 	snapshot_id_state(&p->id, &s);
 	/* Not snap_finish(): the rest is for others to read. */
 	if (snap_failed(&s))

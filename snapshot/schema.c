@@ -410,7 +410,7 @@ int schema_print(FILE *out, const void *body, size_t len, uint16_t minor,
 		json ? "{\"format\":\"%u.%u\",\"sections\":["
 		     : "format: %u.%u\n",
 		STATE_FILE_MAJOR, minor);
-	snap_load(&w.s, body, len, SNAPSHOT_VERSION + minor);
+	snap_load(&w.s, body, len, snap_version_of(minor));
 	while (left(&w.s) && !snap_failed(&w.s))
 		print_section(&w);
 	fputs(json ? "]}\n" : "", out);

@@ -66,6 +66,8 @@ const struct schema schema_table[] = {
 	 "registers:r mp_state:4 serror_pending:b serror_has_esr:b "
 	 "serror_esr:x8"},
 	{"gic ", "gic", "registers:z"},
+	{"vhst", "vhost", "interfaces:*flag"},
+	{"", "flag", "used:b"},
 	/* Alone, in a file of its own. */
 	{"wset", "working_set", "id:h16 memory_size:8 ranges:+range"},
 	{"", "range", "page:4 pages:4"},

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <zlib.h>
 
+#include "snapshot/codec.h"
 #include "vmm/base/err.h"
 #include "vmm/base/io.h"
 #include "vmm/base/util.h"
@@ -22,6 +23,8 @@ struct header {
 };
 
 _Static_assert(sizeof(struct header) == 24, "no padding");
+
+_Static_assert(STATE_FILE_MINOR + 1 == SNAPSHOT_VERSION, "they go together");
 
 enum { CRC_SIZE = 4 };
 

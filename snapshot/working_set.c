@@ -88,7 +88,7 @@ int working_set_load(struct working_set *w, const char *path,
 		return -1;
 	if (state_file_load(fd, &body, &len, &minor, e))
 		return err_prefix(e, "%.512s", path);
-	snap_load(&s, body, len, SNAPSHOT_VERSION + minor);
+	snap_load(&s, body, len, snap_version_of(minor));
 	working_set_state(w, &s);
 	if (snap_finish(&s, e))
 		return err_prefix(e, "%.512s", path);

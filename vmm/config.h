@@ -31,6 +31,7 @@ struct interface_config {
 	bool has_mac;   /* else the guest chooses */
 	uint8_t mac[6];
 	uint16_t mtu; /* 0: the guest chooses */
+	bool vhost;   /* the kernel's, not ours; then without limiters */
 	struct rate_limiter_config rx_limiter, tx_limiter;
 };
 
@@ -122,4 +123,6 @@ int vm_config_cmdline(const struct vm_config *config, char *out, size_t size,
  * Save, or load into a config that was just initialised.  What is loaded is
  * well-formed, but vm_config_check_loaded() is still to be asked.
  */
+/* Which of its interfaces are vhost's; after the rest, since format 1.1. */
+void vm_config_vhost_state(struct vm_config *config, struct snap *s);
 void vm_config_state(struct vm_config *config, struct snap *s);

@@ -140,6 +140,15 @@ static void balloon_state(struct snap *s, struct vm_config *c)
 	snap_end(s);
 }
 
+/* Of each interface, which must have been loaded. */
+void vm_config_vhost_state(struct vm_config *c, struct snap *s)
+{
+	snap_begin(s, SNAP_TAG('v', 'h', 's', 't'));
+	for (unsigned i = 0; i < c->interface_count; i++)
+		snap_bool(s, &c->interface[i].vhost);
+	snap_end(s);
+}
+
 void vm_config_state(struct vm_config *c, struct snap *s)
 {
 	uint32_t vcpus = c->vcpu_count;

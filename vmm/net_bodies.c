@@ -57,9 +57,10 @@ static int check_interface(struct interface_config *body,
 			       "%d",
 			       (unsigned long long)raw->mtu, NET_MTU_MIN,
 			       NET_MTU_MAX);
-	if (raw->vhost)
-		return err_set(e, "this build does not support `vhost`; leave "
-				  "it out");
+	if (raw->vhost && (raw->rx || raw->tx))
+		return err_set(e, "field `vhost`: the kernel's device has no "
+				  "rate limiters; leave out one or the other");
+	body->vhost = raw->vhost;
 	body->has_mac = raw->mac;
 	if (raw->mtu != MTU_NOT_GIVEN)
 		body->mtu = (uint16_t)raw->mtu;
@@ -102,6 +103,13 @@ int interface_read(struct interface_config *body, const struct json_t *json,
 	return r;
 }
 
+static int check_vhost(struct err *e)
+{
+	AUTO_CLOSE int fd = net_vhost_check(e);
+
+	return fd < 0 ? -1 : 0;
+}
+
 int interface_apply(struct interface_config *body, struct vm_config *config,
 		    struct err *e)
 {
@@ -113,7 +121,7 @@ int interface_apply(struct interface_config *body, struct vm_config *config,
 
 	if (vm_config_check_interface(config, body, e))
 		return -1;
-	if (net_check(&net, e))
+	if (net_check(&net, e) || (body->vhost && check_vhost(e)))
 		return err_prefix(e, "Could not create the network device");
 	return vm_config_put_interface(config, body, e);
 }
@@ -143,6 +151,8 @@ void interfaces_print(const struct vm_config *config, struct buf *out)
 		print_mac(out, n);
 		if (n->mtu)
 			buf_printf(out, ",\"mtu\":%u", n->mtu);
+		if (n->vhost)
+			buf_text(out, ",\"vhost\":true");
 		buf_text(out, ",\"rx_rate_limiter\":");
 		limiter_print(&n->rx_limiter, out);
 		buf_text(out, ",\"tx_rate_limiter\":");

@@ -124,6 +124,30 @@ static int attach_drive(struct vm *vm, const struct drive_config *drive,
 				e);
 }
 
+static int use_vhost(struct virtio_device *dev,
+		     const struct interface_config *interface, struct err *e)
+{
+	return net_use_vhost(dev, e)
+		       ? err_prefix(e, "network interface %s", interface->id)
+		       : 0;
+}
+
+int vm_restore_vhost(struct vm *vm, const struct vm_config *config,
+		     struct err *e)
+{
+	for (unsigned i = 0; i < config->interface_count; i++) {
+		const struct interface_config *interface =
+			&config->interface[i];
+
+		if (interface->vhost &&
+		    use_vhost(virtio_slots_find(&vm->virtio, VIRTIO_KIND_NET,
+						interface->id),
+			      interface, e))
+			return -1;
+	}
+	return 0;
+}
+
 static int attach_interface(struct vm *vm,
 			    const struct interface_config *interface,
 			    struct err *e)
@@ -144,8 +168,10 @@ static int attach_interface(struct vm *vm,
 	dev = net_create(&slot, &config, e);
 	if (!dev)
 		return err_prefix(e, "network interface %s", interface->id);
-	return virtio_slots_add(&vm->virtio, dev, VIRTIO_KIND_NET,
-				interface->id, e);
+	if (virtio_slots_add(&vm->virtio, dev, VIRTIO_KIND_NET, interface->id,
+			     e))
+		return -1;
+	return interface->vhost ? use_vhost(dev, interface, e) : 0;
 }
 
 static int attach_vsock(struct vm *vm, const struct vsock_params *params,

@@ -62,3 +62,6 @@ struct vm *vm_build(const struct vm_config *config, const struct vm_host *host,
  */
 int vm_attach_devices(struct vm *vm, const struct vm_config *config,
 		      struct err *e);
+/* A snapshot tells last which interfaces are to be vhost's. */
+int vm_restore_vhost(struct vm *vm, const struct vm_config *config,
+		     struct err *e);

@@ -109,7 +109,8 @@ static void devices_state(struct vm *vm, struct snap *s)
  * Everything, in the order in which it is safe to save it: devices, which may
  * still raise an interrupt, then what KVM has.
  */
-static int machine_state(struct vm *vm, struct snap *s, struct err *e)
+static int machine_state(struct vm *vm, struct vm_config *config,
+			 struct snap *s, struct err *e)
 {
 	devices_state(vm, s);
 	virtio_slots_state(&vm->virtio, s);
@@ -118,7 +119,11 @@ static int machine_state(struct vm *vm, struct snap *s, struct err *e)
 		if (arch_vcpu_state(&vm->vcpus.vcpu[i].kvm, s, e))
 			return -1;
 	}
-	return arch_irqchip_state(&vm->arch, s, e);
+	if (arch_irqchip_state(&vm->arch, s, e))
+		return -1;
+	if (snap_version(s) >= 2)
+		vm_config_vhost_state(config, s);
+	return 0;
 }
 
 /* ------------------------------------------------------------------- saving */
@@ -177,7 +182,7 @@ int vm_save(struct vm *vm, const struct vm_config *config, struct snap *s,
 	saved->config = *config;
 	if (!fill_beginning(vm, saved, e)) {
 		beginning_state(saved, s);
-		r = machine_state(vm, s, e);
+		r = machine_state(vm, &saved->config, s, e);
 	}
 	if (!r)
 		r = snap_finish(s, e);
@@ -194,7 +199,7 @@ int vm_saved_read(struct vm_saved *saved, const void *body, size_t len,
 {
 	*saved = (struct vm_saved){0};
 	vm_config_init(&saved->config);
-	snap_load(&saved->rest, body, len, SNAPSHOT_VERSION + minor);
+	snap_load(&saved->rest, body, len, snap_version_of(minor));
 	beginning_state(saved, &saved->rest);
 	if (snap_failed(&saved->rest))
 		return err_set(e, "%s", saved->rest.err.text);
@@ -255,9 +260,9 @@ static int load(struct vm *vm, struct vm_saved *saved, struct err *e)
 
 	if (check_ram(vm, &saved->id, e))
 		return -1;
-	if (machine_state(vm, s, e))
+	if (machine_state(vm, &saved->config, s, e))
 		return -1;
-	if (snap_finish(s, e))
+	if (snap_finish(s, e) || vm_restore_vhost(vm, &saved->config, e))
 		return -1;
 	memcpy(vm->loaded, saved->id.bytes, sizeof(vm->loaded));
 	memcpy(vm->saved, saved->id.bytes, sizeof(vm->saved));

@@ -51,16 +51,18 @@ static void net_kick(struct virtio_device *dev, unsigned queue)
 {
 	struct net *n = net_of(dev);
 
-	if (queue == NET_TX) {
-		metric_add(&n->metrics.tx_queue_event_count, 1);
-		net_tx_run(n);
-		return;
-	}
-	metric_add(&n->metrics.rx_queue_event_count, 1);
+	metric_add(queue == NET_TX ? &n->metrics.tx_queue_event_count
+				   : &n->metrics.rx_queue_event_count,
+		   1);
 	if (!n->offload_set && n->is_tap)
 		net_tap_set_offload(n->tap_fd, dev->accepted);
 	n->offload_set = true;
-	net_rx_run(n);
+	if (net_has_vhost(n))
+		net_vhost_start(n);
+	else if (queue == NET_TX)
+		net_tx_run(n);
+	else
+		net_rx_run(n);
 }
 
 static void rx_limiter_ready(struct virtio_device *dev)
@@ -81,6 +83,7 @@ static void tx_limiter_ready(struct virtio_device *dev)
 
 static void net_drain(struct virtio_device *dev)
 {
+	net_vhost_stop(net_of(dev));
 	net_rx_give_back(net_of(dev));
 }
 
@@ -107,6 +110,7 @@ static void net_destroy(struct virtio_device *dev)
 	struct net *n = net_of(dev);
 
 	virtio_unwatch(dev, &n->tap);
+	net_vhost_fini(n);
 	rate_limiter_fini(&n->rx_limiter);
 	rate_limiter_fini(&n->tx_limiter);
 	virtio_fini(dev);
@@ -174,6 +178,7 @@ static struct virtio_device *create(const struct virtio_slot *slot,
 		return NULL;
 	}
 	n->tap_fd = fd;
+	n->vhost.fd = n->vhost.stopped_fd = n->vhost.error_fd = -1;
 	n->is_tap = is_tap;
 	if (build(n, slot, config, e)) {
 		net_destroy(&n->dev);
@@ -220,6 +225,11 @@ int net_check(const struct net_config *config, struct err *e)
 	return fd < 0 ? -1 : 0;
 }
 
+static bool is_given(const struct rate_limiter_update *update)
+{
+	return update && (update->bandwidth || update->ops);
+}
+
 int net_update_limiters(struct virtio_device *dev,
 			const struct rate_limiter_update *rx,
 			const struct rate_limiter_update *tx, struct err *e)
@@ -227,6 +237,9 @@ int net_update_limiters(struct virtio_device *dev,
 	struct net *n = net_of(dev);
 	int ret = 0;
 
+	if (net_has_vhost(n) && (is_given(rx) || is_given(tx)))
+		return err_set(e, "rate limiters are not possible with "
+				  "`vhost`: the kernel has none");
 	virtio_enter(dev);
 	if (rx)
 		ret = rate_limiter_update(&n->rx_limiter, dev, rx, e);

@@ -9,7 +9,7 @@
  *
  * The tap is read only while the guest has room; what it cannot take waits in
  * the tap, which drops when it is full.  What the tap refuses is dropped and
- * counted.
+ * counted.  Or all that is the kernel's to do: net_use_vhost().
  *
  * All functions: main thread.
  */
@@ -89,6 +89,15 @@ struct virtio_device *net_create(const struct virtio_slot *slot,
 struct virtio_device *net_create_on(const struct virtio_slot *slot,
 				    const struct net_config *config, int fd,
 				    struct err *e);
+
+/*
+ * Leave the frames to the kernel's vhost-net, which has neither limiters nor
+ * counters: before the device is first resumed.  On failure it is of no use any
+ * more.
+ */
+int net_use_vhost(struct virtio_device *dev, struct err *e);
+/* Could it?  A descriptor of /dev/vhost-net, which the caller owns, or -1. */
+int net_vhost_check(struct err *e);
 
 /* NULL: that direction stays as it is.  On failure the tx side is unchanged. */
 int net_update_limiters(struct virtio_device *dev,

@@ -53,6 +53,16 @@ struct net_rx {
 	uint8_t spill[NET_FRAME_MAX];
 };
 
+/* Zero, but for the descriptors, which are -1, without vhost. */
+struct net_vhost {
+	int fd;                   /* /dev/vhost-net */
+	int stopped_fd, error_fd; /* eventfds: by us; it gave up */
+	struct virtio_source stopped, error;
+	bool running;  /* it has the rings; counts as in flight */
+	uint64_t *log; /* a bit for each VHOST_PAGE_SIZE, or NULL */
+	uint64_t log_len;
+};
+
 struct net {
 	struct virtio_device dev;
 	struct virtio_net_config config;
@@ -61,6 +71,7 @@ struct net {
 	bool offload_set;         /* the tap knows what the guest can take */
 	struct virtio_source tap; /* watched while there is room */
 	struct rate_limiter rx_limiter, tx_limiter;
+	struct net_vhost vhost;
 	struct net_metrics metrics;
 	struct net_rx rx;
 	struct virtq_chain chain; /* scratch */
@@ -88,3 +99,13 @@ void net_rx_watch(struct net *n, bool on);
 void net_rx_give_back(struct net *n);
 
 void net_tx_run(struct net *n);
+
+static inline bool net_has_vhost(const struct net *n)
+{
+	return n->vhost.fd >= 0;
+}
+/* Give it the rings.  Main thread. */
+void net_vhost_start(struct net *n);
+/* Take them back, and wait until it touches them no more.  Any thread. */
+void net_vhost_stop(struct net *n);
+void net_vhost_fini(struct net *n);

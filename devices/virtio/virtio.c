@@ -38,20 +38,42 @@ static void signal_fd(int fd)
 	(void)!eventfd_write(fd, 1);
 }
 
-static void interrupt(struct virtio_device *dev, uint32_t why)
+static void set_status_bits(struct virtio_device *dev, uint32_t why)
 {
 	uint32_t old = atomic_load(&dev->isr);
 
-	/* The bit must be there when the interrupt arrives. */
 	while (!atomic_compare_exchange_weak(&dev->isr, &old,
 					     (old | why) & ~(why << ISR_SEEN)))
 		continue;
+}
+
+static void interrupt(struct virtio_device *dev, uint32_t why)
+{
+	/* The bit must be there when the interrupt arrives. */
+	set_status_bits(dev, why);
 	signal_fd(dev->slot.irq_fd);
+}
+
+/* Whoever has the rings interrupts the driver, and does not tell us. */
+static void look_at_used(struct virtio_device *dev)
+{
+	bool used = false;
+
+	pthread_mutex_lock(&dev->lock);
+	for (unsigned i = 0; dev->lent && i < dev->ops->queue_count; i++)
+		used |= virtq_has_used(&dev->queue[i]);
+	if (used)
+		set_status_bits(dev, VIRTIO_MMIO_INT_VRING);
+	pthread_mutex_unlock(&dev->lock);
 }
 
 uint32_t virtio_interrupt_status(struct virtio_device *dev)
 {
-	uint32_t old = atomic_load(&dev->isr);
+	uint32_t old;
+
+	if (dev->lent)
+		look_at_used(dev);
+	old = atomic_load(&dev->isr);
 
 	while (!atomic_compare_exchange_weak(&dev->isr, &old,
 					     old | (old & ISR_ALL) << ISR_SEEN))
@@ -168,6 +190,40 @@ static void source_ready(struct event_source *source, uint32_t events)
 	virtio_enter(dev);
 	s->ready(dev);
 	virtio_leave(dev);
+}
+
+static int watch_kick(struct virtio_device *dev, struct virtio_kick *kick)
+{
+	return loop_add(dev->slot.loop, &kick->source, kick->fd,
+			EPOLLIN | EPOLLET);
+}
+
+void virtio_lend_rings(struct virtio_device *dev)
+{
+	dev->lent = true;
+	for (unsigned i = 0; i < dev->ops->queue_count; i++)
+		loop_remove(dev->slot.loop, &dev->kick[i].source);
+}
+
+void virtio_take_rings(struct virtio_device *dev)
+{
+	bool used = false;
+
+	dev->lent = false;
+	for (unsigned i = 0; i < dev->ops->queue_count; i++)
+		used |= virtq_has_used(&dev->queue[i]);
+	if (used && dev->status & VIRTIO_CONFIG_S_DRIVER_OK)
+		interrupt(dev, VIRTIO_MMIO_INT_VRING);
+}
+
+void virtio_watch_kicks(struct virtio_device *dev)
+{
+	for (unsigned i = 0; i < dev->ops->queue_count; i++) {
+		struct virtio_kick *kick = &dev->kick[i];
+
+		if (!dev->lent && kick->source.fd < 0 && watch_kick(dev, kick))
+			dev->queue[i].broken = "its kicks cannot be watched";
+	}
 }
 
 int virtio_watch(struct virtio_device *dev, struct virtio_source *source,
@@ -367,8 +423,7 @@ static int add_kick(struct virtio_device *dev, unsigned i, struct err *e)
 	kick->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (kick->fd < 0)
 		return err_errno(e, "cannot create an eventfd");
-	r = loop_add(dev->slot.loop, &kick->source, kick->fd,
-		     EPOLLIN | EPOLLET);
+	r = watch_kick(dev, kick);
 	if (!r)
 		return 0;
 	errno = -r;

@@ -105,6 +105,8 @@ struct virtio_device {
 	 */
 	_Atomic uint32_t isr;
 	_Atomic uint32_t acks;
+	_Atomic bool
+		lent; /* the rings, to somebody who interrupts by himself */
 	struct log_limit mistakes; /* atomic */
 };
 
@@ -170,6 +172,19 @@ static inline bool virtio_has(const struct virtio_device *dev, unsigned bit)
 {
 	return dev->accepted >> bit & 1;
 }
+
+/*
+ * Somebody else has the rings, who sees to kicks and writes to slot.irq_fd for
+ * interrupts.  Main thread, lock held.
+ */
+void virtio_lend_rings(struct virtio_device *dev);
+/*
+ * Ours again, at the indexes that the caller found; but the main thread has to
+ * call virtio_watch_kicks(), then one that came meanwhile is seen.  Any thread,
+ * lock held.
+ */
+void virtio_take_rings(struct virtio_device *dev);
+void virtio_watch_kicks(struct virtio_device *dev);
 
 /* Call @ready, with the lock held, whenever @fd is.  -errno.  Main thread. */
 int virtio_watch(struct virtio_device *dev, struct virtio_source *source,

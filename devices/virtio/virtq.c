@@ -262,6 +262,16 @@ bool virtq_wants_interrupt(struct virtq *vq)
 				before);
 }
 
+bool virtq_has_used(struct virtq *vq)
+{
+	uint16_t before = vq->signalled;
+
+	if (!vq->started)
+		return false;
+	vq->next_used = vq->signalled = guest_load_acquire(&vq->used->idx);
+	return vq->signalled != before;
+}
+
 /* -------------------------------------------------------- bytes of a chain */
 
 bool virtq_read(const struct virtq_chain *chain, uint64_t offset, void *buf,

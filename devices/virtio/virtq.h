@@ -116,6 +116,12 @@ void virtq_push(struct virtq *vq, const struct virtq_chain *chain,
 bool virtq_wants_interrupt(struct virtq *vq);
 
 /*
+ * Somebody else fills the used ring: has there been more since the driver was
+ * last interrupted?  Answers once; next_used follows.
+ */
+bool virtq_has_used(struct virtq *vq);
+
+/*
  * Copy @len bytes, from @offset in the out buffers on; each byte is read once.
  * False if there are fewer.
  */

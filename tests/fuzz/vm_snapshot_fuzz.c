@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "snapshot/memory_file.h"
+#include "snapshot/state_file.h"
 #include "tests/fake/kvm_fake.h"
 #include "tests/fuzz/fuzz.h"
 #include "vmm/base/err.h"
@@ -235,8 +236,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	kvm_fake_reset();
 	kvm_fake.no_gic_v3 = m == &model[2];
 	kvm_fake.caps[KVM_CAP_ARM_SVE] = size && data[0] & 0x40;
-	if (vm_saved_read(&saved, body.bytes, body.len, size && data[0] & 0x20,
-			  &e)) {
+	if (vm_saved_read(&saved, body.bytes, body.len,
+			  STATE_FILE_MINOR + (size && data[0] & 0x20), &e)) {
 		must(e.text[0]);
 	} else if (is_ours_to_try(&saved.config, &e)) {
 		ram.fd = m->memory_fd;

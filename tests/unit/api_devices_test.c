@@ -47,8 +47,13 @@ static const struct refusal {
 		 BAD_BODY "field `mtu`: 0 is not possible"},
 		{PUT, "/network-interfaces/eth0",
 		 "{\"iface_id\":\"eth0\",\"host_dev_name\":\"none\",\"vhost\":"
-		 "true}",
-		 BAD_BODY "this build does not support `vhost`"},
+		 "true,\"tx_rate_limiter\":{}}",
+		 BAD_BODY "field `vhost`: the kernel's device has no rate "
+			  "limiters; leave out one or the other"},
+		{PUT, "/network-interfaces/eth0",
+		 "{\"iface_id\":\"eth0\",\"host_dev_name\":\"none\",\"vhost\":"
+		 "1}",
+		 BAD_BODY},
 		{PUT, "/vsock", "{\"guest_cid\":2,\"uds_path\":\"/tmp/none\"}",
 		 "Vsock config error: The guest CID 2 is reserved"},
 		{PUT, "/vsock", "{\"guest_cid\":3,\"uds_path\":\"/dev/null\"}",

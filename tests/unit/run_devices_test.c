@@ -53,7 +53,8 @@ static void networks_have_words(void **state)
 		{"none,mtu=67", "The MTU is 67; give one from 68 to 65535"},
 		{"none,mtu=1x", "an MTU of 1x is not possible"},
 		{"none,", "\"\" is not known"},
-		{"none,vhost", "\"vhost\" is not known"},
+		{"none,vhost", "No such device"},
+		{"none,vhost=1", "\"vhost=1\" is not known"},
 		{"", "Invalid interface name"},
 		{"fd:x", "'fd:x' is not fd: and a number"},
 	};

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "snapshot/memory_file.h"
+#include "snapshot/state_file.h"
 #include "tests/fake/kvm_fake.h"
 #include "tests/unit/testing.h"
 
@@ -51,6 +52,7 @@ int snapshot_world_set_up(void **state)
 	w->disk_fd = testing_file(NULL, 0);
 	assert_int_equal(ftruncate(w->disk_fd, SNAPSHOT_WORLD_DISK), 0);
 	w->memory_fd = -1;
+	w->minor = STATE_FILE_MINOR;
 	configure(w);
 	assert_ok(loop_init(&w->loop, &w->e), w->e);
 	w->host = (struct vm_host){
@@ -143,7 +145,7 @@ struct vm *snapshot_world_load(struct snapshot_world *w)
 	kvm_fake.fail_at = w->fail_at;
 	kvm_fake.fail_errno = EIO;
 	w->saved = calloc(1, sizeof(*w->saved));
-	if (vm_saved_read(w->saved, w->body, w->len, 0, &w->e))
+	if (vm_saved_read(w->saved, w->body, w->len, w->minor, &w->e))
 		return NULL;
 	return vm_restore(w->saved, &ram, &w->host, &w->e);
 }

@@ -25,6 +25,7 @@ struct snapshot_world {
 	/* What was saved, of a guest whose counter had stopped here. */
 	uint8_t *body; /* owned */
 	size_t len;
+	uint16_t minor; /* to be read as a file of */
 	int memory_fd;
 	uint64_t stopped;
 

@@ -156,7 +156,7 @@ static void a_disk_that_was_written_to_is_refused(void **state)
 	int fd;
 
 	snapshot_world_save(w, snapshot_world_boot(w));
-	assert_ok(vm_saved_read(saved, w->body, w->len, 0, e), *e);
+	assert_ok(vm_saved_read(saved, w->body, w->len, w->minor, e), *e);
 	assert_ok(vm_saved_check_disk(saved, 0, e), *e);
 	usleep(20000); /* longer than a tick of the file system's clock */
 	assert_int_equal(pwrite(w->disk_fd, "x", 1, 0), 1);

@@ -68,6 +68,22 @@ static void registers_are_what_they_were(void **state)
 	vm_destroy(vm);
 }
 
+/* What 1.1 added is a section at the end, of no interfaces here. */
+static void a_file_of_format_1_0_is_still_read(void **state)
+{
+	struct snapshot_world *w = *state;
+	struct vm *vm = snapshot_world_boot(w);
+
+	snapshot_world_save(w, vm);
+	assert_memory_equal(w->body + w->len - 8, "vhst\0\0\0\0", 8);
+	w->len -= 8;
+	assert_null(snapshot_world_load(w));
+	w->minor = 0;
+	vm = snapshot_world_load(w);
+	assert_non_null(vm);
+	vm_destroy(vm);
+}
+
 static void what_vcpus_were_doing_is_kept(void **state)
 {
 	struct snapshot_world *w = *state;
@@ -398,6 +414,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WORLD_TEST(registers_are_what_they_were),
+		WORLD_TEST(a_file_of_format_1_0_is_still_read),
 		WORLD_TEST(what_vcpus_were_doing_is_kept),
 		WORLD_TEST(the_interrupt_controller_is_what_it_was),
 		WORLD_TEST(devices_are_what_they_were),

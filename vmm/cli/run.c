@@ -185,7 +185,8 @@ static const struct option options[] = {
 	 "a network interface: a tap of the host that is there\n"
 	 "already (tools/net-setup makes one), or fd:N, one\n"
 	 "that is open. Then, separated by commas:\n"
-	 "mac=06:00:00:00:00:01, mtu=9000",
+	 "mac=06:00:00:00:00:01, mtu=9000, vhost (the kernel\n"
+	 "moves the frames; no rate limiters)",
 	 set_net},
 	{"vsock", "CID,PATH",
 	 "streams between host and guest, whose CID is 3 or\n"

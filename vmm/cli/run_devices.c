@@ -142,9 +142,13 @@ static int set_net_word(struct interface_config *interface, const char *word,
 		interface->mtu = (uint16_t)mtu;
 		return 0;
 	}
+	if (!strcmp(word, "vhost")) {
+		interface->vhost = true;
+		return 0;
+	}
 	return err_set(e,
 		       "--net: \"%.40s\" is not known; after the tap there may "
-		       "be mac= and mtu=, separated by commas",
+		       "be mac=, mtu= and vhost, separated by commas",
 		       word);
 }
 
