@@ -89,6 +89,7 @@ int block_file_open(struct block_file *f, const char *path, bool read_only,
 	struct stat st;
 	int r;
 
+	f->always_waits = false;
 	/* Not to wait for the other end of a FIFO. */
 	f->fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC |
 				   O_NONBLOCK | O_NOCTTY);

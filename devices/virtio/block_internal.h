@@ -27,6 +27,7 @@ struct block_file {
 	uint64_t dev, rdev, ino;
 	uint64_t sectors;
 	uint64_t granularity; /* bytes; what is worth discarding */
+	bool always_waits;    /* knows no RWF_NOWAIT */
 };
 
 /*

@@ -127,7 +127,7 @@ def main():
                                 "value": float(found[4])})
 
     host = Host(cpu=options.cpu, kernel=options.host, smp=1, icount=True,
-                modules=("tun", "vhost_net", "vhost_vsock"))
+                modules=("tun", "vhost_net", "vhost_vsock", "loop", "ext4"))
     print(f"bench: measuring on an emulated host ({host}); a minute or two", flush=True)
     try:
         add = what_to_add(options.script) + [parse_add(add) for add in options.add]

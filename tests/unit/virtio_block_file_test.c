@@ -31,6 +31,9 @@ static struct block_config config;
 static int fail_with; /* errno of what is wrapped */
 static bool short_reads;
 static int write_flags;
+/* What the page cache has: bytes, or -errno. */
+static ssize_t cached;
+static unsigned cache_reads;
 
 ssize_t __real_pwritev64v2(int fd, const struct iovec *iov, int n, off_t at,
 			   int flags);
@@ -38,6 +41,10 @@ ssize_t __wrap_pwritev64v2(int fd, const struct iovec *iov, int n, off_t at,
 			   int flags);
 ssize_t __real_preadv64(int fd, const struct iovec *iov, int n, off_t at);
 ssize_t __wrap_preadv64(int fd, const struct iovec *iov, int n, off_t at);
+ssize_t __real_preadv64v2(int fd, const struct iovec *iov, int n, off_t at,
+			  int flags);
+ssize_t __wrap_preadv64v2(int fd, const struct iovec *iov, int n, off_t at,
+			  int flags);
 int __real_fdatasync(int fd);
 int __wrap_fdatasync(int fd);
 int __real_io_uring_queue_init(unsigned n, struct io_uring *ring,
@@ -66,6 +73,23 @@ ssize_t __wrap_preadv64(int fd, const struct iovec *iov, int n, off_t at)
 		return -1;
 	return short_reads ? __real_preadv64(fd, &first, 1, at)
 			   : __real_preadv64(fd, iov, n, at);
+}
+
+/* The whole of it, a part, or nothing. */
+ssize_t __wrap_preadv64v2(int fd, const struct iovec *iov, int n, off_t at,
+			  int flags)
+{
+	struct iovec part = {iov[0].iov_base,
+			     min_u64(iov[0].iov_len, (uint64_t)cached)};
+
+	assert_int_equal(flags, RWF_NOWAIT);
+	assert_int_equal(n, 1);
+	cache_reads++;
+	if (cached <= 0) {
+		errno = (int)-cached;
+		return cached ? -1 : 0;
+	}
+	return __real_preadv64v2(fd, &part, 1, at, 0);
 }
 
 int __wrap_fdatasync(int fd)
@@ -352,6 +376,48 @@ static void short_reads_go_on(void **state)
 	assert_memory_equal(data, want, sizeof(want));
 }
 
+/* The ring reads the rest, also where nothing can be read without waiting. */
+static void what_is_cached_is_read_at_once(void **state)
+{
+	static const struct {
+		ssize_t cached;
+		unsigned asked; /* in two requests */
+	} cases[] = {{3 * SECTOR, 2}, {100, 2},  {1, 2}, {-EAGAIN, 2},
+		     {-EINTR, 2},     {-EIO, 2}, {0, 2}, {-EOPNOTSUPP, 1}};
+	char data[3 * SECTOR], want[3 * SECTOR];
+
+	(void)state;
+	config.engine = BLOCK_ASYNC;
+	create();
+	if (block_engine(d.dev) != BLOCK_ASYNC) {
+		print_message("this machine allows no io_uring\n");
+		skip();
+	}
+	memset(want, 'a', sizeof(want));
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		cached = cases[i].cached;
+		cache_reads = 0;
+		for (unsigned k = 0; k < 2; k++) {
+			memset(data, 0, sizeof(data));
+			assert_int_equal(
+				request(VIRTIO_BLK_T_IN, 1, sizeof(data), data),
+				0);
+			assert_memory_equal(data, want, sizeof(want));
+		}
+		assert_int_equal(cache_reads, cases[i].asked);
+	}
+	assert_int_equal(d.dev->inflight, 0);
+	assert_int_equal(block_metrics(d.dev)->read_count, 16);
+
+	/* Another file may know how. */
+	config.path = path;
+	cached = 3 * SECTOR;
+	assert_int_equal(block_reopen(d.dev, path, &(struct err){0}), 0);
+	cache_reads = 0;
+	assert_int_equal(request(VIRTIO_BLK_T_IN, 1, sizeof(data), data), 0);
+	assert_int_equal(cache_reads, 1);
+}
+
 static void driver_without_flush_gets_writes_through(void **state)
 {
 	char data[SECTOR] = "";
@@ -437,6 +503,7 @@ int main(void)
 		TEST(failed_change_changes_nothing),
 		TEST(full_disk_is_an_error_of_one_request),
 		TEST(short_reads_go_on),
+		TEST(what_is_cached_is_read_at_once),
 		TEST(driver_without_flush_gets_writes_through),
 		TEST(without_io_uring_it_is_synchronous),
 		TEST(loaded_disk_goes_on),
