@@ -150,21 +150,26 @@ def finish_clients(unpacked, target):
     program = glob.glob(f"{whole}/usr/bin/python3.*[0-9]")[0]
     python = os.path.basename(program)
     os.makedirs(f"{target}/usr/bin")
-    os.makedirs(f"{target}/lib")
     os.makedirs(f"{target}/bin")
     for path in (program, f"{whole}/usr/bin/curl"):
         shutil.copy(path, f"{target}/usr/bin")
-    libraries = glob.glob(f"{whole}/usr/lib/*-linux-gnu/*.so.*") + glob.glob(f"{whole}/usr/lib/ld-linux-*")
-    # Under the name that programs ask for, which is a link's if there is one.
-    aimed_at = {os.path.realpath(path) for path in libraries if os.path.islink(path)}
-    for path in libraries:
-        if os.path.islink(path) or path not in aimed_at:
-            shutil.copy(path, f"{target}/lib")
+    copy_libraries(whole, f"{target}/lib")
     # In one folder: Python finds the packages even without its site module.
     for path in (f"{whole}/usr/lib/{python}", f"{whole}/usr/lib/python3/dist-packages"):
         shutil.copytree(path, f"{target}/usr/lib/{python}", dirs_exist_ok=True)
     write_starter(f"{target}/bin/curl", target, f"{target}/lib", f"{target}/usr/bin/curl")
     write_starter(f"{target}/bin/python3", target, f"{target}/lib", f"{target}/usr/bin/{python}")
+
+
+def copy_libraries(whole, target):
+    """All libraries of an unpacked tree and their loader, in one folder."""
+    os.makedirs(target)
+    libraries = glob.glob(f"{whole}/usr/lib/*-linux-gnu/*.so.*") + glob.glob(f"{whole}/usr/lib/ld-linux-*")
+    # Under the name that programs ask for, which is a link's if there is one.
+    aimed_at = {os.path.realpath(path) for path in libraries if os.path.islink(path)}
+    for path in libraries:
+        if os.path.islink(path) or path not in aimed_at:
+            shutil.copy(path, target)
 
 
 def write_starter(path, tree, libraries, program):
@@ -199,6 +204,18 @@ def compile_clients():
         os.unlink(path)
 
 
+def finish_e2fsprogs(unpacked, target):
+    """bin/mke2fs, bin/e2fsck and bin/debugfs for the emulated host."""
+    whole = f"{unpacked}.whole"
+    finish_sysroot(unpacked, whole)
+    os.makedirs(f"{target}/bin")
+    os.makedirs(f"{target}/usr/sbin")
+    copy_libraries(whole, f"{target}/lib")
+    for name in ("mke2fs", "e2fsck", "debugfs"):
+        shutil.copy(f"{whole}/usr/sbin/{name}", f"{target}/usr/sbin")
+        write_starter(f"{target}/bin/{name}", target, f"{target}/lib", f"{target}/usr/sbin/{name}")
+
+
 def finish_busybox(unpacked, target):
     os.mkdir(target)
     os.rename(f"{unpacked}/usr/bin/busybox", f"{target}/busybox")
@@ -220,6 +237,7 @@ def pieces_for(goal, native):
         Piece("kernels/6.12", test, "arm64", (f"{kernel}/trixie",), finish_kernel, "linux-"),
         Piece("kernels/newest", test, "arm64", (f"{kernel}/trixie-backports",), finish_kernel, "linux-"),
         Piece("busybox", test, "arm64", ("busybox-static",), finish_busybox, "busybox-static"),
+        Piece("e2fsprogs", ("test", "all"), "arm64", ("e2fsprogs",), finish_e2fsprogs),
         Piece("python", test, native, tuple(PYTHON), finish_python),
         Piece("clients", test, "arm64", ("curl", *PYTHON), finish_clients),
         Piece("qemu-arm64", bench, "arm64", ("qemu-system-arm",), finish_qemu),
