@@ -21,6 +21,9 @@ struct buf;
 struct err;
 struct json_t;
 
+/* How a body is refused that is another's than the path names. */
+extern const char body_other_id[];
+
 /* ------------------------------------------------------------- boot-source */
 
 struct boot_source {

@@ -104,14 +104,16 @@ void limiter_apply(const struct limiter_patch *patch,
 		limiter->ops = patch->limiter.ops;
 }
 
+const char body_other_id[] =
+	"The id from the path does not match the id from the body!";
+
 int body_check_id(const char *body, const char *path, struct err *e)
 {
 	if (!path)
 		return vm_config_check_id(body, e);
 	if (!strcmp(body, path))
 		return 0;
-	return err_set(e, "The id from the path does not match the id from "
-			  "the body!");
+	return err_set(e, "%s", body_other_id);
 }
 
 /* ------------------------------------------------------------------- drives */

@@ -25,15 +25,19 @@ int patch_drive(struct instance *in, const struct api_request *request,
 		struct api_reply *reply, struct err *e)
 {
 	struct drive_patch body;
+	struct err why;
 	int r;
 
 	(void)reply;
 	if (drive_patch_read(&body, request->json, request->id, e))
 		return bad_body(e);
-	r = instance_patch_drive(in, &body, e);
+	r = instance_patch_drive(in, &body, &why);
 	drive_patch_fini(&body);
-	return r ? err_prefix(e, "Drive config error: Unable to patch the "
-				 "block device")
+	return r ? err_set(e,
+			   "Drive config error: Unable to patch the block "
+			   "device: %.900s Please verify the request "
+			   "arguments.",
+			   why.text)
 		 : 0;
 }
 
