@@ -290,9 +290,9 @@ def vm_snapshot_seeds():
     def edit(what, at, data):
         return struct.pack("<BHB", what, at, len(data)) + data
 
-    for model in (0, 1, 2, 0x20, 0x40, 0x80, 0x81):
+    for model in (0, 1, 2, 3, 0x20, 0x23, 0x40, 0x80, 0x81, 0x83):
         yield bytes([model])
-        for at in range(0, 1200, 60):
+        for at in range(0, 1800, 60):
             yield bytes([model]) + edit(flip, at, b"\x01") + edit(overwrite, at + 30, bytes(4))
     yield b"\0" + edit(remove, 100, b"\x08")
     yield b"\0" + edit(remove, 4000, b"")

@@ -6,10 +6,14 @@
  * loaded runs for a moment and is saved again.
  */
 #include <linux/kvm.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include "devices/virtio/net.h"
 #include "snapshot/memory_file.h"
 #include "snapshot/state_file.h"
 #include "tests/fake/kvm_fake.h"
@@ -21,7 +25,7 @@
 #include "vmm/vm.h"
 #include "vmm/vm_snapshot.h"
 
-enum { MODELS = 3, BODY_MAX = 1 << 16, MEM_MIB = 32, VCPUS_MAX = 3 };
+enum { MODELS = 4, BODY_MAX = 1 << 16, MEM_MIB = 32, VCPUS_MAX = 3 };
 
 /* What there is to change. */
 static struct model {
@@ -31,7 +35,29 @@ static struct model {
 } model[MODELS];
 
 static struct event_loop loop;
-static char disk[32];
+static char disk[32], folder[40], vsock[48];
+
+/* What vm/ calls instead of net_create(): no tap, one end of a pair. */
+struct virtio_device *__wrap_net_create(const struct virtio_slot *slot,
+					const struct net_config *config,
+					struct err *e);
+struct virtio_device *__wrap_net_create(const struct virtio_slot *slot,
+					const struct net_config *config,
+					struct err *e)
+{
+	int fds[2];
+
+	must(!socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
+			 fds));
+	close(fds[0]);
+	return net_create_on(slot, config, fds[1], e);
+}
+
+static void remove_folder(void)
+{
+	unlink(vsock);
+	rmdir(folder);
+}
 
 static void on_ended(void *context, enum vm_end end, const char *reason)
 {
@@ -61,6 +87,24 @@ static int make_file(const void *data, size_t len, size_t size, char *path,
 	return fd;
 }
 
+static void put_network(struct vm_config *config, struct err *e)
+{
+	struct interface_config plain = {.id = strdup("n"), .tap = strdup("t")};
+	struct interface_config more = {
+		.id = strdup("m"),
+		.tap = strdup("u"),
+		.mac = {6, 0, 0, 0, 0, 1},
+		.has_mac = true,
+		.mtu = 1400,
+		.rx_limiter.ops = {.size = 5, .refill_time_ms = 100},
+	};
+
+	must(!vm_config_put_interface(config, &plain, e));
+	must(!vm_config_put_interface(config, &more, e));
+	must(!vm_config_set(&config->vsock.uds_path, vsock, e));
+	config->vsock.guest_cid = 3;
+}
+
 static void configure(struct vm_config *config, unsigned which,
 		      const char *kernel, struct err *e)
 {
@@ -74,6 +118,8 @@ static void configure(struct vm_config *config, unsigned which,
 			    which == 2 ? "quiet" : "console=ttyS0", e));
 	config->entropy = which == 1;
 	config->has_balloon = which == 1;
+	if (which == 3)
+		put_network(config, e);
 	if (which == 1)
 		must(!vm_config_put_drive(config, &drive, e));
 	else
@@ -128,6 +174,10 @@ static void make_models(void)
 	image[16 + 1] = 0x10; /* image_size = 4096 */
 	make_file(image, sizeof(image), sizeof(image), kernel, sizeof(kernel));
 	make_file("", 0, 65536, disk, sizeof(disk));
+	strcpy(folder, "/tmp/vm_snapshot_fuzz.XXXXXX");
+	must(mkdtemp(folder));
+	snprintf(vsock, sizeof(vsock), "%s/v", folder);
+	must(!atexit(remove_folder));
 	for (unsigned i = 0; i < MODELS; i++)
 		make_model(i, kernel);
 }
@@ -186,9 +236,12 @@ static void apply(struct body *b, const uint8_t *data, size_t size)
 /* What would touch this machine, or takes long, is not tried. */
 static bool is_ours_to_try(struct vm_config *config, struct err *e)
 {
-	if (config->interface_count || config->vsock.uds_path ||
-	    config->vcpu_count > VCPUS_MAX || config->mem_mib > MEM_MIB)
+	if (config->vcpu_count > VCPUS_MAX || config->mem_mib > MEM_MIB)
 		return false;
+	for (unsigned i = 0; i < config->interface_count; i++)
+		config->interface[i].vhost = false;
+	if (config->vsock.uds_path)
+		must(!vm_config_set(&config->vsock.uds_path, vsock, e));
 	for (unsigned i = 0; i < config->drive_count; i++)
 		must(!vm_config_set(&config->drive[i].path, disk, e));
 	return true;
