@@ -240,7 +240,7 @@ static int make(const struct world *w, const char *name, mode_t mode)
 	assert_true(fd >= 0);
 	/* Neither empty nor a number of sectors. */
 	assert_int_equal(write(fd, "12345", 5), 5);
-	assert_int_equal(fchmod(fd, mode), 0);
+	assert_int_equal(chmod(path, mode), 0);
 	return fd;
 }
 
