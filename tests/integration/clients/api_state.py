@@ -5,13 +5,15 @@
 import json
 import os
 import re
+import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from contract import METHODS  # noqa: E402
-from harness import (AFTER, BAD_BODY, BEFORE, CAPABILITIES, CONTRACT, MISSING, T,  # noqa: E402
-                     Answer, Vmm, done, encode, expect, prepare_host, test, until)
+from harness import (AFTER, BAD_BODY, BEFORE, CAPABILITIES, CONTRACT, IFF_TAP, IFF_TUN,  # noqa: E402
+                     MISSING, T, Answer, Vmm, done, encode, expect, make_interface, prepare_host, test,
+                     until)
 
 PRE, POST, ANY = "pre-boot", "post-boot", "any"
 NOT_STARTED, RUNNING, PAUSED = "Not started", "Running", "Paused"
@@ -514,6 +516,90 @@ def check_values(vmm):
             expect(vmm.get("/")["state"] == RUNNING)
 
 
+# Of devices, what depends on the host: (path, body, the whole fault); unit tests have the rest.
+DRIVE_FAULT = "Drive config error: Unable to create the virtio block device: Virtio backend error: Error " \
+              "manipulating the backing file: "
+TAP_FAULT = "Network config error: Could not create the network device: Open tap device failed: "
+IFREQ_FAULT = "Error while creating ifreq structure: {} Invalid TUN/TAP Backend provided by {}. Check our " \
+              "documentation on setting up the network devices."
+VSOCK_FAULT = "Vsock config error: Cannot create backend for vsock device: Error binding to the host-side " \
+              "Unix socket: "
+FOR_ROOT = [
+    ("/drives/a", {**DRIVE, "path_on_host": "ro/disk"},
+     DRIVE_FAULT + "Read-only file system (os error 30) ro/disk"),
+    ("/network-interfaces/n", {**NET, "host_dev_name": "tap1"},
+     TAP_FAULT + IFREQ_FAULT.format("Device or resource busy (os error 16).", "tap1")),
+    ("/network-interfaces/n", {**NET, "host_dev_name": "tun0"},
+     TAP_FAULT + IFREQ_FAULT.format("Invalid argument (os error 22).", "tun0")),
+    ("/network-interfaces/n", {**NET, "host_dev_name": "lo"},
+     TAP_FAULT + IFREQ_FAULT.format("Invalid argument (os error 22).", "lo")),
+    ("/vsock", {**VSOCK, "uds_path": "ro/v"}, VSOCK_FAULT + "Read-only file system (os error 30): ro/v"),
+]
+FOR_NOBODY = [
+    ("/drives/a", {**DRIVE, "path_on_host": "secret"}, DRIVE_FAULT + "Permission denied (os error 13) secret"),
+    ("/drives/a", {**DRIVE, "path_on_host": "secret", "is_read_only": True},
+     DRIVE_FAULT + "Permission denied (os error 13) secret"),
+    ("/drives/a", {**DRIVE, "path_on_host": "disk"}, DRIVE_FAULT + "Permission denied (os error 13) disk"),
+    ("/network-interfaces/n", {**NET, "host_dev_name": "tap2"},
+     TAP_FAULT + IFREQ_FAULT.format("Operation not permitted (os error 1).", "tap2")),
+    ("/vsock", {**VSOCK, "uds_path": "ro/v"}, VSOCK_FAULT + "Read-only file system (os error 30): ro/v"),
+    ("/vsock", {**VSOCK, "uds_path": "closed/v"}, VSOCK_FAULT + "Permission denied (os error 13): closed/v"),
+]
+
+
+def refuse_devices(vmm, table, who):
+    with vmm.connect() as connection:
+        # Those of the connections before are closed by now.
+        before = [vmm.request("GET", "/vm/config", None, connection).body for _ in range(3)][0]
+        open_before = vmm.descriptors()
+        for path, body, fault in table:
+            with test(f"{who}: PUT {path} {str(body)[:70]}: {fault[-60:]}"):
+                answer = vmm.request("PUT", path, body, connection)
+                expect(answer.status == 400 and answer.fault == fault, "instead:", answer)
+                expect(vmm.request("GET", "/vm/config", None, connection).body == before, "it changed")
+                expect(vmm.descriptors() == open_before, "a descriptor is left")
+
+
+def check_host():
+    """A busy tap, what one may not open: with nothing there, and with what is right there."""
+    os.mkdir("ro")
+    os.mkdir("closed")
+    subprocess.run(["mount", "-t", "tmpfs", "none", "ro"], check=True)
+    for name in "ro/disk", "secret":
+        with open(name, "wb") as file:
+            file.truncate(4096)
+    subprocess.run(["mount", "-o", "remount,ro", "ro"], check=True)
+    os.chmod("secret", 0o600)
+    os.chmod("disk", 0o644)
+    make_interface("tun0", IFF_TUN).close()
+    make_interface("tap2", IFF_TAP, owner=0).close()
+    busy = make_interface("tap1", IFF_TAP)
+    right = [("/drives/a", {**DRIVE, "path_on_host": "ro/disk", "is_read_only": True}),
+             ("/network-interfaces/n", NET), ("/vsock", {**VSOCK, "uds_path": "v.sock"})]
+    with Vmm() as vmm:
+        refuse_devices(vmm, FOR_ROOT, "root, nothing there")
+        with test("what is right is taken after all that"):
+            for path, body in right:
+                vmm.do("PUT", path, body)
+        refuse_devices(vmm, FOR_ROOT, "root, with devices")
+        with test("a tap is free when who had it lets go"):
+            busy.close()
+            vmm.do("PUT", "/network-interfaces/n", {**NET, "host_dev_name": "tap1"})
+    os.chmod(".", 0o777)
+    os.chmod("/dev/net/tun", 0o666)
+    as_nobody = "import os, sys; os.setgroups([]); os.setgid(65534); os.setuid(65534); " \
+                "os.execvp('stasis', ['stasis', *sys.argv[1:]])"
+    with Vmm(program=(f"{T}/clients/bin/python3", "-I", "-S", "-c", as_nobody)) as vmm:
+        refuse_devices(vmm, FOR_NOBODY, "nobody, nothing there")
+        with test("nobody may read, and use a folder and a tap that is nobody's"):
+            vmm.do("PUT", "/drives/a", {**DRIVE, "is_read_only": True})
+            vmm.do("PUT", "/network-interfaces/n", NET)
+            vmm.do("PUT", "/vsock", {**VSOCK, "uds_path": "v.sock"})
+        refuse_devices(vmm, FOR_NOBODY, "nobody, with devices")
+    os.chmod("/dev/net/tun", 0o600)
+    subprocess.run(["umount", "ro"], check=True)
+
+
 def check_clock():
     """That the API says what the clock does; tests of time say what time does."""
     clock = {"on_pause": "continuous", "on_restore": "frozen", "max_jump_ms": 100}
@@ -611,6 +697,7 @@ def main():
     check_states()
     check_stop()
     check_bad_requests()
+    check_host()
     check_clock()
     check_events()
     with test("operations that work have been seen to work"):

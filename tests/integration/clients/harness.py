@@ -43,10 +43,21 @@ def prepare_host():
         with open(name, "wb") as disk:
             disk.truncate(1 << 20)
     if CAPABILITIES["network"]:
-        TUNSETIFF, TUNSETPERSIST, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x400454CB, 2, 0x1000
-        with open("/dev/net/tun", "r+b", buffering=0) as tun:
-            fcntl.ioctl(tun, TUNSETIFF, struct.pack("16sH22x", b"tap0", IFF_TAP | IFF_NO_PI))
-            fcntl.ioctl(tun, TUNSETPERSIST, 1)
+        make_interface("tap0", IFF_TAP).close()
+
+
+IFF_TUN, IFF_TAP = 1, 2
+
+
+def make_interface(name, kind, owner=None):
+    """One that stays; it is in use until the file is closed."""
+    TUNSETIFF, TUNSETPERSIST, TUNSETOWNER, IFF_NO_PI = 0x400454CA, 0x400454CB, 0x400454CC, 0x1000
+    tun = open("/dev/net/tun", "r+b", buffering=0)
+    fcntl.ioctl(tun, TUNSETIFF, struct.pack("16sH22x", name.encode(), kind | IFF_NO_PI))
+    fcntl.ioctl(tun, TUNSETPERSIST, 1)
+    if owner is not None:
+        fcntl.ioctl(tun, TUNSETOWNER, owner)
+    return tun
 
 
 # --- results ---------------------------------------------------------------------------------
