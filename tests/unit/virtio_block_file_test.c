@@ -19,15 +19,13 @@
 #include "devices/virtio/block.h"
 #include "snapshot/codec.h"
 #include "tests/unit/testing.h"
-#include "tests/unit/virtio_driver.h"
+#include "tests/unit/virtio_block_guest.h"
 #include "vmm/base/log.h"
 #include "vmm/base/util.h"
 
-enum { SECTOR = 512, SECTORS = 64, SIZE = 16 };
+enum { SECTOR = 512, SECTORS = 64 };
 
-static struct driver d;
 static char dir[64], path[96];
-static struct block_config config;
 static int fail_with; /* errno of what is wrapped */
 static bool short_reads;
 static int write_flags;
@@ -148,39 +146,6 @@ static struct virtio_device *make(struct err *e)
 	return block_create(&slot, &config, e);
 }
 
-static void create(void)
-{
-	struct err e;
-
-	d.dev = make(&e);
-	if (!d.dev)
-		fail_msg("%s", e.text);
-	driver_start(&d, d.dev->offered, SIZE);
-}
-
-/* One request; its status.  The data begins with @data, both ways. */
-static unsigned request(uint32_t type, uint64_t sector, uint32_t len,
-			char *data)
-{
-	bool in = type == VIRTIO_BLK_T_IN;
-	gpa_t header = driver_alloc(&d, 16), at = driver_alloc(&d, len + 1),
-	      status = driver_alloc(&d, 1);
-	struct virtio_blk_outhdr *h = driver_at(&d, header);
-	struct driver_buffer buffers[] = {
-		{header, 16, false}, {at, len, in}, {status, 1, true}};
-
-	*h = (struct virtio_blk_outhdr){.type = type, .sector = sector};
-	if (data && !in)
-		memcpy(driver_at(&d, at), data, len);
-	driver_add(&d, 0, buffers, 3);
-	driver_kick(&d, 0);
-	assert_true(driver_wait_used(&d, 0));
-	driver_used(&d, 0, NULL, NULL);
-	if (data && in)
-		memcpy(data, driver_at(&d, at), len);
-	return *(uint8_t *)driver_at(&d, status);
-}
-
 /* --------------------------------------------------------- what is refused */
 
 static void refused(const char *part)
@@ -231,7 +196,7 @@ static void file_without_permission_is_refused(void **state)
 static void second_writer_is_refused(void **state)
 {
 	(void)state;
-	create();
+	disk_create();
 	refused("in use by somebody else (another virtual machine?)");
 	config.read_only = true;
 	refused("in use by somebody else who writes to it");
@@ -244,7 +209,7 @@ static void readers_share(void **state)
 
 	(void)state;
 	config.read_only = true;
-	create();
+	disk_create();
 	other = make(&e);
 	assert_non_null(other);
 	virtio_destroy(other);
@@ -257,7 +222,7 @@ static void lock_ends_with_the_device(void **state)
 	struct err e;
 
 	(void)state;
-	create();
+	disk_create();
 	virtio_destroy(d.dev);
 	d.dev = NULL;
 	assert_ok(block_check(&config, &e), e);
@@ -270,7 +235,7 @@ static void nothing_is_left_open(void **state)
 	(void)state;
 	config.limiter.ops = (struct token_bucket_config){10, 100, 0};
 	config.engine = BLOCK_ASYNC;
-	create();
+	disk_create();
 	virtio_destroy(d.dev);
 	d.dev = NULL;
 	assert_int_equal(testing_count_fds(), before);
@@ -281,7 +246,7 @@ static void nothing_is_left_open(void **state)
 static void configuration_tells_size_and_limits(void **state)
 {
 	(void)state;
-	create();
+	disk_create();
 	assert_int_equal(driver_config(&d, 0, 8), SECTORS);
 	assert_int_equal(
 		driver_config(&d, offsetof(struct virtio_blk_config, seg_max),
@@ -295,7 +260,7 @@ static void another_file_takes_its_place(void **state)
 	struct err e;
 
 	(void)state;
-	create();
+	disk_create();
 	snprintf(other, sizeof(other), "%s/other", dir);
 	make_file(other, 7, 'b');
 	assert_ok(block_reopen(d.dev, other, &e), e);
@@ -303,9 +268,9 @@ static void another_file_takes_its_place(void **state)
 	assert_int_equal(driver_interrupts(&d), 1);
 	assert_int_equal(driver_get(&d, VIRTIO_MMIO_INTERRUPT_STATUS),
 			 VIRTIO_MMIO_INT_CONFIG);
-	assert_int_equal(request(VIRTIO_BLK_T_IN, 6, SECTOR, data), 0);
+	assert_int_equal(disk_request(VIRTIO_BLK_T_IN, 6, SECTOR, data), 0);
 	assert_int_equal(data[0], 'b');
-	assert_int_equal(request(VIRTIO_BLK_T_IN, 7, SECTOR, data), 1);
+	assert_int_equal(disk_request(VIRTIO_BLK_T_IN, 7, SECTOR, data), 1);
 	/* The first one is free again. */
 	assert_ok(block_check(&config, &e), e);
 	unlink(other);
@@ -317,12 +282,14 @@ static void file_may_grow(void **state)
 	struct err e;
 
 	(void)state;
-	create();
-	assert_int_equal(request(VIRTIO_BLK_T_IN, SECTORS, SECTOR, data), 1);
+	disk_create();
+	assert_int_equal(disk_request(VIRTIO_BLK_T_IN, SECTORS, SECTOR, data),
+			 1);
 	assert_int_equal(truncate(path, 2 * SECTORS * SECTOR), 0);
 	assert_ok(block_reopen(d.dev, path, &e), e);
 	assert_int_equal(driver_config(&d, 0, 8), 2 * SECTORS);
-	assert_int_equal(request(VIRTIO_BLK_T_IN, SECTORS, SECTOR, data), 0);
+	assert_int_equal(disk_request(VIRTIO_BLK_T_IN, SECTORS, SECTOR, data),
+			 0);
 	/* And is still locked. */
 	refused("in use by somebody else");
 }
@@ -333,10 +300,10 @@ static void failed_change_changes_nothing(void **state)
 	struct err e;
 
 	(void)state;
-	create();
+	disk_create();
 	assert_err(block_reopen(d.dev, "/nonexistent", &e), e, "(os error 2)");
 	assert_int_equal(driver_interrupts(&d), 0);
-	assert_int_equal(request(VIRTIO_BLK_T_IN, 0, SECTOR, data), 0);
+	assert_int_equal(disk_request(VIRTIO_BLK_T_IN, 0, SECTOR, data), 0);
 	assert_int_equal(data[0], 'a');
 	assert_int_equal(block_metrics(d.dev)->update_fails, 1);
 	refused("in use by somebody else");
@@ -349,17 +316,17 @@ static void full_disk_is_an_error_of_one_request(void **state)
 	char data[SECTOR] = "new";
 
 	(void)state;
-	create();
+	disk_create();
 	fail_with = ENOSPC;
-	assert_int_equal(request(VIRTIO_BLK_T_OUT, 0, SECTOR, data),
+	assert_int_equal(disk_request(VIRTIO_BLK_T_OUT, 0, SECTOR, data),
 			 VIRTIO_BLK_S_IOERR);
-	assert_int_equal(request(VIRTIO_BLK_T_FLUSH, 0, 0, NULL),
+	assert_int_equal(disk_request(VIRTIO_BLK_T_FLUSH, 0, 0, NULL),
 			 VIRTIO_BLK_S_IOERR);
 	fail_with = EIO;
-	assert_int_equal(request(VIRTIO_BLK_T_IN, 0, SECTOR, NULL),
+	assert_int_equal(disk_request(VIRTIO_BLK_T_IN, 0, SECTOR, NULL),
 			 VIRTIO_BLK_S_IOERR);
 	fail_with = 0;
-	assert_int_equal(request(VIRTIO_BLK_T_OUT, 0, SECTOR, data), 0);
+	assert_int_equal(disk_request(VIRTIO_BLK_T_OUT, 0, SECTOR, data), 0);
 	assert_int_equal(block_metrics(d.dev)->execute_fails, 3);
 	assert_int_equal(block_metrics(d.dev)->write_count, 1);
 }
@@ -369,10 +336,11 @@ static void short_reads_go_on(void **state)
 	char data[3 * SECTOR], want[3 * SECTOR];
 
 	(void)state;
-	create();
+	disk_create();
 	short_reads = true;
 	memset(want, 'a', sizeof(want));
-	assert_int_equal(request(VIRTIO_BLK_T_IN, 1, sizeof(data), data), 0);
+	assert_int_equal(disk_request(VIRTIO_BLK_T_IN, 1, sizeof(data), data),
+			 0);
 	assert_memory_equal(data, want, sizeof(want));
 }
 
@@ -388,7 +356,7 @@ static void what_is_cached_is_read_at_once(void **state)
 
 	(void)state;
 	config.engine = BLOCK_ASYNC;
-	create();
+	disk_create();
 	if (block_engine(d.dev) != BLOCK_ASYNC) {
 		print_message("this machine allows no io_uring\n");
 		skip();
@@ -399,9 +367,9 @@ static void what_is_cached_is_read_at_once(void **state)
 		cache_reads = 0;
 		for (unsigned k = 0; k < 2; k++) {
 			memset(data, 0, sizeof(data));
-			assert_int_equal(
-				request(VIRTIO_BLK_T_IN, 1, sizeof(data), data),
-				0);
+			assert_int_equal(disk_request(VIRTIO_BLK_T_IN, 1,
+						      sizeof(data), data),
+					 0);
 			assert_memory_equal(data, want, sizeof(want));
 		}
 		assert_int_equal(cache_reads, cases[i].asked);
@@ -414,7 +382,8 @@ static void what_is_cached_is_read_at_once(void **state)
 	cached = 3 * SECTOR;
 	assert_int_equal(block_reopen(d.dev, path, &(struct err){0}), 0);
 	cache_reads = 0;
-	assert_int_equal(request(VIRTIO_BLK_T_IN, 1, sizeof(data), data), 0);
+	assert_int_equal(disk_request(VIRTIO_BLK_T_IN, 1, sizeof(data), data),
+			 0);
 	assert_int_equal(cache_reads, 1);
 }
 
@@ -423,11 +392,11 @@ static void driver_without_flush_gets_writes_through(void **state)
 	char data[SECTOR] = "";
 
 	(void)state;
-	create();
-	assert_int_equal(request(VIRTIO_BLK_T_OUT, 0, SECTOR, data), 0);
+	disk_create();
+	assert_int_equal(disk_request(VIRTIO_BLK_T_OUT, 0, SECTOR, data), 0);
 	assert_int_equal(write_flags, 0);
-	driver_start(&d, 0, SIZE);
-	assert_int_equal(request(VIRTIO_BLK_T_OUT, 0, SECTOR, data), 0);
+	driver_start(&d, 0, DISK_RING);
+	assert_int_equal(disk_request(VIRTIO_BLK_T_OUT, 0, SECTOR, data), 0);
 	assert_int_equal(write_flags, RWF_DSYNC);
 }
 
@@ -438,11 +407,11 @@ static void without_io_uring_it_is_synchronous(void **state)
 	(void)state;
 	fail_with = EPERM;
 	config.engine = BLOCK_ASYNC;
-	create();
+	disk_create();
 	fds = testing_count_fds();
 	assert_int_equal(block_engine(d.dev), BLOCK_SYNC);
 	fail_with = 0;
-	assert_int_equal(request(VIRTIO_BLK_T_IN, 0, SECTOR, NULL), 0);
+	assert_int_equal(disk_request(VIRTIO_BLK_T_IN, 0, SECTOR, NULL), 0);
 	assert_int_equal(testing_count_fds(), fds);
 }
 
@@ -457,8 +426,8 @@ static void loaded_disk_goes_on(void **state)
 
 	(void)state;
 	config.limiter.ops = (struct token_bucket_config){7, 1000000, 0};
-	create();
-	assert_int_equal(request(VIRTIO_BLK_T_IN, 0, SECTOR, NULL), 0);
+	disk_create();
+	assert_int_equal(disk_request(VIRTIO_BLK_T_IN, 0, SECTOR, NULL), 0);
 	virtio_quiesce(d.dev);
 	snap_save(&s, 1);
 	virtio_state(d.dev, &s);
@@ -474,7 +443,8 @@ static void loaded_disk_goes_on(void **state)
 	assert_ok(snap_finish(&in, &e), e);
 	virtio_resume(d.dev);
 	for (int i = 0; i < 6; i++)
-		assert_int_equal(request(VIRTIO_BLK_T_IN, 0, SECTOR, NULL), 0);
+		assert_int_equal(disk_request(VIRTIO_BLK_T_IN, 0, SECTOR, NULL),
+				 0);
 	virtio_destroy(d.dev);
 
 	/* Not onto a disk of another size. */

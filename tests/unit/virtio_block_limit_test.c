@@ -8,13 +8,11 @@
 
 #include "devices/virtio/block.h"
 #include "tests/unit/testing.h"
-#include "tests/unit/virtio_driver.h"
+#include "tests/unit/virtio_block_guest.h"
 
-enum { SECTOR = 512, SIZE = 16 };
+enum { SECTOR = 512 };
 
-static struct driver d;
 static int disk_fd;
-static struct block_config config;
 
 static int begin(void **state)
 {
@@ -36,40 +34,6 @@ static int end(void **state)
 	return 0;
 }
 
-static void create(void)
-{
-	struct virtio_slot slot = driver_slot(&d);
-	struct err e;
-
-	d.dev = block_create(&slot, &config, &e);
-	if (!d.dev)
-		fail_msg("%s", e.text);
-	driver_start(&d, d.dev->offered, SIZE);
-}
-
-/* One request; its status.  The data begins with @data, both ways. */
-static unsigned request(uint32_t type, uint64_t sector, uint32_t len,
-			char *data)
-{
-	bool in = type == VIRTIO_BLK_T_IN;
-	gpa_t header = driver_alloc(&d, 16), at = driver_alloc(&d, len + 1),
-	      status = driver_alloc(&d, 1);
-	struct virtio_blk_outhdr *h = driver_at(&d, header);
-	struct driver_buffer buffers[] = {
-		{header, 16, false}, {at, len, in}, {status, 1, true}};
-
-	*h = (struct virtio_blk_outhdr){.type = type, .sector = sector};
-	if (data && !in)
-		memcpy(driver_at(&d, at), data, len);
-	driver_add(&d, 0, buffers, 3);
-	driver_kick(&d, 0);
-	assert_true(driver_wait_used(&d, 0));
-	driver_used(&d, 0, NULL, NULL);
-	if (data && in)
-		memcpy(data, driver_at(&d, at), len);
-	return *(uint8_t *)driver_at(&d, status);
-}
-
 static uint64_t now_ms(void)
 {
 	struct timespec now;
@@ -84,10 +48,11 @@ static void operations_are_limited(void **state)
 
 	(void)state;
 	config.limiter.ops = (struct token_bucket_config){5, 100, 0};
-	create();
+	disk_create();
 	begun = now_ms();
 	for (int i = 0; i < 15; i++) /* 5 at once, 10 at 50 per second */
-		assert_int_equal(request(VIRTIO_BLK_T_IN, 0, SECTOR, NULL), 0);
+		assert_int_equal(disk_request(VIRTIO_BLK_T_IN, 0, SECTOR, NULL),
+				 0);
 	/* How late it may be is the machine's business, which may be busy:
 	 * then a wait earns more than one operation. */
 	assert_in_range(now_ms() - begun, 199, 60000);
@@ -103,10 +68,11 @@ static void bytes_are_limited(void **state)
 	(void)state;
 	config.limiter.bandwidth =
 		(struct token_bucket_config){4 * SECTOR, 40, 4 * SECTOR};
-	create();
+	disk_create();
 	begun = now_ms();
 	for (int i = 0; i < 14; i++) /* 8 at once, 6 in 60 ms */
-		assert_int_equal(request(VIRTIO_BLK_T_IN, 0, SECTOR, NULL), 0);
+		assert_int_equal(disk_request(VIRTIO_BLK_T_IN, 0, SECTOR, NULL),
+				 0);
 	assert_in_range(now_ms() - begun, 59, 60000);
 }
 
@@ -118,8 +84,8 @@ static void limit_can_be_lifted_while_it_holds(void **state)
 
 	(void)state;
 	config.limiter.ops = (struct token_bucket_config){1, 1000000, 0};
-	create();
-	assert_int_equal(request(VIRTIO_BLK_T_IN, 0, SECTOR, NULL), 0);
+	disk_create();
+	assert_int_equal(disk_request(VIRTIO_BLK_T_IN, 0, SECTOR, NULL), 0);
 	for (int i = 0; i < 2; i++) {
 		gpa_t at = driver_alloc(&d, 32);
 		struct driver_buffer buffers[] = {{at, 16, false},
@@ -140,12 +106,13 @@ static void reset_while_throttled(void **state)
 {
 	(void)state;
 	config.limiter.ops = (struct token_bucket_config){1, 50, 0};
-	create();
+	disk_create();
 	for (int i = 0; i < 3; i++)
-		assert_int_equal(request(VIRTIO_BLK_T_IN, 0, SECTOR, NULL), 0);
+		assert_int_equal(disk_request(VIRTIO_BLK_T_IN, 0, SECTOR, NULL),
+				 0);
 	driver_set(&d, VIRTIO_MMIO_STATUS, 0);
-	driver_start(&d, d.dev->offered, SIZE);
-	assert_int_equal(request(VIRTIO_BLK_T_IN, 0, SECTOR, NULL), 0);
+	driver_start(&d, d.dev->offered, DISK_RING);
+	assert_int_equal(disk_request(VIRTIO_BLK_T_IN, 0, SECTOR, NULL), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
