@@ -6,9 +6,10 @@
  * it resets the device and wants it to work.  The second vCPU reads the second
  * disk meanwhile, each sector of which begins with its number.
  *
- * It wants 32 MiB of RAM and two numbers on the serial port: milliseconds for
- * each device, and a seed.  Devices write only to the end of RAM, the arena:
- * what is there never looks like an address or a page of other RAM.
+ * It wants 32 MiB of RAM, a host 10.0.0.1, and two numbers on the serial port:
+ * milliseconds for each device, and a seed.  Devices write only to the end of
+ * RAM, the arena: what is there never looks like an address or a page of other
+ * RAM.
  */
 #include "tests/guests/virtio_mmio.h"
 
@@ -18,6 +19,7 @@
 #define GOOD_DATA 0x81010000ull
 #define WITNESS   0x81100000ull /* the second's */
 
+enum { BLOCK_IN, BLOCK_OUT };
 enum { QUEUES_MAX = 8, RING_MAX = 256, SECTORS = 256 };
 
 static volatile uint64_t good_reads, bad_reads;
@@ -44,16 +46,17 @@ static bool once_in(unsigned n)
 
 /* ----------------------------------------------------------- good requests */
 
-/* Sector @sector of a disk to @data, with a ring whose table is free. */
-static bool read_sector(struct ring *r, uint64_t header, uint64_t data,
-			uint64_t sector)
+/* Sector @sector of a disk, to or from @data; the table of @r is free. */
+static bool move_sector(struct ring *r, unsigned type, uint64_t header,
+			uint64_t data, uint64_t sector)
 {
-	write32(header, 0); /* VIRTIO_BLK_T_IN */
+	write32(header, type);
 	write32(header + 4, 0);
 	write64(header + 8, sector);
 	write8(header + 16, 0xff);
 	put_desc(r->desc, 0, header, 16, DESC_NEXT, 1);
-	put_desc(r->desc, 1, data, 512, DESC_NEXT | DESC_WRITE, 2);
+	put_desc(r->desc, 1, data, 512,
+		 DESC_NEXT | (type == BLOCK_IN ? DESC_WRITE : 0), 2);
 	put_desc(r->desc, 2, header + 16, 1, DESC_WRITE, 0);
 	ring_offer(r, 0);
 	return wait_until(ring_done(r)) && !read8(header + 16);
@@ -73,7 +76,7 @@ void guest_secondary(uint64_t index)
 		uint64_t data = WITNESS + 0x2000;
 
 		write64(data, ~0ull);
-		if (read_sector(&r, WITNESS + 0x1000, data, i) &&
+		if (move_sector(&r, BLOCK_IN, WITNESS + 0x1000, data, i) &&
 		    read64(data) == i)
 			good_reads++;
 		else
@@ -86,6 +89,47 @@ static bool works_one(struct ring *r, unsigned flags, uint32_t len)
 	put_desc(r->desc, 0, GOOD_DATA, len, flags, 0);
 	ring_offer(r, 0);
 	return wait_until(ring_done(r));
+}
+
+/* What was written is read. */
+static bool disk_works(struct ring *r)
+{
+	uint64_t word = draw(), back = GOOD_DATA + 0x2000;
+
+	write64(GOOD_DATA, word);
+	write64(GOOD_DATA + 504, ~word);
+	return move_sector(r, BLOCK_OUT, GOOD_DATA + 0x1000, GOOD_DATA, 7) &&
+	       move_sector(r, BLOCK_IN, GOOD_DATA + 0x1000, back, 7) &&
+	       read64(back) == word && read64(back + 504) == ~word;
+}
+
+/* Whoever has 10.0.0.1, the host, answers 10.0.0.2. */
+static bool net_works(struct ring *rx, struct ring *tx)
+{
+	static const uint8_t request[] = {
+		0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 6, 0, 0, 0, 0,  1, 8, 6,
+		0,    1,    8,    0,    6,    4,    0, 1, 6, 0, 0,  0, 0, 1,
+		10,   0,    0,    2,    0,    0,    0, 0, 0, 0, 10, 0, 0, 1,
+	};
+	enum { HEADER = 12, OTHERS_MAX = 3000, ARP = 0x0608, REPLY = 0x0200 };
+	uint64_t frame = GOOD_DATA + 0x1000 + HEADER;
+
+	for (unsigned i = 0; i < HEADER; i++)
+		write8(GOOD_DATA + i, 0);
+	for (unsigned i = 0; i < sizeof(request); i++)
+		write8(GOOD_DATA + HEADER + i, request[i]);
+	put_desc(rx->desc, 0, GOOD_DATA + 0x1000, 4096, DESC_WRITE, 0);
+	ring_offer(rx, 0);
+	if (!works_one(tx, 0, HEADER + sizeof(request)))
+		return false;
+	/* What was sent to it before comes first. */
+	for (unsigned i = 0; i < OTHERS_MAX && wait_until(ring_done(rx)); i++) {
+		if (read16(frame + 12) == ARP && read16(frame + 20) == REPLY &&
+		    read8(frame + 31) == 1)
+			return true;
+		ring_offer(rx, 0);
+	}
+	return false;
 }
 
 /* A request to a port where nobody listens: it is refused. */
@@ -120,14 +164,14 @@ static bool works(uint64_t base, unsigned id)
 	device_go(base);
 	switch (id) {
 	case ID_BLOCK:
-		return read_sector(&r[0], GOOD_DATA + 0x1000, GOOD_DATA, 1);
+		return disk_works(&r[0]);
 	case ID_NET:
-		return works_one(&r[1], 0, 100);
+		return net_works(&r[0], &r[1]);
 	case ID_VSOCK:
 		return vsock_works(&r[0], &r[1]);
 	case ID_BALLOON:
 		write32(GOOD_DATA, (uint32_t)(ARENA >> 12));
-		return works_one(&r[0], 0, 4);
+		return works_one(&r[0], 0, 4) && works_one(&r[1], 0, 4);
 	default:
 		write64(GOOD_DATA, 0);
 		write64(GOOD_DATA + 8, 0);
@@ -231,7 +275,7 @@ static void fill_table(uint64_t table, unsigned count, unsigned id)
 	}
 	for (unsigned i = 0; i < count; i++) {
 		uint64_t at = somewhere();
-		unsigned flags = once_in(2) ? DESC_WRITE : 0;
+		unsigned flags = once_in(2) ? DESC_WRITE : 0, next;
 		uint32_t len = some_length();
 
 		if (!once_in(3))
@@ -244,8 +288,9 @@ static void fill_table(uint64_t table, unsigned count, unsigned id)
 			flags |= 8u << below(12);
 		if (!(flags & DESC_WRITE) && at >= ARENA && at < RAM_END - 64)
 			fill_header(at, id);
-		put_desc(table, i, at, len, flags,
-			 once_in(12) ? below(RING_MAX + 8) : i + 1);
+		next = once_in(12) ? below(RING_MAX + 8) : i + 1;
+		/* {flags 0x201, next 8} is page 0x80201, of this code. */
+		put_desc(table, i, at, len, flags, next == 8 ? 9 : next);
 	}
 }
 

@@ -11,6 +11,7 @@ ms=${HOSTILE_MS:-2000}
 ip link set lo up
 tunctl -t tap0 >/dev/null
 ip link set tap0 up
+ip address add 10.0.0.1/24 dev tap0
 # Each sector begins with its number.
 for i in $(seq 0 255); do
 	printf "\\$(printf %03o "$i")"
