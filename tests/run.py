@@ -25,7 +25,7 @@ from initramfs import Problem, kernel_path, make_initramfs, parse_add  # noqa: E
 from rig import (Host, has_kvm, interrupt_on_signals, run_direct, run_host,  # noqa: E402
                  run_local)
 
-SUITE_SECONDS = 300     # longer than any integration suite may take
+SUITE_SECONDS = 300     # longer than an integration suite may take that does not say `# seconds:`
 FUZZ_SECONDS = 10       # for each fuzzer; tools/fuzz takes longer
 TIDY = f"{ROOT}/out/tidy"
 JOBS = max(1, os.cpu_count() or 1)
@@ -294,6 +294,7 @@ class Rig:
         add += [(f"{name}.sh", f"{ROOT}/tests/integration/{name}.sh")
                 for name in ("lib", *self.suites)]
         add += dict.fromkeys(pair for need in needs for pair in need.add)
+        seconds = {suite: need.seconds for suite, need in zip(self.suites, needs)}
         waiting, tap = list(self.suites), None
 
         def take(line):
@@ -305,7 +306,8 @@ class Rig:
                 tap = Tap(report, f"{self.name} {mark[1]}")
             else:
                 status = int(mark[2])
-                tap.end(status, f"no end after {SUITE_SECONDS} s" if tap.age() >= SUITE_SECONDS else "")
+                limit = seconds[mark[1]]
+                tap.end(status, f"no end after {limit} s" if tap.age() >= limit else "")
                 waiting.remove(mark[1])
                 tap = None
 
@@ -313,9 +315,10 @@ class Rig:
         run, host = (run_host, self.host) if self.host else (run_direct, Host())
         host = Host(**{**host.__dict__, "modules": modules})
         # Where time is skipped it is only ours that matters.
-        seconds = SUITE_SECONDS * (1000 if host.icount else 1)
-        command = ["busybox", "sh", "./suites", str(seconds), *self.suites]
-        result = run(host, command, add, timeout=60 + SUITE_SECONDS * len(self.suites), sink=lines,
+        stretch = 1000 if host.icount else 1
+        command = ["busybox", "sh", "./suites"]
+        command += [f"{suite}={seconds[suite] * stretch}" for suite in self.suites]
+        result = run(host, command, add, timeout=60 + sum(seconds.values()), sink=lines,
                      stop=stop, env=None if self.host else {"RIG_HOST": "", "RIG_CPU": ""})
         lines.end()
         if stop():
@@ -340,6 +343,7 @@ class Missing:
 class Needs:
     add: list
     modules: list
+    seconds: int
 
 
 def suite_needs(suite):
@@ -351,7 +355,7 @@ def suite_needs(suite):
         add.append(parse_add(os.path.join(ROOT, source) + colon + target))
     for guest in asked["guest"]:
         add += linux_guest(guest)
-    return Needs(add, asked["modules"])
+    return Needs(add, asked["modules"], int((asked["seconds"] or [SUITE_SECONDS])[0]))
 
 
 def head_comment(path):
@@ -361,7 +365,7 @@ def head_comment(path):
         for line in file:
             if not line.startswith("#"):
                 break
-            key = re.match(r"# (add|guest|modules|kernel): (.*)", line)
+            key = re.match(r"# (add|guest|modules|kernel|seconds): (.*)", line)
             if key:
                 asked[key[1]] += key[2].split()
     return asked
