@@ -86,7 +86,7 @@ pull() {
 		--cmdline "console=ttyS0 quiet panic=-1 guest.durable $words" >out 2>&1 </dev/null &
 	pid=$!
 	wait_for 60 out "^guest: durable=.*/$count[^0-9]"
-	usleep $((1$(tr -dc 0-9 </dev/urandom | head -c 6) - 1000000))
+	usleep $(((1$(tr -dc 0-9 </dev/urandom | head -c 6) - 1000000) / 4))
 	kill -KILL $pid
 	wait $pid 2>/dev/null
 	# A line that was cut short was not said.
