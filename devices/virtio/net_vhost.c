@@ -244,6 +244,8 @@ void net_vhost_start(struct net *n)
 		features |= BIT(VHOST_F_LOG_ALL);
 	n->vhost.running = true;
 	n->dev.inflight++; /* until it is drained */
+	/* Before it can interrupt: the driver then wants to know why. */
+	virtio_lend_rings(&n->dev);
 	if (ioctl(n->vhost.fd, VHOST_SET_FEATURES, &features))
 		n->dev.queue[NET_TX].broken = "vhost-net refuses its features";
 	for (unsigned i = 0; i < NET_QUEUES; i++) {
@@ -252,7 +254,6 @@ void net_vhost_start(struct net *n)
 		if (vq->started && !vq->broken && start_ring(n, i))
 			vq->broken = "vhost-net refuses it";
 	}
-	virtio_lend_rings(&n->dev);
 }
 
 void net_vhost_stop(struct net *n)

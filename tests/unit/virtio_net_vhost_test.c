@@ -62,6 +62,13 @@ int __wrap_open64(const char *path, int flags, ...)
 	return vhost.fd;
 }
 
+/* From here on it may interrupt, and the driver may ask why at once. */
+static void set_backend(struct ring *r, int fd)
+{
+	assert_true(fd == NO_BACKEND || d.dev->lent);
+	r->backend = fd;
+}
+
 static void set_ring(unsigned long request, void *arg)
 {
 	const struct vhost_vring_file *file = arg;
@@ -85,7 +92,7 @@ static void set_ring(unsigned long request, void *arg)
 	else if (request == VHOST_SET_VRING_ERR)
 		r->error = file->fd;
 	else if (request == VHOST_NET_SET_BACKEND)
-		r->backend = file->fd;
+		set_backend(r, file->fd);
 	else
 		fail_msg("an ioctl that nobody expects: %lx", request);
 }
