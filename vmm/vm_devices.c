@@ -124,12 +124,24 @@ static int attach_drive(struct vm *vm, const struct drive_config *drive,
 				e);
 }
 
+static bool is_limited(const struct rate_limiter_config *limiter)
+{
+	return limiter->bandwidth.size || limiter->ops.size;
+}
+
 static int use_vhost(struct virtio_device *dev,
 		     const struct interface_config *interface, struct err *e)
 {
-	return net_use_vhost(dev, e)
-		       ? err_prefix(e, "network interface %s", interface->id)
-		       : 0;
+	/* The API would not have taken it; a snapshot's file may say so. */
+	if (is_limited(&interface->rx_limiter) ||
+	    is_limited(&interface->tx_limiter))
+		return err_set(e,
+			       "network interface %s has rate limits, which "
+			       "vhost has not",
+			       interface->id);
+	if (net_use_vhost(dev, e))
+		return err_prefix(e, "network interface %s", interface->id);
+	return 0;
 }
 
 int vm_restore_vhost(struct vm *vm, const struct vm_config *config,
