@@ -77,6 +77,15 @@ for pair in "SVE:sve" "pointer authentication:paca"; do
 	esac
 done
 
+for pair in "tap:/dev/net/tun" "vhost:/dev/vhost-net"; do
+	t_begin "${pair%:*}, if ${pair#*:} can be opened"
+	if [ -c "${pair#*:}" ]; then wanted="ok: ${pair#*:} opens"; else wanted="warning: ${pair#*:}: "; fi
+	case $(finding "${pair%:*}") in
+	"$wanted"*) t_ok ;;
+	*) t_fail "$(finding "${pair%:*}")" ;;
+	esac
+done
+
 t_begin "each warning comes with a remedy"
 if awk '/^warning|^FAILED/ { if (waiting) bad = 1; waiting = 1; next }
 	waiting && !/^ +-> ./ { bad = 1 } { waiting = 0 } END { exit bad }' text; then

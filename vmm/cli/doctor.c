@@ -76,19 +76,28 @@ static void check_uffd(struct arch_checks *c)
 			"the sysctl vm.unprivileged_userfaultfd=1");
 }
 
-static void check_tap(struct arch_checks *c)
+static void check_device(struct arch_checks *c, const char *name,
+			 const char *path, const char *without,
+			 const char *remedy)
 {
-	AUTO_CLOSE int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+	AUTO_CLOSE int fd = open(path, O_RDWR | O_CLOEXEC);
 
 	if (fd >= 0)
-		arch_check_add(c, "tap", ARCH_CHECK_OK, "/dev/net/tun opens");
+		arch_check_add(c, name, ARCH_CHECK_OK, "%s opens", path);
 	else
 		arch_check_remedy(
-			arch_check_add(
-				c, "tap", ARCH_CHECK_WARN,
-				"/dev/net/tun: %s: guests can have no network",
-				strerrordesc_np(errno)),
-			"load the tun module, and give this user access");
+			arch_check_add(c, name, ARCH_CHECK_WARN, "%s: %s: %s",
+				       path, strerrordesc_np(errno), without),
+			remedy);
+}
+
+static void check_network(struct arch_checks *c)
+{
+	check_device(c, "tap", "/dev/net/tun", "guests can have no network",
+		     "load the tun module, and give this user access");
+	check_device(c, "vhost", "/dev/vhost-net",
+		     "frames pass through the VMM, `vhost` is refused",
+		     "load the vhost_net module, and give this user access");
 }
 
 /* ------------------------------------------------------------------- output */
@@ -191,7 +200,7 @@ int cli_doctor(int argc, char **argv)
 	check_kernel(&d.found);
 	check_kvm(&d.found);
 	check_uffd(&d.found);
-	check_tap(&d.found);
+	check_network(&d.found);
 	if (d.json)
 		print_json(&d);
 	else
