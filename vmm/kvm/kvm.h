@@ -30,7 +30,6 @@ struct kvm_vm {
 	int kvm_fd; /* /dev/kvm */
 	int fd;     /* -1 until created */
 	size_t run_size;
-	size_t late_at; /* in that area: the ring of late writes; 0: none */
 };
 
 struct kvm_vcpu {

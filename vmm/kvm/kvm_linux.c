@@ -104,16 +104,16 @@ uint64_t kvm_counter_read(void)
 
 /* -------------------------------------------------------------------- VMs */
 
-/* Documentation/virt/kvm/api.rst, "The kvm_run structure", at its end. */
-static size_t late_ring_at(int kvm_fd, size_t run_size)
+/*
+ * Where in a vCPU's area the ring of late writes is; 0: nowhere.  A KVM without
+ * one has no room for it (KVM_GET_VCPU_MMAP_SIZE).
+ */
+static size_t late_ring_at(const struct kvm_vm *vm)
 {
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	const int pages = call(kvm_fd, KVM_CHECK_EXTENSION,
-			       (void *)KVM_CAP_COALESCED_MMIO);
+	const size_t at = KVM_COALESCED_MMIO_PAGE_OFFSET * page;
 
-	return pages > 0 && (size_t)pages < run_size / page
-		       ? (size_t)pages * page
-		       : 0;
+	return at < vm->run_size ? at : 0;
 }
 
 int kvm_vm_create(struct kvm_vm *vm, int kvm_fd, unsigned ipa_bits,
@@ -126,7 +126,6 @@ int kvm_vm_create(struct kvm_vm *vm, int kvm_fd, unsigned ipa_bits,
 	if (size < (int)sizeof(struct kvm_run))
 		return err_set(e, "KVM gives no usable vCPU area");
 	vm->run_size = (size_t)size;
-	vm->late_at = late_ring_at(kvm_fd, vm->run_size);
 	do {
 		vm->fd = ioctl(kvm_fd, KVM_CREATE_VM,
 			       KVM_VM_TYPE_ARM_IPA_SIZE(ipa_bits));
@@ -209,7 +208,7 @@ int kvm_vm_tell_late(struct kvm_vm *vm, gpa_t gpa)
 {
 	struct kvm_coalesced_mmio_zone zone = {.addr = gpa, .size = 4};
 
-	if (!vm->late_at)
+	if (!late_ring_at(vm))
 		return -ENOTSUP;
 	return call(vm->fd, KVM_REGISTER_COALESCED_MMIO, &zone);
 }
@@ -293,8 +292,8 @@ int kvm_vcpu_create(struct kvm_vm *vm, struct kvm_vcpu *vcpu, unsigned index,
 		vcpu->run = NULL;
 		return err_errno(e, "cannot map the area of vCPU %u", index);
 	}
-	if (vm->late_at)
-		vcpu->late = (void *)((uint8_t *)vcpu->run + vm->late_at);
+	if (late_ring_at(vm))
+		vcpu->late = (void *)((uint8_t *)vcpu->run + late_ring_at(vm));
 	return 0;
 }
 
