@@ -50,10 +50,10 @@ stasis --api-sock "$PWD/s" --config-file config.json --level Warning >out 2>&1 <
 guest_pid=$!
 wait_for 60 out "guest: ready"
 
-t_begin "ping, and 64 MiB of TCP each way, started by the guest"
+t_begin "ping, and 16 MiB of TCP each way, started by the guest"
 tell 10 up "$address"
 tell 20 ping "ping -c 3 -q 10.0.1.1 | grep received"
-tell 90 tcp "streams check tcp:10.0.1.1:7000 4 $((MIB64 / 4))"
+tell 90 tcp "streams check tcp:10.0.1.1:7000 4 $((MIB64 / 16))"
 echo "# $(said tcp)"
 if said ping | grep -q " 3 packets received" && streams_ok tcp; then t_ok; else t_fail "$(said ping), $(said tcp)" out; fi
 
