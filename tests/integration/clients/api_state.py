@@ -573,6 +573,8 @@ def check_host():
     os.chmod("disk", 0o644)
     make_interface("tun0", IFF_TUN).close()
     make_interface("tap2", IFF_TAP, owner=0).close()
+    # One without an owner is anybody's to some kernels and root's to others.
+    make_interface("tap3", IFF_TAP, owner=65534).close()
     busy = make_interface("tap1", IFF_TAP)
     right = [("/drives/a", {**DRIVE, "path_on_host": "ro/disk", "is_read_only": True}),
              ("/network-interfaces/n", NET), ("/vsock", {**VSOCK, "uds_path": "v.sock"})]
@@ -593,7 +595,7 @@ def check_host():
         refuse_devices(vmm, FOR_NOBODY, "nobody, nothing there")
         with test("nobody may read, and use a folder and a tap that is nobody's"):
             vmm.do("PUT", "/drives/a", {**DRIVE, "is_read_only": True})
-            vmm.do("PUT", "/network-interfaces/n", NET)
+            vmm.do("PUT", "/network-interfaces/n", {**NET, "host_dev_name": "tap3"})
             vmm.do("PUT", "/vsock", {**VSOCK, "uds_path": "v.sock"})
         refuse_devices(vmm, FOR_NOBODY, "nobody, with devices")
     os.chmod("/dev/net/tun", 0o600)
