@@ -30,8 +30,9 @@ struct interface_config {
 	char *id, *tap; /* owned; the tap's name, or "fd:N" */
 	bool has_mac;   /* else the guest chooses */
 	uint8_t mac[6];
-	uint16_t mtu; /* 0: the guest chooses */
-	bool vhost;   /* the kernel's, not ours; then without limiters */
+	uint16_t mtu;      /* 0: the guest chooses */
+	bool vhost;        /* the kernel's, not ours; then without limiters */
+	bool vhost_chosen; /* by who loads a snapshot: not as saved */
 	struct rate_limiter_config rx_limiter, tx_limiter;
 };
 

@@ -144,8 +144,14 @@ static void balloon_state(struct snap *s, struct vm_config *c)
 void vm_config_vhost_state(struct vm_config *c, struct snap *s)
 {
 	snap_begin(s, SNAP_TAG('v', 'h', 's', 't'));
-	for (unsigned i = 0; i < c->interface_count; i++)
-		snap_bool(s, &c->interface[i].vhost);
+	for (unsigned i = 0; i < c->interface_count; i++) {
+		struct interface_config *interface = &c->interface[i];
+		bool vhost = interface->vhost;
+
+		snap_bool(s, &vhost);
+		if (!interface->vhost_chosen)
+			interface->vhost = vhost;
+	}
 	snap_end(s);
 }
 

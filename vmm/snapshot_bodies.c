@@ -82,18 +82,50 @@ static int read_backend(struct snapshot_load *body, const struct json_t *json,
 	return r ? err_prefix(e, "field `mem_backend`") : 0;
 }
 
-/* A list of {@id_name: ..., @place_name: ...}. */
-static int read_overrides(struct host_override *list, unsigned *count,
-			  unsigned max, const struct json_t *json,
-			  const char *id_name, const char *place_name,
-			  struct err *e)
+typedef int override_read_fn(struct host_override *o, const struct json_t *json,
+			     struct err *e);
+
+static int read_drive(struct host_override *o, const struct json_t *json,
+		      struct err *e)
 {
-	const struct json_field fields[] = {
-		{id_name, JSON_KIND_STRING, true, 0,
+	static const struct json_field fields[] = {
+		{"drive_id", JSON_KIND_STRING, true, 0,
 		 offsetof(struct host_override, id)},
-		{place_name, JSON_KIND_STRING, true, 0,
+		{"path_on_host", JSON_KIND_STRING, true, 0,
 		 offsetof(struct host_override, place)},
 	};
+
+	return json_read(json, fields, ARRAY_SIZE(fields), o, e);
+}
+
+static int read_interface(struct host_override *o, const struct json_t *json,
+			  struct err *e)
+{
+	struct raw {
+		char *id, *place;
+		const struct json_t *vhost;
+	} raw = {0};
+	static const struct json_field fields[] = {
+		{"iface_id", JSON_KIND_STRING, true, 0,
+		 offsetof(struct raw, id)},
+		{"host_dev_name", JSON_KIND_STRING, true, 0,
+		 offsetof(struct raw, place)},
+		{"vhost", JSON_KIND_ANY, false, 0, offsetof(struct raw, vhost)},
+	};
+	int r = json_read(json, fields, ARRAY_SIZE(fields), &raw, e);
+
+	o->id = raw.id;
+	o->place = raw.place;
+	o->vhost_chosen = raw.vhost;
+	if (!r && raw.vhost && !json_bool(raw.vhost, &o->vhost))
+		return err_set(e, "field `vhost`: expected true or false");
+	return r;
+}
+
+static int read_overrides(struct host_override *list, unsigned *count,
+			  unsigned max, const struct json_t *json,
+			  override_read_fn *read, struct err *e)
+{
 	int n = json ? json_array_len(json) : 0;
 
 	if (n < 0)
@@ -104,8 +136,7 @@ static int read_overrides(struct host_override *list, unsigned *count,
 	for (unsigned i = 0; i < (unsigned)n; i++) {
 		/* Counted first, so that it is freed whatever happens. */
 		*count = i + 1;
-		if (json_read(json_array_at(json, i), fields,
-			      ARRAY_SIZE(fields), &list[i], e))
+		if (read(&list[i], json_array_at(json, i), e))
 			return err_prefix(e, "element %u", i);
 	}
 	return 0;
@@ -220,11 +251,10 @@ static int read_all(struct snapshot_load *body, struct raw_load *raw,
 	    snapshot_load_check(body, e) || refuse_what_is_missing(raw, e))
 		return -1;
 	if (read_overrides(body->network, &body->network_count,
-			   VM_INTERFACES_MAX, raw->network, "iface_id",
-			   "host_dev_name", e))
+			   VM_INTERFACES_MAX, raw->network, read_interface, e))
 		return err_prefix(e, "field `network_overrides`");
 	if (read_overrides(body->drive, &body->drive_count, HOST_OVERRIDES_MAX,
-			   raw->drives, "drive_id", "path_on_host", e))
+			   raw->drives, read_drive, e))
 		return err_prefix(e, "field `drive_overrides`");
 	return raw->vsock ? read_vsock(body, raw->vsock, e) : 0;
 }
@@ -297,6 +327,8 @@ static int override_network(struct snapshot_load *body,
 			return err_set(e, "Unknown Network Device.");
 		free(found->tap);
 		body_take(&found->tap, &o->place);
+		found->vhost_chosen = o->vhost_chosen;
+		found->vhost = o->vhost;
 	}
 	return 0;
 }

@@ -29,7 +29,8 @@ enum memory_backend {
 
 /* A device's place on the host, instead of the one that was saved. */
 struct host_override {
-	char *id, *place; /* owned */
+	char *id, *place;         /* owned */
+	bool vhost_chosen, vhost; /* of an interface: not as saved, but so */
 };
 
 enum { HOST_OVERRIDES_MAX = VM_DRIVES_MAX };

@@ -112,7 +112,7 @@ static int prepare(struct net *n, struct err *e)
 	if (needed & ~features)
 		return err_set(e,
 			       "this kernel's vhost-net lacks features 0x%llx; "
-			       "leave `vhost` out",
+			       "do without `vhost`",
 			       (unsigned long long)(needed & ~features));
 	if (mem->dirty && make_log(v, mem))
 		return err_errno(e, "vhost-net cannot keep track of pages");
@@ -125,8 +125,8 @@ int net_vhost_check(struct err *e)
 
 	if (fd < 0)
 		err_errno(e, "cannot open /dev/vhost-net (load the module "
-			     "vhost_net, give this user access, or leave "
-			     "`vhost` out)");
+			     "vhost_net, give this user access, or do "
+			     "without `vhost`)");
 	return fd;
 }
 

@@ -4,9 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "snapshot/codec.h"
 #include "tests/unit/testing.h"
 #include "vmm/base/err.h"
 #include "vmm/base/json.h"
+#include "vmm/base/util.h"
 #include "vmm/snapshot_bodies.h"
 
 #define PATHS   "\"snapshot_path\": \"s\", \"mem_file_path\": \"m\""
@@ -212,6 +214,9 @@ static void wrong_loads_are_refused(void **state)
 		{"{" FILE_B ", \"network_overrides\": [{\"iface_id\": "
 		 "\"a\"}]}",
 		 "host_dev_name"},
+		{"{" FILE_B ", \"network_overrides\": [{\"iface_id\": "
+		 "\"a\", \"host_dev_name\": \"t\", \"vhost\": 1}]}",
+		 "element 0: field `vhost`: expected true or false"},
 		{"{" FILE_B ", \"drive_overrides\": [{\"drive_id\": \"a\", "
 		 "\"path_on_host\": \"p\"}, 1]}",
 		 "element 1"},
@@ -272,6 +277,57 @@ static void overrides_change_what_they_name(void **state)
 	vm_config_fini(&config);
 }
 
+/* The section comes after the override was made, and in old files not at all.
+ */
+static void vhost_is_as_saved_unless_chosen(void **state)
+{
+	static const struct {
+		const char *text;
+		bool saved, after;
+	} rows[] = {
+		{"", false, false},
+		{"", true, true},
+		{", \"vhost\": null", true, true},
+		{", \"vhost\": true", false, true},
+		{", \"vhost\": true", true, true},
+		{", \"vhost\": false", false, false},
+		{", \"vhost\": false", true, false},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct vm_config config;
+		struct snapshot_load body;
+		struct snap saved, s;
+		struct err e;
+		char text[256];
+		const void *data;
+		size_t len;
+
+		make_config(&config, &e);
+		config.interface[0].vhost = rows[i].saved;
+		snap_save(&saved, SNAPSHOT_VERSION);
+		vm_config_vhost_state(&config, &saved);
+		assert_ok(snap_finish(&saved, &e), e);
+		data = snap_data(&saved, &len);
+		config.interface[0].vhost = false;
+		snprintf(text, sizeof(text),
+			 "{" FILE_B ", \"network_overrides\": "
+			 "[{\"iface_id\": \"n\", \"host_dev_name\": "
+			 "\"t1\"%s}]}",
+			 rows[i].text);
+		assert_ok(read_load(&body, text, &e), e);
+		assert_ok(snapshot_load_override(&body, &config, &e), e);
+		snap_load(&s, data, len, SNAPSHOT_VERSION);
+		vm_config_vhost_state(&config, &s);
+		assert_ok(snap_finish(&s, &e), e);
+		assert_int_equal(config.interface[0].vhost, rows[i].after);
+		snapshot_load_fini(&body);
+		vm_config_fini(&config);
+		snap_fini(&saved);
+	}
+}
+
 static void overrides_of_what_is_not_there_are_refused(void **state)
 {
 	static const struct {
@@ -317,6 +373,7 @@ int main(void)
 		cmocka_unit_test(a_clock_can_be_chosen),
 		cmocka_unit_test(wrong_loads_are_refused),
 		cmocka_unit_test(overrides_change_what_they_name),
+		cmocka_unit_test(vhost_is_as_saved_unless_chosen),
 		cmocka_unit_test(overrides_of_what_is_not_there_are_refused),
 	};
 

@@ -403,14 +403,14 @@ static void where_it_is_not_it_is_refused_with_the_remedy(void **state)
 	vhost.absent = true;
 	assert_err(net_use_vhost(d.dev, &e), e,
 		   "cannot open /dev/vhost-net (load the module vhost_net, "
-		   "give this user access, or leave `vhost` out): No such");
+		   "give this user access, or do without `vhost`): No such");
 	assert_int_equal(testing_count_fds(), before);
 
 	vhost.absent = false;
 	vhost.offers &= ~MRG;
 	assert_err(net_use_vhost(d.dev, &e), e,
-		   "this kernel's vhost-net lacks features 0x8000; leave "
-		   "`vhost` out");
+		   "this kernel's vhost-net lacks features 0x8000; do "
+		   "without `vhost`");
 }
 
 static void a_failure_leaves_nothing_behind(void **state)

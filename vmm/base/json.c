@@ -235,6 +235,12 @@ bool json_i64(const struct json_t *value, int64_t *out)
 	return json_is_integer(value);
 }
 
+bool json_bool(const struct json_t *value, bool *out)
+{
+	*out = json_is_true(value);
+	return json_is_boolean(value);
+}
+
 bool json_is_empty(const struct json_t *value)
 {
 	return json_is_object(value) && !json_object_size(value);

@@ -50,6 +50,9 @@ bool json_u64(const struct json_t *value, uint64_t *out);
 /* The value of a number; false if it is none. */
 bool json_i64(const struct json_t *value, int64_t *out);
 
+/* The value of true or false; false if it is neither. */
+bool json_bool(const struct json_t *value, bool *out);
+
 /* Is it {}? */
 bool json_is_empty(const struct json_t *value);
 

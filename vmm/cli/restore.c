@@ -99,8 +99,24 @@ static int set_net(void *context, const char *value, struct err *e)
 {
 	struct snapshot_load *load = &((struct restore *)context)->load;
 
-	return add_override(load->network, &load->network_count,
-			    VM_INTERFACES_MAX, "net", value, e);
+	struct host_override *o = &load->network[load->network_count];
+	char *word;
+
+	if (add_override(load->network, &load->network_count, VM_INTERFACES_MAX,
+			 "net", value, e))
+		return -1;
+	word = strchr(o->place, ',');
+	if (!word)
+		return 0;
+	*word++ = '\0';
+	o->vhost_chosen = true;
+	o->vhost = !strcmp(word, "vhost");
+	if (o->vhost || !strcmp(word, "no-vhost"))
+		return 0;
+	return err_set(e,
+		       "--net: \"%.40s\" is not known; after the tap there may "
+		       "be vhost or no-vhost",
+		       word);
 }
 
 static int set_vsock(void *context, const char *value, struct err *e)
@@ -151,7 +167,10 @@ static const struct option options[] = {
 	 "read it ahead",
 	 set_record},
 	{"disk", "ID=FILE...", "the disk with this id is FILE now", set_disk},
-	{"net", "ID=TAP...", "the interface with this id uses TAP now",
+	{"net", "ID=TAP[,WORD]...",
+	 "the interface with this id uses TAP now; the word\n"
+	 "vhost or no-vhost: and does, or does without, what\n"
+	 "stasis run's vhost does, however it was",
 	 set_net},
 	{"vsock", "PATH", "the host's end of the vsock is here now", set_vsock},
 	{"paused", NULL, "do not let it run yet; see stasis ctl resume",
