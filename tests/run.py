@@ -27,6 +27,7 @@ from rig import (Host, has_kvm, interrupt_on_signals, run_direct, run_host,  # n
 
 SUITE_SECONDS = 300     # longer than an integration suite may take that does not say `# seconds:`
 FUZZ_SECONDS = 10       # for each fuzzer; tools/fuzz takes longer
+QUICK_FUZZ_SECONDS = 1
 TIDY = f"{ROOT}/out/tidy"
 JOBS = max(1, os.cpu_count() or 1)
 
@@ -387,22 +388,45 @@ def linux_guest(name):
     return [(f"{name}.cpio", image), (f"kernel-{kernel}", kernel_path(kernel, "Image"))]
 
 
-def steps(full, long):
-    """Everything there is to do, quick things first."""
+def native_steps(find_sources, fuzz_seconds):
+    """What needs no host with KVM: checks of the sources, unit tests, fuzzers."""
     tidy = ["clang-tidy-19", "-p", TIDY, "--quiet", "--warnings-as-errors=*"]
     fuzz = ["python3", "tests/fuzz/fuzz.py"]
     yield from (Check(name, tuple(command)) for name, command in checks())
     for what, find, make in (
-            ("clang-tidy", compiled_sources, lambda path: Check(f"clang-tidy {path}", (*tidy, path))),
+            ("clang-tidy", find_sources, lambda path: Check(f"clang-tidy {path}", (*tidy, path))),
             ("unit tests", unit_tests, lambda path: Unit(f"unit {os.path.basename(path)}", path)),
-            ("fuzz", fuzzers, lambda name: Check(f"fuzz {name}", (*fuzz, name, str(FUZZ_SECONDS))))):
+            ("fuzz", fuzzers, lambda name: Check(f"fuzz {name}", (*fuzz, name, str(fuzz_seconds))))):
         try:
             yield from map(make, find())
         except Problem as problem:
             yield Missing(what, str(problem))
+
+
+def changed_sources():
+    """Of the compiled sources those that differ from what was committed last."""
+    command = ["git", "diff", "--name-only", "HEAD"]
+    changed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [path for path in compiled_sources() if path in changed.splitlines()]
+
+
+def quick_steps():
+    """What a developer runs after each change: a minute, and one guest that boots and is restored."""
+    yield from native_steps(changed_sources, QUICK_FUZZ_SECONDS)
+    if has_kvm():
+        yield Rig("this machine", None, ("quick",))
+    else:
+        host = Host(*MATRIX[0][:5])
+        yield Rig(str(host), host, ("quick",))
+
+
+def steps(full, long):
+    """Everything there is to do, quick things first."""
+    yield from native_steps(compiled_sources, FUZZ_SECONDS)
     scripts = glob.glob(f"{ROOT}/tests/integration/*.sh")
     suites = sorted(os.path.basename(path).removesuffix(".sh") for path in scripts)
     suites.remove("lib")
+    suites.remove("quick")      # the others see all of it
     suites = [name for name in suites
               if name not in (*COUNTED, "snapshot-deep") and (long or name not in LONG)]
     yield Unit("moved", "tests/rig/moved.py")
@@ -463,6 +487,8 @@ def main():
     parser = argparse.ArgumentParser(prog="tools/test", description="Runs the tests.")
     option = parser.add_argument
     option("-k", metavar="PATTERN", help="only steps or suites with this in their name")
+    option("--quick", action="store_true",
+           help="a minute: no clang-tidy of files that did not change, one guest on one host")
     option("--full", action="store_true", help="the long list of hosts")
     option("--list", action="store_true", help="say what would run")
     option("--verbose", action="store_true", help="show all that the tests print")
@@ -470,7 +496,7 @@ def main():
     options = parser.parse_args()
     os.chdir(ROOT)
     interrupt_on_signals()
-    todo = list(steps(options.full, options.full or options.k))
+    todo = list(quick_steps() if options.quick else steps(options.full, options.full or options.k))
     if options.k:
         todo = [step for step in (select(step, options.k) for step in todo) if step]
     if options.list:
