@@ -367,10 +367,15 @@ void instance_close_metrics(struct instance *in)
 	in->metrics = NULL;
 }
 
+void instance_stopped(struct instance *in, const char *reason)
+{
+	instance_tell(in, EVENT_STOPPED, reason);
+}
+
 void instance_stop(struct instance *in)
 {
 	log_info("stopped by request");
-	instance_tell(in, EVENT_STOPPED, NULL);
+	instance_stopped(in, NULL);
 	in->host.ended(in->host.context, EXIT_GUEST_DONE);
 }
 

@@ -146,3 +146,5 @@ void instance_close_metrics(struct instance *in);
 
 /* End it, from any state: status 0. */
 void instance_stop(struct instance *in);
+/* The process is about to end, for this reason or NULL: tell who listens. */
+void instance_stopped(struct instance *in, const char *reason);

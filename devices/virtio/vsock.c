@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <time.h>
 
@@ -142,16 +141,6 @@ static void vsock_state(struct virtio_device *dev, struct snap *s)
 		v->tell_restore = true;
 }
 
-static void remove_socket(const struct vsock *v)
-{
-	struct stat st;
-
-	/* Somebody may have put another there. */
-	if (v->path[0] && !lstat(v->path, &st) && st.st_dev == v->path_dev &&
-	    st.st_ino == v->path_ino)
-		unlink(v->path);
-}
-
 static void vsock_destroy(struct virtio_device *dev)
 {
 	struct vsock *v = vsock_of(dev);
@@ -160,7 +149,7 @@ static void vsock_destroy(struct virtio_device *dev)
 	virtio_unwatch(dev, &v->listener);
 	virtio_unwatch(dev, &v->timer);
 	virtio_fini(dev);
-	remove_socket(v);
+	listener_remove(&v->name);
 	util_close(&v->listen_fd);
 	util_close(&v->timer_fd);
 	free(v);
@@ -224,20 +213,20 @@ struct virtio_device *vsock_create(const struct virtio_slot *slot,
 
 /* ----------------------------------------------------------- for the client */
 
-static int refuse(struct err *e, int error, const char *path)
+int vsock_refuse(struct err *e, int error, const char *path, const char *remark)
 {
 	return err_set(e,
 		       "Cannot create backend for vsock device: Error binding "
-		       "to the host-side Unix socket: %s (os error %d): %s",
-		       strerror(error), error, path);
+		       "to the host-side Unix socket: %s (os error %d): %s%s",
+		       strerror(error), error, path, remark);
 }
 
 int vsock_check(const struct vsock_config *config, struct err *e)
 {
 	const char *path = config->uds_path;
-	char folder[sizeof(((struct sockaddr_un *)NULL)->sun_path)] = ".";
+	char folder[LISTENER_PATH_MAX + 1] = ".";
 	const char *slash = strrchr(path, '/');
-	struct stat st;
+	struct listener_name name;
 
 	if (config->guest_cid < VSOCK_CID_MIN ||
 	    config->guest_cid == UINT32_MAX) {
@@ -247,19 +236,17 @@ int vsock_check(const struct vsock_config *config, struct err *e)
 			       config->guest_cid);
 	}
 	if (!path[0])
-		return refuse(e, EINVAL, "an empty path");
+		return vsock_refuse(e, EINVAL, "an empty path", "");
 	if (strlen(path) >= sizeof(folder))
-		return refuse(e, ENAMETOOLONG, path);
-	if (!lstat(path, &st))
-		return refuse(e, EADDRINUSE, path);
-	if (errno != ENOENT)
-		return refuse(e, errno, path);
+		return vsock_refuse(e, ENAMETOOLONG, path, "");
+	if (listener_check(&name, path))
+		return vsock_refuse(e, errno, path, name.remark);
 	if (slash) {
 		memcpy(folder, path, (size_t)(slash - path) + 1);
 		folder[slash - path + 1] = '\0';
 	}
 	if (access(folder, W_OK | X_OK))
-		return refuse(e, errno, path);
+		return vsock_refuse(e, errno, path, "");
 	return 0;
 }
 

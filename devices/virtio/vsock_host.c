@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
+#include <sys/un.h>
 
 #include "devices/virtio/vsock_internal.h"
 #include "vmm/base/err.h"
@@ -16,27 +16,9 @@ enum { BACKLOG = 1024, ACCEPTS_A_TURN = 64 };
 
 int vsock_bind(struct vsock *v, const char *path, struct err *e)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	struct stat st;
-
-	memcpy(address.sun_path, path, strlen(path));
-	v->listen_fd =
-		socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	v->listen_fd = listener_open(&v->name, path, BACKLOG);
 	if (v->listen_fd < 0)
-		return err_errno(e, "cannot create a socket");
-	if (bind(v->listen_fd, (struct sockaddr *)&address, sizeof(address)) ||
-	    stat(path, &st)) {
-		return err_set(e,
-			       "Cannot create backend for vsock device: Error "
-			       "binding to the host-side Unix socket: %s (os "
-			       "error %d): %s",
-			       strerror(errno), errno, path);
-	}
-	memcpy(v->path, address.sun_path, sizeof(v->path));
-	v->path_dev = st.st_dev;
-	v->path_ino = st.st_ino;
-	if (listen(v->listen_fd, BACKLOG))
-		return err_errno(e, "cannot listen on %s", path);
+		return vsock_refuse(e, errno, path, v->name.remark);
 	return 0;
 }
 
@@ -152,7 +134,7 @@ static int connect_to(const struct vsock *v, uint32_t port)
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	AUTO_CLOSE int fd = -1;
 	int len = snprintf(address.sun_path, sizeof(address.sun_path), "%s_%u",
-			   v->path, port);
+			   v->name.path, port);
 
 	if ((size_t)len >= sizeof(address.sun_path))
 		return -1;

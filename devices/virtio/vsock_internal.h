@@ -5,9 +5,9 @@
 #include <linux/virtio_vsock.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/un.h>
 
 #include "devices/virtio/vsock.h"
+#include "vmm/base/listener.h"
 #include "vmm/base/util.h"
 
 enum { VSOCK_BUCKETS = 256, VSOCK_HEADER = sizeof(struct virtio_vsock_hdr) };
@@ -71,9 +71,8 @@ struct vsock {
 	struct virtio_device dev;
 	struct virtio_vsock_config config;
 	struct vsock_metrics metrics;
-	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
-	uint64_t path_dev, path_ino; /* what was bound there */
-	int listen_fd, timer_fd;     /* owned */
+	struct listener_name name;
+	int listen_fd, timer_fd; /* owned */
 	struct virtio_source listener, timer;
 	uint64_t timer_ns; /* when it is armed for; 0: it is not */
 
@@ -137,6 +136,9 @@ void vsock_tx_run(struct vsock *v);
 /* --------------------------------------------------- vsock_host.c: sockets */
 
 int vsock_bind(struct vsock *v, const char *path, struct err *e);
+/* No socket can be made at @path, in Firecracker's words.  Gives -1. */
+int vsock_refuse(struct err *e, int error, const char *path,
+		 const char *remark);
 void vsock_accept(struct vsock *v);
 /* More of a CONNECT line. */
 void vsock_line_ready(struct vsock_conn *c);

@@ -33,7 +33,7 @@ ends_in() {
 
 # --- threads, files, signals ----------------------------------------------------------------------
 
-start spin --cpus 3 --api-sock "$PWD/s"
+start spin --cpus 3 --api-sock "$PWD/s" --vsock "3,$PWD/v"
 t_begin "three vCPUs spin"
 if wait_for 30 out '^spinning'; then t_ok; else t_fail "they do not" err; fi
 
@@ -60,17 +60,57 @@ sleep 4
 after=$(wakes)
 if [ "$before" = "$after" ]; then t_ok; else t_fail "it woke up $((after - before)) times"; fi
 
-# by SIGNAL STATUS: ends the running one.
+# by SIGNAL STATUS: ends the running one, which leaves nothing.
 by() {
-	t_begin "SIG$1 ends it at once while the guest spins"
+	t_begin "SIG$1 ends it while the guest spins, and its sockets are gone"
 	kill -"$1" $pid
 	ends_in 2
-	if [ $status -eq "$2" ] && [ ! -s err ]; then t_ok; else t_fail "status $status" err; fi
+	if [ $status -eq "$2" ] && [ ! -s err ] && [ ! -e s ] && [ ! -e v ]; then t_ok; else
+		ls -lA >left
+		cat err >>left
+		t_fail "status $status" left
+	fi
 }
 by TERM 143
-start spin
+start spin --api-sock "$PWD/s" --vsock "3,$PWD/v"
 wait_for 30 out '^spinning'
 by HUP 129
+
+t_begin "after SIGKILL the same command starts again; while it runs, another is refused by its number"
+start spin --api-sock "$PWD/s" --vsock "3,$PWD/v"
+wait_for 30 out '^spinning'
+kill -KILL $pid
+wait $pid
+[ -S s ] && [ -S v ] || t_fail "the sockets are not there"
+start spin --api-sock "$PWD/s" --vsock "3,$PWD/v"
+if ! wait_for 30 out '^spinning'; then t_fail "it does not start" err; fi
+timeout -s KILL 10 stasis run --kernel "$T/guests/spin.img" --memory 32M --api-sock "$PWD/s" \
+	>other 2>&1 </dev/null
+status=$?
+timeout -s KILL 10 stasis run --kernel "$T/guests/spin.img" --memory 32M --vsock "4,$PWD/v" \
+	>>other 2>&1 </dev/null
+status="$status $?"
+if [ "$status" = "1 153" ] && [ "$(grep -c "(process $pid listens there)" other)" = 2 ] &&
+	grep -q 'Failed to open the API socket at: .*/s. Check that it is not already used' other &&
+	[ "$(stasis ctl --socket "$PWD/s" status | sed -n 's/^state *//p')" = Running ] &&
+	! ls -A | grep -q '^[.]'; then
+	t_ok
+else
+	t_fail "status $status" other
+fi
+kill -KILL $pid
+wait $pid
+rm -f s v
+
+t_begin "as process 1 of a namespace SIGTERM ends it, too, with status 143"
+: >out
+unshare -p -f stasis run --kernel "$T/guests/spin.img" --memory 32M --cmdline console=ttyS0 \
+	--api-sock "$PWD/s" >out 2>err </dev/null &
+pid=$!
+wait_for 30 out '^spinning'
+kill -TERM $(cat /proc/$pid/task/$pid/children)
+ends_in 2
+if [ $status = 143 ] && [ ! -s err ] && [ ! -e s ]; then t_ok; else t_fail "status $status" err; fi
 
 t_begin "SIGINT stays ignored where a shell has it ignored: in a background job"
 start spin

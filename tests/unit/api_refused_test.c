@@ -143,11 +143,15 @@ static const struct row others[] = {
 	{"vsock", "{\"guest_cid\":4294967295,\"uds_path\":\"@/v\"}",
 	 CID("4294967295"), false},
 	{"vsock", "{\"guest_cid\":3,\"uds_path\":\"@/k\"}",
-	 VSOCK "Address already in use (os error 98): @/k", false},
+	 VSOCK "Address already in use (os error 98): @/k (it is not a socket)",
+	 false},
 	{"vsock", "{\"guest_cid\":3,\"uds_path\":\"@\"}",
-	 VSOCK "Address already in use (os error 98): @", false},
+	 VSOCK "Address already in use (os error 98): @ (it is not a socket)",
+	 false},
 	{"vsock", "{\"guest_cid\":3,\"uds_path\":\"@/s\"}",
-	 VSOCK "Address already in use (os error 98): @/s", false},
+	 VSOCK
+	 "Address already in use (os error 98): @/s (process # listens there)",
+	 false},
 	{"vsock", "{\"guest_cid\":3,\"uds_path\":\"@/missing/v\"}",
 	 VSOCK "No such file or directory (os error 2): @/missing/v", false},
 	{"vsock", "{\"guest_cid\":3,\"uds_path\":\"@/k/v\"}",
@@ -221,11 +225,16 @@ static void fill_in(const struct world *w, const char *from, char *to,
 		    size_t size)
 {
 	size_t at = 0;
+	char pid[16];
 
-	for (; *from; from++)
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	for (; *from; from++) {
+		const char *text = *from == '@' ? w->folder : pid;
+		bool is_name = *from == '@' || *from == '#';
+
 		at += (size_t)snprintf(to + at, size - at, "%.*s",
-				       *from == '@' ? 40 : 1,
-				       *from == '@' ? w->folder : from);
+				       is_name ? 40 : 1, is_name ? text : from);
+	}
 	assert_true(at < size);
 	to[at] = '\0';
 }

@@ -27,7 +27,6 @@ struct api_config {
 };
 
 enum {
-	API_SOCKET_PATH_MAX = 107,
 	API_BODY_MAX_DEFAULT = 51200, /* Firecracker's */
 };
 

@@ -220,7 +220,7 @@ struct api *api_start(const struct api_config *config, struct err *e)
 	api->body_max = config->body_max;
 	api->listener = (struct event_source){.fd = -1, .ready = on_connect};
 	if (listen_on(api, config, e)) {
-		api_unlink(api);
+		listener_remove(&api->name);
 		free(api);
 		return NULL;
 	}
@@ -242,7 +242,7 @@ void api_stop(struct api *api)
 
 	if (!api)
 		return;
-	api_unlink(api);
+	listener_remove(&api->name);
 	for (unsigned i = 0; i < API_CONNECTIONS_MAX; i++) {
 		struct api_conn *c = api->conn[i];
 

@@ -5,11 +5,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "vmm/api/api.h"
 #include "vmm/api/http.h"
 #include "vmm/base/buf.h"
+#include "vmm/base/listener.h"
 #include "vmm/base/loop.h"
 
 enum {
@@ -57,9 +57,7 @@ struct api {
 	int spare_fd; /* to have one when there is none */
 	uint64_t event_seq;
 
-	char path[API_SOCKET_PATH_MAX + 1]; /* "": not made by us */
-	dev_t dev;                          /* what was made there */
-	ino_t ino;
+	struct listener_name name; /* empty if it was not made by us */
 };
 
 /* socket.c: make it appear at @path, accepting; returns the descriptor, or -1.
@@ -67,7 +65,6 @@ struct api {
 int api_listen(struct api *api, const char *path, struct err *e);
 /* Take one that somebody else made. */
 int api_adopt(int fd, struct err *e);
-void api_unlink(const struct api *api);
 
 /* server.c: the event that says how things stand; the end is left open. */
 void api_print_state(struct api *api, struct buf *out);

@@ -14,6 +14,7 @@
 enum {
 	EXIT_OK = 0,
 	EXIT_FAILED = 1,
+	EXIT_SIGNAL = 128, /* plus its number; as the shell has it */
 	EXIT_BAD_CONFIG = 152,
 	EXIT_BAD_ARGUMENTS = 153,
 };

@@ -23,8 +23,7 @@ enum { ESCAPE = 0x01 /* Ctrl-A */ };
 static struct termios cooked;
 static volatile sig_atomic_t is_raw;
 
-/* Async-signal-safe. */
-static void restore_terminal(void)
+void console_restore_terminal(void)
 {
 	if (!is_raw)
 		return;
@@ -34,15 +33,15 @@ static void restore_terminal(void)
 
 static void on_deadly_signal(int number)
 {
-	restore_terminal();
+	console_restore_terminal();
 	/* SA_RESETHAND: this time it has its usual effect. */
 	raise(number);
 }
 
-static void restore_on_signals(void)
+/* Faults of ours; signals.c has those that ask us to end. */
+static void restore_on_faults(void)
 {
-	static const int deadly[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGABRT,
-				     SIGSEGV, SIGBUS, SIGILL,  SIGFPE};
+	static const int deadly[] = {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE};
 	struct sigaction action = {
 		.sa_handler = on_deadly_signal,
 		.sa_flags = SA_RESETHAND | SA_NODEFER,
@@ -66,7 +65,7 @@ static void make_raw(void)
 		return;
 	/* It has to be restored even if we are in the background by then. */
 	signal(SIGTTOU, SIG_IGN);
-	restore_on_signals();
+	restore_on_faults();
 	raw = cooked;
 	cfmakeraw(&raw);
 	is_raw = 1;
@@ -266,7 +265,7 @@ void console_attach(struct console *c, struct vm *vm)
 
 void console_close(struct console *c)
 {
-	restore_terminal();
+	console_restore_terminal();
 	log_set_raw_terminal(false);
 	loop_remove(c->loop, &c->input);
 	loop_remove(c->loop, &c->room);

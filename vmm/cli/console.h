@@ -2,8 +2,9 @@
 /*
  * Standard input and output as the guest's serial console.
  *
- * A terminal is made raw, and restored on every way out: console_close(), or
- * a signal that ends the process.  (Nothing can be done about SIGKILL.)
+ * A terminal is made raw, and restored on every way out: console_close(), a
+ * signal that asks for the end (signals.h), a fault of ours.  (Nothing can be
+ * done about SIGKILL.)
  */
 #pragma once
 
@@ -40,6 +41,8 @@ int console_open(struct console *console, struct event_loop *loop, bool escapes,
 /* From now on @vm gets the input, and a terminal is raw. */
 void console_attach(struct console *console, struct vm *vm);
 void console_close(struct console *console);
+/* Async-signal-safe; nothing happens unless it is raw. */
+void console_restore_terminal(void);
 
 /* Does a person sit there? */
 bool console_is_terminal(void);

@@ -5,7 +5,9 @@
 
 #include "vmm/base/err.h"
 #include "vmm/base/log.h"
+#include "vmm/base/util.h"
 #include "vmm/cli/cli.h"
+#include "vmm/cli/signals.h"
 #include "vmm/mmio_bus.h"
 
 static void on_started(void *context, struct vm *vm)
@@ -23,6 +25,18 @@ static void on_ended(void *context, int status)
 	loop_stop(&l->loop);
 }
 
+/* The loop ends, and so will all else: status 128 and its number. */
+static void on_signal(struct event_source *source, uint32_t events)
+{
+	struct launch *l = container_of(source, struct launch, signals);
+
+	(void)events;
+	log_info("ended by %s", signals_name(signals_first()));
+	instance_stopped(&l->instance, signals_name(signals_first()));
+	l->status = EXIT_SIGNAL + signals_first();
+	loop_stop(&l->loop);
+}
+
 int launch_init(struct launch *l, const char *id, bool escapes, struct err *e)
 {
 	struct instance_host host = {
@@ -36,6 +50,7 @@ int launch_init(struct launch *l, const char *id, bool escapes, struct err *e)
 	*l = (struct launch){
 		.loop.epoll_fd = -1,
 		.status = EXIT_OK,
+		.signals = {.fd = -1, .ready = on_signal},
 		.console = {.out_fd = -1,
 			    .room_fd = -1,
 			    .input.fd = -1,
@@ -61,7 +76,10 @@ void launch_fini(struct launch *l)
 		log_info("%llu accesses of the guest hit no device",
 			 (unsigned long long)mmio_bus_missed());
 	console_close(&l->console);
+	signals_unwatch(&l->loop, &l->signals);
 	loop_fini(&l->loop);
+	if (signals_first())
+		signals_die(signals_first());
 }
 
 int launch_boot(void *context, struct instance *instance, struct err *e)
@@ -75,9 +93,9 @@ int launch_run(struct launch *l, launch_start *start, void *context,
 {
 	struct api *api = NULL;
 	struct err e = {0};
-	int r = 0;
+	int r = signals_watch(&l->loop, &l->signals, &e);
 
-	if (api_config) {
+	if (!r && api_config) {
 		api_config->loop = &l->loop;
 		api_config->instance = &l->instance;
 		api = api_start(api_config, &e);

@@ -18,12 +18,14 @@ struct launch {
 	struct event_loop loop;
 	struct console console;
 	struct instance instance;
+	struct event_source signals;
 	int status;
 };
 
 /* @escapes: a person at a terminal can end it.  launch_fini() also after a
  * failure. */
 int launch_init(struct launch *l, const char *id, bool escapes, struct err *e);
+/* If a signal asked for the end, the process dies of it here (signals.h). */
 void launch_fini(struct launch *l);
 
 /* How l->instance gets its VM. */

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "vmm/base/err.h"
+#include "vmm/base/listener.h"
 #include "vmm/base/log.h"
 #include "vmm/base/util.h"
 #include "vmm/cli/cli.h"
@@ -175,40 +176,48 @@ static void on_signal(int number)
 	(void)number;
 }
 
-/* Ctrl-C ends the wait, and not before the socket is removed. */
-static int accept_one(int fd)
+/*
+ * Wait for a connection.  Ctrl-C ends the wait, and not before the socket is
+ * removed: outside of ppoll() these signals are blocked, so none is missed.
+ */
+static int wait_readable(int fd)
 {
 	const int signals[] = {SIGINT, SIGTERM, SIGHUP};
 	const struct sigaction caught = {.sa_handler = on_signal};
+	struct pollfd in = {.fd = fd, .events = POLLIN};
 	struct sigaction old[ARRAY_SIZE(signals)];
-	int taken;
+	sigset_t set, before;
+	int r;
 
+	sigemptyset(&set);
+	for (unsigned i = 0; i < ARRAY_SIZE(signals); i++)
+		sigaddset(&set, signals[i]);
+	sigprocmask(SIG_BLOCK, &set, &before);
 	for (unsigned i = 0; i < ARRAY_SIZE(signals); i++)
 		sigaction(signals[i], &caught, &old[i]);
-	taken = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+	r = ppoll(&in, 1, NULL, &before);
 	for (unsigned i = 0; i < ARRAY_SIZE(signals); i++)
 		sigaction(signals[i], &old[i], NULL);
-	return taken;
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	return r == 1 ? 0 : -1;
 }
 
 /* Where the guest's connections to this port arrive; the first is taken. */
 static int accept_port(const struct vsock_cli *cli, struct err *e)
 {
-	struct sockaddr_un address = {0};
+	char path[LISTENER_PATH_MAX + 12];
+	struct listener_name name;
 	AUTO_CLOSE int fd = -1;
-	char path[sizeof(address.sun_path) + 12];
 	int taken;
 
 	snprintf(path, sizeof(path), "%s_%u", cli->path, cli->port);
-	fd = open_socket(&address, path, e);
+	fd = listener_open(&name, path, 1);
 	if (fd < 0)
-		return -1;
-	if (bind(fd, (struct sockaddr *)&address, sizeof(address)))
-		return err_errno(e, "cannot listen on %s", path);
-	taken = listen(fd, 1) ? -1 : accept_one(fd);
+		return err_errno(e, "cannot listen on %s%s", path, name.remark);
+	taken = wait_readable(fd) ? -1 : accept4(fd, NULL, NULL, SOCK_CLOEXEC);
 	if (taken < 0)
 		err_errno(e, "cannot accept on %s", path);
-	unlink(path);
+	listener_remove(&name);
 	return taken;
 }
 

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/cli/signals.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "vmm/base/err.h"
+#include "vmm/base/util.h"
+#include "vmm/cli/console.h"
+
+static const struct {
+	int number;
+	const char *name;
+} asking[] = {
+	{SIGTERM, "SIGTERM"},
+	{SIGINT, "SIGINT"},
+	{SIGHUP, "SIGHUP"},
+	{SIGQUIT, "SIGQUIT"},
+};
+
+static volatile sig_atomic_t first;
+static int wake_fd = -1;
+
+/* A terminal that hangs up brings several at once: the first one counts. */
+static void on_signal(int number)
+{
+	int saved = errno;
+
+	console_restore_terminal();
+	if (!first) {
+		first = number;
+		alarm(SIGNALS_PATIENCE_S);
+	}
+	(void)eventfd_write(wake_fd, 1);
+	errno = saved;
+}
+
+static void catch_signals(void)
+{
+	const struct sigaction action = {
+		.sa_handler = on_signal,
+		.sa_flags = SA_RESTART,
+	};
+
+	/* Or the parent's choice could take the bound from us. */
+	signal(SIGALRM, SIG_DFL);
+	for (unsigned i = 0; i < ARRAY_SIZE(asking); i++) {
+		struct sigaction old;
+
+		if (!sigaction(asking[i].number, NULL, &old) &&
+		    old.sa_handler != SIG_IGN)
+			sigaction(asking[i].number, &action, NULL);
+	}
+}
+
+int signals_watch(struct event_loop *loop, struct event_source *source,
+		  struct err *e)
+{
+	first = 0;
+	wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (wake_fd < 0 || loop_add(loop, source, wake_fd, EPOLLIN))
+		return err_errno(e, "cannot create an eventfd for signals");
+	catch_signals();
+	return 0;
+}
+
+void signals_unwatch(struct event_loop *loop, struct event_source *source)
+{
+	/* The handler goes on writing to it; it ends with the process. */
+	loop_remove(loop, source);
+}
+
+int signals_first(void)
+{
+	return first;
+}
+
+const char *signals_name(int number)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(asking); i++) {
+		if (asking[i].number == number)
+			return asking[i].name;
+	}
+	return "a signal";
+}
+
+void signals_die(int number)
+{
+	sigset_t set;
+
+	signal(number, SIG_DFL);
+	raise(number);
+	sigemptyset(&set);
+	sigaddset(&set, number);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
