@@ -265,11 +265,22 @@ void metrics_config_fini(struct metrics_config *body)
 	*body = (struct metrics_config){0};
 }
 
+static int serial_on_full_read(bool *waits, const char *text, struct err *e)
+{
+	*waits = text && !strcmp(text, "wait");
+	if (!text || *waits || !strcmp(text, "drop"))
+		return 0;
+	return err_set(e,
+		       "field `on_full`: unknown variant `%.40s`, expected "
+		       "`drop` or `wait`",
+		       text);
+}
+
 int serial_body_read(struct serial_body *body, const struct json_t *json,
 		     struct err *e)
 {
 	struct raw {
-		char *path;
+		char *path, *on_full;
 		const struct json_t *rate_limiter;
 	} raw = {0};
 	static const struct json_field fields[] = {
@@ -277,10 +288,15 @@ int serial_body_read(struct serial_body *body, const struct json_t *json,
 		 offsetof(struct raw, path)},
 		{"rate_limiter", JSON_KIND_ANY, false, 0,
 		 offsetof(struct raw, rate_limiter)},
+		{"on_full", JSON_KIND_STRING, false, 0,
+		 offsetof(struct raw, on_full)},
 	};
 	int r = json_read(json, fields, ARRAY_SIZE(fields), &raw, e);
 
 	*body = (struct serial_body){.path = raw.path};
+	if (!r)
+		r = serial_on_full_read(&body->waits, raw.on_full, e);
+	free(raw.on_full);
 	if (!r && token_bucket_read(&body->limit, raw.rate_limiter, e))
 		r = err_prefix(e, "field `rate_limiter`");
 	return r;

@@ -211,6 +211,7 @@ void metrics_config_fini(struct metrics_config *body);
 struct serial_body {
 	char *path; /* owned; NULL: where it goes anyway */
 	struct token_bucket_config limit;
+	bool waits; /* for a reader that is late; or what is late is dropped */
 };
 
 int serial_body_read(struct serial_body *body, const struct json_t *json,

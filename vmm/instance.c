@@ -20,6 +20,7 @@
 #include "vmm/working_set_recorder.h"
 
 enum { EXIT_GUEST_DONE = 0, EXIT_GUEST_FAILED = 1 };
+enum { SERIAL_PATIENCE_MS = 2000 };
 
 struct instance_latencies instance_latencies;
 
@@ -195,6 +196,7 @@ int instance_set_serial(struct instance *in, const struct serial_body *body,
 	util_close(&in->serial_fd);
 	in->serial_fd = fd;
 	in->serial_limit = body->limit;
+	in->serial_waits = body->waits;
 	return 0;
 }
 
@@ -233,6 +235,7 @@ struct vm_host instance_vm_host(struct instance *in)
 						 : in->host.serial_out,
 		.serial_room = in->host.serial_room,
 		.serial_limit = in->serial_limit,
+		.serial_patience_ms = in->serial_waits ? 0 : SERIAL_PATIENCE_MS,
 		.ended = on_vm_ended,
 		.context = in,
 	};

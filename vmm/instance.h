@@ -69,6 +69,7 @@ struct instance {
 	int log_fd;    /* -1: not ours */
 	int serial_fd; /* -1: host.serial_out */
 	struct token_bucket_config serial_limit;
+	bool serial_waits; /* for its reader, and loses nothing */
 	struct logger_config logger;
 	struct metrics_config metrics_config; /* of .metrics */
 	struct metrics_sink *metrics;         /* NULL: nobody asked */

@@ -30,6 +30,7 @@ struct vm_host {
 	int serial_out;  /* fd for what the guest prints; -1: nowhere */
 	int serial_room; /* eventfd: the guest made room for input; -1: none */
 	struct token_bucket_config serial_limit; /* of what it prints */
+	unsigned serial_patience_ms; /* with who reads it; 0: without end */
 
 	/* From the loop, once; @reason is for people.  It may destroy the VM.
 	 */

@@ -76,6 +76,7 @@ static int attach_serial(struct vm *vm, struct err *e)
 		.out_fd = vm->host.serial_out,
 		.room_fd = vm->host.serial_room,
 		.limit = vm->host.serial_limit,
+		.patience_ms = vm->host.serial_patience_ms,
 	};
 
 	if (wire_irq(vm, arch_layout.serial_irq, &vm->serial_irq_fd, e))

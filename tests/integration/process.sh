@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# add: out/stasis out/guests out/tests/pty
+# add: out/stasis out/guests out/tests/pty out/tests/jail
 #
 # stasis as a process: its threads and files, how it ends, its console's readers, its terminal.
 . "$T/lib.sh"
@@ -165,6 +165,33 @@ if [ "$(cat status)" = 0 ] && grep -q 'the guest powered off' err; then t_ok; el
 	t_fail "status $(cat status)" err
 fi
 
+# The reader has gone to sleep, and the pipe is full.
+t_begin "output that nobody reads, in another user's pipe, holds up neither API nor guest"
+chmod 666 /dev/kvm
+chmod 711 . # the suite's own folder
+mkdir -m 777 -p open
+rm -f full && mkfifo -m 600 full
+exec 8<>full
+head -c 65536 /dev/zero >&8
+jail / 12345 stasis run --kernel "$T/guests/chatter.img" --memory 32M --cmdline console=ttyS0 \
+	--api-sock "$PWD/open/s" >&8 2>err </dev/null 8>&- &
+pid=$!
+left=50
+until [ -S open/s ] || [ $left -eq 0 ]; do left=$((left - 1)); usleep 100000; done
+usleep 500000
+state=$(timeout -s KILL 2 stasis ctl --socket "$PWD/open/s" status | sed -n 's/^state *//p')
+timeout -s KILL 2 stasis ctl --socket "$PWD/open/s" pause >/dev/null &&
+	timeout -s KILL 2 stasis ctl --socket "$PWD/open/s" resume >/dev/null
+paused=$?
+ends_in 15
+exec 8<&-
+if [ $status = 0 ] && [ "$state" = Running ] && [ $paused = 0 ] &&
+	grep -q "the guest's output is not read" err && grep -q 'bytes are lost' err; then
+	t_ok
+else
+	t_fail "status $status, state '$state', paused $paused" err
+fi
+
 # A terminal holds little, so that a reader who stops is felt soon. All 3200 lines are more than
 # the terminal and stasis hold together.
 # at_stalling_reader [LINE]: the reader stops when it has read about that one.
@@ -172,7 +199,7 @@ at_stalling_reader() {
 	rm -f vmm reader
 	: >out
 	sh -c 'echo $$ >reader; exec pty sh -c "echo \$\$ >vmm; exec stasis run --kernel \
-		$T/guests/chatter.img --memory 32M --cmdline console=ttyS0 2>err"' >out </dev/null &
+		$T/guests/chatter.img --memory 32M --console-full wait --cmdline console=ttyS0 2>err"' >out </dev/null &
 	pid=$!
 	wait_for 30 out "line ${1:-000100}"
 	kill -STOP "$(cat reader)"

@@ -11,6 +11,7 @@
 
 #include "vmm/api/routes.h"
 #include "vmm/base/err.h"
+#include "vmm/base/io.h"
 #include "vmm/base/log.h"
 #include "vmm/base/metrics.h"
 #include "vmm/base/now.h"
@@ -179,7 +180,7 @@ static void tell_ready(const struct api_config *config)
 				   config->parent_cpu_us);
 	if (config->ready_fd < 0)
 		return;
-	if (write(config->ready_fd, "\n", 1) != 1)
+	if (io_write_nowait(config->ready_fd, "\n", 1) != 1)
 		log_warn("--ready-fd %d: %s", config->ready_fd,
 			 strerror(errno));
 	close(config->ready_fd);

@@ -35,6 +35,15 @@ ssize_t io_pread(int fd, void *buf, size_t len, uint64_t offset);
 int io_pwrite(int fd, const void *buf, size_t len, uint64_t offset);
 
 /*
+ * As write(), but a reader who does not read never makes us wait, whatever
+ * flags whoever opened @fd has set: less than @len may be written, and EAGAIN
+ * means that nothing can be now (poll() tells when).  The flags of @fd, which
+ * other processes may share, stay as they are.  For all descriptors that we
+ * were given, such as standard output.  Any thread.
+ */
+ssize_t io_write_nowait(int fd, const void *buf, size_t len);
+
+/*
  * Read a small text file of the kernel's (sysfs, procfs) into @buf, without
  * its final newline.  False if that did not work; nobody will read why.
  */

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vmm/base/io.h"
 #include "vmm/base/now.h"
 #include "vmm/base/util.h"
 
@@ -27,7 +28,7 @@ static _Atomic bool raw_terminal;
 static _Atomic uint64_t lost;
 
 /* A terminal is not ready while somebody else, the guest say, writes to it. */
-enum { TERMINAL_PATIENCE_MS = 50 };
+enum { TERMINAL_PATIENCE_MS = 50, TERMINAL_TRIES = 2 };
 static int patience_ms;
 
 static const char *const level_names[] = {
@@ -127,17 +128,38 @@ static void make_harmless(char *text, size_t len)
 	}
 }
 
+/* A terminal only: is it ready within our patience? */
+static bool becomes_ready(void)
+{
+	struct pollfd out = {.fd = config.fd, .events = POLLOUT};
+
+	return patience_ms && poll(&out, 1, patience_ms) == 1 &&
+	       out.revents & POLLOUT;
+}
+
 /*
  * Whoever reads the log must not hold up a vCPU: a line for which there is no
  * room is lost, and counted.
  */
 static void put(const char *line, size_t len)
 {
-	struct pollfd out = {.fd = config.fd, .events = POLLOUT};
+	unsigned tries = 0;
 
-	if (poll(&out, 1, patience_ms) != 1 || !(out.revents & POLLOUT) ||
-	    write(config.fd, line, len) < 0)
-		atomic_fetch_add(&lost, 1);
+	while (len) {
+		ssize_t n = io_write_nowait(config.fd, line, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN && tries++ < TERMINAL_TRIES &&
+		    becomes_ready())
+			continue;
+		if (n < 0) {
+			atomic_fetch_add(&lost, 1);
+			return;
+		}
+		line += n;
+		len -= (size_t)n;
+	}
 }
 
 uint64_t log_lost(void)

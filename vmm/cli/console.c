@@ -84,9 +84,10 @@ bool console_is_terminal(void)
 /* ------------------------------------------------------------------ output */
 
 /*
- * Standard output as something that does not block.  A terminal or pipe is
- * opened anew, so that flags which others share are not touched; a socket
- * cannot be, and is usually ours alone.
+ * Standard output, for io_write_nowait().  A terminal or pipe is opened anew,
+ * so that it can have O_NONBLOCK without the others who share it, which costs
+ * least; where that cannot be (it is another user's, there is no /proc) it is
+ * written as it is.
  */
 static int open_output(void)
 {
@@ -98,11 +99,7 @@ static int open_output(void)
 	if (S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode))
 		fd = open("/proc/self/fd/1",
 			  O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	if (fd < 0)
-		fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-	if (S_ISSOCK(st.st_mode))
-		fcntl(fd, F_SETFL, O_NONBLOCK);
-	return fd;
+	return fd < 0 ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3) : fd;
 }
 
 /* ------------------------------------------------------------------- input */

@@ -25,7 +25,7 @@ struct console {
 	bool escapes;  /* Ctrl-A commands */
 	bool armed;    /* Ctrl-A was typed */
 
-	int out_fd;  /* for the guest's output; does not block where it can */
+	int out_fd;  /* for the guest's output, with io_write_nowait() */
 	int room_fd; /* eventfd that the serial port writes */
 	struct event_source input, room;
 

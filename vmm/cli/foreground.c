@@ -2,6 +2,7 @@
 #include "vmm/cli/foreground.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "vmm/base/err.h"
@@ -12,6 +13,16 @@ int foreground_set_api_sock(void *context, const char *value, struct err *e)
 	(void)e;
 	((struct foreground *)context)->api_sock = value;
 	return 0;
+}
+
+int foreground_set_console_full(void *context, const char *value, struct err *e)
+{
+	struct foreground *f = context;
+
+	f->serial_waits = !strcmp(value, "wait");
+	if (f->serial_waits || !strcmp(value, "drop"))
+		return 0;
+	return err_set(e, "--console-full %.40s: give drop or wait", value);
 }
 
 int foreground_set_log_level(void *context, const char *value, struct err *e)
@@ -79,9 +90,11 @@ int foreground_run(const struct foreground *f, launch_start *start,
 
 	if (launch_init(&l, "stasis", true, &e))
 		log_error("%s", e.text);
-	else
+	else {
+		l.instance.serial_waits = f->serial_waits;
 		status = launch_run(&l, start, context,
 				    f->api_sock ? &api : NULL);
+	}
 	launch_fini(&l);
 	return status;
 }

@@ -17,6 +17,7 @@ struct foreground {
 	const char *api_sock; /* NULL: no API */
 	enum log_level level;
 	bool level_given, help;
+	bool serial_waits; /* for a reader who is late */
 };
 
 /* The last rows of a table of options. */
@@ -25,6 +26,12 @@ struct foreground {
 	 "serve the control API on this Unix socket; then\n"    \
 	 "stasis ctl --socket PATH can pause, resume, stop it", \
 	 foreground_set_api_sock},                              \
+		{"console-full", "WORD",                        \
+		 "drop or wait: what happens to the guest's\n"  \
+		 "output when nobody has read any for two\n"    \
+		 "seconds (default: drop; to wait loses\n"      \
+		 "nothing, but the guest waits, too)",          \
+		 foreground_set_console_full},                  \
 		{"log-level", "LEVEL",                          \
 		 "error, warning, info, debug or off; goes to " \
 		 "standard\n"                                   \
@@ -36,6 +43,8 @@ struct foreground {
 	}
 
 int foreground_set_api_sock(void *context, const char *value, struct err *e);
+int foreground_set_console_full(void *context, const char *value,
+				struct err *e);
 int foreground_set_log_level(void *context, const char *value, struct err *e);
 int foreground_set_help(void *context, const char *value, struct err *e);
 

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the serial port sends, and readers that are late. */
+#include <errno.h>
+#include <poll.h>
+#include <sys/timerfd.h>
+
+#include "devices/serial_counters.h"
+#include "devices/serial_internal.h"
+#include "vmm/base/err.h"
+#include "vmm/base/io.h"
+#include "vmm/base/log.h"
+#include "vmm/base/metrics.h"
+#include "vmm/base/now.h"
+#include "vmm/base/util.h"
+
+enum {
+	FLUSH_NS = 2000000,
+	DRAIN_STEPS = 40,
+	DRAIN_STEP_MS = 50,
+};
+
+/* Write the oldest bytes, up to the end of the ring.  False: none went. */
+static bool write_some(struct serial *s)
+{
+	unsigned len = (unsigned)min_u64(s->tx_count, TX_SIZE - s->tx_first);
+	ssize_t n = io_write_nowait(s->out_fd, s->tx + s->tx_first, len);
+
+	if (n < 0 && errno == EINTR)
+		return true;
+	if (n < 0 && errno == EAGAIN)
+		return false;
+	/* A reader that is gone takes everything. */
+	if (n < 0)
+		n = len;
+	s->tx_first = (s->tx_first + (unsigned)n) % TX_SIZE;
+	s->tx_count -= (unsigned)n;
+	if (s->tx_stalled)
+		s->taken_ns = clock_now_ns(CLOCK_MONOTONIC);
+	return true;
+}
+
+static void flush(struct serial *s)
+{
+	bool was_ready = serial_tx_ready(s);
+
+	metric_add(&serial_counters.flush_count, 1);
+	while (s->tx_count && write_some(s))
+		continue;
+	if (!was_ready && serial_tx_ready(s)) {
+		s->thr_interrupt = true;
+		serial_raise_interrupt(s);
+	}
+}
+
+/* Ask the main thread to flush: after @ns, or never (0). */
+static void arm_timer(struct serial *s, uint64_t ns)
+{
+	struct itimerspec when = {
+		.it_value.tv_sec = (time_t)(ns / 1000000000),
+		.it_value.tv_nsec = (long)(ns % 1000000000),
+	};
+
+	timerfd_settime(s->timer_fd, 0, &when, NULL);
+	s->flush_armed = ns != 0;
+}
+
+void serial_output_waits(struct serial *s)
+{
+	if (s->tx_count && !s->flush_armed)
+		arm_timer(s, FLUSH_NS);
+}
+
+/* The lock is held. */
+static void lose(struct serial *s, unsigned bytes)
+{
+	static struct log_limit limit;
+
+	if (s->dropped == s->dropped_told)
+		log_limited(&limit, "the guest's output is not read: what does "
+				    "not fit the buffer is dropped until a "
+				    "reader takes some");
+	s->dropped += bytes;
+	metric_add(&serial_counters.missed_write_count, bytes);
+}
+
+void serial_transmit(struct serial *s, uint8_t byte)
+{
+	if (s->out_fd < 0)
+		return;
+	if (token_bucket_is_limited(&s->limit) &&
+	    !token_bucket_take(&s->limit, 1, clock_now_ns(CLOCK_MONOTONIC))) {
+		metric_add(&serial_counters.rate_limiter_dropped_bytes, 1);
+		return;
+	}
+	if (s->tx_count == TX_SIZE) {
+		lose(s, 1);
+		return;
+	}
+	s->tx[(s->tx_first + s->tx_count++) % TX_SIZE] = byte;
+	/* While stalled, the loop is waiting for the reader already. */
+	if (s->tx_stalled)
+		return;
+	if (byte == '\n')
+		flush(s);
+	serial_output_waits(s);
+}
+
+/* It can be neither written nor waited for: it is gone. */
+static void give_up(struct serial *s)
+{
+	pthread_mutex_lock(&s->lock);
+	lose(s, s->tx_count);
+	s->tx_count = 0;
+	s->tx_stalled = false;
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* The lock is held.  Has the reader had all of our patience? */
+static void watch_reader(struct serial *s, bool was_stalled)
+{
+	uint64_t now = clock_now_ns(CLOCK_MONOTONIC), passed;
+
+	if (!was_stalled)
+		s->taken_ns = now;
+	passed = now - s->taken_ns;
+	if (!s->patience_ns || s->dropping)
+		return;
+	if (passed < s->patience_ns) {
+		arm_timer(s, s->patience_ns - passed);
+		return;
+	}
+	s->dropping = s->thr_interrupt = true;
+	serial_raise_interrupt(s);
+}
+
+/* The lock is held.  The reader took something. */
+static void reader_is_back(struct serial *s)
+{
+	static struct log_limit limit;
+
+	s->dropping = false;
+	if (s->dropped == s->dropped_told)
+		return;
+	log_limited(&limit,
+		    "the guest's output is read again; %llu bytes are "
+		    "lost",
+		    (unsigned long long)(s->dropped - s->dropped_told));
+	s->dropped_told = s->dropped;
+}
+
+/* Main thread: write what there is; wait for the reader if it is behind. */
+static void flush_or_wait(struct serial *s)
+{
+	bool stalled, was_stalled;
+	unsigned before;
+
+	pthread_mutex_lock(&s->lock);
+	before = s->tx_count;
+	was_stalled = s->tx_stalled;
+	flush(s);
+	stalled = s->tx_stalled = s->tx_count != 0;
+	if (s->tx_count < before)
+		reader_is_back(s);
+	if (stalled)
+		watch_reader(s, was_stalled);
+	else if (was_stalled)
+		arm_timer(s, 0); /* it watched the reader */
+	pthread_mutex_unlock(&s->lock);
+	if (!stalled)
+		loop_remove(s->loop, &s->out);
+	else if (s->out.fd < 0 &&
+		 loop_add(s->loop, &s->out, s->out_fd, EPOLLOUT))
+		give_up(s);
+}
+
+static void on_timer(struct event_source *source, uint32_t events)
+{
+	struct serial *s = container_of(source, struct serial, timer);
+
+	(void)events;
+	pthread_mutex_lock(&s->lock);
+	arm_timer(s, 0); /* also makes the descriptor unreadable again */
+	pthread_mutex_unlock(&s->lock);
+	flush_or_wait(s);
+}
+
+static void on_writable(struct event_source *source, uint32_t events)
+{
+	struct serial *s = container_of(source, struct serial, out);
+
+	(void)events;
+	flush_or_wait(s);
+}
+
+void serial_flush(struct serial *s)
+{
+	pthread_mutex_lock(&s->lock);
+	flush(s);
+	pthread_mutex_unlock(&s->lock);
+}
+
+void serial_drain(struct serial *s)
+{
+	struct pollfd out = {.fd = s->out_fd, .events = POLLOUT};
+	bool more = true;
+
+	for (unsigned i = 0; more && i < DRAIN_STEPS; i++) {
+		pthread_mutex_lock(&s->lock);
+		flush(s);
+		more = s->tx_count != 0;
+		pthread_mutex_unlock(&s->lock);
+		/* Ready, yet it takes nothing: nobody reads it any more. */
+		if (more && poll(&out, 1, DRAIN_STEP_MS) == 1 &&
+		    !(out.revents & POLLOUT))
+			break;
+	}
+}
+
+uint64_t serial_dropped(struct serial *s)
+{
+	uint64_t n;
+
+	pthread_mutex_lock(&s->lock);
+	n = s->dropped;
+	pthread_mutex_unlock(&s->lock);
+	return n;
+}
+
+/* -------------------------------------------------------------- life cycle */
+
+int serial_output_init(struct serial *s, struct err *e)
+{
+	s->timer = (struct event_source){-1, on_timer};
+	s->out = (struct event_source){-1, on_writable};
+	s->timer_fd =
+		timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (s->timer_fd < 0 ||
+	    loop_add(s->loop, &s->timer, s->timer_fd, EPOLLIN))
+		return err_errno(e, "cannot create the serial port's timer");
+	return 0;
+}
+
+void serial_output_fini(struct serial *s)
+{
+	serial_flush(s);
+	loop_remove(s->loop, &s->timer);
+	loop_remove(s->loop, &s->out);
+	util_close(&s->timer_fd);
+}
