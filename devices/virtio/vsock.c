@@ -24,6 +24,16 @@ static void end_all(struct vsock *v)
 	v->resets_count = 0;
 }
 
+/* Who waits is left waiting for a moment. */
+static void pause_accepting(struct vsock *v)
+{
+	virtio_unwatch(&v->dev, &v->listener);
+	v->accept_ns = clock_now_ns(CLOCK_MONOTONIC) +
+		       VSOCK_ACCEPT_PAUSE_MS * 1000000ull;
+	if (!v->timer_ns || v->accept_ns < v->timer_ns)
+		vsock_set_timer(v, v->accept_ns);
+}
+
 static void listener_ready(struct virtio_device *dev)
 {
 	struct vsock *v = vsock_of(dev);
@@ -33,7 +43,21 @@ static void listener_ready(struct virtio_device *dev)
 		virtio_unwatch(dev, &v->listener);
 		return;
 	}
-	vsock_accept(v);
+	if (!vsock_accept(v))
+		pause_accepting(v);
+}
+
+/* If it fails, the timer tries again. */
+static void watch_listener(struct vsock *v)
+{
+	v->accept_ns = 0;
+	if (v->listener.dev ||
+	    !virtio_watch(&v->dev, &v->listener, v->listen_fd, EPOLLIN,
+			  listener_ready))
+		return;
+	v->listener.dev = NULL;
+	metric_add(&v->metrics.muxer_event_fails, 1);
+	pause_accepting(v);
 }
 
 /* The device is alive (again): connections of another driver are over, and the
@@ -48,33 +72,44 @@ static void wake(struct vsock *v)
 	v->parked = false;
 	for (struct vsock_conn *c = v->all; c; c = c->next)
 		vsock_conn_watch(c);
-	if (!v->listener.dev &&
-	    virtio_watch(&v->dev, &v->listener, v->listen_fd, EPOLLIN,
-			 listener_ready)) {
-		v->listener.dev = NULL;
-		v->parked = true; /* again at the next kick */
-		metric_add(&v->metrics.muxer_event_fails, 1);
-	}
+	watch_listener(v);
 }
 
-static void timer_ready(struct virtio_device *dev)
+/* The earlier of two times; 0 is none. */
+static uint64_t earlier(uint64_t a, uint64_t b)
 {
-	struct vsock *v = vsock_of(dev);
-	struct vsock_conn *next;
-	uint64_t now = clock_now_ns(CLOCK_MONOTONIC), expired, first = 0;
+	return a && (!b || a < b) ? a : b;
+}
 
-	if (read(v->timer_fd, &expired, sizeof(expired)) < 0)
-		return;
+/* End what timed out; when is the next one due? */
+static uint64_t end_expired(struct vsock *v, uint64_t now)
+{
+	struct vsock_conn *next;
+	uint64_t first = 0;
+
 	for (struct vsock_conn *c = v->all; c; c = next) {
 		next = c->next;
 		if (!c->deadline_ns)
 			continue;
 		if (c->deadline_ns <= now)
 			vsock_conn_kill(c);
-		else if (!first || c->deadline_ns < first)
-			first = c->deadline_ns;
+		else
+			first = earlier(first, c->deadline_ns);
 	}
-	vsock_set_timer(v, first);
+	return first;
+}
+
+static void timer_ready(struct virtio_device *dev)
+{
+	struct vsock *v = vsock_of(dev);
+	uint64_t now = clock_now_ns(CLOCK_MONOTONIC), expired, first;
+
+	if (read(v->timer_fd, &expired, sizeof(expired)) < 0)
+		return;
+	first = end_expired(v, now);
+	if (v->accept_ns && v->accept_ns <= now)
+		watch_listener(v);
+	vsock_set_timer(v, earlier(first, v->accept_ns));
 	vsock_rx_run(v);
 }
 

@@ -85,6 +85,8 @@ struct vsock_conn *vsock_conn_create(struct vsock *v, int fd,
 	c->v = v;
 	c->fd = fd;
 	c->state = state;
+	if (state == CONN_LINE)
+		c->accepted_ns = clock_now_ns(CLOCK_MONOTONIC);
 	c->source.fd = -1;
 	c->source.ready = on_event;
 	c->next = v->all;

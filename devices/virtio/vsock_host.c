@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The host's side: the socket that programs connect to, and theirs. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 
 #include "devices/virtio/vsock_internal.h"
 #include "vmm/base/err.h"
+#include "vmm/base/fd_limit.h"
 #include "vmm/base/log.h"
 #include "vmm/base/metrics.h"
+#include "vmm/base/now.h"
 
 enum { BACKLOG = 1024, ACCEPTS_A_TURN = 64 };
 
@@ -22,24 +26,101 @@ int vsock_bind(struct vsock *v, const char *path, struct err *e)
 	return 0;
 }
 
-void vsock_accept(struct vsock *v)
+/* ------------------------------------------------- how many there may be */
+
+/* Who has been silent for the longest, if that is long enough. */
+static struct vsock_conn *find_silent(const struct vsock *v)
 {
+	struct vsock_conn *oldest = NULL;
+
+	for (struct vsock_conn *c = v->all; c; c = c->next) {
+		if (c->state == CONN_LINE)
+			oldest = c; /* the newest come first */
+	}
+	if (!oldest || clock_now_ns(CLOCK_MONOTONIC) - oldest->accepted_ns <
+			       VSOCK_TIMEOUT_MS * 1000000ull)
+		return NULL;
+	return oldest;
+}
+
+static bool has_place(const struct vsock *v, int fd)
+{
+	return v->conn_count < VSOCK_CONNS_MAX && fd_limit_allows(fd);
+}
+
+/* As dup() does it: to the lowest number that is free. */
+static void renumber(int *fd)
+{
+	int lower = fcntl(*fd, F_DUPFD_CLOEXEC, 0);
+
+	if (lower < 0)
+		return;
+	util_close(fd);
+	*fd = lower;
+}
+
+/*
+ * May there be one more, on @*fd, which may get another number?  Who connected
+ * to us and said nothing has time until somebody else needs the place: a
+ * person may be typing.
+ */
+static bool make_place(struct vsock *v, int *fd)
+{
+	static struct log_limit limit;
+	struct vsock_conn *silent;
+
+	if (has_place(v, *fd))
+		return true;
+	silent = find_silent(v);
+	if (silent) {
+		vsock_conn_kill(silent);
+		renumber(fd);
+		if (has_place(v, *fd))
+			return true;
+	}
+	metric_add(&v->metrics.muxer_event_fails, 1);
+	log_limited(&limit,
+		    "vsock: a connection was refused: there are %u (at most "
+		    "%d), and the limit on descriptors (ulimit -n) has to "
+		    "leave some for the API",
+		    v->conn_count, VSOCK_CONNS_MAX);
+	return false;
+}
+
+/* ------------------------------------------------------ who connects to us */
+
+static void admit(struct vsock *v, int fd)
+{
+	struct vsock_conn *c = NULL;
+
+	if (make_place(v, &fd))
+		c = vsock_conn_create(v, fd, CONN_LINE);
+	if (c)
+		vsock_conn_watch(c);
+	else
+		util_close(&fd); /* it sees the end of the stream */
+}
+
+bool vsock_accept(struct vsock *v)
+{
+	static struct log_limit limit;
+
 	for (unsigned i = 0; i < ACCEPTS_A_TURN; i++) {
 		int fd = accept4(v->listen_fd, NULL, NULL,
 				 SOCK_NONBLOCK | SOCK_CLOEXEC);
-		struct vsock_conn *c;
 
-		if (fd < 0 && errno != EAGAIN && errno != ECONNABORTED &&
-		    errno != EINTR)
-			metric_add(&v->metrics.muxer_event_fails, 1);
-		if (fd < 0)
-			return;
-		c = vsock_conn_create(v, fd, CONN_LINE);
-		if (c)
-			vsock_conn_watch(c);
-		else
-			util_close(&fd); /* it sees the end of the stream */
+		if (fd >= 0) {
+			admit(v, fd);
+			continue;
+		}
+		if (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR)
+			return true;
+		metric_add(&v->metrics.muxer_event_fails, 1);
+		log_limited(&limit, "vsock: cannot accept connections: %s",
+			    strerror(errno));
+		return false;
 	}
+	return true;
 }
 
 /* -------------------------------------------------------------- CONNECT 52 */
@@ -129,18 +210,36 @@ void vsock_line_ready(struct vsock_conn *c)
 
 /* ------------------------------------------------------------ <uds_path>_52 */
 
-static int connect_to(const struct vsock *v, uint32_t port)
+/* Where nobody listens is for the guest to know; the rest is for the host. */
+static int cannot_connect(const char *path)
+{
+	static struct log_limit limit;
+
+	if (errno != ENOENT && errno != ECONNREFUSED)
+		log_limited(&limit,
+			    "vsock: the guest was not connected to %s: %s",
+			    path, strerror(errno));
+	return -1;
+}
+
+static int connect_to(struct vsock *v, uint32_t port)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	AUTO_CLOSE int fd = -1;
 	int len = snprintf(address.sun_path, sizeof(address.sun_path), "%s_%u",
 			   v->name.path, port);
 
-	if ((size_t)len >= sizeof(address.sun_path))
-		return -1;
+	if ((size_t)len >= sizeof(address.sun_path)) {
+		errno = ENAMETOOLONG;
+		return cannot_connect(v->name.path);
+	}
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)))
+	if (fd < 0)
+		return cannot_connect(address.sun_path);
+	if (!make_place(v, &fd))
 		return -1;
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)))
+		return cannot_connect(address.sun_path);
 	return take_fd(&fd);
 }
 
@@ -148,10 +247,8 @@ void vsock_connect(struct vsock *v, uint32_t host, uint32_t guest,
 		   const struct virtio_vsock_hdr *h)
 {
 	struct vsock_conn *c = NULL;
-	int fd = -1;
+	int fd = connect_to(v, host);
 
-	if (v->conn_count < VSOCK_CONNS_MAX)
-		fd = connect_to(v, host);
 	if (fd >= 0)
 		c = vsock_conn_create(v, fd, CONN_OPEN);
 	if (!c) {

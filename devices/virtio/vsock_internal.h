@@ -12,6 +12,7 @@
 
 enum { VSOCK_BUCKETS = 256, VSOCK_HEADER = sizeof(struct virtio_vsock_hdr) };
 enum { VSOCK_RESETS_MAX = 1024, VSOCK_HOST_CID = 2 };
+enum { VSOCK_ACCEPT_PAUSE_MS = 100 };
 
 enum vsock_conn_state {
 	CONN_LINE,       /* a host program has yet to write CONNECT */
@@ -44,6 +45,7 @@ struct vsock_conn {
 	enum vsock_conn_state state;
 	uint32_t host_port, guest_port;
 	unsigned send;        /* SEND_* */
+	uint64_t accepted_ns; /* CLOCK_MONOTONIC; while CONN_LINE */
 	uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0: none */
 
 	/* Credit, in bytes modulo 2^32; section 5.10.6.3. */
@@ -74,7 +76,8 @@ struct vsock {
 	struct listener_name name;
 	int listen_fd, timer_fd; /* owned */
 	struct virtio_source listener, timer;
-	uint64_t timer_ns; /* when it is armed for; 0: it is not */
+	uint64_t timer_ns;  /* when it is armed for; 0: it is not */
+	uint64_t accept_ns; /* accept again then; 0: it accepts, or is parked */
 
 	struct vsock_conn *all;
 	struct vsock_conn *bucket[VSOCK_BUCKETS];
@@ -115,7 +118,7 @@ void vsock_conn_watch(struct vsock_conn *c);
 void vsock_conn_unwatch(struct vsock_conn *c);
 /* Packets for the guest: SEND_*. */
 void vsock_conn_send(struct vsock_conn *c, unsigned what);
-/* When vsock.c looks for streams that timed out: CLOCK_MONOTONIC; 0: never. */
+/* When vsock.c looks for what is due: CLOCK_MONOTONIC; 0: never. */
 void vsock_set_timer(struct vsock *v, uint64_t at_ns);
 void vsock_conn_set_deadline(struct vsock_conn *c);
 /* @len bytes of the guest's, from @offset on in v->chain.  False: it is dead */
@@ -139,7 +142,11 @@ int vsock_bind(struct vsock *v, const char *path, struct err *e);
 /* No socket can be made at @path, in Firecracker's words.  Gives -1. */
 int vsock_refuse(struct err *e, int error, const char *path,
 		 const char *remark);
-void vsock_accept(struct vsock *v);
+/*
+ * Accept some of the programs that wait.  False if that does not work although
+ * they do: their waiting would wake the loop for ever.
+ */
+bool vsock_accept(struct vsock *v);
 /* More of a CONNECT line. */
 void vsock_line_ready(struct vsock_conn *c);
 /* The guest wants to reach a port of the host's. */

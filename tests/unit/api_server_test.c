@@ -155,6 +155,32 @@ static void who_finds_no_descriptor_is_turned_away(void **state)
 	close(fd);
 }
 
+static void who_cannot_even_be_turned_away_wakes_nobody(void **state)
+{
+	struct world *w = *state;
+	struct rlimit before, none;
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	unsigned wakes = 0;
+
+	snprintf(name.sun_path, sizeof(name.sun_path), "%s", w->socket);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&name, sizeof(name)))
+		fail_msg("cannot connect");
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){3, before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	for (unsigned ms = 0; ms < 250; ms++)
+		wakes += api_world_poll(w, 1);
+	assert_in_range(wakes, 2, 10);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	for (unsigned ms = 0; ms < 120; ms++)
+		api_world_poll(w, 1);
+	say(w, fd, "GET / HTTP/1.1\r\n\r\n");
+	assert_contains(hear(fd), "200");
+	close(fd);
+	api_world_run(w);
+}
+
 static void a_burst_is_answered_in_order(void **state)
 {
 	struct world *w = *state;
@@ -353,6 +379,7 @@ int main(void)
 		API_TEST(a_refused_stream_is_told_and_closed),
 		API_TEST(the_eleventh_is_turned_away),
 		API_TEST(who_finds_no_descriptor_is_turned_away),
+		API_TEST(who_cannot_even_be_turned_away_wakes_nobody),
 		API_TEST(a_burst_is_answered_in_order),
 		API_TEST(who_never_reads_costs_little),
 		API_TEST(half_a_request_keeps_nobody_waiting),

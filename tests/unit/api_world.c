@@ -45,6 +45,25 @@ void api_world_run(struct world *w)
 	}
 }
 
+unsigned api_world_poll(struct world *w, int timeout_ms)
+{
+	struct event_loop *loop = &w->loop;
+	int tick = w->tick.fd, n;
+
+	loop_remove(loop, &w->tick);
+	n = epoll_wait(loop->epoll_fd, loop->batch, LOOP_BATCH, timeout_ms);
+	loop->batch_count = n;
+	for (int i = 0; i < loop->batch_count; i++) {
+		struct event_source *source = loop->batch[i].data.ptr;
+
+		if (source)
+			source->ready(source, loop->batch[i].events);
+	}
+	loop->batch_count = 0;
+	assert_int_equal(loop_add(loop, &w->tick, tick, EPOLLIN), 0);
+	return n > 0 ? (unsigned)n : 0;
+}
+
 static void write_kernel(struct world *w)
 {
 	uint8_t image[4096] = {0};
@@ -59,6 +78,8 @@ static void write_kernel(struct world *w)
 	memcpy(image + 56, "ARM\x64", 4);
 	image[16 + 1] = 0x10; /* image_size = 4096 */
 	file = fopen(w->kernel, "w");
+	if (!file)
+		fail_msg("cannot write %s", w->kernel);
 	assert_int_equal(fwrite(image, sizeof(image), 1, file), 1);
 	fclose(file);
 }

@@ -32,6 +32,9 @@ int api_world_tear_down(void **state);
 /* Let the loop do what there is to do. */
 void api_world_run(struct world *w);
 
+/* One look at the loop, for as long; how many events there were. */
+unsigned api_world_poll(struct world *w, int timeout_ms);
+
 /* One request, without a connection; gives the status. */
 unsigned api_world_call(struct world *w, enum http_method method,
 			const char *path, const char *body, char *text,

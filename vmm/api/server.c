@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,6 +18,8 @@
 #include "vmm/base/now.h"
 #include "vmm/base/util.h"
 #include "vmm/instance.h"
+
+enum { ACCEPT_PAUSE_MS = 100 };
 
 static struct api_counters {
 	uint64_t process_startup_time_us, process_startup_time_cpu_us;
@@ -125,10 +128,29 @@ static void turn_away(int fd)
 	close(fd);
 }
 
-/*
- * Without a descriptor a connection could not even be refused, and would wake
- * us for ever.
- */
+/* Who waits is left waiting for a moment, instead of waking us for ever. */
+static void pause_accepting(struct api *api)
+{
+	static const struct itimerspec soon = {
+		.it_value.tv_nsec = ACCEPT_PAUSE_MS * 1000000l,
+	};
+
+	if (!timerfd_settime(api->timer_fd, 0, &soon, NULL))
+		(void)loop_modify(api->loop, &api->listener, 0);
+}
+
+static void on_timer(struct event_source *source, uint32_t events)
+{
+	static const struct itimerspec never = {0};
+	struct api *api = container_of(source, struct api, timer);
+
+	(void)events;
+	/* Also makes the descriptor unreadable again. */
+	timerfd_settime(api->timer_fd, 0, &never, NULL);
+	(void)loop_modify(api->loop, &api->listener, EPOLLIN);
+}
+
+/* Without a descriptor a connection could not even be refused. */
 static void accept_none(struct api *api)
 {
 	static struct log_limit limit;
@@ -137,10 +159,12 @@ static void accept_none(struct api *api)
 	if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
 		return;
 	log_limited(&limit, "API: cannot accept: %s", strerror(errno));
-	close(api->spare_fd);
+	util_close(&api->spare_fd);
 	fd = accept4(api->listener.fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd >= 0)
 		turn_away(fd);
+	else if (errno != EAGAIN)
+		pause_accepting(api);
 	api->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
@@ -208,6 +232,24 @@ static int listen_on(struct api *api, const struct api_config *config,
 	return 0;
 }
 
+static int make_timer(struct api *api, struct err *e)
+{
+	api->timer_fd =
+		timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (api->timer_fd < 0 ||
+	    loop_add(api->loop, &api->timer, api->timer_fd, EPOLLIN))
+		return err_errno(e, "cannot create the API's timer");
+	return 0;
+}
+
+static void free_api(struct api *api)
+{
+	loop_remove(api->loop, &api->timer);
+	util_close(&api->timer_fd);
+	util_close(&api->spare_fd);
+	free(api);
+}
+
 struct api *api_start(const struct api_config *config, struct err *e)
 {
 	struct api *api = calloc(1, sizeof(*api));
@@ -220,9 +262,11 @@ struct api *api_start(const struct api_config *config, struct err *e)
 	api->instance = config->instance;
 	api->body_max = config->body_max;
 	api->listener = (struct event_source){.fd = -1, .ready = on_connect};
-	if (listen_on(api, config, e)) {
+	api->timer = (struct event_source){.fd = -1, .ready = on_timer};
+	api->spare_fd = -1;
+	if (make_timer(api, e) || listen_on(api, config, e)) {
 		listener_remove(&api->name);
-		free(api);
+		free_api(api);
 		return NULL;
 	}
 	api->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -259,10 +303,9 @@ void api_stop(struct api *api)
 	fd = api->listener.fd;
 	loop_remove(api->loop, &api->listener);
 	close(fd);
-	util_close(&api->spare_fd);
 	api->instance->on_event = NULL;
 	api->instance->on_snapshot = NULL;
 	routes_fini();
 	metrics_remove(&group);
-	free(api);
+	free_api(api);
 }

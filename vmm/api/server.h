@@ -55,6 +55,9 @@ struct api {
 	struct api_conn *conn[API_CONNECTIONS_MAX]; /* NULL: free */
 	size_t body_max;
 	int spare_fd; /* to have one when there is none */
+	/* When it is time to accept again, after that failed. */
+	struct event_source timer;
+	int timer_fd;
 	uint64_t event_seq;
 
 	struct listener_name name; /* empty if it was not made by us */

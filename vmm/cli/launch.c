@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include "vmm/base/err.h"
+#include "vmm/base/fd_limit.h"
 #include "vmm/base/log.h"
 #include "vmm/base/util.h"
 #include "vmm/cli/cli.h"
@@ -60,6 +61,7 @@ int launch_init(struct launch *l, const char *id, bool escapes, struct err *e)
 	signal(SIGPIPE, SIG_IGN);
 	/* Nor must a limit on files (RLIMIT_FSIZE): a write fails instead. */
 	signal(SIGXFSZ, SIG_IGN);
+	fd_limit_raise();
 	r = loop_init(&l->loop, e);
 	if (!r)
 		r = console_open(&l->console, &l->loop, escapes, e);
