@@ -256,6 +256,18 @@ int vsock_refuse(struct err *e, int error, const char *path, const char *remark)
 		       strerror(error), error, path, remark);
 }
 
+/* Or the guest could not reach all ports of the host. */
+static int refuse_long(struct err *e, const char *path)
+{
+	return err_set(e,
+		       "Cannot create backend for vsock device: Error binding "
+		       "to the host-side Unix socket: File name too long (os "
+		       "error %d): %.256s has %zu characters, and at most %d "
+		       "leave room for _PORT behind it; give a shorter path, "
+		       "or a relative one",
+		       ENAMETOOLONG, path, strlen(path), VSOCK_PATH_MAX);
+}
+
 int vsock_check(const struct vsock_config *config, struct err *e)
 {
 	const char *path = config->uds_path;
@@ -272,8 +284,8 @@ int vsock_check(const struct vsock_config *config, struct err *e)
 	}
 	if (!path[0])
 		return vsock_refuse(e, EINVAL, "an empty path", "");
-	if (strlen(path) >= sizeof(folder))
-		return vsock_refuse(e, ENAMETOOLONG, path, "");
+	if (strlen(path) > VSOCK_PATH_MAX)
+		return refuse_long(e, path);
 	if (listener_check(&name, path))
 		return vsock_refuse(e, errno, path, name.remark);
 	if (slash) {

@@ -30,6 +30,9 @@ enum {
 	VSOCK_LINE_MAX = 32,        /* "CONNECT ...\n" */
 	VSOCK_TIMEOUT_MS = 2000,    /* of the guest, to answer or to finish */
 	VSOCK_FIRST_PORT = 1 << 30, /* of the host's */
+	/* Of uds_path, so that "_4294967295" fits behind it: sun_path has 108,
+	 * and needs no NUL. */
+	VSOCK_PATH_MAX = 97,
 };
 
 struct vsock_config {

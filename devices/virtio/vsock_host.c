@@ -225,21 +225,19 @@ static int cannot_connect(const char *path)
 static int connect_to(struct vsock *v, uint32_t port)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	char path[VSOCK_PATH_MAX + sizeof("_4294967295")];
 	AUTO_CLOSE int fd = -1;
-	int len = snprintf(address.sun_path, sizeof(address.sun_path), "%s_%u",
-			   v->name.path, port);
 
-	if ((size_t)len >= sizeof(address.sun_path)) {
-		errno = ENAMETOOLONG;
-		return cannot_connect(v->name.path);
-	}
+	_Static_assert(sizeof(path) == sizeof(address.sun_path) + 1, "");
+	snprintf(path, sizeof(path), "%s_%u", v->name.path, port);
+	memcpy(address.sun_path, path, sizeof(address.sun_path));
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return cannot_connect(address.sun_path);
+		return cannot_connect(path);
 	if (!make_place(v, &fd))
 		return -1;
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)))
-		return cannot_connect(address.sun_path);
+		return cannot_connect(path);
 	return take_fd(&fd);
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "snapshot/codec.h"
@@ -132,13 +133,14 @@ static void wrong_paths_and_cids_are_refused(void **state)
 
 	(void)state;
 	memset(longest, 'x', sizeof(longest));
-	longest[108] = '\0';
+	longest[VSOCK_PATH_MAX + 1] = '\0';
 	assert_ok(vsock_check(&config, &e), e);
 	assert_int_not_equal(access(uds, F_OK), 0); /* no side effect */
 	assert_refused(uds, 2, "The guest CID 2 is reserved");
 	assert_refused(uds, UINT32_MAX, "is reserved");
 	assert_refused("", 3, "an empty path");
 	assert_refused(longest, 3, "File name too long (os error 36)");
+	assert_refused(longest, 3, "has 98 characters, and at most 97 leave");
 	assert_refused("/nowhere/x", 3,
 		       "No such file or directory (os error 2)");
 	assert_refused("/tmp", 3, "Address already in use (os error 98)");
@@ -146,6 +148,38 @@ static void wrong_paths_and_cids_are_refused(void **state)
 	assert_refused(uds, 3,
 		       "Cannot create backend for vsock device: Error binding "
 		       "to the host-side Unix socket: Address already in use");
+}
+
+static int listen_at(const char *path)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	memcpy(a.sun_path, path, strlen(path)); /* it may fill it */
+	if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) ||
+	    listen(fd, 1))
+		fail_msg("cannot listen at %s", path);
+	return fd;
+}
+
+static void the_longest_path_has_all_ports(void **state)
+{
+	char path[VSOCK_PATH_MAX + 1], port[120];
+	int fd;
+
+	(void)state;
+	memset(path, 'v', sizeof(path));
+	memcpy(path, uds, strlen(uds));
+	path[VSOCK_PATH_MAX] = '\0';
+	config.uds_path = path;
+	start();
+	config.uds_path = uds;
+	snprintf(port, sizeof(port), "%s_%u", path, UINT32_MAX);
+	fd = listen_at(port);
+	guest(VIRTIO_VSOCK_OP_REQUEST, UINT32_MAX, 7);
+	expect(VIRTIO_VSOCK_OP_RESPONSE, UINT32_MAX, 7);
+	close(fd);
+	unlink(port);
 }
 
 static void destroying_leaves_no_descriptor(void **state)
@@ -173,6 +207,7 @@ int main(void)
 		TEST(reset_ends_streams),
 		TEST(after_a_restore_the_guest_is_told),
 		TEST(wrong_paths_and_cids_are_refused),
+		TEST(the_longest_path_has_all_ports),
 		TEST(destroying_leaves_no_descriptor),
 	};
 

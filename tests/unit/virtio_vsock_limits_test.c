@@ -14,6 +14,7 @@
 #include "tests/unit/testing.h"
 #include "tests/unit/virtio_vsock_ends.h"
 #include "vmm/base/fd_limit.h"
+#include "vmm/base/log.h"
 #include "vmm/base/util.h"
 
 static struct rlimit before;
@@ -259,6 +260,45 @@ static void who_is_silent_gives_up_its_descriptor(void **state)
 	unlink(path);
 }
 
+/* What the log says while the guest asks for @port. */
+static void ask_for(uint32_t port, uint16_t answer, char *text, size_t size)
+{
+	int fds[2];
+
+	testing_pipe(fds);
+	log_configure(&(struct log_config){.level = LOG_WARN, .fd = fds[1]});
+	guest(VIRTIO_VSOCK_OP_REQUEST, port, 9);
+	expect(answer, port, 9);
+	log_configure(
+		&(struct log_config){.level = LOG_WARN, .fd = STDERR_FILENO});
+	testing_read_all(fds[0], text, size);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static void why_a_guest_is_not_connected_is_logged(void **state)
+{
+	char path[80], text[500];
+	int listener;
+
+	(void)state;
+	start();
+	ask_for(60, VIRTIO_VSOCK_OP_RST, text, sizeof(text));
+	assert_string_equal(text, ""); /* nobody is there: the guest's affair */
+	listener = host_listens(60, path, sizeof(path));
+	assert_int_equal(listen(listener, 0), 0);
+	guest(VIRTIO_VSOCK_OP_REQUEST, 60, 8);
+	expect(VIRTIO_VSOCK_OP_RESPONSE, 60, 8);
+	ask_for(60, VIRTIO_VSOCK_OP_RST, text, sizeof(text));
+	assert_contains(text, "the guest was not connected to ");
+	assert_contains(text, "v.sock_60: Resource temporarily unavailable");
+	close(listener);
+	expect(VIRTIO_VSOCK_OP_RST, 60, 8);
+	ask_for(60, VIRTIO_VSOCK_OP_RST, text, sizeof(text));
+	assert_string_equal(text, ""); /* a socket that nobody listens on */
+	unlink(path);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -270,6 +310,7 @@ int main(void)
 		TEST(accepting_is_parked_with_the_rest),
 		TEST(who_is_silent_gives_up_its_place_for_others),
 		TEST(who_is_silent_gives_up_its_descriptor),
+		TEST(why_a_guest_is_not_connected_is_logged),
 	};
 
 	/* What we inherited would be in the way of our counting. */
