@@ -120,6 +120,7 @@ void limiter_apply(const struct limiter_patch *patch,
 /* A change of a running VM's drive. */
 struct drive_patch {
 	char *id, *path; /* owned; path NULL: stays */
+	bool has_limits; /* they were given, if only as {} */
 	struct limiter_patch limits;
 };
 

@@ -272,7 +272,11 @@ int drive_patch_read(struct drive_patch *body, const struct json_t *json,
 	};
 	int r = json_read(json, fields, ARRAY_SIZE(fields), &raw, e);
 
-	*body = (struct drive_patch){.id = raw.id, .path = raw.path};
+	*body = (struct drive_patch){
+		.id = raw.id,
+		.path = raw.path,
+		.has_limits = raw.limiter,
+	};
 	if (!r)
 		r = body_check_id(body->id, id, e);
 	if (!r)

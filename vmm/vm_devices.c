@@ -272,6 +272,9 @@ int vm_patch_drive(struct vm *vm, const struct drive_patch *patch,
 
 	if (!dev)
 		return err_set(e, "there is no drive \"%.64s\"", patch->id);
+	if (!patch->path && !patch->has_limits)
+		return err_set(e, "there is nothing to change: give "
+				  "`path_on_host` or `rate_limiter`.");
 	if (patch->path && block_reopen(dev, patch->path, e))
 		return -1;
 	return block_update_limiter(dev, &update, e);

@@ -165,7 +165,15 @@ static void a_running_drive_is_patched(void **state)
 	api_world_do(w, PUT, "/boot-source",
 		     "{\"kernel_image_path\":\"/dev/null\"}");
 	api_world_boot(w);
-	api_world_do(w, PAT, "/drives/d", "{\"drive_id\":\"d\"}");
+	assert_int_equal(api_world_call(w, PAT, "/drives/d",
+					"{\"drive_id\":\"d\"}", text,
+					sizeof(text)),
+			 400);
+	assert_contains(text, "Drive config error: Unable to patch the block "
+			      "device: there is nothing to change: give "
+			      "`path_on_host` or `rate_limiter`. Please");
+	api_world_do(w, PAT, "/drives/d",
+		     "{\"drive_id\":\"d\",\"rate_limiter\":{}}");
 	api_world_do(w, PAT, "/drives/d",
 		     "{\"drive_id\":\"d\",\"rate_limiter\":{\"ops\":{"
 		     "\"size\":10,\"refill_time\":100}}}");

@@ -407,8 +407,10 @@ static void a_running_drive_keeps_its_file(void **state)
 	put_all(w);
 	api_world_boot(w);
 	refuse(w, PAT, patches, ARRAY_SIZE(patches));
-	api_world_do(w, PAT, "/drives/a", "{\"drive_id\":\"a\"}");
-	api_world_do(w, PAT, "/drives/r", "{\"drive_id\":\"r\"}");
+	api_world_do(w, PAT, "/drives/a",
+		     "{\"drive_id\":\"a\",\"rate_limiter\":{}}");
+	api_world_do(w, PAT, "/drives/r",
+		     "{\"drive_id\":\"r\",\"rate_limiter\":{}}");
 	remove_files(w, busy);
 }
 

@@ -131,7 +131,7 @@ enum when { ANY, PRE, BOOT, POST };
 /* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): to be read */
 struct route {
 	enum http_method method;
-	const char *path; /* without the first '/'; '*' is an id */
+	const char *path; /* without the first '/'; a last '*' is an id */
 	enum when when;
 	api_handler *handler; /* NULL: this build does not have it */
 	struct calls *calls;
@@ -209,48 +209,39 @@ static size_t token_len(const char *path)
 	return strcspn(path, "/");
 }
 
-/* The token after this one, or the end. */
+/* The token after this one, or the end: also behind a last '/'. */
 static const char *next_token(const char *path)
 {
 	path += token_len(path);
 	return *path ? path + 1 : path;
 }
 
+/* All of @path has to match; an id may be missing, and is refused later. */
 static bool matches(const char *pattern, const char *path)
 {
-	for (;;) {
+	do {
 		size_t n = token_len(pattern);
 
 		if (*pattern != '*' &&
 		    (n != token_len(path) || strncmp(pattern, path, n) != 0))
 			return false;
-		if (!pattern[n])
-			return true;
-		if (!path[token_len(path)] && pattern[n + 1] != '*')
-			return false;
 		pattern = next_token(pattern);
 		path = next_token(path);
-	}
+	} while (*pattern);
+	return !*path;
 }
 
-/*
- * Firecracker looks at the first tokens and ignores those that follow; the
- * route with the most tokens is meant.
- */
 static const struct route *find(enum http_method method, const char *path)
 {
-	const struct route *found = NULL;
-
 	for (unsigned i = 0; i < ARRAY_SIZE(routes); i++) {
 		const struct route *r = &routes[i];
 
 		if (r->method != method || *r->path != *path)
 			continue; /* most, at little cost */
-		if (matches(r->path, path) &&
-		    (!found || strlen(r->path) > strlen(found->path)))
-			found = r;
+		if (matches(r->path, path))
+			return r;
 	}
-	return found;
+	return NULL;
 }
 
 /* ----------------------------------------------------------------- handling */
@@ -352,7 +343,7 @@ static void log_request(enum http_method method, const char *path,
 					    [PATCH] = "Patch",
 					    [DEL] = "Delete"};
 
-	if (body && strncmp(path, "/mmds", 5) != 0)
+	if (body && strncmp(path + strspn(path, "/"), "mmds", 4) != 0)
 		log_info("The API server received a %s request on \"%.256s\" "
 			 "with body \"%s\".",
 			 names[method], path, body);
@@ -383,7 +374,8 @@ void routes_handle(struct instance *in, enum http_method method,
 		   const char *path, const char *body, size_t len,
 		   struct api_reply *reply)
 {
-	const char *tokens = *path == '/' ? path + 1 : path;
+	/* Clients that paste a base and a path together send two, or more. */
+	const char *tokens = path + strspn(path, "/");
 	const struct route *route = find(method, tokens);
 	struct calls *count = route ? route->calls : &calls.other;
 	struct err e = {0};
