@@ -84,6 +84,7 @@ def checks():
         ("gn check", ["gn", "check", "out"]),
         ("build/check_sources.sh", ["build/check_sources.sh", "out"]),
         ("tests/lint.sh", ["tests/lint.sh"]),
+        ("tests/check_options.py", ["python3", "tests/check_options.py"]),
         ("out/stasis", ["python3", "tests/check_binary.py", "out/stasis"]),
         ("shell syntax", ["sh", "-c", parse, "sh", *shell]),
         ("python syntax", ["python3", "-c", python, *sources("*.py")]),

@@ -39,6 +39,27 @@ static void resume_takes_a_clock(void **state)
 			 EXIT_OK);
 	assert_contains(server.request, "\r\n\r\n{\"state\":\"Resumed\","
 					"\"clock\":\"continuous\"}");
+	assert_int_equal(served("resume", "--clock=continuous", "--max-jump-ms",
+				"7200000"),
+			 EXIT_OK);
+	assert_contains(server.request, "\"clock\":{\"policy\":\"continuous\","
+					"\"max_jump_ms\":7200000}}");
+	assert_int_equal(served("resume", "--clock=continuous",
+				"--max-jump-ms=0", "--unsynchronized"),
+			 EXIT_OK);
+	assert_contains(server.request,
+			"{\"state\":\"Resumed\",\"clock\":{\"policy\":"
+			"\"continuous\",\"max_jump_ms\":0,"
+			"\"unsynchronized\":true}}");
+	assert_int_equal(ctl("resume", "--max-jump-ms=1", NULL, NULL),
+			 EXIT_BAD_ARGUMENTS);
+	assert_contains(complained, "--max-jump-ms goes with resume --clock");
+	assert_int_equal(ctl("resume", "--clock=frozen", "--max-jump-ms", "9x"),
+			 EXIT_BAD_ARGUMENTS);
+	assert_contains(complained, "--max-jump-ms 9x is not possible");
+	assert_int_equal(ctl("resume", "--clock=frozen",
+			     "--max-jump-ms=2147483648", NULL),
+			 EXIT_BAD_ARGUMENTS);
 	assert_int_equal(ctl("pause", "--clock", "frozen", NULL),
 			 EXIT_BAD_ARGUMENTS);
 	assert_int_equal(ctl("resume", "--clock", "quartz", NULL),

@@ -235,9 +235,33 @@ static void largest_size_does_not_overflow(void **state)
 	assert_err(options_parse_mib("1099511627776", &mib, &e), e, "no size");
 }
 
+static void numbers_are_whole_and_bounded(void **state)
+{
+	uint64_t n = 7;
+
+	(void)state;
+	assert_true(options_parse_number("0", 0, &n));
+	assert_int_equal(n, 0);
+	assert_true(
+		options_parse_number("18446744073709551615", UINT64_MAX, &n));
+	assert_true(n == UINT64_MAX);
+	assert_false(
+		options_parse_number("18446744073709551616", UINT64_MAX, &n));
+	assert_false(options_parse_number("256", 255, &n));
+	assert_false(options_parse_number("", 255, &n));
+	assert_false(options_parse_number("-1", 255, &n));
+	assert_false(options_parse_number(" 1", 255, &n));
+	assert_false(options_parse_number("1s", 255, &n));
+	assert_ok(options_parse_max_jump("2147483647", &n, &e), e);
+	assert_int_equal(n, INT32_MAX);
+	assert_err(options_parse_max_jump("2147483648", &n, &e), e,
+		   "--max-jump-ms 2147483648 is not possible");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(numbers_are_whole_and_bounded),
 		cmocka_unit_test_setup(value_as_the_next_word, clear),
 		cmocka_unit_test_setup(value_after_an_equals_sign, clear),
 		cmocka_unit_test_setup(value_may_look_like_an_option, clear),

@@ -23,7 +23,9 @@ enum {
 };
 
 struct ctl {
-	const char *socket, *clock;
+	const char *socket, *clock; /* for resume */
+	bool has_max_jump, unsynchronized;
+	uint64_t max_jump_ms;
 	unsigned timeout_s;
 	bool json, help;
 	const char *words[WORDS_MAX]; /* the command, a path, JSON */
@@ -197,6 +199,12 @@ static int check_words(const struct ctl *ctl, const struct command *c,
 			       ctl->words[1]);
 	if (ctl->clock && strcmp(c->name, "resume") != 0)
 		return err_set(e, "--clock is for resume");
+	if (!ctl->clock && (ctl->has_max_jump || ctl->unsynchronized))
+		return err_set(e,
+			       "--%s goes with resume --clock continuous; "
+			       "give both",
+			       ctl->has_max_jump ? "max-jump-ms"
+						 : "unsynchronized");
 	return 0;
 }
 
@@ -218,6 +226,22 @@ static int read_stdin(struct buf *body, struct err *e)
 	return 0;
 }
 
+static void add_resume(const struct ctl *ctl, struct buf *body)
+{
+	buf_text(body, "{\"state\":\"Resumed\",\"clock\":");
+	if (!ctl->has_max_jump && !ctl->unsynchronized) {
+		buf_printf(body, "\"%s\"}", ctl->clock);
+		return;
+	}
+	buf_printf(body, "{\"policy\":\"%s\"", ctl->clock);
+	if (ctl->has_max_jump)
+		buf_printf(body, ",\"max_jump_ms\":%llu",
+			   (unsigned long long)ctl->max_jump_ms);
+	if (ctl->unsynchronized)
+		buf_text(body, ",\"unsynchronized\":true");
+	buf_text(body, "}}");
+}
+
 static int read_body(const struct ctl *ctl, const struct command *c,
 		     struct buf *body, struct err *e)
 {
@@ -225,8 +249,7 @@ static int read_body(const struct ctl *ctl, const struct command *c,
 	struct json_t *document;
 
 	if (ctl->clock) {
-		buf_printf(body, "{\"state\":\"Resumed\",\"clock\":\"%s\"}",
-			   ctl->clock);
+		add_resume(ctl, body);
 	} else if (json && !strcmp(json, "-")) {
 		if (read_stdin(body, e))
 			return -1;
@@ -356,6 +379,22 @@ static int set_clock(void *context, const char *value, struct err *e)
 	return 0;
 }
 
+static int set_max_jump(void *context, const char *value, struct err *e)
+{
+	struct ctl *ctl = context;
+
+	ctl->has_max_jump = true;
+	return options_parse_max_jump(value, &ctl->max_jump_ms, e);
+}
+
+static int set_any_clocks(void *context, const char *value, struct err *e)
+{
+	(void)value;
+	(void)e;
+	((struct ctl *)context)->unsynchronized = true;
+	return 0;
+}
+
 static int set_timeout(void *context, const char *value, struct err *e)
 {
 	char *end;
@@ -393,6 +432,14 @@ static const struct option options[] = {
 	 "resume: frozen (the guest did not notice) or\n"
 	 "continuous (it finds that time went on)",
 	 set_clock},
+	{"max-jump-ms", "MS",
+	 "how far continuous time may jump, for this once\n"
+	 "(default: as configured, 600000)",
+	 set_max_jump},
+	{"unsynchronized", NULL,
+	 "continuous after a restore, although nobody (NTP)\n"
+	 "says that the clocks are right",
+	 set_any_clocks},
 	{"json", NULL, "print what the VMM answers, a line of JSON each",
 	 set_json},
 	{"timeout", "SECONDS", "wait that long for an answer (default 30)",

@@ -179,6 +179,35 @@ int options_take_words(const struct option *options, unsigned count, int argc,
 	return kept;
 }
 
+bool options_parse_number(const char *text, uint64_t max, uint64_t *out)
+{
+	uint64_t n = 0;
+
+	if (!*text)
+		return false;
+	for (; *text; text++) {
+		if (*text < '0' || *text > '9' || n > max / 10)
+			return false;
+		n = n * 10 + (uint64_t)(*text - '0');
+		if (n > max)
+			return false;
+	}
+	*out = n;
+	return true;
+}
+
+int options_parse_max_jump(const char *text, uint64_t *ms, struct err *e)
+{
+	const int most = INT32_MAX; /* as in the API: 24 days */
+
+	if (options_parse_number(text, (uint64_t)most, ms))
+		return 0;
+	return err_set(e,
+		       "--max-jump-ms %.40s is not possible; give a number "
+		       "of milliseconds up to %d",
+		       text, most);
+}
+
 int options_parse_mib(const char *text, unsigned long long *mib, struct err *e)
 {
 	static const struct {

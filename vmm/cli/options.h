@@ -7,6 +7,9 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stdint.h>
+
 struct err;
 
 struct option {
@@ -39,6 +42,12 @@ int options_take_words(const struct option *options, unsigned count, int argc,
 
 /* The table as the body of a help text, on standard output. */
 void options_print(const struct option *options, unsigned count);
+
+/* A whole number up to @max, and nothing behind it; false if it is not. */
+bool options_parse_number(const char *text, uint64_t max, uint64_t *out);
+
+/* The value of --max-jump-ms, which several commands have. */
+int options_parse_max_jump(const char *text, uint64_t *ms, struct err *e);
 
 /* "512", "512M", "512MiB", "2G" ...: MiB. */
 int options_parse_mib(const char *text, unsigned long long *mib, struct err *e);

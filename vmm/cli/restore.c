@@ -50,13 +50,16 @@ static int set_any_clocks(void *context, const char *value, struct err *e)
 static int set_max_jump(void *context, const char *value, struct err *e)
 {
 	struct clock_request *clock = &((struct restore *)context)->load.clock;
-	char *end;
-	unsigned long long ms = strtoull(value, &end, 10);
 
-	if (*value < '0' || *value > '9' || *end)
-		return err_set(e, "--max-jump-ms %.40s is no number", value);
 	clock->has_max_jump = true;
-	clock->max_jump_ms = ms;
+	return options_parse_max_jump(value, &clock->max_jump_ms, e);
+}
+
+static int set_track_dirty(void *context, const char *value, struct err *e)
+{
+	(void)value;
+	(void)e;
+	((struct restore *)context)->load.track_dirty = true;
 	return 0;
 }
 
@@ -157,6 +160,10 @@ static const struct option options[] = {
 	 "clocks are good enough although nobody (NTP) says\n"
 	 "that they are right",
 	 set_any_clocks},
+	{"track-dirty-pages", NULL,
+	 "keep a log of the guest's writes, so that a snapshot\n"
+	 "of changes takes as long as there are some",
+	 set_track_dirty},
 	{"eager", NULL,
 	 "read all memory now instead of mapping the file;\n"
 	 "it may be removed then",
@@ -220,6 +227,19 @@ static int load(void *context, struct instance *instance, struct err *e)
 	return instance_load(instance, &restore->load, e);
 }
 
+static int check(const struct restore *restore, struct err *e)
+{
+	const struct snapshot_load *load = &restore->load;
+
+	if (!load->has_clock &&
+	    (load->clock.has_max_jump || load->clock.unsynchronized))
+		return err_set(e,
+			       "--%s goes with --clock continuous; give both",
+			       load->clock.has_max_jump ? "max-jump-ms"
+							: "unsynchronized");
+	return snapshot_load_check(load, e);
+}
+
 int cli_restore(int argc, char **argv)
 {
 	struct restore restore = {.load.resume = true};
@@ -233,7 +253,7 @@ int cli_restore(int argc, char **argv)
 	if (argc < 0 ||
 	    options_parse(options, ARRAY_SIZE(options), argc, argv, &restore,
 			  &e) ||
-	    snapshot_load_check(&restore.load, &e)) {
+	    check(&restore, &e)) {
 		log_error("%s", e.text);
 	} else if (restore.foreground.help) {
 		print_help();

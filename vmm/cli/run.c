@@ -131,21 +131,67 @@ static int set_entropy(void *context, const char *value, struct err *e)
 	return 0;
 }
 
-static int set_clock(void *context, const char *value, struct err *e)
+static int read_policy(const char *option, const char *value,
+		       enum clock_policy *policy, struct err *e)
 {
-	struct vm_config *config = &((struct run *)context)->config;
-
 	for (unsigned i = 0; i < ARRAY_SIZE(clock_policy_name); i++) {
 		if (strcmp(value, clock_policy_name[i]) != 0)
 			continue;
-		config->clock.on_pause = (enum clock_policy)i;
-		config->clock_given = true;
+		*policy = (enum clock_policy)i;
 		return 0;
 	}
 	return err_set(e,
-		       "--clock %.40s is not known; choose frozen or "
-		       "continuous",
-		       value);
+		       "--%s %.40s is not known; choose frozen or continuous",
+		       option, value);
+}
+
+static struct clock_config *choose_clock(void *context)
+{
+	struct vm_config *config = &((struct run *)context)->config;
+
+	config->clock_given = true;
+	return &config->clock;
+}
+
+static int set_clock(void *context, const char *value, struct err *e)
+{
+	return read_policy("clock", value, &choose_clock(context)->on_pause, e);
+}
+
+static int set_restore_clock(void *context, const char *value, struct err *e)
+{
+	return read_policy("restore-clock", value,
+			   &choose_clock(context)->on_restore, e);
+}
+
+static int set_max_jump(void *context, const char *value, struct err *e)
+{
+	return options_parse_max_jump(value,
+				      &choose_clock(context)->max_jump_ms, e);
+}
+
+static int set_physical(void *context, const char *value, struct err *e)
+{
+	struct clock_config *clock = choose_clock(context);
+
+	if (!strcmp(value, "guest"))
+		clock->physical = CLOCK_PHYSICAL_GUEST;
+	else if (!strcmp(value, "host"))
+		clock->physical = CLOCK_PHYSICAL_HOST;
+	else
+		return err_set(e,
+			       "--physical-counter %.40s is not known; choose "
+			       "guest or host",
+			       value);
+	return 0;
+}
+
+static int set_track_dirty(void *context, const char *value, struct err *e)
+{
+	(void)value;
+	(void)e;
+	((struct run *)context)->config.track_dirty = true;
+	return 0;
 }
 
 static int set_boot_timer(void *context, const char *value, struct err *e)
@@ -203,6 +249,19 @@ static const struct option options[] = {
 	{"clock", "POLICY",
 	 "the guest's time over a pause: frozen (default) or\ncontinuous",
 	 set_clock},
+	{"restore-clock", "POLICY", "the same over a snapshot and its restore",
+	 set_restore_clock},
+	{"max-jump-ms", "MS",
+	 "how far continuous time may jump (default 600000)", set_max_jump},
+	{"physical-counter", "WHOSE",
+	 "guest: it shows guest time, as the virtual one does,\n"
+	 "or the start fails; host: it shows the host's.\n"
+	 "Default: the guest's if the host can do that",
+	 set_physical},
+	{"track-dirty-pages", NULL,
+	 "keep a log of the guest's writes, so that a snapshot\n"
+	 "of changes takes as long as there are some",
+	 set_track_dirty},
 	{"boot-timer", NULL,
 	 "log the time when the guest writes 123 to\n0x40000000",
 	 set_boot_timer},

@@ -8,25 +8,8 @@
 #include "vmm/base/err.h"
 #include "vmm/base/util.h"
 #include "vmm/bodies.h"
+#include "vmm/cli/options.h"
 #include "vmm/config.h"
-
-/* A whole number up to @max, and nothing behind it. */
-static bool parse_number(const char *text, uint64_t max, uint64_t *out)
-{
-	uint64_t n = 0;
-
-	if (!*text)
-		return false;
-	for (; *text; text++) {
-		if (*text < '0' || *text > '9')
-			return false;
-		n = n * 10 + (uint64_t)(*text - '0');
-		if (n > max)
-			return false;
-	}
-	*out = n;
-	return true;
-}
 
 /* What is before the next comma, which is cut off; NULL after the last. */
 static const char *next_word(char **list)
@@ -134,7 +117,7 @@ static int set_net_word(struct interface_config *interface, const char *word,
 			       word + 4);
 	}
 	if (!strncmp(word, "mtu=", 4)) {
-		if (!parse_number(word + 4, UINT16_MAX, &mtu) || !mtu)
+		if (!options_parse_number(word + 4, UINT16_MAX, &mtu) || !mtu)
 			return err_set(e,
 				       "--net: an MTU of %.40s is not "
 				       "possible; give 68 to 65535",
@@ -193,7 +176,8 @@ static int add_vsock(struct vm_config *config, char *words, struct err *e)
 	uint64_t cid;
 	int r;
 
-	if (!parse_number(next_word(&words), UINT32_MAX, &cid) || !words)
+	if (!options_parse_number(next_word(&words), UINT32_MAX, &cid) ||
+	    !words)
 		return err_set(e, "--vsock: write a CID and a path, as in "
 				  "--vsock 3,/tmp/vm.vsock");
 	vsock.guest_cid = (uint32_t)cid;
@@ -229,7 +213,7 @@ static int set_balloon_word(struct balloon_config *balloon, const char *word,
 		}
 	}
 	if (!strncmp(word, "stats=", 6) &&
-	    parse_number(word + 6, UINT16_MAX, &seconds) && seconds) {
+	    options_parse_number(word + 6, UINT16_MAX, &seconds) && seconds) {
 		balloon->stats_polling_interval_s = (uint16_t)seconds;
 		return 0;
 	}
@@ -246,7 +230,7 @@ static int add_balloon(struct vm_config *config, char *words, struct err *e)
 	const char *word = next_word(&words);
 	uint64_t mib;
 
-	if (!parse_number(word, UINT32_MAX, &mib))
+	if (!options_parse_number(word, UINT32_MAX, &mib))
 		return err_set(e,
 			       "--balloon: \"%.40s\" is no size in MiB; write "
 			       "--balloon 64",
