@@ -186,11 +186,12 @@ bool options_parse_number(const char *text, uint64_t max, uint64_t *out)
 	if (!*text)
 		return false;
 	for (; *text; text++) {
-		if (*text < '0' || *text > '9' || n > max / 10)
+		uint64_t digit = (uint64_t)(*text - '0');
+
+		if (*text < '0' || *text > '9' || n > max / 10 ||
+		    digit > max - n * 10)
 			return false;
-		n = n * 10 + (uint64_t)(*text - '0');
-		if (n > max)
-			return false;
+		n = n * 10 + digit;
 	}
 	*out = n;
 	return true;
