@@ -144,7 +144,7 @@ def large(vmm):
         for header in ("X: " + "a" * (LINE - 3),), ("A" * 500 + ": b",) * 1:
             with vmm.connect() as connection:
                 expect(vmm.request("GET", "/version", None, connection, header).status == 200, header)
-        path = "/version/" + "a" * (LINE - len("GET /version/ HTTP/1.1"))
+        path = "/" * (LINE - len("GET version HTTP/1.1")) + "version"
         with vmm.connect() as connection:
             connection.send(encode("GET", path))
             expect(connection.answer().status == 200)
