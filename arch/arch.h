@@ -25,7 +25,7 @@ struct arch_layout {
 	uint64_t device_size; /* of each window */
 	gpa_t virtio;         /* the first of ARCH_VIRTIO_MAX windows */
 	unsigned serial_irq;  /* as KVM_IRQFD wants it */
-	unsigned gpio_irq;
+	unsigned gpio_irq, rtc_irq;
 	gpa_t vmclock, vmgenid; /* pages in RAM that the guest does not use */
 	unsigned vmclock_irq, vmgenid_irq;
 	unsigned virtio_irq; /* of the first; the others follow */
@@ -304,6 +304,7 @@ struct arch_topology {
 	gpa_t initrd;
 	uint64_t initrd_size; /* 0: none */
 	bool serial;
+	bool no_kaslr;         /* no seed for where the kernel goes */
 	unsigned virtio_count; /* devices, in the first windows */
 };
 

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "devices/rtc.h"
 
-#include <stdatomic.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/timerfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "snapshot/codec.h"
+#include "vmm/base/log.h"
+#include "vmm/base/util.h"
 
 enum {
 	RTC_DR = 0x00, /* data: seconds, read-only */
@@ -18,13 +23,79 @@ enum {
 	RTC_ID = 0xfe0, /* eight ID registers, to the end of the page */
 };
 
-static uint32_t host_seconds(void)
+static uint64_t host_seconds(void)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint32_t)now.tv_sec;
+	return (uint64_t)now.tv_sec;
 }
+
+/* ----------------------------------------------------------- under the lock */
+
+/*
+ * The timer exists from the first alarm on, in the loop of another thread: most
+ * guests never set one.
+ */
+static int need_timer(struct rtc *r)
+{
+	int timer;
+
+	if (r->alarm.fd >= 0)
+		return 0;
+	timer = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (timer >= 0 && !loop_add(r->loop, &r->alarm, timer, EPOLLIN))
+		return 0;
+	if (!r->warned)
+		log_warn("the guest's alarm will not ring: cannot create a "
+			 "timer: %s",
+			 strerror(errno));
+	r->warned = true;
+	util_close(&timer);
+	return -1;
+}
+
+/* An absolute time of CLOCK_REALTIME, so that the kernel moves the timer when
+ * the host's clock is set. */
+static void set_timer(struct rtc *r)
+{
+	uint64_t when = r->mask ? r->due : 0;
+	struct itimerspec spec = {.it_value.tv_sec = (time_t)when};
+
+	if (when == r->armed)
+		return;
+	r->armed = when;
+	if (need_timer(r))
+		return;
+	timerfd_settime(r->alarm.fd, TFD_TIMER_ABSTIME, &spec, NULL);
+}
+
+/* The interrupt is an edge for the GIC: raise it when there is a new one. */
+static void update(struct rtc *r)
+{
+	bool masked;
+
+	if (r->due && host_seconds() >= r->due) {
+		r->due = 0;
+		r->raised = true;
+	}
+	masked = r->raised && r->mask;
+	if (masked && !r->told)
+		irq_line_pulse(&r->irq);
+	r->told = masked;
+	set_timer(r);
+}
+
+/* A match that has passed is met when 32 bits have wrapped. */
+static void match(struct rtc *r)
+{
+	uint64_t now = host_seconds();
+	uint32_t shown = (uint32_t)now + r->shift;
+
+	r->due = now + (uint32_t)(r->match - shown);
+}
+
+/* ---------------------------------------------------------------- registers */
 
 static uint32_t read_id(uint64_t offset)
 {
@@ -35,52 +106,80 @@ static uint32_t read_id(uint64_t offset)
 	return id[(offset - RTC_ID) / 4];
 }
 
-static uint64_t rtc_read(void *device, uint64_t offset, unsigned len)
+static uint32_t read_register(const struct rtc *r, uint64_t offset)
 {
-	struct rtc *rtc = device;
-
-	if (len != 4 || offset % 4)
-		return 0; /* the registers are words */
-	if (offset >= RTC_ID)
-		return read_id(offset);
 	switch (offset) {
 	case RTC_DR:
-		return host_seconds() + atomic_load(&rtc->shift);
+		return (uint32_t)host_seconds() + r->shift;
 	case RTC_MR:
-		return atomic_load(&rtc->match);
+		return r->match;
 	case RTC_LR:
-		return atomic_load(&rtc->load);
+		return r->load;
 	case RTC_CR:
 		return 1;
 	case RTC_IMSC:
-		return atomic_load(&rtc->mask);
+		return r->mask;
+	case RTC_RIS:
+		return r->raised;
+	case RTC_MIS:
+		return r->raised && r->mask;
 	default:
 		return 0;
 	}
 }
 
-static void rtc_write(void *device, uint64_t offset, unsigned len,
-		      uint64_t value)
+static void write_register(struct rtc *r, uint64_t offset, uint32_t word)
 {
-	struct rtc *rtc = device;
-	uint32_t word = (uint32_t)value;
-
-	if (len != 4)
-		return;
 	switch (offset) {
 	case RTC_MR:
-		atomic_store(&rtc->match, word);
+		r->match = word;
+		match(r);
 		break;
 	case RTC_LR:
-		atomic_store(&rtc->load, word);
-		atomic_store(&rtc->shift, word - host_seconds());
+		r->load = word;
+		r->shift = word - (uint32_t)host_seconds();
+		match(r);
 		break;
 	case RTC_IMSC:
-		atomic_store(&rtc->mask, word & 1);
+		r->mask = word & 1;
+		break;
+	case RTC_ICR:
+		if (word & 1)
+			r->raised = r->told = false;
 		break;
 	default:
 		break;
 	}
+}
+
+static uint64_t rtc_read(void *device, uint64_t offset, unsigned len)
+{
+	struct rtc *r = device;
+	uint32_t value;
+
+	if (len != 4 || offset % 4)
+		return 0; /* the registers are words */
+	if (offset >= RTC_ID)
+		return read_id(offset);
+	pthread_mutex_lock(&r->lock);
+	update(r);
+	value = read_register(r, offset);
+	pthread_mutex_unlock(&r->lock);
+	return value;
+}
+
+static void rtc_write(void *device, uint64_t offset, unsigned len,
+		      uint64_t value)
+{
+	struct rtc *r = device;
+
+	if (len != 4 || offset % 4)
+		return;
+	pthread_mutex_lock(&r->lock);
+	update(r);
+	write_register(r, offset, (uint32_t)value);
+	update(r);
+	pthread_mutex_unlock(&r->lock);
 }
 
 const struct mmio_ops rtc_mmio_ops = {
@@ -88,20 +187,68 @@ const struct mmio_ops rtc_mmio_ops = {
 	.write = rtc_write,
 };
 
-static void word_state(_Atomic uint32_t *word, struct snap *s)
-{
-	uint32_t value = atomic_load(word);
+/* ------------------------------------------------------------- main thread */
 
-	snap_u32(s, &value);
-	atomic_store(word, value);
+/* If the host's clock was set back since the timer expired, it is set again. */
+static void on_alarm(struct event_source *source, uint32_t events)
+{
+	struct rtc *r = container_of(source, struct rtc, alarm);
+	uint64_t count;
+	/* Set to another time meanwhile, it is not readable. */
+	bool expired = read(r->alarm.fd, &count, sizeof(count)) > 0;
+
+	(void)events;
+	pthread_mutex_lock(&r->lock);
+	if (expired)
+		r->armed = 0;
+	update(r);
+	pthread_mutex_unlock(&r->lock);
 }
 
-void rtc_state(struct rtc *rtc, struct snap *s)
+void rtc_init(struct rtc *r, struct event_loop *loop, struct irq_line irq)
+{
+	r->loop = loop;
+	r->irq = irq;
+	r->alarm = (struct event_source){.fd = -1, .ready = on_alarm};
+	pthread_mutex_init(&r->lock, NULL);
+}
+
+void rtc_fini(struct rtc *r)
+{
+	int timer = r->alarm.fd;
+
+	if (!r->loop || timer < 0)
+		return;
+	loop_remove(r->loop, &r->alarm);
+	close(timer);
+}
+
+void rtc_state(struct rtc *r, struct snap *s)
 {
 	snap_begin(s, SNAP_TAG('r', 't', 'c', ' '));
-	word_state(&rtc->shift, s);
-	word_state(&rtc->load, s);
-	word_state(&rtc->match, s);
-	word_state(&rtc->mask, s);
+	pthread_mutex_lock(&r->lock);
+	snap_u32(s, &r->shift);
+	snap_u32(s, &r->load);
+	snap_u32(s, &r->match);
+	snap_u32(s, &r->mask);
+	r->mask &= 1;
+	pthread_mutex_unlock(&r->lock);
+	snap_end(s);
+}
+
+void rtc_alarm_state(struct rtc *r, struct snap *s)
+{
+	/* Of 64 bits, times that timers take. */
+	const uint64_t limit = 1ull << 40;
+
+	snap_begin(s, SNAP_TAG('a', 'l', 'r', 'm'));
+	pthread_mutex_lock(&r->lock);
+	snap_u64(s, &r->due);
+	snap_require(s, r->due < limit, "the alarm's time");
+	snap_bool(s, &r->raised);
+	snap_bool(s, &r->told);
+	if (snap_loading(s) && !snap_failed(s))
+		update(r);
+	pthread_mutex_unlock(&r->lock);
 	snap_end(s);
 }

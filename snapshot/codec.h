@@ -30,7 +30,7 @@
 
 enum {
 	SNAP_DEPTH_MAX = 8,   /* sections within sections */
-	SNAPSHOT_VERSION = 2, /* of what is written */
+	SNAPSHOT_VERSION = 3, /* of what is written */
 };
 
 /* Four characters that a hex dump shows in this order. */

@@ -68,6 +68,7 @@ const struct schema schema_table[] = {
 	{"gic ", "gic", "registers:z"},
 	{"vhst", "vhost", "interfaces:*flag"},
 	{"", "flag", "used:b"},
+	{"alrm", "rtc_alarm", "due:8 raised:b told:b"},
 	/* Alone, in a file of its own. */
 	{"wset", "working_set", "id:h16 memory_size:8 ranges:+range"},
 	{"", "range", "page:4 pages:4"},

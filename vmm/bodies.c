@@ -26,8 +26,11 @@ int boot_source_read(struct boot_source *body, const struct json_t *json,
 		 offsetof(struct boot_source, initrd)},
 		{"boot_args", JSON_KIND_STRING, false, 0,
 		 offsetof(struct boot_source, cmdline)},
+		{"kaslr", JSON_KIND_BOOL, false, 0,
+		 offsetof(struct boot_source, kaslr)},
 	};
 
+	body->kaslr = true;
 	return json_read(json, fields, ARRAY_SIZE(fields), body, e);
 }
 
@@ -68,6 +71,7 @@ int boot_source_apply(struct boot_source *body, struct vm_config *config,
 	replace(&config->kernel, &body->kernel);
 	replace(&config->initrd, &body->initrd);
 	replace(&config->cmdline, &body->cmdline);
+	config->no_kaslr = !body->kaslr;
 	return 0;
 }
 
@@ -95,6 +99,9 @@ void boot_source_print(const struct vm_config *config, struct buf *out)
 	buf_json_string(out, config->kernel ? config->kernel : "");
 	print_string(out, "initrd_path", config->initrd);
 	print_string(out, "boot_args", config->cmdline);
+	/* Firecracker's clients do not know it. */
+	if (config->no_kaslr)
+		buf_text(out, ",\"kaslr\":false");
 	buf_text(out, "}");
 }
 

@@ -28,6 +28,7 @@ extern const char body_other_id[];
 
 struct boot_source {
 	char *kernel, *initrd, *cmdline; /* owned */
+	bool kaslr;
 };
 
 int boot_source_read(struct boot_source *body, const struct json_t *json,

@@ -187,6 +187,7 @@ void vm_destroy(struct vm *vm)
 	virtio_slots_destroy(&vm->virtio);
 	serial_destroy(vm->serial);
 	gpio_destroy(vm->gpio);
+	rtc_fini(&vm->rtc);
 	util_close(&vm->serial_irq_fd);
 	arch_vm_fini(&vm->arch);
 	vcpu_set_fini(&vm->vcpus);
@@ -238,6 +239,7 @@ int vm_boot(struct vm *vm, const struct vm_config *config, struct err *e)
 		.mem = &vm->mem,
 		.cmdline = cmdline,
 		.serial = vm->serial,
+		.no_kaslr = config->no_kaslr,
 		.virtio_count = vm->virtio.count,
 	};
 	const struct clock_request from_zero = {.policy = CLOCK_FROZEN};

@@ -53,6 +53,12 @@ static struct irq_line irq_line(struct vm *vm, unsigned irq)
 		.pulse = pulse_irq, .context = &vm->kvm, .irq = irq};
 }
 
+static int attach_rtc(struct vm *vm, struct err *e)
+{
+	rtc_init(&vm->rtc, vm->host.loop, irq_line(vm, arch_layout.rtc_irq));
+	return attach(vm, arch_layout.rtc, &rtc_mmio_ops, &vm->rtc, e);
+}
+
 static int attach_gpio(struct vm *vm, struct err *e)
 {
 	vm->gpio = gpio_create(vm->host.loop,
@@ -252,8 +258,7 @@ int vm_attach_devices(struct vm *vm, const struct vm_config *config,
 			   &vm->boot_timer, e))
 			return -1;
 	}
-	if (attach(vm, arch_layout.rtc, &rtc_mmio_ops, &vm->rtc, e) ||
-	    attach_gpio(vm, e) || attach_time_pages(vm, e))
+	if (attach_rtc(vm, e) || attach_gpio(vm, e) || attach_time_pages(vm, e))
 		return -1;
 	if (vm_config_has_serial(config) && attach_serial(vm, e))
 		return -1;

@@ -123,6 +123,8 @@ static int machine_state(struct vm *vm, struct vm_config *config,
 		return -1;
 	if (snap_version(s) >= 2)
 		vm_config_vhost_state(config, s);
+	if (snap_version(s) >= 3)
+		rtc_alarm_state(&vm->rtc, s);
 	return 0;
 }
 

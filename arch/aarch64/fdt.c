@@ -44,7 +44,10 @@ static void memory(struct writer *w)
 static void chosen(struct writer *w)
 {
 	const struct arch_topology *t = w->topology;
-	uint8_t seed[RNG_SEED_SIZE];
+	struct {
+		uint8_t rng[RNG_SEED_SIZE];
+		uint64_t kaslr;
+	} seed;
 
 	fdt_w_begin(w, "chosen");
 	fdt_w_text(w, "bootargs", t->cmdline);
@@ -52,10 +55,23 @@ static void chosen(struct writer *w)
 		fdt_w_u64(w, "linux,initrd-start", t->initrd);
 		fdt_w_u64(w, "linux,initrd-end", t->initrd + t->initrd_size);
 	}
-	if (getrandom(seed, sizeof(seed), 0) == sizeof(seed))
-		fdt_w_check(w, fdt_property(w->fdt, "rng-seed", seed,
-					    sizeof(seed)));
-	explicit_bzero(seed, sizeof(seed));
+	/* Linux clears both where they are, once it has read them. */
+	if (getrandom(&seed, sizeof(seed), 0) == sizeof(seed)) {
+		fdt_w_check(w, fdt_property(w->fdt, "rng-seed", seed.rng,
+					    sizeof(seed.rng)));
+		if (!t->no_kaslr)
+			fdt_w_u64(w, "kaslr-seed", seed.kaslr);
+	}
+	explicit_bzero(&seed, sizeof(seed));
+	fdt_w_end(w);
+}
+
+/* By its name, systemd-detect-virt and others know what they run on; Linux
+ * itself looks for Xen's only. */
+static void hypervisor(struct writer *w)
+{
+	fdt_w_begin(w, "hypervisor");
+	fdt_w_text(w, "compatible", "linux,kvm");
 	fdt_w_end(w);
 }
 
@@ -160,6 +176,7 @@ static void rtc(struct writer *w)
 	fdt_w_texts(w, "compatible", compatible, sizeof(compatible));
 	fdt_w_u32(w, "clocks", PHANDLE_CLOCK);
 	fdt_w_text(w, "clock-names", "apb_pclk");
+	fdt_w_spi(w, RTC_SPI);
 	fdt_w_end(w);
 }
 
@@ -205,6 +222,8 @@ static void power_key(struct writer *w)
 	fdt_w_text(w, "label", "Power");
 	fdt_w_u32(w, "linux,code", 116);
 	fdt_w_u32s(w, "gpios", line, ARRAY_SIZE(line));
+	/* It wakes a guest that suspended itself. */
+	fdt_w_flag(w, "wakeup-source");
 	fdt_w_end(w);
 	fdt_w_end(w);
 }
@@ -234,6 +253,7 @@ static void root(struct writer *w)
 	fdt_cpus(w);
 	memory(w);
 	chosen(w);
+	hypervisor(w);
 	gic(w);
 	timer(w);
 	if (w->a->has[ARCH_PMU])

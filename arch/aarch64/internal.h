@@ -58,6 +58,7 @@ enum {
 	GPIO_SPI = 95,  /* the last, out of the way of virtio */
 	VMCLOCK_SPI = 94,
 	VMGENID_SPI = 93,
+	RTC_SPI = 92,
 
 	PPI_TIMER_SECURE = 13,
 	PPI_TIMER_PHYS = 14,

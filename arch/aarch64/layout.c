@@ -17,6 +17,7 @@ const struct arch_layout arch_layout = {
 	.virtio_irq = VIRTIO_SPI,
 	.serial_irq = SERIAL_SPI,
 	.gpio_irq = GPIO_SPI,
+	.rtc_irq = RTC_SPI,
 	.vmclock = VMCLOCK_GPA,
 	.vmgenid = VMGENID_GPA,
 	.vmclock_irq = VMCLOCK_SPI,

@@ -351,12 +351,12 @@ static void a_state_is_shown_as_text_and_json(void **state)
 	snprintf(path, sizeof(path), "%s/state", folder);
 	write_state(path);
 	assert_int_equal(RUN(cli_inspect, path), EXIT_OK);
-	assert_string_equal(printed, "format: 1.1\nboot_timer:\n"
+	assert_string_equal(printed, "format: 1.2\nboot_timer:\n"
 				     "  done: true\n");
 	/* So is that of a folder. */
 	assert_int_equal(RUN(cli_inspect, folder, "--json"), EXIT_OK);
 	assert_string_equal(printed,
-			    "{\"format\":\"1.1\",\"sections\":["
+			    "{\"format\":\"1.2\",\"sections\":["
 			    "{\"section\":\"boot_timer\",\"done\":true}]}\n");
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The main thread's epoll loop.  All of it belongs to one thread.
+ * The main thread's epoll loop.  All of it belongs to one thread, but that any
+ * thread may loop_add() a source which it alone uses until then.
  *
  * A source is a descriptor and what to do when it is ready; it is embedded in
  * whatever owns the descriptor.  A source may remove itself, or any other,

@@ -38,6 +38,14 @@ static int set_cmdline(void *context, const char *value, struct err *e)
 			     e);
 }
 
+static int set_no_kaslr(void *context, const char *value, struct err *e)
+{
+	(void)value;
+	(void)e;
+	((struct run *)context)->config.no_kaslr = true;
+	return 0;
+}
+
 static int set_cpus(void *context, const char *value, struct err *e)
 {
 	struct run *run = context;
@@ -214,6 +222,10 @@ static const struct option options[] = {
 	 "is no serial console. Default:\n"
 	 "\"" DEFAULT_CMDLINE "\"",
 	 set_cmdline},
+	{"no-kaslr", NULL,
+	 "give the kernel no seed for the randomisation of its\n"
+	 "address, so that more of it stays shared by guests",
+	 set_no_kaslr},
 	{"cpus", "N", "vCPUs, 1 to 32 (default 1)", set_cpus},
 	{"memory", "SIZE", "RAM: 256M, 2G ... (default 128M)", set_memory},
 	{"cpu", "LIST",

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where a guest boots from, in JSON: the boot source of vmm/bodies.c. */
+#include <string.h>
+
+#include "tests/unit/testing.h"
+#include "vmm/base/buf.h"
+#include "vmm/base/json.h"
+#include "vmm/bodies.h"
+
+static struct vm_config config;
+static struct err e;
+
+static int set_up(void **state)
+{
+	(void)state;
+	vm_config_init(&config);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	vm_config_fini(&config);
+	return 0;
+}
+
+/* Put one with these members, and a comma before them, into `config`. */
+static int put(const char *members)
+{
+	struct boot_source body = {0};
+	struct json_t *json;
+	char text[256];
+	int r;
+
+	snprintf(text, sizeof(text), "{\"kernel_image_path\":\"/dev/null\"%s}",
+		 members);
+	json = json_parse(text, strlen(text), &e);
+	assert_non_null(json);
+	r = boot_source_read(&body, json, &e);
+	if (!r)
+		r = boot_source_apply(&body, &config, &e);
+	boot_source_fini(&body);
+	json_free(json);
+	return r;
+}
+
+static void assert_printed(const char *members)
+{
+	struct buf out = {0};
+	char text[256];
+
+	snprintf(text, sizeof(text),
+		 "{\"kernel_image_path\":\"/dev/null\",\"initrd_path\":null,"
+		 "\"boot_args\":null%s}",
+		 members);
+	boot_source_print(&config, &out);
+	assert_string_equal(out.data, text);
+	buf_free(&out);
+}
+
+static void a_plain_one_is_as_firecrackers(void **state)
+{
+	(void)state;
+	assert_ok(put(""), e);
+	assert_false(config.no_kaslr);
+	assert_printed("");
+}
+
+static void kaslr_can_be_switched_off_and_on_again(void **state)
+{
+	(void)state;
+	assert_ok(put(",\"kaslr\":false"), e);
+	assert_true(config.no_kaslr);
+	assert_printed(",\"kaslr\":false");
+	assert_ok(put(",\"kaslr\":true"), e);
+	assert_false(config.no_kaslr);
+	assert_ok(put(",\"kaslr\":false"), e);
+	/* Each says it all. */
+	assert_ok(put(""), e);
+	assert_false(config.no_kaslr);
+}
+
+static void what_is_no_bool_is_refused(void **state)
+{
+	(void)state;
+	assert_err(put(",\"kaslr\":0"), e, "kaslr");
+	assert_null(config.kernel);
+}
+
+#define BODY_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BODY_TEST(a_plain_one_is_as_firecrackers),
+		BODY_TEST(kaslr_can_be_switched_off_and_on_again),
+		BODY_TEST(what_is_no_bool_is_refused),
+	};
+
+	return RUN_TESTS("boot_source", tests);
+}
