@@ -305,17 +305,30 @@ struct arch_topology {
 	uint64_t initrd_size; /* 0: none */
 	bool serial;
 	bool no_kaslr;         /* no seed for where the kernel goes */
+	bool raw;              /* the kernel is: RAM is as it expects */
 	unsigned virtio_count; /* devices, in the first windows */
 };
 
-/* A kernel image of any kind we know; where it is entered goes to *entry, and
- * the first address after what it needs to *end. */
-int arch_load_kernel(struct guest_mem *mem, int fd, uint64_t size, gpa_t *entry,
-		     gpa_t *end, struct err *e);
+/*
+ * A kernel.  What is raw has no header that anybody looks at: it is put into
+ * RAM and entered at its first byte, with the address of the device tree in the
+ * first argument's register.
+ */
+struct arch_kernel {
+	bool raw;
+	gpa_t load;       /* of what is raw, where it goes; 0: where it fits */
+	gpa_t entry, end; /* by arch_load_kernel(): the first instruction, and
+			   * the first address after what it needs */
+};
 
-/* Where an initrd of @size goes, when the kernel ends at @kernel_end. */
+/* A kernel image of any kind we know, or what is raw. */
+int arch_load_kernel(struct guest_mem *mem, int fd, uint64_t size,
+		     struct arch_kernel *kernel, struct err *e);
+
+/* Where an initrd of @size goes, beside @kernel and the device tree. */
 int arch_place_initrd(const struct guest_mem *mem, uint64_t size,
-		      gpa_t kernel_end, gpa_t *gpa, struct err *e);
+		      const struct arch_kernel *kernel, gpa_t *gpa,
+		      struct err *e);
 
 int arch_write_fdt(const struct arch_vm *a,
 		   const struct arch_topology *topology, gpa_t *fdt,

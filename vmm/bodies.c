@@ -26,12 +26,20 @@ int boot_source_read(struct boot_source *body, const struct json_t *json,
 		 offsetof(struct boot_source, initrd)},
 		{"boot_args", JSON_KIND_STRING, false, 0,
 		 offsetof(struct boot_source, cmdline)},
-		{"kaslr", JSON_KIND_BOOL, false, 0,
-		 offsetof(struct boot_source, kaslr)},
+		FIELD(struct boot_source, kaslr, JSON_KIND_BOOL, false, 0),
+		FIELD(struct boot_source, raw, JSON_KIND_BOOL, false, 0),
+		FIELD(struct boot_source, load_address, JSON_KIND_U64, false,
+		      0),
 	};
 
 	body->kaslr = true;
-	return json_read(json, fields, ARRAY_SIZE(fields), body, e);
+	body->load_address = UINT64_MAX;
+	if (json_read(json, fields, ARRAY_SIZE(fields), body, e))
+		return -1;
+	if (!body->load_address)
+		return err_set(e, "field `load_address` must be in guest RAM, "
+				  "and 0 is not; leave it out for the default");
+	return 0;
 }
 
 /* With Firecracker's words for a failure. */
@@ -72,6 +80,9 @@ int boot_source_apply(struct boot_source *body, struct vm_config *config,
 	replace(&config->initrd, &body->initrd);
 	replace(&config->cmdline, &body->cmdline);
 	config->no_kaslr = !body->kaslr;
+	config->raw = body->raw || body->load_address != UINT64_MAX;
+	config->load_address =
+		body->load_address == UINT64_MAX ? 0 : body->load_address;
 	return 0;
 }
 
@@ -99,9 +110,14 @@ void boot_source_print(const struct vm_config *config, struct buf *out)
 	buf_json_string(out, config->kernel ? config->kernel : "");
 	print_string(out, "initrd_path", config->initrd);
 	print_string(out, "boot_args", config->cmdline);
-	/* Firecracker's clients do not know it. */
+	/* Firecracker's clients do not know these. */
 	if (config->no_kaslr)
 		buf_text(out, ",\"kaslr\":false");
+	if (config->raw)
+		buf_text(out, ",\"raw\":true");
+	if (config->load_address)
+		buf_printf(out, ",\"load_address\":%llu",
+			   (unsigned long long)config->load_address);
 	buf_text(out, "}");
 }
 

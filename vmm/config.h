@@ -47,7 +47,9 @@ struct vm_config {
 	unsigned vcpu_count;
 	uint64_t mem_mib;
 	char *kernel, *initrd, *cmdline; /* owned; NULL: not given */
-	bool no_kaslr; /* the kernel goes where it was linked */
+	bool raw;              /* the kernel is, see struct arch_kernel, */
+	uint64_t load_address; /* and goes there; 0: where it fits */
+	bool no_kaslr;         /* the kernel goes where it was linked */
 	enum arch_toggle cpu[ARCH_FEATURE_COUNT];
 	struct arch_reg_modifier *reg; /* owned; reg_count of them */
 	unsigned reg_count;

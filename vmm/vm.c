@@ -201,20 +201,21 @@ void vm_destroy(struct vm *vm)
 
 /* ----------------------------------------------------------------- booting */
 
-static int load_kernel(struct vm *vm, const char *path, gpa_t *entry,
-		       gpa_t *end, struct err *e)
+static int load_kernel(struct vm *vm, const char *path, struct arch_kernel *k,
+		       struct err *e)
 {
 	uint64_t size;
 	AUTO_CLOSE int fd = io_open_file(path, &size, e);
 
 	if (fd < 0)
 		return err_prefix(e, "kernel");
-	if (arch_load_kernel(&vm->mem, fd, size, entry, end, e))
+	if (arch_load_kernel(&vm->mem, fd, size, k, e))
 		return err_prefix(e, "kernel %s", path);
 	return 0;
 }
 
-static int load_initrd(struct vm *vm, const char *path, gpa_t kernel_end,
+static int load_initrd(struct vm *vm, const char *path,
+		       const struct arch_kernel *kernel,
 		       struct arch_topology *topology, struct err *e)
 {
 	uint64_t size;
@@ -224,8 +225,7 @@ static int load_initrd(struct vm *vm, const char *path, gpa_t kernel_end,
 		return err_prefix(e, "initrd");
 	if (!size)
 		return err_set(e, "initrd %s is empty", path);
-	if (arch_place_initrd(&vm->mem, size, kernel_end, &topology->initrd,
-			      e) ||
+	if (arch_place_initrd(&vm->mem, size, kernel, &topology->initrd, e) ||
 	    guest_mem_load(&vm->mem, topology->initrd, fd, 0, size, e))
 		return err_prefix(e, "initrd %s", path);
 	topology->initrd_size = size;
@@ -240,19 +240,24 @@ int vm_boot(struct vm *vm, const struct vm_config *config, struct err *e)
 		.cmdline = cmdline,
 		.serial = vm->serial,
 		.no_kaslr = config->no_kaslr,
+		.raw = config->raw,
 		.virtio_count = vm->virtio.count,
 	};
 	const struct clock_request from_zero = {.policy = CLOCK_FROZEN};
-	gpa_t entry, kernel_end, fdt;
+	struct arch_kernel kernel = {
+		.raw = config->raw,
+		.load = config->load_address,
+	};
+	gpa_t fdt;
 
 	if (vm_config_cmdline(config, cmdline, sizeof(cmdline), e) ||
-	    load_kernel(vm, config->kernel, &entry, &kernel_end, e))
+	    load_kernel(vm, config->kernel, &kernel, e))
 		return -1;
 	if (config->initrd &&
-	    load_initrd(vm, config->initrd, kernel_end, &topology, e))
+	    load_initrd(vm, config->initrd, &kernel, &topology, e))
 		return -1;
 	if (arch_write_fdt(&vm->arch, &topology, &fdt, e) ||
-	    arch_vcpu_boot(&vm->vcpus.vcpu[0].kvm, entry, fdt, e))
+	    arch_vcpu_boot(&vm->vcpus.vcpu[0].kvm, kernel.entry, fdt, e))
 		return -1;
 	return vm_resume(vm, &from_zero, e);
 }

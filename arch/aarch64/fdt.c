@@ -26,11 +26,12 @@ static void memory(struct writer *w)
 {
 	const struct guest_mem *mem = w->topology->mem;
 	uint64_t pairs[2 * GUEST_MEM_REGIONS_MAX] = {0};
+	uint64_t reserved = w->topology->raw ? RAM_SHARED : RAM_RESERVED;
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < mem->region_count; i++) {
-		/* The first 2 MiB are not for the guest's allocator. */
-		uint64_t skip = i ? 0 : RAM_RESERVED;
+		/* What is not for the guest's allocator. */
+		uint64_t skip = i ? 0 : reserved;
 
 		pairs[n++] = mem->region[i].gpa + skip;
 		pairs[n++] = mem->region[i].size - skip;
@@ -281,7 +282,7 @@ int arch_write_fdt(const struct arch_vm *a,
 	uint64_t size = FDT_SIZE_BASE + a->vcpu_count * FDT_SIZE_PER_CPU;
 	struct writer w = {.a = a, .topology = topology};
 
-	*fdt = FDT_GPA;
+	*fdt = topology->raw ? raw_fdt_gpa(topology->mem) : FDT_GPA;
 	w.fdt = guest_mem_at(topology->mem, *fdt, size);
 	if (!w.fdt)
 		return err_set(e, "there is no RAM for the device tree");

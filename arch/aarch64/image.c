@@ -3,7 +3,8 @@
  * Kernel images: what a file is, and how it gets into guest RAM.
  *
  * An uncompressed Image is mapped from its file; gzip, on its own or inside an
- * EFI zboot image, is inflated straight into RAM.  Headers:
+ * EFI zboot image, is inflated straight into RAM.  What is raw is mapped where
+ * it is told to be.  Headers:
  * Linux, Documentation/arch/arm64/booting.rst and
  * drivers/firmware/efi/libstub/zboot-header.S.
  */
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "arch/aarch64/image_kind.h"
 #include "arch/aarch64/internal.h"
 #include "arch/arch.h"
 #include "vmm/base/err.h"
@@ -39,62 +41,13 @@ struct zboot_header {
 _Static_assert(sizeof(struct image_header) == 64, "");
 _Static_assert(sizeof(struct zboot_header) == 64, "");
 
-enum { HEAD_SIZE = 4096, CHUNK = 32768 };
+enum { HEAD_SIZE = IMAGE_HEAD_SIZE, CHUNK = 32768 };
 
 /* A part of a file. */
 struct part {
 	int fd;
 	uint64_t offset, size;
 };
-
-/* ------------------------------------------------------- what a file is not */
-
-static const struct {
-	uint16_t offset, len;
-	const char *magic, *what;
-} strangers[] = {
-	{0, 4,
-	 "\x7f"
-	 "ELF",
-	 "an ELF file (vmlinux, or a program)"},
-	{0x202, 4, "HdrS", "an x86 kernel (bzImage)"},
-	{0, 4, "\x27\x05\x19\x56", "a U-Boot uImage"},
-	{0, 4, "\xd0\x0d\xfe\xed", "a flattened device tree or FIT image"},
-	{0, 6,
-	 "\xfd"
-	 "7zXZ\0",
-	 "compressed with xz"},
-	{0, 4, "\x28\xb5\x2f\xfd", "compressed with zstd"},
-	{0, 4, "\x04\x22\x4d\x18", "compressed with lz4"},
-	{0, 4, "\x02\x21\x4c\x18", "compressed with lz4 (legacy format)"},
-	{0, 3, "BZh", "compressed with bzip2"},
-	{0, 4, "\x89LZO", "compressed with lzo"},
-	{0, 3, "\x5d\0\0", "compressed with lzma"},
-	{0, 6, "070701", "a cpio archive (an initrd?)"},
-	{0, 2, "MZ", "an EFI program other than an arm64 Linux kernel"},
-	{0, 2, "#!", "a script"},
-};
-
-static int refuse(const uint8_t *head, uint64_t size, struct err *e)
-{
-	const char *what = "not a kernel image that stasis knows";
-
-	for (unsigned i = 0; i < ARRAY_SIZE(strangers); i++) {
-		if (strangers[i].offset + strangers[i].len <= size &&
-		    !memcmp(head + strangers[i].offset, strangers[i].magic,
-			    strangers[i].len)) {
-			what = strangers[i].what;
-			break;
-		}
-	}
-	if (!size)
-		what = "empty";
-	return err_set(e,
-		       "it is %s; pass an arm64 Linux kernel as Image, "
-		       "Image.gz or vmlinuz.efi (gzip), which a kernel build "
-		       "leaves in arch/arm64/boot/",
-		       what);
-}
 
 /* ------------------------------------------------------------ where it goes */
 
@@ -200,7 +153,7 @@ static int read_part(struct guest_mem *mem, gpa_t gpa, const struct part *part,
  * page; the rest is mapped and shared.
  */
 static int load_plain(struct guest_mem *mem, const struct part *file,
-		      const uint8_t head[HEAD_SIZE], gpa_t *entry, gpa_t *end,
+		      const uint8_t head[HEAD_SIZE], struct arch_kernel *k,
 		      struct err *e)
 {
 	struct image_header h;
@@ -213,8 +166,8 @@ static int load_plain(struct guest_mem *mem, const struct part *file,
 	    guest_mem_load(mem, p.load, file->fd, 0, shared, e) ||
 	    read_part(mem, p.load + shared, &own, e))
 		return -1;
-	*entry = p.load;
-	*end = p.load + max_u64(p.size, file->size);
+	k->entry = p.load;
+	k->end = p.load + max_u64(p.size, file->size);
 	return 0;
 }
 
@@ -268,8 +221,25 @@ static int64_t inflate_into(struct inflater *in, void *out, uint64_t room,
 	return (int64_t)done;
 }
 
+/* @h is where what comes out of it begins. */
+static int refuse_inflated(struct inflater *in, const struct image_header *h,
+			   uint64_t size, bool ended, struct err *e)
+{
+	uint8_t head[HEAD_SIZE];
+	int64_t n = 0;
+
+	memcpy(head, h, size);
+	if (!ended)
+		n = inflate_into(in, head + size, sizeof(head) - size, &ended,
+				 e);
+	if (n < 0)
+		return -1;
+	return image_refuse("what is compressed in it is no arm64 Image, but",
+			    head, size + (uint64_t)n, e);
+}
+
 static int inflate_image(struct guest_mem *mem, struct inflater *in,
-			 gpa_t *entry, gpa_t *end, struct err *e)
+			 struct arch_kernel *k, struct err *e)
 {
 	struct image_header h = {0};
 	struct placement p = {0};
@@ -279,10 +249,8 @@ static int inflate_image(struct guest_mem *mem, struct inflater *in,
 
 	if (n < 0)
 		return -1;
-	if (!is_image(&h)) {
-		err_set(e, "what is compressed in it is no arm64 Image");
-		return -1;
-	}
+	if (!is_image(&h))
+		return refuse_inflated(in, &h, (uint64_t)n, ended, e);
 	if (place(mem, &h, &p, e) || check_room(&p, 0, e))
 		return -1;
 	/* Nor more than it says: what is inflated takes memory for good. */
@@ -301,13 +269,13 @@ static int inflate_image(struct guest_mem *mem, struct inflater *in,
 			       "decompressed it is larger than the %llu bytes "
 			       "of RAM that its header asks for",
 			       (unsigned long long)p.size);
-	*entry = p.load;
-	*end = p.load + max_u64(p.size, (uint64_t)n + sizeof(h));
+	k->entry = p.load;
+	k->end = p.load + max_u64(p.size, (uint64_t)n + sizeof(h));
 	return 0;
 }
 
 static int load_gzip(struct guest_mem *mem, const struct part *part,
-		     gpa_t *entry, gpa_t *end, struct err *e)
+		     struct arch_kernel *k, struct err *e)
 {
 	enum { GZIP_WINDOW = 15 + 16 };
 	struct inflater *in = calloc(1, sizeof(*in));
@@ -320,7 +288,7 @@ static int load_gzip(struct guest_mem *mem, const struct part *part,
 		free(in);
 		return err_set(e, "cannot decompress it: out of memory");
 	}
-	r = inflate_image(mem, in, entry, end, e);
+	r = inflate_image(mem, in, k, e);
 	inflateEnd(&in->z);
 	free(in);
 	return r;
@@ -334,7 +302,7 @@ static bool is_zboot(const struct zboot_header *h)
 }
 
 static int load_zboot(struct guest_mem *mem, const struct part *file,
-		      const struct zboot_header *h, gpa_t *entry, gpa_t *end,
+		      const struct zboot_header *h, struct arch_kernel *k,
 		      struct err *e)
 {
 	struct part payload = {
@@ -343,12 +311,6 @@ static int load_zboot(struct guest_mem *mem, const struct part *file,
 		.size = le32toh(h->payload_size),
 	};
 
-	if (strncmp(h->compression, "gzip", sizeof(h->compression)) != 0)
-		return err_set(e,
-			       "it is an EFI zboot image compressed with "
-			       "%.*s; stasis reads gzip, or pass the plain "
-			       "Image",
-			       (int)sizeof(h->compression), h->compression);
 	if (payload.offset > file->size ||
 	    payload.size > file->size - payload.offset)
 		return err_set(e,
@@ -356,11 +318,50 @@ static int load_zboot(struct guest_mem *mem, const struct part *file,
 			       "at %u)",
 			       (unsigned)payload.size,
 			       (unsigned)payload.offset);
-	return load_gzip(mem, &payload, entry, end, e);
+	if (strncmp(h->compression, "gzip", sizeof(h->compression)) != 0)
+		return image_refuse_zboot(h->compression,
+					  sizeof(h->compression),
+					  payload.offset, payload.size, e);
+	return load_gzip(mem, &payload, k, e);
 }
 
-int arch_load_kernel(struct guest_mem *mem, int fd, uint64_t size, gpa_t *entry,
-		     gpa_t *end, struct err *e)
+/* --------------------------------------------------------------------- raw */
+
+static int load_raw(struct guest_mem *mem, const struct part *file,
+		    struct arch_kernel *k, struct err *e)
+{
+	gpa_t load = k->load ? k->load : RAW_GPA;
+	gpa_t bottom = RAM_BASE + RAM_SHARED, top = raw_fdt_gpa(mem);
+
+	if (load % 4)
+		return err_set(e, "load address 0x%llx is not a multiple of 4",
+			       (unsigned long long)load);
+	if (load < bottom || load >= top)
+		return err_set(
+			e,
+			"load address 0x%llx is not in RAM that the guest may "
+			"use; choose one from 0x%llx, where the pages end that "
+			"it shares with stasis, to 0x%llx, where its device "
+			"tree begins",
+			(unsigned long long)load, (unsigned long long)bottom,
+			(unsigned long long)top);
+	if (!file->size)
+		return err_set(e, "it is empty");
+	if (file->size > top - load)
+		return err_set(e,
+			       "its %llu bytes at 0x%llx would overlap the "
+			       "device tree at 0x%llx; give the VM more RAM, "
+			       "or load it lower",
+			       (unsigned long long)file->size,
+			       (unsigned long long)load,
+			       (unsigned long long)top);
+	k->entry = load;
+	k->end = load + file->size;
+	return guest_mem_load(mem, load, file->fd, 0, file->size, e);
+}
+
+int arch_load_kernel(struct guest_mem *mem, int fd, uint64_t size,
+		     struct arch_kernel *kernel, struct err *e)
 {
 	struct part file = {.fd = fd, .size = size};
 	union {
@@ -368,33 +369,36 @@ int arch_load_kernel(struct guest_mem *mem, int fd, uint64_t size, gpa_t *entry,
 		struct image_header image;
 		struct zboot_header zboot;
 	} head = {0};
-	ssize_t n = io_pread(fd, &head, min_u64(size, HEAD_SIZE), 0);
+	ssize_t n;
 
+	if (kernel->raw)
+		return load_raw(mem, &file, kernel, e);
+	n = io_pread(fd, &head, min_u64(size, HEAD_SIZE), 0);
 	if (n < 0)
 		return err_errno(e, "cannot read it");
 	if ((uint64_t)n >= sizeof(head.image)) {
 		if (is_image(&head.image))
-			return load_plain(mem, &file, head.bytes, entry, end,
-					  e);
+			return load_plain(mem, &file, head.bytes, kernel, e);
 		if (is_zboot(&head.zboot))
-			return load_zboot(mem, &file, &head.zboot, entry, end,
-					  e);
+			return load_zboot(mem, &file, &head.zboot, kernel, e);
 	}
 	if (n >= 2 && !memcmp(head.bytes, "\x1f\x8b", 2))
-		return load_gzip(mem, &file, entry, end, e);
-	return refuse(head.bytes, (uint64_t)n, e);
+		return load_gzip(mem, &file, kernel, e);
+	return image_refuse("it is", head.bytes, (uint64_t)n, e);
 }
 
 int arch_place_initrd(const struct guest_mem *mem, uint64_t size,
-		      gpa_t kernel_end, gpa_t *gpa, struct err *e)
+		      const struct arch_kernel *kernel, gpa_t *gpa,
+		      struct err *e)
 {
 	const struct guest_mem_region *ram = &mem->region[0];
 	/* For any page size of the host, so that the file can be mapped. */
 	const uint64_t align = KIB(64);
-	/* With the kernel within 32 GiB: booting.rst, 2. */
-	gpa_t top = min_u64(ram->gpa + ram->size, RAM_BASE + GIB(32));
-	gpa_t bottom = align_up(kernel_end, align);
+	gpa_t top = kernel->raw ? raw_fdt_gpa(mem) : ram->gpa + ram->size;
+	gpa_t bottom = align_up(kernel->end, align);
 
+	/* With the kernel within 32 GiB: booting.rst, 2. */
+	top = min_u64(top, RAM_BASE + GIB(32));
 	if (bottom > top || size > top - bottom)
 		return err_set(
 			e,

@@ -14,6 +14,9 @@
  *	                          pages that we and KVM share with it,
  *	0x8010_0000 FDT ......... and the device tree
  *	0x8020_0000 ............. kernel
+ *	0x8008_0000 RAW ......... or a raw binary, where QEMU and kvmtool have
+ *	                          it; its device tree ends the first region,
+ *	                          and only what is shared is kept from it
  *	      ...                 initrd: the end of the first region
  *	   256 GiB .............. 64-bit device windows
  *	   512 GiB RAM_HIGH ..... what RAM is left
@@ -24,6 +27,7 @@
 
 #include "vmm/base/util.h"
 #include "vmm/gpa.h"
+#include "vmm/mem.h"
 
 #define GIC_TOP        ((gpa_t)0x40000000)
 #define BOOT_TIMER_GPA ((gpa_t)0x40000000)
@@ -49,6 +53,19 @@
 
 #define FDT_GPA      (RAM_BASE + MIB(1))
 #define FDT_MAX_SIZE MIB(1)
+
+/* The part of it that we and KVM use, but for the device tree. */
+#define RAM_SHARED KIB(512)
+
+/* Raw binaries, if nobody says otherwise: from RAM's base on it is what the
+ * boot protocol of old asked for, and what kvm-unit-tests is loaded at. */
+#define RAW_GPA (RAM_BASE + KIB(512))
+
+/* Where their device tree goes; it is the end of the first region. */
+static inline gpa_t raw_fdt_gpa(const struct guest_mem *mem)
+{
+	return mem->region[0].gpa + mem->region[0].size - FDT_MAX_SIZE;
+}
 
 /* Interrupts: shared ones (SPI) count from INTID 32, private ones from 16. */
 enum {

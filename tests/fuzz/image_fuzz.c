@@ -44,11 +44,26 @@ static void reset(void)
 		  0) != MAP_FAILED);
 }
 
-static void check_kernel(const uint8_t *data, size_t size, gpa_t entry,
-			 gpa_t end)
+static void check_raw(const uint8_t *data, size_t size,
+		      const struct arch_kernel *k)
 {
+	const uint8_t *host = guest_mem_at(&mem, k->entry, size);
+
+	must(size && k->entry >= RAM_BASE + RAM_SHARED && k->entry % 4 == 0);
+	must(k->end - k->entry == size && k->end <= raw_fdt_gpa(&mem));
+	must(host && !memcmp(host, data, size));
+}
+
+static void check_kernel(const uint8_t *data, size_t size,
+			 const struct arch_kernel *k)
+{
+	gpa_t entry = k->entry, end = k->end;
 	const uint8_t *host = guest_mem_at(&mem, entry, end - entry);
 
+	if (k->raw) {
+		check_raw(data, size, k);
+		return;
+	}
 	must(entry >= RAM_BASE + RAM_RESERVED && entry % 4096 == 0);
 	must(end - entry >= 64 && host);
 	must(!memcmp(host + 56, "ARM\x64", 4));
@@ -56,40 +71,52 @@ static void check_kernel(const uint8_t *data, size_t size, gpa_t entry,
 		must(end - entry >= size && !memcmp(host, data, size));
 }
 
-static void check_initrd(uint64_t size, gpa_t kernel_end)
+static void check_initrd(uint64_t size, const struct arch_kernel *k)
 {
+	gpa_t top = k->raw ? raw_fdt_gpa(&mem) : RAM_BASE + RAM_SIZE;
 	struct err e = {""};
 	gpa_t gpa;
 
-	if (arch_place_initrd(&mem, size, kernel_end, &gpa, &e)) {
+	if (arch_place_initrd(&mem, size, k, &gpa, &e)) {
 		must(e.text[0]);
 		return;
 	}
-	must(gpa >= kernel_end && gpa - RAM_BASE <= RAM_SIZE);
-	must(size <= RAM_SIZE - (gpa - RAM_BASE));
+	must(gpa >= k->end && gpa <= top);
+	must(size <= top - gpa);
+}
+
+static void load(const uint8_t *data, size_t size, struct arch_kernel *k)
+{
+	struct err e = {""};
+	uint64_t hostile = 0;
+
+	if (size >= sizeof(hostile))
+		memcpy(&hostile, data + size - sizeof(hostile),
+		       sizeof(hostile));
+	/* Some are in RAM. */
+	if (k->raw)
+		k->load = hostile & 1 ? hostile
+				      : RAM_BASE + hostile % (RAM_SIZE + 8);
+	if (arch_load_kernel(&mem, fd, size, k, &e)) {
+		must(e.text[0] && !strchr(e.text, '\n'));
+	} else {
+		check_kernel(data, size, k);
+		check_initrd(hostile, k);
+		check_initrd(hostile % RAM_SIZE, k);
+		check_initrd(RAM_BASE + RAM_SIZE - k->end, k);
+	}
+	reset();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct err e = {""};
-	gpa_t entry, end;
-	uint64_t hostile = 0;
+	struct arch_kernel image = {0}, raw = {.raw = true};
 
 	if (fd < 0)
 		create();
 	must(!ftruncate(fd, 0));
 	must(pwrite(fd, data, size, 0) == (ssize_t)size);
-	if (arch_load_kernel(&mem, fd, size, &entry, &end, &e)) {
-		must(e.text[0]);
-	} else {
-		check_kernel(data, size, entry, end);
-		if (size >= sizeof(hostile))
-			memcpy(&hostile, data + size - sizeof(hostile),
-			       sizeof(hostile));
-		check_initrd(hostile, end);
-		check_initrd(hostile % RAM_SIZE, end);
-		check_initrd(RAM_BASE + RAM_SIZE - end, end);
-	}
-	reset();
+	load(data, size, &image);
+	load(data, size, &raw);
 	return 0;
 }

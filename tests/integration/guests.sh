@@ -7,18 +7,22 @@
 # What stasis may say of a guest.
 expected='^stasis: warning: guest: \|^stasis: the guest powered off$\|^stasis: Guest-boot-time = \|^stasis: [0-9]* accesses of the guest hit no device$'
 
-# bare NAME CPUS CHECKS: the guest must make at least CHECKS checks, of which none may fail.
+# bare NAME CPUS CHECKS [OPTION...]: the guest must make at least CHECKS checks, of which none may
+# fail.
 bare() {
+	bare_checks=$3
 	t_begin "$1 with $2 vCPU"
-	timeout -s KILL 100 stasis run --kernel "$T/guests/$1.img" --cpus "$2" --memory 32M \
-		--boot-timer --log-level info --cmdline console=ttyS0 >out 2>err </dev/null
+	name=$1 cpus_given=$2
+	shift 3
+	timeout -s KILL 100 stasis run --kernel "$T/guests/$name.img" --cpus "$cpus_given" --memory 32M \
+		--boot-timer --log-level info --cmdline console=ttyS0 "$@" >out 2>err </dev/null
 	status=$?
 	made=$(tr -d '\r' <out | sed -n 's/.*done: \([0-9]*\) checks, 0 failed$/\1/p')
 	if [ $status -ne 0 ]; then
 		t_fail "exit status $status" err
-	elif [ "${made:-0}" -lt "$3" ]; then
+	elif [ "${made:-0}" -lt "$bare_checks" ]; then
 		grep -a -B 1 FAIL out >failed || tail -n 20 out >failed
-		t_fail "the guest made ${made:-no} good checks instead of $3" failed
+		t_fail "the guest made ${made:-no} good checks instead of $bare_checks" failed
 	elif ! grep -qx 'stasis: the guest powered off' err; then
 		t_fail "stasis did not say that the guest powered off" err
 	elif grep -v "$expected" err >odd; then
@@ -62,6 +66,7 @@ for cpus in 1 2 4; do
 	bare mmio $cpus 33
 	bare scribble $cpus 5
 done
+bare raw 2 7 --raw
 bare registers 1 91
 
 t_begin "the boot timer was told once, and the log says it"

@@ -90,6 +90,7 @@ kernel "an ELF file" "$(command -v stasis)" "an ELF file"
 echo "Linux, honestly" >text
 kernel "text" text "text: it is not a kernel image"
 head -c 100000 /dev/zero >zeros
+tail -c +65 "$good" >raw
 kernel "zeros" zeros "zeros: it is not a kernel image"
 for kind in 'xz:\375\067zXZ\0' 'zstd:\050\265\057\375' 'lz4:\004\042\115\030' 'bzip2:BZh9'; do
 	{ printf "${kind#*:}"; head -c 5000 /dev/zero; } >"k.${kind%%:*}"
@@ -108,6 +109,13 @@ kernel "gzip, damaged" damaged.gz "damaged"
 kernel "gzip only in name" fake.gz "damaged"
 gzip -c text >text.gz
 kernel "gzip of text" text.gz "no arm64 Image"
+kernel "a raw binary" raw "raw: it is not a kernel image that stasis knows; pass"
+refuse "a raw binary that overlaps what is stasis's" 1 "load address 0x80070000 is not in RAM" \
+	stasis run --kernel raw --load-address 0x80070000
+refuse "a raw binary that overlaps its device tree" 1 "overlap the device tree at 0x87f00000" \
+	stasis run --kernel raw --load-address 0x87efff00
+refuse "a load address that is none" 153 "--load-address here is not a valid address" \
+	stasis run --kernel raw --load-address here
 gzip -c zeros >zeros.gz
 kernel "gzip of zeros" zeros.gz "no arm64 Image"
 patched 8 '\0\0\040\0' offset

@@ -80,6 +80,24 @@ static void kaslr_can_be_switched_off_and_on_again(void **state)
 	assert_false(config.no_kaslr);
 }
 
+static void a_raw_binary_goes_where_it_is_told(void **state)
+{
+	(void)state;
+	assert_ok(put(",\"raw\":true"), e);
+	assert_true(config.raw);
+	assert_int_equal(config.load_address, 0);
+	assert_printed(",\"raw\":true");
+	assert_ok(put(",\"load_address\":2149580800"), e);
+	assert_true(config.raw);
+	assert_int_equal(config.load_address, 0x80200000);
+	assert_printed(",\"raw\":true,\"load_address\":2149580800");
+	assert_ok(put(""), e);
+	assert_false(config.raw);
+	assert_int_equal(config.load_address, 0);
+	assert_err(put(",\"load_address\":0"), e, "`load_address`");
+	assert_err(put(",\"load_address\":-4"), e, "`load_address`");
+}
+
 static void what_is_no_bool_is_refused(void **state)
 {
 	(void)state;
@@ -94,6 +112,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		BODY_TEST(a_plain_one_is_as_firecrackers),
 		BODY_TEST(kaslr_can_be_switched_off_and_on_again),
+		BODY_TEST(a_raw_binary_goes_where_it_is_told),
 		BODY_TEST(what_is_no_bool_is_refused),
 	};
 

@@ -19,7 +19,7 @@ enum { RAM = 0x80000000, KERNEL = 0x80200000, RAM_SIZE = 32 << 20 };
 struct bench {
 	struct guest_mem mem;
 	int fd;
-	gpa_t entry, end;
+	struct arch_kernel k;
 	struct err e;
 };
 
@@ -54,8 +54,7 @@ static int load(struct bench *b)
 	uint64_t size = (uint64_t)lseek(b->fd, 0, SEEK_END);
 
 	b->e.text[0] = '\0';
-	return arch_load_kernel(&b->mem, b->fd, size, &b->entry, &b->end,
-				&b->e);
+	return arch_load_kernel(&b->mem, b->fd, size, &b->k, &b->e);
 }
 
 static void assert_refused(struct bench *b, const char *word)
@@ -82,7 +81,7 @@ static uint8_t *make_image(size_t size, uint64_t text_offset,
 static void assert_loaded(struct bench *b, gpa_t at, const uint8_t *image,
 			  size_t size)
 {
-	assert_int_equal(b->entry, at);
+	assert_int_equal(b->k.entry, at);
 	assert_memory_equal(guest_mem_at(&b->mem, at, size), image, size);
 }
 
@@ -114,7 +113,7 @@ static void an_image_lies_where_its_header_says(void **state)
 	put(b, image, 70001, 0);
 	assert_int_equal(load(b), 0);
 	assert_loaded(b, KERNEL + 0x80000, image, 70001);
-	assert_int_equal(b->end, KERNEL + 0x80000 + 100000);
+	assert_int_equal(b->k.end, KERNEL + 0x80000 + 100000);
 }
 
 /* Put a section table into @image, of a writable section from @offset on. */
@@ -185,7 +184,7 @@ static void gzip_is_inflated(void **state)
 	put(b, gz, compress_to(gz, 400000, image, 300000), 0);
 	assert_int_equal(load(b), 0);
 	assert_loaded(b, KERNEL, image, 300000);
-	assert_int_equal(b->end, KERNEL + 400000);
+	assert_int_equal(b->k.end, KERNEL + 400000);
 }
 
 static size_t put_zboot(struct bench *b, const char *compression,
@@ -220,7 +219,11 @@ static void efi_zboot_with_something_else_is_named(void **state)
 	struct bench *b = *state;
 
 	put_zboot(b, "zstd22", (const uint8_t *)"x", 1);
-	assert_refused(b, "zstd22");
+	assert_refused(b, "compressed with zstd22, and stasis reads gzip; "
+			  "decompress it: tail -c +4097 FILE | head -c 1 | "
+			  "zstd -dc > Image");
+	put_zboot(b, "\n\033[2J", (const uint8_t *)"x", 1);
+	assert_refused(b, "does not know");
 }
 
 static void a_zboot_payload_outside_the_file_is_refused(void **state)
@@ -233,41 +236,6 @@ static void a_zboot_payload_outside_the_file_is_refused(void **state)
 	assert_refused(b, "damaged");
 	put(b, &huge, sizeof(huge), 8);
 	assert_refused(b, "damaged");
-}
-
-static void what_is_no_kernel_is_named(void **state)
-{
-	static const struct {
-		const char *bytes;
-		size_t len;
-		off_t at;
-		const char *word;
-	} strangers[] = {
-		{"\x7f"
-		 "ELF",
-		 4, 0, "ELF"},
-		{"HdrS", 4, 0x202, "x86"},
-		{"\x27\x05\x19\x56", 4, 0, "uImage"},
-		{"\xd0\x0d\xfe\xed", 4, 0, "device tree"},
-		{"\xfd"
-		 "7zXZ\0",
-		 6, 0, "xz"},
-		{"\x28\xb5\x2f\xfd", 4, 0, "zstd"},
-		{"\x04\x22\x4d\x18", 4, 0, "lz4"},
-		{"BZh91AY", 7, 0, "bzip2"},
-		{"070701", 6, 0, "cpio"},
-		{"#!/bin/sh\n", 10, 0, "script"},
-		{"MZ\x90", 3, 0, "EFI"},
-		{"hello", 5, 0, "not a kernel image"},
-	};
-	struct bench *b = *state;
-
-	for (unsigned i = 0; i < ARRAY_SIZE(strangers); i++) {
-		assert_int_equal(ftruncate(b->fd, 0), 0);
-		put(b, strangers[i].bytes, strangers[i].len, strangers[i].at);
-		assert_refused(b, strangers[i].word);
-		assert_non_null(strstr(b->e.text, "Image"));
-	}
 }
 
 static void an_empty_file_is_said_to_be_empty(void **state)
@@ -308,7 +276,7 @@ static void an_image_that_fills_ram_fits(void **state)
 
 	put(b, image, 4096, 0);
 	assert_int_equal(load(b), 0);
-	assert_int_equal(b->end, RAM + RAM_SIZE);
+	assert_int_equal(b->k.end, RAM + RAM_SIZE);
 }
 
 static void an_image_larger_than_ram_is_refused(void **state)
@@ -378,15 +346,35 @@ static void gzip_of_something_else_is_refused(void **state)
 	assert_refused(b, "no arm64 Image");
 }
 
+/* Also if what shows that is beyond an Image's header, or that is cut. */
+static void what_is_in_gzip_is_named(void **state)
+{
+	struct bench *b = *state;
+	uint8_t gz[512], x86[0x206 + 3] = {0}, cpio[] = "070701";
+
+	memcpy(x86 + 0x202, "HdrS", 4);
+	put(b, gz, compress_to(gz, sizeof(gz), x86, sizeof(x86)), 0);
+	assert_refused(b, "x86");
+	assert_int_equal(ftruncate(b->fd, 0), 0);
+	put(b, gz, compress_to(gz, sizeof(gz), cpio, sizeof(cpio)), 0);
+	assert_refused(b, "cpio");
+}
+
 /* ------------------------------------------------------------------ initrd */
+
+static int place(struct bench *b, uint64_t size, gpa_t kernel_end, gpa_t *gpa)
+{
+	const struct arch_kernel kernel = {.end = kernel_end};
+
+	return arch_place_initrd(&b->mem, size, &kernel, gpa, &b->e);
+}
 
 static void an_initrd_lies_at_the_end_of_ram(void **state)
 {
 	struct bench *b = *state;
 	gpa_t gpa;
 
-	assert_int_equal(
-		arch_place_initrd(&b->mem, 100000, KERNEL + 1, &gpa, &b->e), 0);
+	assert_int_equal(place(b, 100000, KERNEL + 1, &gpa), 0);
 	assert_int_equal(gpa % 65536, 0);
 	assert_true(gpa + 100000 <= RAM + RAM_SIZE);
 	assert_true(gpa + 100000 + 65536 > RAM + RAM_SIZE);
@@ -397,19 +385,12 @@ static void an_initrd_never_overlaps_the_kernel(void **state)
 	struct bench *b = *state;
 	gpa_t end = RAM + RAM_SIZE - 65536, gpa;
 
-	assert_int_equal(arch_place_initrd(&b->mem, 65536, end, &gpa, &b->e),
-			 0);
+	assert_int_equal(place(b, 65536, end, &gpa), 0);
 	assert_int_equal(gpa, end);
-	assert_int_equal(arch_place_initrd(&b->mem, 65537, end, &gpa, &b->e),
-			 -1);
-	assert_int_equal(
-		arch_place_initrd(&b->mem, 65536, end + 1, &gpa, &b->e), -1);
-	assert_int_equal(
-		arch_place_initrd(&b->mem, 1, RAM + RAM_SIZE + 1, &gpa, &b->e),
-		-1);
-	assert_int_equal(
-		arch_place_initrd(&b->mem, UINT64_MAX, KERNEL, &gpa, &b->e),
-		-1);
+	assert_int_equal(place(b, 65537, end, &gpa), -1);
+	assert_int_equal(place(b, 65536, end + 1, &gpa), -1);
+	assert_int_equal(place(b, 1, RAM + RAM_SIZE + 1, &gpa), -1);
+	assert_int_equal(place(b, UINT64_MAX, KERNEL, &gpa), -1);
 }
 
 #define IMAGE_TEST(name) \
@@ -426,7 +407,6 @@ int main(void)
 		IMAGE_TEST(efi_zboot_with_gzip_is_inflated),
 		IMAGE_TEST(efi_zboot_with_something_else_is_named),
 		IMAGE_TEST(a_zboot_payload_outside_the_file_is_refused),
-		IMAGE_TEST(what_is_no_kernel_is_named),
 		IMAGE_TEST(an_empty_file_is_said_to_be_empty),
 		IMAGE_TEST(every_short_file_is_refused),
 		IMAGE_TEST(a_strange_text_offset_is_refused),
@@ -437,6 +417,7 @@ int main(void)
 		IMAGE_TEST(gzip_that_asks_for_more_than_ram_is_refused),
 		IMAGE_TEST(gzip_cut_short_anywhere_is_refused),
 		IMAGE_TEST(gzip_of_something_else_is_refused),
+		IMAGE_TEST(what_is_in_gzip_is_named),
 		IMAGE_TEST(an_initrd_lies_at_the_end_of_ram),
 		IMAGE_TEST(an_initrd_never_overlaps_the_kernel),
 	};

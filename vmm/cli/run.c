@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `stasis run`: the command line for people. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,32 @@ static int set_cmdline(void *context, const char *value, struct err *e)
 {
 	return vm_config_set(&((struct run *)context)->config.cmdline, value,
 			     e);
+}
+
+static int set_raw(void *context, const char *value, struct err *e)
+{
+	(void)value;
+	(void)e;
+	((struct run *)context)->config.raw = true;
+	return 0;
+}
+
+static int set_load_address(void *context, const char *value, struct err *e)
+{
+	struct vm_config *config = &((struct run *)context)->config;
+	char *end;
+
+	errno = 0;
+	config->load_address = strtoull(value, &end, 0);
+	config->raw = true;
+	if (*value < '0' || *value > '9' || *end || errno ||
+	    !config->load_address)
+		return err_set(e,
+			       "--load-address %.40s is not a valid address; "
+			       "write one in the guest's RAM, such as "
+			       "0x80080000",
+			       value);
+	return 0;
 }
 
 static int set_no_kaslr(void *context, const char *value, struct err *e)
@@ -222,6 +249,14 @@ static const struct option options[] = {
 	 "is no serial console. Default:\n"
 	 "\"" DEFAULT_CMDLINE "\"",
 	 set_cmdline},
+	{"raw", NULL,
+	 "the kernel is a bare-metal binary: it is loaded\n"
+	 "512 KiB above RAM's base and entered at its first\n"
+	 "byte, with the device tree's address in x0",
+	 set_raw},
+	{"load-address", "ADDRESS",
+	 "where such a binary is loaded instead; implies --raw",
+	 set_load_address},
 	{"no-kaslr", NULL,
 	 "give the kernel no seed for the randomisation of its\n"
 	 "address, so that more of it stays shared by guests",
