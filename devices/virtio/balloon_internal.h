@@ -46,6 +46,9 @@ struct balloon {
 	bool acknowledge_on_stop;
 	bool has_guest_cmd;
 	uint32_t guest_cmd;
+
+	/* Of a chain of free pages that waits for another turn, in bytes. */
+	uint64_t hint_done, report_done;
 };
 
 static inline struct balloon *balloon_of(struct virtio_device *dev)
@@ -80,7 +83,7 @@ void balloon_stats_reset(struct balloon *b);
 void balloon_stats_fini(struct balloon *b);
 void balloon_stats_kick(struct balloon *b, struct virtq *vq);
 
-/* Hinting and reporting: balloon_free.c. */
+/* Hinting and reporting: balloon_free.c.  The reset is that of both. */
 void balloon_hint_reset(struct balloon *b);
 void balloon_hint_kick(struct balloon *b, struct virtq *vq);
 void balloon_report_kick(struct balloon *b, struct virtq *vq);

@@ -7,10 +7,11 @@
 #include "vmm/base/metrics.h"
 
 /*
- * Numbers of a request: worked on at once, and in total.  Linux sends 256; of
- * one that is longer than any, the rest stays with the guest.
+ * Numbers of a request: worked on at once, and in total, which bounds the
+ * request to as many calls of the host.  Linux sends 256 and Windows 1024; of
+ * one that is longer, the rest stays with the guest.
  */
-enum { BATCH = 256, PFNS_MAX = 4096 };
+enum { BATCH = 256, PFNS_MAX = 1024 };
 
 /* Adjacent memory. */
 struct run {
@@ -229,6 +230,7 @@ void balloon_inflate(struct balloon *b, struct virtq *vq)
 		request(b, vq, inflate);
 		/* Not earlier: then the driver may take pages back. */
 		virtq_push(vq, &b->chain, 0);
+		virtio_turn_is_over(&b->dev);
 	}
 }
 

@@ -34,21 +34,45 @@ static void put_request(struct block *b, struct block_request *r)
 		block_async_put(b->async, r);
 }
 
-/* Now, or by the kernel. */
-static void carry_out(struct block *b, struct block_request *r)
+/* By the synchronous engine.  False if the rest has to wait for a turn. */
+static bool work_on(struct block *b, struct block_request *r)
 {
-	bool is_flush = r->type == VIRTIO_BLK_T_FLUSH;
+	unsigned status;
 
-	/* Without data there is nothing that the kernel could complete. */
-	if (b->async && (r->len || (is_flush && b->writeback))) {
-		block_async_queue(b, r);
-		return;
+	for (;;) {
+		block_step_next(b, r);
+		status = block_step_done(b, r, block_step_do(b, r));
+		if (status != BLOCK_MORE)
+			break;
+		if (virtio_turn_is_over(&b->dev)) {
+			b->dev.inflight = 1;
+			b->dev.queue[0].starved = true;
+			return false;
+		}
 	}
-	block_finish(b, r, block_execute(b, r));
-	put_request(b, r);
+	b->dev.inflight = 0;
+	/* How long it took storage is not to be multiplied. */
+	if (r->type == VIRTIO_BLK_T_FLUSH)
+		b->dev.queue[0].budget = 0;
+	block_finish(b, r, status);
+	return true;
 }
 
-/* A request was taken.  False if it has to wait. */
+/* Now, or by the kernel.  False if the next one has to wait. */
+static bool carry_out(struct block *b, struct block_request *r)
+{
+	if (block_needs_steps(b, r)) {
+		if (!b->async)
+			return work_on(b, r);
+		block_async_queue(b, r);
+		return true;
+	}
+	block_finish(b, r, VIRTIO_BLK_S_OK);
+	put_request(b, r);
+	return true;
+}
+
+/* A request was taken.  False if it, or the next one, has to wait. */
 static bool handle(struct block *b, struct block_request *r)
 {
 	unsigned status;
@@ -61,20 +85,20 @@ static bool handle(struct block *b, struct block_request *r)
 		put_request(b, r);
 		return true;
 	}
-	if (status != BLOCK_DATA) {
+	if (status != BLOCK_MORE) {
 		metric_add(&b->metrics.invalid_reqs_count, 1);
 		block_finish(b, r, status);
 		put_request(b, r);
 		return true;
 	}
+	/* All of a range: what it costs storage, not what it says. */
 	if (!rate_limiter_take(&b->limiter, r->len)) {
 		metric_add(&b->metrics.rate_limiter_throttled_events, 1);
 		virtq_unpop(&b->dev.queue[0]);
 		put_request(b, r);
 		return false;
 	}
-	carry_out(b, r);
-	return true;
+	return carry_out(b, r);
 }
 
 static void run(struct block *b)
@@ -82,7 +106,7 @@ static void run(struct block *b)
 	struct virtq *vq = &b->dev.queue[0];
 	struct block_request *r;
 
-	do {
+	for (;;) {
 		r = get_request(b);
 		if (!r) {
 			/* A completion goes on here. */
@@ -93,18 +117,26 @@ static void run(struct block *b)
 			put_request(b, r);
 			return;
 		}
-	} while (handle(b, r));
+		if (!handle(b, r))
+			return;
+		/* Most kicks bring one request, which needs no clock. */
+		if (vq->seen_avail != vq->next_avail)
+			virtio_turn_is_over(&b->dev);
+	}
 }
 
 static void block_kick(struct virtio_device *dev, unsigned queue)
 {
 	struct block *b = block_of(dev);
 	uint16_t before = dev->queue[queue].next_avail;
+	bool half_done = !b->async && dev->inflight;
 
 	metric_add(&b->metrics.queue_event_count, 1);
-	if (!b->limiter.throttled)
+	if (half_done)
+		virtio_turn_is_over(dev); /* measure this turn from here */
+	if (!b->limiter.throttled && (!half_done || work_on(b, b->sync)))
 		run(b);
-	if (dev->queue[queue].next_avail == before)
+	if (dev->queue[queue].next_avail == before && !half_done)
 		metric_add(&b->metrics.no_avail_buffer, 1);
 	if (b->async)
 		block_async_submit(b);
@@ -120,8 +152,15 @@ static void limiter_ready(struct virtio_device *dev)
 
 static void block_drain(struct virtio_device *dev)
 {
-	if (block_of(dev)->async)
-		block_async_drain(block_of(dev));
+	struct block *b = block_of(dev);
+
+	if (b->async) {
+		block_async_drain(b);
+		return;
+	}
+	/* All of it can be done again: the driver was told nothing. */
+	virtq_unpop(&dev->queue[0]);
+	dev->inflight = 0;
 }
 
 static void block_state(struct virtio_device *dev, struct snap *s)
@@ -172,8 +211,8 @@ static void describe(struct block *b)
 	b->config.capacity = b->file.sectors;
 	/* A request's chain has a header and a status, too. */
 	b->config.seg_max = VIRTQ_CHAIN_MAX - 2;
-	b->config.max_discard_sectors = BLOCK_DISCARD_SECTORS;
-	b->config.max_discard_seg = BLOCK_DISCARD_SEGS;
+	b->config.max_discard_sectors = BLOCK_DISCARD_SECTORS_TOLD;
+	b->config.max_discard_seg = BLOCK_SEGMENTS_MAX;
 	b->config.discard_sector_alignment =
 		(uint32_t)(b->file.granularity >> SECTOR_SHIFT);
 	b->config.max_write_zeroes_sectors = BLOCK_WRITE_ZEROES_SECTORS;
@@ -259,7 +298,8 @@ int block_reopen(struct virtio_device *dev, const char *path, struct err *e)
 	int r;
 
 	virtio_enter(dev);
-	block_drain(dev);
+	if (dev->inflight)
+		block_drain(dev);
 	r = block_file_open(&new, path, b->read_only, &b->file, e);
 	if (r) {
 		metric_add(&b->metrics.update_fails, 1);

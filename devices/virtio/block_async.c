@@ -15,6 +15,9 @@
 #include "devices/virtio/block_internal.h"
 #include "vmm/base/util.h"
 
+/* Bytes that one turn of the loop may submit. */
+enum { PREPARED_MAX = 16 << 20 };
+
 struct block_async {
 	struct io_uring ring;
 	bool has_ring;
@@ -25,6 +28,7 @@ struct block_async {
 	 * beside it, as a stack.
 	 */
 	struct block_request *requests;
+	uint64_t prepared; /* bytes, since the last submission */
 	unsigned free_count;
 	uint8_t free[BLOCK_INFLIGHT_MAX];
 };
@@ -50,24 +54,27 @@ static void prepare(struct block *b, struct block_request *r)
 {
 	/* There is an entry for each request that can be in flight. */
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&b->async->ring);
+	const struct block_step *s = &r->step;
 
-	switch (r->type) {
-	case VIRTIO_BLK_T_IN:
-		block_request_rest(r);
+	switch (s->op) {
+	case BLOCK_READ:
 		io_uring_prep_readv(sqe, b->file.fd, r->iov, r->iov_count,
-				    r->offset + r->done);
+				    s->at);
 		break;
-	case VIRTIO_BLK_T_OUT:
-		block_request_rest(r);
+	case BLOCK_WRITE:
 		io_uring_prep_writev2(sqe, b->file.fd, r->iov, r->iov_count,
-				      r->offset + r->done,
-				      block_write_flags(b));
+				      s->at, block_write_flags(b));
 		break;
-	default:
+	case BLOCK_ALLOCATE:
+		io_uring_prep_fallocate(sqe, b->file.fd, s->mode, s->at,
+					s->len);
+		break;
+	case BLOCK_DATASYNC:
 		io_uring_prep_fsync(sqe, b->file.fd, IORING_FSYNC_DATASYNC);
 		break;
 	}
 	io_uring_sqe_set_data(sqe, r);
+	b->async->prepared += s->len;
 }
 
 static void finish(struct block *b, struct block_request *r, unsigned status)
@@ -78,59 +85,56 @@ static void finish(struct block *b, struct block_request *r, unsigned status)
 }
 
 /*
- * What is in the page cache is had at once, by the cheaper call.  Whatever is
- * not, for whatever reason, is the ring's to read, or to fail at.
+ * Try the page cache first: reading it takes a cheaper call than io_uring's.
+ * What is not there, errors included, is left to the ring.
  */
-static bool read_cached(struct block *b, struct block_request *r)
+static unsigned read_cached(struct block *b, struct block_request *r)
 {
-	ssize_t n;
+	ssize_t n = preadv2(b->file.fd, r->iov, (int)r->iov_count,
+			    (off_t)r->step.at, RWF_NOWAIT);
 
-	block_request_rest(r);
-	n = preadv2(b->file.fd, r->iov, (int)r->iov_count, (off_t)r->offset,
-		    RWF_NOWAIT);
-	if (n > 0)
-		r->done = (uint64_t)n;
-	else if (n < 0 && errno == EOPNOTSUPP)
+	if (n < 0 && errno == EOPNOTSUPP)
 		b->file.always_waits = true;
-	return r->done == r->len;
+	return n > 0 ? block_step_done(b, r, n) : BLOCK_MORE;
 }
 
 void block_async_queue(struct block *b, struct block_request *r)
 {
+	unsigned status = BLOCK_MORE;
+
 	b->dev.inflight++;
-	if (r->type == VIRTIO_BLK_T_IN && !b->file.always_waits &&
-	    read_cached(b, r))
-		finish(b, r, VIRTIO_BLK_S_OK);
-	else
+	block_step_next(b, r);
+	if (r->step.op == BLOCK_READ && !b->file.always_waits) {
+		status = read_cached(b, r);
+		if (status == BLOCK_MORE)
+			block_step_next(b, r);
+	}
+	if (status == BLOCK_MORE)
 		prepare(b, r);
+	else
+		finish(b, r, status);
 }
 
 static void complete(struct block *b, struct block_request *r, int result)
 {
-	if (result == -EINTR || result == -EAGAIN) {
+	unsigned status =
+		result == -EAGAIN ? BLOCK_MORE : block_step_done(b, r, result);
+
+	if (status == BLOCK_MORE) {
+		block_step_next(b, r);
 		prepare(b, r);
-	} else if (result < 0) {
-		finish(b, r, block_failed(b, -result));
-	} else if (r->type == VIRTIO_BLK_T_FLUSH) {
-		finish(b, r, VIRTIO_BLK_S_OK);
-	} else if (!result && r->len) {
-		/* The file became shorter. */
-		finish(b, r, block_failed(b, ENODATA));
 	} else {
-		r->done += (uint64_t)result;
-		if (r->done < r->len)
-			prepare(b, r);
-		else
-			finish(b, r, VIRTIO_BLK_S_OK);
+		finish(b, r, status);
 	}
 }
 
 static void reap(struct block *b)
 {
-	struct io_uring *ring = &b->async->ring;
+	struct block_async *a = b->async;
+	struct io_uring *ring = &a->ring;
 	struct io_uring_cqe *cqe;
 
-	while (!io_uring_peek_cqe(ring, &cqe)) {
+	while (a->prepared < PREPARED_MAX && !io_uring_peek_cqe(ring, &cqe)) {
 		struct block_request *r = io_uring_cqe_get_data(cqe);
 		int result = cqe->res;
 
@@ -139,13 +143,20 @@ static void reap(struct block *b)
 	}
 }
 
-/* Completions may have put what was cut short into the queue again. */
+/*
+ * Submit what is prepared: first steps, and those that follow a completion.
+ * The kernel may make them at once, in this call.
+ */
 static void push(struct block *b)
 {
 	struct block_async *a = b->async;
+	bool again = a->prepared >= PREPARED_MAX; /* reap() left some */
 
+	a->prepared = 0;
 	if (io_uring_sq_ready(&a->ring) && io_uring_submit(&a->ring) < 0)
-		(void)!eventfd_write(a->event_fd, 1); /* try again */
+		again = true;
+	if (again)
+		(void)!eventfd_write(a->event_fd, 1);
 }
 
 void block_async_submit(struct block *b)
@@ -167,6 +178,7 @@ void block_async_submit(struct block *b)
 void block_async_drain(struct block *b)
 {
 	while (b->dev.inflight) {
+		b->async->prepared = 0;
 		io_uring_submit_and_wait(&b->async->ring, 1);
 		reap(b);
 	}

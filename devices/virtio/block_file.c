@@ -49,6 +49,26 @@ static int take_lock(int fd, const char *path, bool read_only, struct err *e)
 	return 0;
 }
 
+static bool is_power_of_two(uint64_t v)
+{
+	return v && !(v & (v - 1));
+}
+
+/* A file system takes any range; a device knows only its own sectors. */
+static void measure_blocks(struct block_file *f, const struct stat *st)
+{
+	uint64_t block = (uint64_t)st->st_blksize;
+	int sector = 0;
+
+	if (S_ISBLK(st->st_mode) && ioctl(f->fd, BLKSSZGET, &sector))
+		sector = 0;
+	f->align = SECTOR_SIZE;
+	if (sector > SECTOR_SIZE && is_power_of_two((uint64_t)sector))
+		f->align = (uint64_t)sector;
+	f->granularity = is_power_of_two(block) ? block : 4096;
+	f->granularity = max_u64(f->granularity, f->align);
+}
+
 static int measure(struct block_file *f, const struct stat *st)
 {
 	uint64_t bytes = (uint64_t)st->st_size;
@@ -59,7 +79,7 @@ static int measure(struct block_file *f, const struct stat *st)
 	f->rdev = st->st_rdev;
 	f->ino = st->st_ino;
 	f->sectors = bytes >> SECTOR_SHIFT;
-	f->granularity = max_u64((uint64_t)st->st_blksize, SECTOR_SIZE);
+	measure_blocks(f, st);
 	return 0;
 }
 
@@ -89,7 +109,7 @@ int block_file_open(struct block_file *f, const char *path, bool read_only,
 	struct stat st;
 	int r;
 
-	f->always_waits = false;
+	*f = (struct block_file){0};
 	/* Not to wait for the other end of a FIFO. */
 	f->fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC |
 				   O_NONBLOCK | O_NOCTTY);

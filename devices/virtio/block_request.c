@@ -3,14 +3,7 @@
  * What the driver wants, section 5.2.6: a header, data, and a byte for the
  * status.  How they are cut into buffers is the driver's choice.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/falloc.h>
-#include <string.h>
-#include <sys/uio.h>
-
 #include "devices/virtio/block_internal.h"
-#include "vmm/base/log.h"
 #include "vmm/base/metrics.h"
 #include "vmm/base/util.h"
 
@@ -32,8 +25,56 @@ static unsigned check_data(const struct block *b, struct block_request *r,
 	    !is_within(b, sector, r->len >> SECTOR_SHIFT))
 		return VIRTIO_BLK_S_IOERR;
 	r->offset = sector << SECTOR_SHIFT;
-	r->done = 0;
-	return BLOCK_DATA;
+	return BLOCK_MORE;
+}
+
+/* Nothing is discarded but what the file can discard. */
+static void shrink(const struct block *b,
+		   struct virtio_blk_discard_write_zeroes *s)
+{
+	uint64_t align = b->file.align >> SECTOR_SHIFT;
+	uint64_t from = align_up(s->sector, align);
+	uint64_t to = align_down(s->sector + s->num_sectors, align);
+
+	s->sector = from;
+	s->num_sectors = to > from ? (uint32_t)(to - from) : 0;
+}
+
+/* Sections 5.2.6.1 and .2: what is reserved, and no unmap in DISCARD. */
+static unsigned check_range(const struct block *b,
+			    const struct virtio_blk_discard_write_zeroes *s,
+			    bool is_discard)
+{
+	uint32_t most =
+		is_discard ? BLOCK_DISCARD_SECTORS : BLOCK_WRITE_ZEROES_SECTORS;
+
+	if (s->flags & ~(is_discard ? 0u : 1u))
+		return VIRTIO_BLK_S_UNSUPP;
+	if (s->num_sectors > most || !is_within(b, s->sector, s->num_sectors))
+		return VIRTIO_BLK_S_IOERR;
+	return BLOCK_MORE;
+}
+
+static unsigned check_ranges(const struct block *b, struct block_request *r)
+{
+	bool is_discard = r->type == VIRTIO_BLK_T_DISCARD;
+	uint64_t len = r->chain.out_len - HEADER_SIZE;
+	unsigned status;
+
+	if (b->read_only || len % sizeof(r->seg[0]) || !len ||
+	    len / sizeof(r->seg[0]) > (is_discard ? BLOCK_SEGMENTS_MAX : 1))
+		return VIRTIO_BLK_S_IOERR;
+	r->seg_count = (unsigned)(len / sizeof(r->seg[0]));
+	virtq_read(&r->chain, HEADER_SIZE, r->seg, len);
+	for (unsigned i = 0; i < r->seg_count; i++) {
+		status = check_range(b, &r->seg[i], is_discard);
+		if (status != BLOCK_MORE)
+			return status;
+		if (is_discard)
+			shrink(b, &r->seg[i]);
+		r->len += (uint64_t)r->seg[i].num_sectors << SECTOR_SHIFT;
+	}
+	return BLOCK_MORE;
 }
 
 bool block_parse(struct block *b, struct block_request *r, unsigned *status)
@@ -45,6 +86,7 @@ bool block_parse(struct block *b, struct block_request *r, unsigned *status)
 		return false;
 	r->type = header.type;
 	r->offset = r->done = r->len = 0;
+	r->seg_next = r->seg_count = 0;
 	switch (r->type) {
 	case VIRTIO_BLK_T_IN:
 		r->len = r->chain.in_len - 1;
@@ -54,11 +96,13 @@ bool block_parse(struct block *b, struct block_request *r, unsigned *status)
 		r->len = r->chain.out_len - HEADER_SIZE;
 		*status = check_data(b, r, header.sector, true);
 		break;
-	case VIRTIO_BLK_T_FLUSH:
-	case VIRTIO_BLK_T_GET_ID:
 	case VIRTIO_BLK_T_DISCARD:
 	case VIRTIO_BLK_T_WRITE_ZEROES:
-		*status = BLOCK_DATA;
+		*status = check_ranges(b, r);
+		break;
+	case VIRTIO_BLK_T_FLUSH:
+	case VIRTIO_BLK_T_GET_ID:
+		*status = BLOCK_MORE;
 		break;
 	default:
 		*status = VIRTIO_BLK_S_UNSUPP;
@@ -66,177 +110,20 @@ bool block_parse(struct block *b, struct block_request *r, unsigned *status)
 	return true;
 }
 
-void block_request_rest(struct block_request *r)
-{
-	const struct virtq_chain *c = &r->chain;
-	uint64_t rest = r->len - r->done;
-
-	if (r->type == VIRTIO_BLK_T_IN)
-		r->iov_count = virtq_slice(c->iov + c->out_count, c->in_count,
-					   r->done, rest, r->iov);
-	else
-		r->iov_count = virtq_slice(c->iov, c->out_count,
-					   HEADER_SIZE + r->done, rest, r->iov);
-}
-
-/* -------------------------------------------------------------------- data */
-
-unsigned block_failed(struct block *b, int error)
-{
-	metric_add(&b->metrics.execute_fails, 1);
-	if (!b->told)
-		log_warn("%s: an I/O error (%s), which the guest sees, too; no "
-			 "more of them are reported here",
-			 b->dev.name, strerror(error));
-	b->told = true;
-	return VIRTIO_BLK_S_IOERR;
-}
-
-int block_write_flags(const struct block *b)
-{
-	/* A driver that cannot flush expects what was written to be there. */
-	return b->writeback && !virtio_has(&b->dev, VIRTIO_BLK_F_FLUSH)
-		       ? RWF_DSYNC
-		       : 0;
-}
-
-static unsigned move_data(struct block *b, struct block_request *r)
-{
-	off_t at = (off_t)r->offset;
-	ssize_t n;
-
-	while (r->done < r->len) {
-		block_request_rest(r);
-		if (r->type == VIRTIO_BLK_T_IN)
-			n = preadv(b->file.fd, r->iov, (int)r->iov_count,
-				   at + (off_t)r->done);
-		else
-			n = pwritev2(b->file.fd, r->iov, (int)r->iov_count,
-				     at + (off_t)r->done, block_write_flags(b));
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) /* zero: the file became shorter */
-			return block_failed(b, n ? errno : ENODATA);
-		r->done += (uint64_t)n;
-	}
-	return VIRTIO_BLK_S_OK;
-}
-
-unsigned block_execute(struct block *b, struct block_request *r)
-{
-	switch (r->type) {
-	case VIRTIO_BLK_T_IN:
-	case VIRTIO_BLK_T_OUT:
-		return move_data(b, r);
-	case VIRTIO_BLK_T_FLUSH:
-		if (b->writeback && fdatasync(b->file.fd))
-			return block_failed(b, errno);
-		return VIRTIO_BLK_S_OK;
-	default:
-		return block_execute_other(b, r);
-	}
-}
-
-/* ---------------------------------------------------------- everything else */
-
-/* For file systems that cannot make zeros by themselves. */
-static int write_zeros(int fd, off_t at, off_t len)
-{
-	/* Never written, yet not const: it takes no room in the binary. */
-	static uint8_t zeros[65536];
-
-	while (len) {
-		size_t part = min_u64((uint64_t)len, sizeof(zeros));
-		ssize_t n = pwrite(fd, zeros, part, at);
-
-		if (n < 0 && errno != EINTR)
-			return -1;
-		if (n > 0) {
-			at += n;
-			len -= n;
-		}
-	}
-	return 0;
-}
-
-static int allocate(int fd, int mode, off_t at, off_t len)
-{
-	int r;
-
-	do {
-		r = fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, at, len);
-	} while (r && errno == EINTR);
-	return r;
-}
-
-static int discard(int fd, off_t at, off_t len)
-{
-	int r = allocate(fd, FALLOC_FL_PUNCH_HOLE, at, len);
-
-	/* A hint: to ignore it is allowed. */
-	return r && errno == EOPNOTSUPP ? 0 : r;
-}
-
-static int zero(int fd, off_t at, off_t len, bool unmap)
-{
-	int r = allocate(fd,
-			 unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE,
-			 at, len);
-
-	return r && errno == EOPNOTSUPP ? write_zeros(fd, at, len) : r;
-}
-
-static unsigned range(struct block *b, uint32_t type,
-		      const struct virtio_blk_discard_write_zeroes *s)
-{
-	bool is_discard = type == VIRTIO_BLK_T_DISCARD;
-	uint32_t most =
-		is_discard ? BLOCK_DISCARD_SECTORS : BLOCK_WRITE_ZEROES_SECTORS;
-	off_t at, len;
-	int r;
-
-	/* Sections 5.2.6.1 and .2: what is reserved, and no unmap here. */
-	if (s->flags & ~(is_discard ? 0u : 1u))
-		return VIRTIO_BLK_S_UNSUPP;
-	if (s->num_sectors > most || !is_within(b, s->sector, s->num_sectors))
-		return VIRTIO_BLK_S_IOERR;
-	if (!s->num_sectors)
-		return VIRTIO_BLK_S_OK;
-	at = (off_t)(s->sector << SECTOR_SHIFT);
-	len = (off_t)s->num_sectors << SECTOR_SHIFT;
-	r = is_discard ? discard(b->file.fd, at, len)
-		       : zero(b->file.fd, at, len, s->flags & 1);
-	return r ? block_failed(b, errno) : VIRTIO_BLK_S_OK;
-}
-
-static unsigned ranges(struct block *b, const struct block_request *r)
-{
-	struct virtio_blk_discard_write_zeroes segs[BLOCK_DISCARD_SEGS];
-	uint64_t len = r->chain.out_len - HEADER_SIZE;
-	size_t count = len / sizeof(*segs);
-	unsigned status = VIRTIO_BLK_S_OK;
-
-	if (b->read_only)
-		return VIRTIO_BLK_S_IOERR;
-	if (len % sizeof(*segs) || !count ||
-	    count > (r->type == VIRTIO_BLK_T_DISCARD ? BLOCK_DISCARD_SEGS : 1))
-		return VIRTIO_BLK_S_IOERR;
-	virtq_read(&r->chain, HEADER_SIZE, segs, len);
-	for (size_t i = 0; i < count && status == VIRTIO_BLK_S_OK; i++)
-		status = range(b, r->type, &segs[i]);
-	return status;
-}
-
-unsigned block_execute_other(struct block *b, const struct block_request *r)
+static void write_id(const struct block *b, const struct block_request *r)
 {
 	char id[BLOCK_ID_LEN];
 
-	if (r->type != VIRTIO_BLK_T_GET_ID)
-		return ranges(b, r);
 	block_file_id(&b->file, id);
 	/* A shorter buffer gets what fits; the status is behind it. */
 	virtq_write(&r->chain, 0, id, min_u64(sizeof(id), r->chain.in_len - 1));
-	return VIRTIO_BLK_S_OK;
+}
+
+bool block_needs_steps(const struct block *b, const struct block_request *r)
+{
+	if (r->type == VIRTIO_BLK_T_GET_ID)
+		write_id(b, r);
+	return r->type == VIRTIO_BLK_T_FLUSH ? b->writeback : r->len > 0;
 }
 
 /* --------------------------------------------------------------- give back */

@@ -78,6 +78,7 @@ static void rng_kick(struct virtio_device *dev, unsigned queue)
 		if (!len)
 			metric_add(&r->metrics.entropy_event_fails, 1);
 		virtq_push(vq, &r->chain, answer(r, len));
+		virtio_turn_is_over(dev);
 	}
 }
 

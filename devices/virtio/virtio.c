@@ -12,6 +12,7 @@
 
 #include "snapshot/codec.h"
 #include "vmm/base/err.h"
+#include "vmm/base/now.h"
 #include "vmm/base/util.h"
 
 enum { STATE_TAG = SNAP_TAG('v', 'i', 'r', 't') };
@@ -20,6 +21,9 @@ enum { STATE_TAG = SNAP_TAG('v', 'i', 'r', 't') };
 
 /* Requests (and 64 KiB each of data) that a queue may take in a row. */
 enum { BUDGET = VIRTQ_SIZE_MAX };
+
+/* How long a device may keep the main thread, if it looks at the clock. */
+enum { TURN_NS = 2000000 };
 
 /* ------------------------------------------------------------- interrupts */
 
@@ -123,8 +127,22 @@ void virtio_config_changed(struct virtio_device *dev)
 void virtio_enter(struct virtio_device *dev)
 {
 	pthread_mutex_lock(&dev->lock);
+	dev->turn_end = 0;
 	for (unsigned i = 0; i < dev->ops->queue_count; i++)
 		dev->queue[i].budget = BUDGET;
+}
+
+bool virtio_turn_is_over(struct virtio_device *dev)
+{
+	uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
+
+	if (!dev->turn_end)
+		dev->turn_end = now + TURN_NS;
+	if (now < dev->turn_end)
+		return false;
+	for (unsigned i = 0; i < dev->ops->queue_count; i++)
+		dev->queue[i].budget = 0;
+	return true;
 }
 
 static void settle(struct virtio_device *dev)

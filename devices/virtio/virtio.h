@@ -98,6 +98,7 @@ struct virtio_device {
 	uint32_t config_len;
 	struct virtq queue[VIRTIO_QUEUES_MAX];
 	unsigned inflight; /* requests taken and not given back */
+	uint64_t turn_end; /* CLOCK_MONOTONIC; 0: not timed since enter */
 	bool quiesced;     /* takes no requests until virtio_resume() */
 	/*
 	 * Interrupt status, and what of it was read.  Atomic, without the
@@ -164,6 +165,16 @@ void virtio_leave(struct virtio_device *dev);
 bool virtio_is_live(const struct virtio_device *dev, unsigned queue);
 /* As if the driver had kicked, now.  Main thread, lock held. */
 void virtio_run_queue(struct virtio_device *dev, unsigned queue);
+
+/*
+ * For a device whose requests may take long: to be called between two pieces of
+ * work.  The first call since virtio_enter() begins to measure, so that a kick
+ * of one piece needs no look at the clock.  True once the main thread's turn of
+ * 2 ms has passed: then no queue has budget left, and a device that leaves
+ * something half done sets its queue's @starved, to be kicked again after
+ * others were served.  Lock held.
+ */
+bool virtio_turn_is_over(struct virtio_device *dev);
 
 /* dev->config was changed by the device: tell the driver.  Lock held. */
 void virtio_config_changed(struct virtio_device *dev);

@@ -61,7 +61,7 @@ struct virtq {
 	/*
 	 * How much may still be taken before others have their turn: requests,
 	 * and 64 KiB each of their data.  At zero, virtq_pop() finds nothing
-	 * and sets @starved.
+	 * and sets @starved, which has the queue kicked again after others.
 	 */
 	uint32_t budget;
 	bool starved;

@@ -174,7 +174,9 @@ static void request(struct virtio_device *dev, const struct op *op,
 	avail->ring[published++ % RING] = 0;
 	avail->idx = published;
 	put(dev, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
-	turn_loop();
+	do { /* a slow machine's turn may end within a request */
+		turn_loop();
+	} while (dev->inflight);
 	if (virtio_mmio_ops.read(dev, VIRTIO_MMIO_STATUS, 4) & 0x40) {
 		start(dev); /* a chain in the wrong order */
 		memset(ram(USED), 0, 4);

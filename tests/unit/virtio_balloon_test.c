@@ -4,6 +4,7 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/unit/testing.h"
 #include "tests/unit/virtio_balloon_guest.h"
@@ -283,6 +284,45 @@ static void destroying_leaves_no_descriptor(void **state)
 	assert_int_equal(testing_count_fds(), before);
 }
 
+static void take_time(void)
+{
+	usleep(700);
+}
+
+/* Each of its pages goes back once, a few in each turn of the loop. */
+static void long_chain_leaves_the_loop_in_between(void **state)
+{
+	enum { COUNT = 16, PAGE = 4096, QUEUE = 2 };
+	const struct balloon_metrics *m;
+	gpa_t gpa;
+	struct driver_buffer buffers[COUNT];
+	unsigned polls = 0;
+
+	(void)state;
+	g.config.free_page_reporting = true;
+	balloon_up();
+	m = balloon_metrics(g.d.dev);
+	gpa = balloon_filled(2 * COUNT * PAGE);
+	for (unsigned i = 0; i < COUNT; i++)
+		buffers[i] = (struct driver_buffer){gpa + 2ull * i * PAGE, PAGE,
+						    true};
+	g.watch = take_time;
+	driver_add(&g.d, QUEUE, buffers, COUNT);
+	driver_kick(&g.d, QUEUE);
+	while (!driver_used(&g.d, QUEUE, NULL, NULL)) {
+		unsigned before = g.calls;
+
+		polls++;
+		assert_int_equal(driver_poll(&g.d, 0), 1);
+		assert_in_range(g.calls - before, 1, 5);
+	}
+	assert_in_range(polls, 4, COUNT);
+	assert_int_equal(g.calls, COUNT);
+	assert_int_equal(m->free_page_report_count, COUNT);
+	assert_int_equal(m->free_page_report_freed, COUNT * PAGE);
+	assert_int_equal(balloon_resident(gpa, 2 * COUNT * PAGE), COUNT);
+}
+
 #define TEST(name) \
 	cmocka_unit_test_setup_teardown(name, balloon_begin, balloon_end)
 
@@ -301,6 +341,7 @@ int main(void)
 		TEST(snapshot_keeps_target_and_size),
 		TEST(snapshot_with_a_target_beyond_ram_is_refused),
 		TEST(destroying_leaves_no_descriptor),
+		TEST(long_chain_leaves_the_loop_in_between),
 	};
 
 	return RUN_TESTS("balloon", tests);

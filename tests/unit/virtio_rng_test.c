@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "devices/virtio/rng.h"
 #include "tests/unit/testing.h"
@@ -12,8 +13,9 @@ enum { SIZE = 16 };
 
 static struct driver d;
 static struct rng_config config;
-static int fail_after; /* calls; negative: never */
-static size_t most;    /* bytes of a call */
+static int fail_after;   /* calls; negative: never */
+static size_t most;      /* bytes of a call */
+static unsigned slow_us; /* what a call takes at least */
 
 ssize_t __real_getrandom(void *buf, size_t len, unsigned flags);
 ssize_t __wrap_getrandom(void *buf, size_t len, unsigned flags);
@@ -25,6 +27,8 @@ ssize_t __wrap_getrandom(void *buf, size_t len, unsigned flags)
 		return -1;
 	}
 	fail_after--;
+	if (slow_us)
+		usleep(slow_us);
 	return __real_getrandom(buf, len < most ? len : most, flags);
 }
 
@@ -35,6 +39,7 @@ static int begin(void **state)
 	config = (struct rng_config){0};
 	fail_after = -1;
 	most = SIZE_MAX;
+	slow_us = 0;
 	return 0;
 }
 
@@ -130,6 +135,28 @@ static void answer_spans_buffers_and_calls(void **state)
 	assert_int_equal(changed(at + 100, 100, 0), 0);
 }
 
+static void slow_answers_leave_the_loop_in_between(void **state)
+{
+	struct driver_buffer buffer = {DRIVER_DATA, 100, true};
+	unsigned done = 0;
+
+	(void)state;
+	create();
+	slow_us = 700;
+	for (unsigned i = 0; i < SIZE; i++)
+		driver_add(&d, 0, &buffer, 1);
+	driver_kick(&d, 0);
+	while (done < SIZE) {
+		unsigned before = done;
+
+		assert_int_equal(driver_poll(&d, 0), 1);
+		while (driver_used(&d, 0, NULL, NULL))
+			done++;
+		/* Two milliseconds, and what is not measured. */
+		assert_in_range(done - before, 1, 5);
+	}
+}
+
 static void large_requests_are_cut(void **state)
 {
 	(void)state;
@@ -221,6 +248,7 @@ int main(void)
 		TEST(buffer_is_filled_and_no_more),
 		TEST(two_answers_differ),
 		TEST(answer_spans_buffers_and_calls),
+		TEST(slow_answers_leave_the_loop_in_between),
 		TEST(large_requests_are_cut),
 		TEST(request_for_nothing_is_given_back),
 		TEST(host_without_entropy_gives_what_it_has),
