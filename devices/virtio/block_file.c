@@ -9,6 +9,7 @@
 
 #include "devices/virtio/block_internal.h"
 #include "vmm/base/err.h"
+#include "vmm/base/io.h"
 #include "vmm/base/log.h"
 #include "vmm/base/util.h"
 
@@ -110,7 +111,7 @@ int block_file_open(struct block_file *f, const char *path, bool read_only,
 	int r;
 
 	*f = (struct block_file){0};
-	/* Not to wait for the other end of a FIFO. */
+	/* O_NONBLOCK: a FIFO must not make us wait for its writer. */
 	f->fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC |
 				   O_NONBLOCK | O_NOCTTY);
 	if (f->fd < 0)
@@ -120,8 +121,10 @@ int block_file_open(struct block_file *f, const char *path, bool read_only,
 		r = -EISDIR;
 	else if (!r && !S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
 		r = -ESPIPE; /* what seeking in it gives */
-	if (!r)
+	if (!r) {
+		io_set_blocking(f->fd);
 		r = measure(f, &st);
+	}
 	if (r)
 		refuse(e, path, -r);
 	else

@@ -72,6 +72,21 @@ static void open_refuses_a_device(void **state)
 	assert_err(io_open_file("/dev/null", &size, &e), e, "is not a file");
 }
 
+/* O_NONBLOCK is for the opening: io_uring reads such a file without waiting. */
+static void opened_file_may_wait(void **state)
+{
+	AUTO_CLOSE int file = testing_file("x", 1);
+	AUTO_CLOSE int fd = -1;
+	uint64_t size;
+	struct err e;
+
+	(void)state;
+	fd = io_open_file(testing_file_path(file), &size, &e);
+	assert_true(fd >= 0);
+	assert_int_equal(fcntl(fd, F_GETFL) & (O_NONBLOCK | O_ACCMODE),
+			 O_RDONLY);
+}
+
 static void open_does_not_wait_for_a_fifo(void **state)
 {
 	char path[64];
@@ -213,6 +228,7 @@ int main(void)
 		cmocka_unit_test(open_of_nothing_says_why),
 		cmocka_unit_test(open_refuses_a_folder),
 		cmocka_unit_test(open_refuses_a_device),
+		cmocka_unit_test(opened_file_may_wait),
 		cmocka_unit_test_setup_teardown(open_does_not_wait_for_a_fifo,
 						make_folder, remove_folder),
 		cmocka_unit_test(pread_ends_with_the_file),

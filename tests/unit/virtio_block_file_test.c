@@ -217,6 +217,26 @@ static void readers_share(void **state)
 	refused("in use by somebody else");
 }
 
+/* Else io_uring would wait for it within the submitting call. */
+static void image_may_wait(void **state)
+{
+	struct stat st, disk;
+	unsigned found = 0;
+
+	(void)state;
+	disk_create();
+	assert_int_equal(stat(path, &disk), 0);
+	for (int fd = 3; fd < 100; fd++) {
+		if (fstat(fd, &st) || st.st_ino != disk.st_ino ||
+		    st.st_dev != disk.st_dev)
+			continue;
+		found++;
+		assert_int_equal(fcntl(fd, F_GETFL) & (O_NONBLOCK | O_ACCMODE),
+				 O_RDWR);
+	}
+	assert_int_equal(found, 1);
+}
+
 static void lock_ends_with_the_device(void **state)
 {
 	struct err e;
@@ -465,6 +485,7 @@ int main(void)
 		TEST(file_without_permission_is_refused),
 		TEST(second_writer_is_refused),
 		TEST(readers_share),
+		TEST(image_may_wait),
 		TEST(lock_ends_with_the_device),
 		TEST(nothing_is_left_open),
 		TEST(configuration_tells_size_and_limits),

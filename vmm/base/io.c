@@ -9,6 +9,12 @@
 #include "vmm/base/err.h"
 #include "vmm/base/util.h"
 
+void io_set_blocking(int fd)
+{
+	/* There are no other flags that these descriptors have. */
+	fcntl(fd, F_SETFL, 0);
+}
+
 int io_open_file(const char *path, uint64_t *size, struct err *e)
 {
 	/* O_NONBLOCK: a FIFO must not make us wait for its writer. */
@@ -24,6 +30,7 @@ int io_open_file(const char *path, uint64_t *size, struct err *e)
 		return err_set(e, "%s is %s; a regular file is needed", path,
 			       S_ISDIR(st.st_mode) ? "a directory"
 						   : "not a file");
+	io_set_blocking(fd);
 	*size = (uint64_t)st.st_size;
 	return take_fd(&fd);
 }

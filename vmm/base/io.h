@@ -18,6 +18,13 @@ struct err;
 int io_open_file(const char *path, uint64_t *size, struct err *e);
 
 /*
+ * Clear O_NONBLOCK of a file that was opened with it only because it might have
+ * been a FIFO.  The flag is not harmless on files: io_uring then takes the file
+ * for one that never waits, and reads it within the submitting call.
+ */
+void io_set_blocking(int fd);
+
+/*
  * Open a file or FIFO to append to, close-on-exec, made if it does not exist.
  * A FIFO needs no reader, and no write to it will block.  Returns the
  * descriptor, or -1.

@@ -215,6 +215,7 @@ static int merge(const struct snapshot *s, struct err *e)
 		return -1;
 	if (base < 0)
 		return err_errno(e, "cannot open %.512s", s->base);
+	io_set_blocking(base);
 	if (memory_mark_read(&mark, diff, vm_mark_offset(), e))
 		return err_prefix(e, "%.256s", s->diff);
 	if (memory_mark_check(&mark, base, vm_mark_offset(), e) ||
