@@ -132,6 +132,7 @@ static void block_kick(struct virtio_device *dev, unsigned queue)
 	bool half_done = !b->async && dev->inflight;
 
 	metric_add(&b->metrics.queue_event_count, 1);
+	b->bytes_there = 0;
 	if (half_done)
 		virtio_turn_is_over(dev); /* measure this turn from here */
 	if (!b->limiter.throttled && (!half_done || work_on(b, b->sync)))

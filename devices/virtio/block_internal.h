@@ -87,7 +87,8 @@ struct block {
 	struct virtio_blk_config config;
 	struct block_file file;
 	bool read_only, writeback;
-	bool told; /* of an I/O error */
+	bool told;            /* of an I/O error */
+	uint64_t bytes_there; /* in the file; 0: this kick has not looked */
 	struct rate_limiter limiter;
 	struct block_metrics metrics;
 	/* The one of the synchronous engine; in flight: it is half done. */
@@ -120,7 +121,8 @@ unsigned block_step_done(struct block *b, struct block_request *r,
 int block_write_flags(const struct block *b);
 /* Store the status, count, and give the chain back. */
 void block_finish(struct block *b, struct block_request *r, unsigned status);
-/* The host failed with this errno: the status for that. */
+/* The host failed with this errno (ENODATA: the file is too short): the status
+ * for that. */
 unsigned block_failed(struct block *b, int error);
 
 /* 0 or -errno. */

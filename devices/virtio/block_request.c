@@ -3,6 +3,9 @@
  * What the driver wants, section 5.2.6: a header, data, and a byte for the
  * status.  How they are cut into buffers is the driver's choice.
  */
+#include <errno.h>
+#include <sys/stat.h>
+
 #include "devices/virtio/block_internal.h"
 #include "vmm/base/metrics.h"
 #include "vmm/base/util.h"
@@ -16,7 +19,21 @@ static bool is_within(const struct block *b, uint64_t sector, uint64_t sectors)
 	return sector <= b->file.sectors && sectors <= b->file.sectors - sector;
 }
 
-static unsigned check_data(const struct block *b, struct block_request *r,
+/*
+ * A file that was cut short while we use it must not grow again by what is
+ * written beyond its end.  Looked at once for all that a kick brings.
+ */
+static bool is_there(struct block *b, uint64_t sector, uint64_t sectors)
+{
+	struct stat st;
+
+	if (!b->bytes_there && !fstat(b->file.fd, &st))
+		b->bytes_there =
+			S_ISREG(st.st_mode) ? (uint64_t)st.st_size : UINT64_MAX;
+	return (sector + sectors) << SECTOR_SHIFT <= b->bytes_there;
+}
+
+static unsigned check_data(struct block *b, struct block_request *r,
 			   uint64_t sector, bool write)
 {
 	if (write && b->read_only)
@@ -24,6 +41,8 @@ static unsigned check_data(const struct block *b, struct block_request *r,
 	if (r->len % SECTOR_SIZE || r->len > BLOCK_DATA_MAX ||
 	    !is_within(b, sector, r->len >> SECTOR_SHIFT))
 		return VIRTIO_BLK_S_IOERR;
+	if (write && !is_there(b, sector, r->len >> SECTOR_SHIFT))
+		return block_failed(b, ENODATA);
 	r->offset = sector << SECTOR_SHIFT;
 	return BLOCK_MORE;
 }
@@ -41,7 +60,7 @@ static void shrink(const struct block *b,
 }
 
 /* Sections 5.2.6.1 and .2: what is reserved, and no unmap in DISCARD. */
-static unsigned check_range(const struct block *b,
+static unsigned check_range(struct block *b,
 			    const struct virtio_blk_discard_write_zeroes *s,
 			    bool is_discard)
 {
@@ -52,10 +71,12 @@ static unsigned check_range(const struct block *b,
 		return VIRTIO_BLK_S_UNSUPP;
 	if (s->num_sectors > most || !is_within(b, s->sector, s->num_sectors))
 		return VIRTIO_BLK_S_IOERR;
+	if (!is_discard && !is_there(b, s->sector, s->num_sectors))
+		return block_failed(b, ENODATA);
 	return BLOCK_MORE;
 }
 
-static unsigned check_ranges(const struct block *b, struct block_request *r)
+static unsigned check_ranges(struct block *b, struct block_request *r)
 {
 	bool is_discard = r->type == VIRTIO_BLK_T_DISCARD;
 	uint64_t len = r->chain.out_len - HEADER_SIZE;

@@ -207,7 +207,9 @@ unsigned block_failed(struct block *b, int error)
 	if (!b->told)
 		log_warn("%s: an I/O error (%s), which the guest sees, too; no "
 			 "more of them are reported here",
-			 b->dev.name, strerror(error));
+			 b->dev.name,
+			 error == ENODATA ? "its file is shorter than it was"
+					  : strerror(error));
 	b->told = true;
 	return VIRTIO_BLK_S_IOERR;
 }

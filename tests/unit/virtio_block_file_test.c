@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is behind a disk, and what may go wrong there: devices/virtio/block.c,
- * block_file.c.  Some of libc fails when told to.
+ * What is behind a disk: devices/virtio/block.c, block_file.c.
  */
-#include <errno.h>
 #include <fcntl.h>
-#include <liburing.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>
@@ -13,7 +10,6 @@
 #include <string.h>
 #include <sys/fsuid.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "devices/virtio/block.h"
@@ -26,82 +22,6 @@
 enum { SECTOR = 512, SECTORS = 64 };
 
 static char dir[64], path[96];
-static int fail_with; /* errno of what is wrapped */
-static bool short_reads;
-static int write_flags;
-/* What the page cache has: bytes, or -errno. */
-static ssize_t cached;
-static unsigned cache_reads;
-
-ssize_t __real_pwritev64v2(int fd, const struct iovec *iov, int n, off_t at,
-			   int flags);
-ssize_t __wrap_pwritev64v2(int fd, const struct iovec *iov, int n, off_t at,
-			   int flags);
-ssize_t __real_preadv64(int fd, const struct iovec *iov, int n, off_t at);
-ssize_t __wrap_preadv64(int fd, const struct iovec *iov, int n, off_t at);
-ssize_t __real_preadv64v2(int fd, const struct iovec *iov, int n, off_t at,
-			  int flags);
-ssize_t __wrap_preadv64v2(int fd, const struct iovec *iov, int n, off_t at,
-			  int flags);
-int __real_fdatasync(int fd);
-int __wrap_fdatasync(int fd);
-int __real_io_uring_queue_init(unsigned n, struct io_uring *ring,
-			       unsigned flags);
-int __wrap_io_uring_queue_init(unsigned n, struct io_uring *ring,
-			       unsigned flags);
-
-static bool fails(void)
-{
-	errno = fail_with;
-	return fail_with;
-}
-
-ssize_t __wrap_pwritev64v2(int fd, const struct iovec *iov, int n, off_t at,
-			   int flags)
-{
-	write_flags = flags;
-	return fails() ? -1 : __real_pwritev64v2(fd, iov, n, at, flags);
-}
-
-ssize_t __wrap_preadv64(int fd, const struct iovec *iov, int n, off_t at)
-{
-	struct iovec first = {iov[0].iov_base, min_u64(iov[0].iov_len, 100)};
-
-	if (fails())
-		return -1;
-	return short_reads ? __real_preadv64(fd, &first, 1, at)
-			   : __real_preadv64(fd, iov, n, at);
-}
-
-/* The whole of it, a part, or nothing. */
-ssize_t __wrap_preadv64v2(int fd, const struct iovec *iov, int n, off_t at,
-			  int flags)
-{
-	struct iovec part = {iov[0].iov_base,
-			     min_u64(iov[0].iov_len, (uint64_t)cached)};
-
-	assert_int_equal(flags, RWF_NOWAIT);
-	assert_int_equal(n, 1);
-	cache_reads++;
-	if (cached <= 0) {
-		errno = (int)-cached;
-		return cached ? -1 : 0;
-	}
-	return __real_preadv64v2(fd, &part, 1, at, 0);
-}
-
-int __wrap_fdatasync(int fd)
-{
-	return fails() ? -1 : __real_fdatasync(fd);
-}
-
-int __wrap_io_uring_queue_init(unsigned n, struct io_uring *ring,
-			       unsigned flags)
-{
-	return fail_with ? -fail_with
-			 : __real_io_uring_queue_init(n, ring, flags);
-}
-
 static void make_file(const char *name, uint64_t sectors, char fill)
 {
 	char block[SECTOR];
@@ -124,15 +44,12 @@ static int begin(void **state)
 	driver_begin(&d);
 	config = (struct block_config){
 		.id = "data", .path = path, .writeback = true};
-	fail_with = 0;
-	short_reads = false;
 	return 0;
 }
 
 static int end(void **state)
 {
 	(void)state;
-	fail_with = 0;
 	driver_end(&d);
 	unlink(path);
 	rmdir(dir);
@@ -329,112 +246,6 @@ static void failed_change_changes_nothing(void **state)
 	refused("in use by somebody else");
 }
 
-/* ------------------------------------------------------- what the host does */
-
-static void full_disk_is_an_error_of_one_request(void **state)
-{
-	char data[SECTOR] = "new";
-
-	(void)state;
-	disk_create();
-	fail_with = ENOSPC;
-	assert_int_equal(disk_request(VIRTIO_BLK_T_OUT, 0, SECTOR, data),
-			 VIRTIO_BLK_S_IOERR);
-	assert_int_equal(disk_request(VIRTIO_BLK_T_FLUSH, 0, 0, NULL),
-			 VIRTIO_BLK_S_IOERR);
-	fail_with = EIO;
-	assert_int_equal(disk_request(VIRTIO_BLK_T_IN, 0, SECTOR, NULL),
-			 VIRTIO_BLK_S_IOERR);
-	fail_with = 0;
-	assert_int_equal(disk_request(VIRTIO_BLK_T_OUT, 0, SECTOR, data), 0);
-	assert_int_equal(block_metrics(d.dev)->execute_fails, 3);
-	assert_int_equal(block_metrics(d.dev)->write_count, 1);
-}
-
-static void short_reads_go_on(void **state)
-{
-	char data[3 * SECTOR], want[3 * SECTOR];
-
-	(void)state;
-	disk_create();
-	short_reads = true;
-	memset(want, 'a', sizeof(want));
-	assert_int_equal(disk_request(VIRTIO_BLK_T_IN, 1, sizeof(data), data),
-			 0);
-	assert_memory_equal(data, want, sizeof(want));
-}
-
-/* The ring reads the rest, also where nothing can be read without waiting. */
-static void what_is_cached_is_read_at_once(void **state)
-{
-	static const struct {
-		ssize_t cached;
-		unsigned asked; /* in two requests */
-	} cases[] = {{3 * SECTOR, 2}, {100, 2},  {1, 2}, {-EAGAIN, 2},
-		     {-EINTR, 2},     {-EIO, 2}, {0, 2}, {-EOPNOTSUPP, 1}};
-	char data[3 * SECTOR], want[3 * SECTOR];
-
-	(void)state;
-	config.engine = BLOCK_ASYNC;
-	disk_create();
-	if (block_engine(d.dev) != BLOCK_ASYNC) {
-		print_message("this machine allows no io_uring\n");
-		skip();
-	}
-	memset(want, 'a', sizeof(want));
-	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
-		cached = cases[i].cached;
-		cache_reads = 0;
-		for (unsigned k = 0; k < 2; k++) {
-			memset(data, 0, sizeof(data));
-			assert_int_equal(disk_request(VIRTIO_BLK_T_IN, 1,
-						      sizeof(data), data),
-					 0);
-			assert_memory_equal(data, want, sizeof(want));
-		}
-		assert_int_equal(cache_reads, cases[i].asked);
-	}
-	assert_int_equal(d.dev->inflight, 0);
-	assert_int_equal(block_metrics(d.dev)->read_count, 16);
-
-	/* Another file may know how. */
-	config.path = path;
-	cached = 3 * SECTOR;
-	assert_int_equal(block_reopen(d.dev, path, &(struct err){0}), 0);
-	cache_reads = 0;
-	assert_int_equal(disk_request(VIRTIO_BLK_T_IN, 1, sizeof(data), data),
-			 0);
-	assert_int_equal(cache_reads, 1);
-}
-
-static void driver_without_flush_gets_writes_through(void **state)
-{
-	char data[SECTOR] = "";
-
-	(void)state;
-	disk_create();
-	assert_int_equal(disk_request(VIRTIO_BLK_T_OUT, 0, SECTOR, data), 0);
-	assert_int_equal(write_flags, 0);
-	driver_start(&d, 0, DISK_RING);
-	assert_int_equal(disk_request(VIRTIO_BLK_T_OUT, 0, SECTOR, data), 0);
-	assert_int_equal(write_flags, RWF_DSYNC);
-}
-
-static void without_io_uring_it_is_synchronous(void **state)
-{
-	unsigned fds;
-
-	(void)state;
-	fail_with = EPERM;
-	config.engine = BLOCK_ASYNC;
-	disk_create();
-	fds = testing_count_fds();
-	assert_int_equal(block_engine(d.dev), BLOCK_SYNC);
-	fail_with = 0;
-	assert_int_equal(disk_request(VIRTIO_BLK_T_IN, 0, SECTOR, NULL), 0);
-	assert_int_equal(testing_count_fds(), fds);
-}
-
 /* -------------------------------------------------------------------- state */
 
 static void loaded_disk_goes_on(void **state)
@@ -492,11 +303,6 @@ int main(void)
 		TEST(another_file_takes_its_place),
 		TEST(file_may_grow),
 		TEST(failed_change_changes_nothing),
-		TEST(full_disk_is_an_error_of_one_request),
-		TEST(short_reads_go_on),
-		TEST(what_is_cached_is_read_at_once),
-		TEST(driver_without_flush_gets_writes_through),
-		TEST(without_io_uring_it_is_synchronous),
 		TEST(loaded_disk_goes_on),
 	};
 
