@@ -280,9 +280,7 @@ int vm_patch_drive(struct vm *vm, const struct drive_patch *patch,
 	if (!patch->path && !patch->has_limits)
 		return err_set(e, "there is nothing to change: give "
 				  "`path_on_host` or `rate_limiter`.");
-	if (patch->path && block_reopen(dev, patch->path, e))
-		return -1;
-	return block_update_limiter(dev, &update, e);
+	return block_patch(dev, patch->path, &update, e);
 }
 
 int vm_patch_interface(struct vm *vm, const struct interface_patch *patch,

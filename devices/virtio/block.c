@@ -292,39 +292,45 @@ int block_check(const struct block_config *config, struct err *e)
 	return 0;
 }
 
-int block_reopen(struct virtio_device *dev, const char *path, struct err *e)
+static void replace_file(struct block *b, const struct block_file *new)
 {
-	struct block *b = block_of(dev);
-	struct block_file new = {.fd = -1};
-	int r;
-
-	virtio_enter(dev);
-	if (dev->inflight)
-		block_drain(dev);
-	r = block_file_open(&new, path, b->read_only, &b->file, e);
-	if (r) {
-		metric_add(&b->metrics.update_fails, 1);
-	} else {
-		block_file_close(&b->file);
-		b->file = new;
-		b->told = false;
-		metric_add(&b->metrics.update_count, 1);
-		describe(b);
-		virtio_config_changed(dev);
-	}
-	virtio_leave(dev);
-	return r;
+	block_file_close(&b->file);
+	b->file = *new;
+	b->told = false;
+	describe(b);
+	virtio_config_changed(&b->dev);
 }
 
-int block_update_limiter(struct virtio_device *dev,
-			 const struct rate_limiter_update *update,
-			 struct err *e)
+/* All that can fail, then all that cannot. */
+static int patch(struct block *b, const char *path,
+		 const struct rate_limiter_update *limits, struct err *e)
+{
+	struct block_file new;
+
+	if (rate_limiter_reserve(&b->limiter, &b->dev, limits, e))
+		return -1;
+	if (path && b->dev.inflight)
+		block_drain(&b->dev);
+	if (path && block_file_open(&new, path, b->read_only, &b->file, e))
+		return -1;
+	if (path)
+		replace_file(b, &new);
+	rate_limiter_apply(&b->limiter, &b->dev, limits);
+	return 0;
+}
+
+int block_patch(struct virtio_device *dev, const char *path,
+		const struct rate_limiter_update *limits, struct err *e)
 {
 	struct block *b = block_of(dev);
 	int r;
 
 	virtio_enter(dev);
-	r = rate_limiter_update(&b->limiter, dev, update, e);
+	r = patch(b, path, limits, e);
+	if (path)
+		metric_add(r ? &b->metrics.update_fails
+			     : &b->metrics.update_count,
+			   1);
 	virtio_leave(dev);
 	return r;
 }

@@ -74,15 +74,13 @@ struct virtio_device *block_create(const struct virtio_slot *slot,
 				   struct err *e);
 
 /*
- * From now on, @path: another file, or the same one, which may have grown.  The
- * driver is told that its configuration changed.  Requests in flight end first.
- * On failure nothing is changed.
+ * Other limits, and, unless @path is NULL, from now on @path: another file, or
+ * the same one, which may have grown.  Requests in flight end first, and the
+ * driver is told that its configuration changed.  On failure nothing is
+ * changed.
  */
-int block_reopen(struct virtio_device *dev, const char *path, struct err *e);
-
-int block_update_limiter(struct virtio_device *dev,
-			 const struct rate_limiter_update *update,
-			 struct err *e);
+int block_patch(struct virtio_device *dev, const char *path,
+		const struct rate_limiter_update *limits, struct err *e);
 
 /* What it is now: BLOCK_SYNC if io_uring was not allowed. */
 enum block_engine block_engine(const struct virtio_device *dev);

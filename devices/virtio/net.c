@@ -225,6 +225,21 @@ int net_check(const struct net_config *config, struct err *e)
 	return fd < 0 ? -1 : 0;
 }
 
+static int update_limiters(struct net *n, const struct rate_limiter_update *rx,
+			   const struct rate_limiter_update *tx, struct err *e)
+{
+	static const struct rate_limiter_update none;
+
+	rx = rx ? rx : &none;
+	tx = tx ? tx : &none;
+	if (rate_limiter_reserve(&n->rx_limiter, &n->dev, rx, e) ||
+	    rate_limiter_reserve(&n->tx_limiter, &n->dev, tx, e))
+		return -1;
+	rate_limiter_apply(&n->rx_limiter, &n->dev, rx);
+	rate_limiter_apply(&n->tx_limiter, &n->dev, tx);
+	return 0;
+}
+
 static bool is_given(const struct rate_limiter_update *update)
 {
 	return update && (update->bandwidth || update->ops);
@@ -235,16 +250,13 @@ int net_update_limiters(struct virtio_device *dev,
 			const struct rate_limiter_update *tx, struct err *e)
 {
 	struct net *n = net_of(dev);
-	int ret = 0;
+	int ret;
 
 	if (net_has_vhost(n) && (is_given(rx) || is_given(tx)))
 		return err_set(e, "rate limiters are not possible with "
 				  "`vhost`: the kernel has none");
 	virtio_enter(dev);
-	if (rx)
-		ret = rate_limiter_update(&n->rx_limiter, dev, rx, e);
-	if (!ret && tx)
-		ret = rate_limiter_update(&n->tx_limiter, dev, tx, e);
+	ret = update_limiters(n, rx, tx, e);
 	virtio_leave(dev);
 	return ret;
 }

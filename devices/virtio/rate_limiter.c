@@ -97,26 +97,41 @@ void rate_limiter_fini(struct rate_limiter *l)
 	l->timer_fd = -1;
 }
 
-int rate_limiter_update(struct rate_limiter *l, struct virtio_device *dev,
-			const struct rate_limiter_update *update, struct err *e)
+static void set(struct token_bucket *b,
+		const struct token_bucket_config *config)
 {
-	struct token_bucket bandwidth = l->bandwidth, ops = l->ops;
-	uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
+	if (config)
+		token_bucket_init(b, config, clock_now_ns(CLOCK_MONOTONIC));
+}
 
-	if (update->bandwidth)
-		token_bucket_init(&bandwidth, update->bandwidth, now);
-	if (update->ops)
-		token_bucket_init(&ops, update->ops, now);
-	if ((token_bucket_is_limited(&bandwidth) ||
-	     token_bucket_is_limited(&ops)) &&
-	    need_timer(l, dev, e))
-		return -1;
-	l->bandwidth = bandwidth;
-	l->ops = ops;
+int rate_limiter_reserve(struct rate_limiter *l, struct virtio_device *dev,
+			 const struct rate_limiter_update *update,
+			 struct err *e)
+{
+	struct rate_limiter new = {.bandwidth = l->bandwidth, .ops = l->ops};
+
+	set(&new.bandwidth, update->bandwidth);
+	set(&new.ops, update->ops);
+	return is_limited(&new) ? need_timer(l, dev, e) : 0;
+}
+
+void rate_limiter_apply(struct rate_limiter *l, struct virtio_device *dev,
+			const struct rate_limiter_update *update)
+{
+	set(&l->bandwidth, update->bandwidth);
+	set(&l->ops, update->ops);
 	if (l->throttled) {
 		arm(l, 0);
 		l->ready(dev);
 	}
+}
+
+int rate_limiter_update(struct rate_limiter *l, struct virtio_device *dev,
+			const struct rate_limiter_update *update, struct err *e)
+{
+	if (rate_limiter_reserve(l, dev, update, e))
+		return -1;
+	rate_limiter_apply(l, dev, update);
 	return 0;
 }
 

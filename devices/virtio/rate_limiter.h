@@ -46,7 +46,18 @@ int rate_limiter_init(struct rate_limiter *l, struct virtio_device *dev,
 		      void (*ready)(struct virtio_device *dev), struct err *e);
 void rate_limiter_fini(struct rate_limiter *l);
 
-/* Main thread, lock held.  On failure nothing is changed. */
+/*
+ * A change in two halves, for those that change more than a limiter: what can
+ * fail, which leaves the limits as they are (and at most a timer that is not
+ * armed), and what cannot.  Main thread, lock held.
+ */
+int rate_limiter_reserve(struct rate_limiter *l, struct virtio_device *dev,
+			 const struct rate_limiter_update *update,
+			 struct err *e);
+void rate_limiter_apply(struct rate_limiter *l, struct virtio_device *dev,
+			const struct rate_limiter_update *update);
+
+/* Both of them.  On failure nothing is changed. */
 int rate_limiter_update(struct rate_limiter *l, struct virtio_device *dev,
 			const struct rate_limiter_update *update,
 			struct err *e);

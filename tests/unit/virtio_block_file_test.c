@@ -22,6 +22,7 @@
 enum { SECTOR = 512, SECTORS = 64 };
 
 static char dir[64], path[96];
+static const struct rate_limiter_update same;
 static void make_file(const char *name, uint64_t sectors, char fill)
 {
 	char block[SECTOR];
@@ -200,7 +201,7 @@ static void another_file_takes_its_place(void **state)
 	disk_create();
 	snprintf(other, sizeof(other), "%s/other", dir);
 	make_file(other, 7, 'b');
-	assert_ok(block_reopen(d.dev, other, &e), e);
+	assert_ok(block_patch(d.dev, other, &same, &e), e);
 	assert_int_equal(driver_config(&d, 0, 8), 7);
 	assert_int_equal(driver_interrupts(&d), 1);
 	assert_int_equal(driver_get(&d, VIRTIO_MMIO_INTERRUPT_STATUS),
@@ -223,7 +224,7 @@ static void file_may_grow(void **state)
 	assert_int_equal(disk_request(VIRTIO_BLK_T_IN, SECTORS, SECTOR, data),
 			 1);
 	assert_int_equal(truncate(path, 2 * SECTORS * SECTOR), 0);
-	assert_ok(block_reopen(d.dev, path, &e), e);
+	assert_ok(block_patch(d.dev, path, &same, &e), e);
 	assert_int_equal(driver_config(&d, 0, 8), 2 * SECTORS);
 	assert_int_equal(disk_request(VIRTIO_BLK_T_IN, SECTORS, SECTOR, data),
 			 0);
@@ -238,7 +239,8 @@ static void failed_change_changes_nothing(void **state)
 
 	(void)state;
 	disk_create();
-	assert_err(block_reopen(d.dev, "/nonexistent", &e), e, "(os error 2)");
+	assert_err(block_patch(d.dev, "/nonexistent", &same, &e), e,
+		   "(os error 2)");
 	assert_int_equal(driver_interrupts(&d), 0);
 	assert_int_equal(disk_request(VIRTIO_BLK_T_IN, 0, SECTOR, data), 0);
 	assert_int_equal(data[0], 'a');

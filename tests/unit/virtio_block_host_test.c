@@ -21,6 +21,7 @@
 enum { SECTOR = 512, SECTORS = 64 };
 
 static char dir[64], path[96];
+static const struct rate_limiter_update same;
 static int fail_with; /* errno of what is wrapped */
 static bool short_reads;
 static int write_flags;
@@ -38,6 +39,8 @@ ssize_t __real_preadv64v2(int fd, const struct iovec *iov, int n, off_t at,
 			  int flags);
 ssize_t __wrap_preadv64v2(int fd, const struct iovec *iov, int n, off_t at,
 			  int flags);
+int __real_timerfd_create(int clock, int flags);
+int __wrap_timerfd_create(int clock, int flags);
 int __real_fdatasync(int fd);
 int __wrap_fdatasync(int fd);
 int __real_io_uring_queue_init(unsigned n, struct io_uring *ring,
@@ -83,6 +86,11 @@ ssize_t __wrap_preadv64v2(int fd, const struct iovec *iov, int n, off_t at,
 		return cached ? -1 : 0;
 	}
 	return __real_preadv64v2(fd, &part, 1, at, 0);
+}
+
+int __wrap_timerfd_create(int clock, int flags)
+{
+	return fails() ? -1 : __real_timerfd_create(clock, flags);
 }
 
 int __wrap_fdatasync(int fd)
@@ -205,7 +213,7 @@ static void what_is_cached_is_read_at_once(void **state)
 	/* Another file may know how. */
 	config.path = path;
 	cached = 3 * SECTOR;
-	assert_int_equal(block_reopen(d.dev, path, &(struct err){0}), 0);
+	assert_int_equal(block_patch(d.dev, path, &same, &(struct err){0}), 0);
 	cache_reads = 0;
 	assert_int_equal(disk_request(VIRTIO_BLK_T_IN, 1, sizeof(data), data),
 			 0);
@@ -238,6 +246,42 @@ static void without_io_uring_it_is_synchronous(void **state)
 	fail_with = 0;
 	assert_int_equal(disk_request(VIRTIO_BLK_T_IN, 0, SECTOR, NULL), 0);
 	assert_int_equal(testing_count_fds(), fds);
+}
+
+/* A file without its limit, or the reverse, would be half a change. */
+static void half_a_change_is_none(void **state)
+{
+	const struct token_bucket_config one = {1, 1000000, 0};
+	const struct rate_limiter_update limits = {NULL, &one};
+	char other[96], data[SECTOR];
+	struct err e;
+
+	(void)state;
+	snprintf(other, sizeof(other), "%s/other", dir);
+	make_file(other, 7, 'b');
+	disk_create();
+	fail_with = EMFILE;
+	assert_err(block_patch(d.dev, other, &limits, &e), e,
+		   "cannot create a timer");
+	fail_with = 0;
+	assert_err(block_patch(d.dev, "/nonexistent", &limits, &e), e,
+		   "(os error 2)");
+	assert_int_equal(driver_config(&d, 0, 8), SECTORS);
+	assert_int_equal(driver_interrupts(&d), 0);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(disk_request(VIRTIO_BLK_T_IN, 0, SECTOR, data),
+				 0);
+	assert_int_equal(data[0], 'a');
+	assert_err(block_check(&config, &e), e, "in use by somebody else");
+	config.path = other;
+	assert_ok(block_check(&config, &e), e);
+
+	assert_ok(block_patch(d.dev, other, &limits, &e), e);
+	assert_int_equal(disk_request(VIRTIO_BLK_T_IN, 0, SECTOR, data), 0);
+	assert_int_equal(data[0], 'b');
+	assert_int_equal(block_metrics(d.dev)->update_count, 1);
+	assert_int_equal(block_metrics(d.dev)->update_fails, 2);
+	unlink(other);
 }
 
 /* -------------------------------------------- files that fail while in use */
@@ -345,6 +389,7 @@ int main(void)
 		TEST(what_is_cached_is_read_at_once),
 		TEST(driver_without_flush_gets_writes_through),
 		TEST(without_io_uring_it_is_synchronous),
+		TEST(half_a_change_is_none),
 		BOTH(errors_lose_and_keep_nothing),
 		BOTH(file_cut_short_does_not_grow),
 	};

@@ -97,7 +97,7 @@ static void limit_can_be_lifted_while_it_holds(void **state)
 	driver_kick(&d, 0);
 	driver_run(&d);
 	assert_false(driver_used(&d, 0, NULL, NULL));
-	assert_ok(block_update_limiter(d.dev, &update, &e), e);
+	assert_ok(block_patch(d.dev, NULL, &update, &e), e);
 	assert_true(driver_used(&d, 0, NULL, NULL));
 	assert_true(driver_used(&d, 0, NULL, NULL));
 }

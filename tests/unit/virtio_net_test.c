@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Network, from the guest: devices/virtio/net{,_tx}.c. */
+#include <fcntl.h>
 #include <linux/virtio_mmio.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "tests/unit/testing.h"
@@ -305,6 +307,36 @@ static void tx_timer_lets_go(void **state)
 	assert_int_equal(metrics()->tx_rate_limiter_event_count, 1);
 }
 
+/* With a descriptor left for one of the two timers. */
+static void half_a_change_of_limits_is_none(void **state)
+{
+	const struct token_bucket_config one = {1, 1000000, 0};
+	const struct rate_limiter_update limits = {NULL, &one};
+	struct rlimit old, few;
+	struct err e;
+	int next;
+
+	(void)state;
+	start_all();
+	next = fcntl(host, F_DUPFD_CLOEXEC, 0);
+	close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	few = (struct rlimit){(rlim_t)next + 1, old.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	assert_err(net_update_limiters(d.dev, &limits, &limits, &e), e,
+		   "cannot create a timer");
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		offer(2000);
+		kick_rx();
+		host_sends(100);
+		driver_run(&d);
+		assert_int_equal(received(), 100);
+		transmit(100);
+		assert_sent(100);
+	}
+}
+
 /* ---------------------------------------------------------- what a tap is */
 
 static void assert_no_tap(const char *name, const char *words)
@@ -377,6 +409,7 @@ int main(void)
 		TEST(full_tap_drops),
 		TEST(tx_limiter_holds_and_lets_go),
 		TEST(tx_timer_lets_go),
+		TEST(half_a_change_of_limits_is_none),
 		TEST(names_that_are_no_tap_are_refused),
 		TEST(destroying_leaves_no_descriptor),
 	};
