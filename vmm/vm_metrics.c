@@ -84,6 +84,7 @@ static const struct metric net_table[] = {
 	METRIC(struct net_metrics, tx_rate_limiter_throttled),
 	METRIC(struct net_metrics, tx_spoofed_mac_count),
 	METRIC(struct net_metrics, tx_remaining_reqs_count),
+	METRIC(struct net_metrics, tap_gone_count),
 };
 
 static const struct metric vsock_table[] = {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "devices/virtio/net.h"
 
+#include <errno.h>
 #include <linux/virtio_ids.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,19 @@ static void tap_ready(struct virtio_device *dev)
 		net_rx_watch(n, false);
 }
 
+static int watch(struct net *n, uint32_t events,
+		 void (*ready)(struct virtio_device *dev))
+{
+	int r;
+
+	if (n->tap.dev || n->tap_gone)
+		return 0;
+	r = virtio_watch(&n->dev, &n->tap, n->tap_fd, events, ready);
+	if (r)
+		n->tap.dev = NULL;
+	return r;
+}
+
 void net_rx_watch(struct net *n, bool on)
 {
 	int r;
@@ -35,16 +49,36 @@ void net_rx_watch(struct net *n, bool on)
 		virtio_unwatch(&n->dev, &n->tap);
 		return;
 	}
-	if (n->tap.dev)
-		return;
-	r = virtio_watch(&n->dev, &n->tap, n->tap_fd, EPOLLIN, tap_ready);
+	r = watch(n, EPOLLIN, tap_ready);
 	if (!r)
 		return;
-	n->tap.dev = NULL;
 	metric_add(&n->metrics.event_fails, 1);
 	log_error("%s: cannot watch the tap (%s): nothing will be received "
 		  "until the guest offers more buffers",
 		  n->dev.name, strerror(-r));
+}
+
+void net_tap_lost(struct net *n, int error)
+{
+	net_rx_watch(n, false);
+	if (n->tap_gone)
+		return;
+	n->tap_gone = true;
+	metric_add(&n->metrics.tap_gone_count, 1);
+	log_error("%s: the tap %s was deleted (%s): the guest has no network "
+		  "here until it is started or restored with another tap",
+		  n->dev.name, n->tap_name, strerror(error));
+}
+
+static void lost(struct virtio_device *dev)
+{
+	net_tap_lost(net_of(dev), EBADFD);
+}
+
+void net_watch_loss(struct net *n)
+{
+	if (watch(n, 0, lost)) /* EPOLLERR, which needs not be asked for */
+		metric_add(&n->metrics.event_fails, 1);
 }
 
 static void net_kick(struct virtio_device *dev, unsigned queue)
@@ -180,6 +214,9 @@ static struct virtio_device *create(const struct virtio_slot *slot,
 	n->tap_fd = fd;
 	n->vhost.fd = n->vhost.stopped_fd = n->vhost.error_fd = -1;
 	n->is_tap = is_tap;
+	if (config->host_dev_name)
+		snprintf(n->tap_name, sizeof(n->tap_name), "%s",
+			 config->host_dev_name);
 	if (build(n, slot, config, e)) {
 		net_destroy(&n->dev);
 		return NULL;

@@ -69,6 +69,8 @@ struct net_metrics {
 	uint64_t tx_rate_limiter_throttled;
 	uint64_t tx_spoofed_mac_count;
 	uint64_t tx_remaining_reqs_count;
+	/* Not Firecracker's. */
+	uint64_t tap_gone_count;
 };
 
 /*

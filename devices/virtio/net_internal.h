@@ -24,6 +24,7 @@ enum {
 	/* As section 5.1.6.3.1 bounds a frame: 64 KiB of IP and Ethernet. */
 	NET_FRAME_MAX = 65550,
 	NET_FRAMES_A_TURN = 64, /* from the tap, before others have theirs */
+	NET_TAP_NAME_MAX = 24,  /* IFNAMSIZ is 16; or fd:N */
 };
 
 /* One of the guest's buffers that waits for a frame. */
@@ -66,8 +67,10 @@ struct net_vhost {
 struct net {
 	struct virtio_device dev;
 	struct virtio_net_config config;
-	int tap_fd;               /* owned */
-	bool is_tap;              /* not a test's socket */
+	int tap_fd;                      /* owned */
+	bool is_tap;                     /* not a test's socket */
+	bool tap_gone;                   /* deleted on the host */
+	char tap_name[NET_TAP_NAME_MAX]; /* for the log */
 	bool offload_set;         /* the tap knows what the guest can take */
 	struct virtio_source tap; /* watched while there is room */
 	struct rate_limiter rx_limiter, tx_limiter;
@@ -95,6 +98,14 @@ void net_tap_set_offload(int fd, uint64_t accepted);
 void net_rx_run(struct net *n);
 /* Read the tap from now on, or not. */
 void net_rx_watch(struct net *n, bool on);
+/*
+ * The tap says with this errno that it was deleted.  Tells so, once, and leaves
+ * it alone from now on: its descriptor would be ready all the time.  Main
+ * thread.
+ */
+void net_tap_lost(struct net *n, int error);
+/* For somebody else who reads it: watch for that only.  Main thread. */
+void net_watch_loss(struct net *n);
 /* Buffers go back to the ring; a frame that waits is lost. */
 void net_rx_give_back(struct net *n);
 

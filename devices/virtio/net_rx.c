@@ -166,6 +166,18 @@ static bool guest_can_take(const struct net *n)
 	       virtio_has(&n->dev, feature[h->gso_type]);
 }
 
+/* Linux's drivers/net/tun.c: a tap that is only down has no frames. */
+static void read_failed(struct net *n, int error)
+{
+	metric_add(&n->metrics.tap_read_fails, 1);
+	metric_add(&n->metrics.rx_fails, 1);
+	if (error == EBADFD || error == EFAULT || error == EIO ||
+	    error == ENODEV)
+		net_tap_lost(n, error);
+	else /* not to be asked in a loop, but again when the guest kicks */
+		net_rx_watch(n, false);
+}
+
 /* False if there is none, or no place for one. */
 static bool read_frame(struct net *n)
 {
@@ -185,11 +197,7 @@ static bool read_frame(struct net *n)
 		return false;
 	}
 	if (len <= 0) {
-		/* Gone for good, or the tap is down: not to be asked in a
-		 * loop, but again when the guest kicks. */
-		metric_add(&n->metrics.tap_read_fails, 1);
-		metric_add(&n->metrics.rx_fails, 1);
-		net_rx_watch(n, false);
+		read_failed(n, len ? errno : ENODEV);
 		return false;
 	}
 	rx->frame_len = (uint64_t)len;
@@ -287,7 +295,7 @@ static bool finish_frame(struct net *n)
 
 void net_rx_run(struct net *n)
 {
-	if (n->rx_limiter.throttled) {
+	if (n->rx_limiter.throttled || n->tap_gone) {
 		net_rx_watch(n, false);
 		return;
 	}

@@ -73,6 +73,8 @@ static void write_frame(struct net *n, struct virtio_net_hdr_v1 *header)
 	do {
 		done = writev(n->tap_fd, iov, (int)count);
 	} while (done < 0 && errno == EINTR);
+	if (done < 0 && (errno == EBADFD || errno == ENODEV))
+		net_tap_lost(n, errno); /* one that is down says EIO */
 	if (done < 0 || (uint64_t)done != len) {
 		metric_add(&n->metrics.tap_write_fails, 1);
 		metric_add(&n->metrics.tx_fails, 1);

@@ -244,6 +244,7 @@ void net_vhost_start(struct net *n)
 		features |= BIT(VHOST_F_LOG_ALL);
 	n->vhost.running = true;
 	n->dev.inflight++; /* until it is drained */
+	net_watch_loss(n);
 	/* Before it can interrupt: the driver then wants to know why. */
 	virtio_lend_rings(&n->dev);
 	if (ioctl(n->vhost.fd, VHOST_SET_FEATURES, &features))

@@ -118,6 +118,21 @@ tell 60 slow "streams check tcp:10.0.1.1:7000 1 $((MIB64 / 16))"
 slow=$(said slow | sed -n 's/.* in \([0-9]*\) ms.*/\1/p')
 if streams_ok slow && [ "$slow" -ge 2500 ] && [ "$slow" -le 9000 ]; then t_ok; else t_fail "4 MiB took '$slow' ms" patch.out; fi
 
+# The VMM's CPU time so far, in ticks of 10 ms.
+cpu_ticks() { awk '{print $14 + $15}' "/proc/$guest_pid/stat"; }
+
+t_begin "a tap that is deleted is told of once, and costs no CPU"
+in_namespace 1 ip link delete tap1 >delete.out 2>&1
+tell 20 gone "ping -c 2 -W 1 -q 10.0.1.1 | grep received"
+before_idle=$(cpu_ticks)
+usleep 1000000
+idle=$(($(cpu_ticks) - before_idle))
+stasis ctl --socket "$PWD/s" status >status.out 2>&1
+if [ "$(grep -c "network interface net0: the tap tap1 was deleted" out)" -eq 1 ] && [ $idle -le 30 ] &&
+	grep -qi running status.out && said gone | grep -q " 0 packets received"; then t_ok; else
+	t_fail "$idle ticks, $(cat delete.out status.out)" out
+fi
+
 end_guest || echo "# status $guest_status"
 kill "$echo1" "$echo2" "$ns1" "$ns2" 2>/dev/null
 t_done

@@ -236,6 +236,12 @@ static void dead_tap_is_no_busy_loop(void **state)
 	host = -1;
 	driver_run(&d);
 	assert_int_equal(metrics()->tap_read_fails, 1);
+	assert_int_equal(metrics()->tap_gone_count, 1);
+	assert_int_equal(driver_poll(&d, 0), 0);
+	/* It is not asked again. */
+	kick_rx();
+	assert_int_equal(metrics()->tap_read_fails, 1);
+	assert_int_equal(metrics()->tap_gone_count, 1);
 	assert_int_equal(driver_poll(&d, 0), 0);
 }
 
