@@ -69,6 +69,8 @@ const struct schema schema_table[] = {
 	{"vhst", "vhost", "interfaces:*flag"},
 	{"", "flag", "used:b"},
 	{"alrm", "rtc_alarm", "due:8 raised:b told:b"},
+	{"dsks", "disk_contents", "disks:*disk_content"},
+	{"", "disk_content", "birth_sec:8 birth_ns:8 samples:h256"},
 	/* Alone, in a file of its own. */
 	{"wset", "working_set", "id:h16 memory_size:8 ranges:+range"},
 	{"", "range", "page:4 pages:4"},

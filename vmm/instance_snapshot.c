@@ -82,17 +82,12 @@ int instance_snapshot(struct instance *in, struct snapshot_create *body,
 /* --------------------------------------------------------------------- load */
 
 /* What was overridden is the caller's business; the rest must be as it was. */
-static int check_disks(const struct vm_saved *saved,
-		       const struct snapshot_load *body, struct err *e)
+static void choose_disks(struct vm_saved *saved,
+			 const struct snapshot_load *body)
 {
-	for (unsigned i = 0; i < saved->config.drive_count; i++) {
-		const char *id = saved->config.drive[i].id;
-
-		if (!snapshot_load_overrides_drive(body, id) &&
-		    vm_saved_check_disk(saved, i, e))
-			return -1;
-	}
-	return 0;
+	for (unsigned i = 0; i < saved->config.drive_count; i++)
+		saved->any_disk[i] = snapshot_load_overrides_drive(
+			body, saved->config.drive[i].id);
 }
 
 static struct vm *restore(struct instance *in, struct snapshot_load *body,
@@ -107,9 +102,9 @@ static struct vm *restore(struct instance *in, struct snapshot_load *body,
 	const struct vm_host host = instance_vm_host(in);
 
 	saved->config.track_dirty = body->track_dirty;
-	if (snapshot_load_override(body, &saved->config, e) ||
-	    check_disks(saved, body, e))
+	if (snapshot_load_override(body, &saved->config, e))
 		return NULL;
+	choose_disks(saved, body);
 	return vm_restore(saved, &ram, &host, e);
 }
 

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -48,19 +47,55 @@ static void beginning_state(struct vm_saved *saved, struct snap *s)
 	arch_saved_state(&saved->arch, s);
 }
 
-static int identify(const char *path, struct disk_identity *id, struct err *e)
+/* What was added in 1.2. */
+static void disk_contents_state(struct vm_saved *saved, struct snap *s)
 {
-	struct stat st;
+	snap_begin(s, SNAP_TAG('d', 's', 'k', 's'));
+	for (unsigned i = 0; i < saved->config.drive_count; i++) {
+		struct block_identity *disk = &saved->disk[i];
 
-	if (stat(path, &st))
-		return err_errno(e, "%.256s", path);
-	*id = (struct disk_identity){
-		.size = (uint64_t)st.st_size,
-		.device = st.st_dev,
-		.inode = st.st_ino,
-		.mtime_sec = (uint64_t)st.st_mtim.tv_sec,
-		.mtime_ns = (uint64_t)st.st_mtim.tv_nsec,
-	};
+		snap_u64(s, &disk->birth_sec);
+		snap_u64(s, &disk->birth_ns);
+		for (unsigned n = 0; n < BLOCK_SAMPLES; n++) {
+			snap_u64(s, &disk->sample[n].at);
+			snap_u64(s, &disk->sample[n].hash);
+		}
+		disk->has_samples = true;
+	}
+	snap_end(s);
+}
+
+static struct virtio_device *drive_of(const struct vm *vm,
+				      const struct vm_saved *saved, unsigned i)
+{
+	return virtio_slots_find(&vm->virtio, VIRTIO_KIND_BLOCK,
+				 saved->config.drive[i].id);
+}
+
+static int identify_disks(const struct vm *vm, struct vm_saved *saved,
+			  struct err *e)
+{
+	for (unsigned i = 0; i < saved->config.drive_count; i++) {
+		if (block_identity_get(drive_of(vm, saved, i), &saved->disk[i],
+				       e))
+			return err_prefix(e, "drive %.64s",
+					  saved->config.drive[i].id);
+	}
+	return 0;
+}
+
+static int check_disks(const struct vm *vm, const struct vm_saved *saved,
+		       struct err *e)
+{
+	for (unsigned i = 0; i < saved->config.drive_count; i++) {
+		const struct drive_config *d = &saved->config.drive[i];
+
+		if (!saved->any_disk[i] &&
+		    block_identity_check(drive_of(vm, saved, i),
+					 &saved->disk[i], e))
+			return err_prefix(e, "drive %.64s: %.256s", d->id,
+					  d->path);
+	}
 	return 0;
 }
 
@@ -77,12 +112,8 @@ static int fill_beginning(struct vm *vm, struct vm_saved *saved, struct err *e)
 	snprintf(saved->stasis, sizeof(saved->stasis), "%s", STASIS_VERSION);
 	snprintf(saved->kernel, sizeof(saved->kernel), "%s", host.release);
 	saved->page_size = (uint32_t)sysconf(_SC_PAGESIZE);
-	for (unsigned i = 0; i < saved->config.drive_count; i++) {
-		if (identify(saved->config.drive[i].path, &saved->disk[i], e))
-			return err_prefix(e, "drive %.64s",
-					  saved->config.drive[i].id);
-	}
-	if (arch_clock_record(&vm->clock, &saved->clock, e) ||
+	if (identify_disks(vm, saved, e) ||
+	    arch_clock_record(&vm->clock, &saved->clock, e) ||
 	    arch_saved_get(&vm->arch, &saved->arch, e))
 		return -1;
 	return 0;
@@ -109,8 +140,8 @@ static void devices_state(struct vm *vm, struct snap *s)
  * Everything, in the order in which it is safe to save it: devices, which may
  * still raise an interrupt, then what KVM has.
  */
-static int machine_state(struct vm *vm, struct vm_config *config,
-			 struct snap *s, struct err *e)
+static int machine_state(struct vm *vm, struct vm_saved *saved, struct snap *s,
+			 struct err *e)
 {
 	devices_state(vm, s);
 	virtio_slots_state(&vm->virtio, s);
@@ -122,9 +153,11 @@ static int machine_state(struct vm *vm, struct vm_config *config,
 	if (arch_irqchip_state(&vm->arch, s, e))
 		return -1;
 	if (snap_version(s) >= 2)
-		vm_config_vhost_state(config, s);
-	if (snap_version(s) >= 3)
+		vm_config_vhost_state(&saved->config, s);
+	if (snap_version(s) >= 3) {
 		rtc_alarm_state(&vm->rtc, s);
+		disk_contents_state(saved, s);
+	}
 	return 0;
 }
 
@@ -184,7 +217,7 @@ int vm_save(struct vm *vm, const struct vm_config *config, struct snap *s,
 	saved->config = *config;
 	if (!fill_beginning(vm, saved, e)) {
 		beginning_state(saved, s);
-		r = machine_state(vm, &saved->config, s, e);
+		r = machine_state(vm, saved, s, e);
 	}
 	if (!r)
 		r = snap_finish(s, e);
@@ -216,34 +249,6 @@ void vm_saved_fini(struct vm_saved *saved)
 	snap_fini(&saved->rest);
 }
 
-int vm_saved_check_disk(const struct vm_saved *saved, unsigned drive,
-			struct err *e)
-{
-	const struct drive_config *d = &saved->config.drive[drive];
-	const struct disk_identity *then = &saved->disk[drive];
-	struct disk_identity now = {0};
-
-	if (identify(d->path, &now, e))
-		return err_prefix(e, "drive %.64s", d->id);
-	if (now.size != then->size)
-		return err_set(e,
-			       "drive %.64s: %.256s has %llu bytes, and had "
-			       "%llu when the snapshot was taken; give the "
-			       "disk as it was then",
-			       d->id, d->path, (unsigned long long)now.size,
-			       (unsigned long long)then->size);
-	if (now.device != then->device || now.inode != then->inode)
-		return 0;
-	if (now.mtime_sec != then->mtime_sec || now.mtime_ns != then->mtime_ns)
-		return err_set(e,
-			       "drive %.64s: %.256s was written to since the "
-			       "snapshot was taken, so the guest's file "
-			       "systems would be damaged; give a copy from "
-			       "then (\"drive_overrides\")",
-			       d->id, d->path);
-	return 0;
-}
-
 /* Whoever gave it may have given another's. */
 static int check_ram(struct vm *vm, const struct snapshot_id *id, struct err *e)
 {
@@ -262,9 +267,10 @@ static int load(struct vm *vm, struct vm_saved *saved, struct err *e)
 
 	if (check_ram(vm, &saved->id, e))
 		return -1;
-	if (machine_state(vm, &saved->config, s, e))
+	if (machine_state(vm, saved, s, e))
 		return -1;
-	if (snap_finish(s, e) || vm_restore_vhost(vm, &saved->config, e))
+	if (snap_finish(s, e) || check_disks(vm, saved, e) ||
+	    vm_restore_vhost(vm, &saved->config, e))
 		return -1;
 	memcpy(vm->loaded, saved->id.bytes, sizeof(vm->loaded));
 	memcpy(vm->saved, saved->id.bytes, sizeof(vm->saved));

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "arch/arch.h"
+#include "devices/virtio/block.h"
 #include "snapshot/codec.h"
 #include "snapshot/memory_mark.h"
 #include "snapshot/publish.h"
@@ -21,12 +22,6 @@ struct err;
 struct vm;
 struct vm_host;
 
-/* Which file a drive had, to notice that it is not the same any more. */
-struct disk_identity {
-	uint64_t size, device, inode;
-	uint64_t mtime_sec, mtime_ns;
-};
-
 /* What a state begins with: it says what to build before all else is loaded. */
 struct vm_saved {
 	char stasis[32]; /* version of the VMM */
@@ -34,7 +29,9 @@ struct vm_saved {
 	uint32_t page_size;
 	struct snapshot_id id;
 	struct vm_config config;
-	struct disk_identity disk[VM_DRIVES_MAX];
+	struct block_identity disk[VM_DRIVES_MAX];
+	/* Chosen by whoever loads it: whatever is there is the disk. */
+	bool any_disk[VM_DRIVES_MAX];
 	struct arch_clock_record clock;
 	struct arch_saved arch;
 
@@ -59,13 +56,6 @@ int vm_save(struct vm *vm, const struct vm_config *config, struct snap *s,
 int vm_saved_read(struct vm_saved *saved, const void *body, size_t len,
 		  uint16_t minor, struct err *e);
 void vm_saved_fini(struct vm_saved *saved);
-
-/*
- * Refuse a drive whose file is not what it was: of another size, or the same
- * file and written to since.  A copy of it is fine.
- */
-int vm_saved_check_disk(const struct vm_saved *saved, unsigned drive,
-			struct err *e);
 
 /* Which pages changed, a bit each, since the last snapshot or since the load.
  */
@@ -95,7 +85,10 @@ struct vm_ram_source {
 	const char *pager; /* the socket of who serves it instead; or NULL */
 };
 
-/* A paused VM that is the one that was saved; @saved->config as it is now must
+/*
+ * A paused VM that is the one that was saved.  Refuses a drive whose file has
+ * become smaller, or is not the disk that it was (block_identity_check()),
+ * unless that was chosen in @saved->any_disk.  @saved->config as it is now must
  * outlive it. */
 struct vm *vm_restore(struct vm_saved *saved, const struct vm_ram_source *ram,
 		      const struct vm_host *host, struct err *e);

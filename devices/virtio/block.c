@@ -168,10 +168,17 @@ static void block_state(struct virtio_device *dev, struct snap *s)
 {
 	struct block *b = block_of(dev);
 	uint64_t sectors = b->file.sectors;
+	char smaller[VIRTIO_NAME_MAX + 160];
 
 	snap_u64(s, &sectors);
-	snap_require(s, sectors == b->file.sectors,
-		     "a drive has another size now");
+	snprintf(smaller, sizeof(smaller),
+		 "%s has %llu bytes, and had %llu when the snapshot was taken; "
+		 "give the disk as it was then, or one that grew",
+		 dev->name, (unsigned long long)b->file.sectors << SECTOR_SHIFT,
+		 (unsigned long long)sectors << SECTOR_SHIFT);
+	snap_require(s, sectors <= b->file.sectors, smaller);
+	if (sectors < b->file.sectors && !snap_failed(s))
+		virtio_config_changed(dev);
 	rate_limiter_state(&b->limiter, dev, s);
 }
 

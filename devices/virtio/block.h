@@ -82,6 +82,34 @@ struct virtio_device *block_create(const struct virtio_slot *slot,
 int block_patch(struct virtio_device *dev, const char *path,
 		const struct rate_limiter_update *limits, struct err *e);
 
+/*
+ * What the file behind a disk is, for a snapshot.  Its bytes, what the host's
+ * file system says of it, and hashes of some of its blocks; a hash of 0 is not
+ * known, and a time of birth of 0 neither.
+ */
+enum { BLOCK_SAMPLES = 16 };
+struct block_identity {
+	uint64_t size, device, inode;
+	uint64_t mtime_sec, mtime_ns, birth_sec, birth_ns;
+	bool has_samples; /* snapshots before format 1.2 have none */
+	struct {
+		uint64_t at, hash;
+	} sample[BLOCK_SAMPLES];
+};
+
+/*
+ * Of the file that is open now; nothing may be in flight.  Reads what is in the
+ * page cache and nothing else.
+ */
+int block_identity_get(const struct virtio_device *dev,
+		       struct block_identity *id, struct err *e);
+/*
+ * Is that the disk that is open now?  -1, and why not, without its name.  Reads
+ * from it only if it is another file than then.
+ */
+int block_identity_check(const struct virtio_device *dev,
+			 const struct block_identity *then, struct err *e);
+
 /* What it is now: BLOCK_SYNC if io_uring was not allowed. */
 enum block_engine block_engine(const struct virtio_device *dev);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of the block device share.  block.c: the device; block_file.c:
- * what is behind it; block_request.c: what the driver wants; block_step.c: the
- * system calls that does it with; block_async.c: io_uring.
+ * what is behind it; block_identity.c: whether that is what it was;
+ * block_request.c: what the driver wants; block_step.c: the system calls that
+ * does it with; block_async.c: io_uring.
  */
 #pragma once
 

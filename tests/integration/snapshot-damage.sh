@@ -210,13 +210,19 @@ done
 [ -z "$problem" ]
 verdict $? "$problem"
 
-t_begin "a disk that was written to since, or is of another size, is refused; a copy is taken"
+t_begin "a disk that was written to since, is another, or is smaller, is refused"
 cp disk disk.copy
 copy='{"drive_id": "d", "path_on_host": "disk.copy"}'
 printf x | dd of=disk conv=notrunc 2>/dev/null
-refused one "written to since" && truncate -s 2M disk && refused one "has 2097152 bytes" && rm disk && refused one "No such file" &&
-	refused one "has no drive" '{"drive_id": "e", "path_on_host": "disk.copy"}' && loads one "$copy"
+refused one "written to since" && mv disk disk.written && cp disk.written disk && refused one "is not the disk that it was" &&
+	rm disk && cp disk.copy disk && truncate -s 512K disk && refused one "has 524288 bytes, and had 1048576 when" &&
+	rm disk && refused one "No such file" && refused one "has no drive" '{"drive_id": "e", "path_on_host": "disk.copy"}'
 verdict $? "status $refused_status, ended with $refused_end"
+
+t_begin "a copy that was put back, one that grew, and one that is named are taken"
+cp disk.copy disk && loads one && truncate -s 2M disk && loads one && rm disk && loads one "$copy"
+verdict $? "status $loads_status"
+
 t_begin "a disk that somebody else has is refused, and free when he is gone"
 start
 ctl put /snapshot/load "$(body one "$copy")" && is_the_guest

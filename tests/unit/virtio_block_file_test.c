@@ -250,42 +250,86 @@ static void failed_change_changes_nothing(void **state)
 
 /* -------------------------------------------------------------------- state */
 
+static void save(struct snap *s)
+{
+	struct err e;
+
+	virtio_quiesce(d.dev);
+	snap_save(s, 1);
+	virtio_state(d.dev, s);
+	assert_ok(snap_finish(s, &e), e);
+	virtio_destroy(d.dev);
+}
+
+/* Into a device of the file as it is now. */
+static int load(const struct snap *s, struct err *e)
+{
+	struct snap in;
+	size_t len;
+	const void *data = snap_data(s, &len);
+
+	d.dev = make(e);
+	assert_non_null(d.dev);
+	snap_load(&in, data, len, 1);
+	virtio_state(d.dev, &in);
+	return snap_finish(&in, e);
+}
+
 static void loaded_disk_goes_on(void **state)
 {
-	struct snap s, in;
+	struct snap s;
 	struct err e;
-	const void *data;
-	size_t len;
 
 	(void)state;
 	config.limiter.ops = (struct token_bucket_config){7, 1000000, 0};
 	disk_create();
 	assert_int_equal(disk_request(VIRTIO_BLK_T_IN, 0, SECTOR, NULL), 0);
-	virtio_quiesce(d.dev);
-	snap_save(&s, 1);
-	virtio_state(d.dev, &s);
-	assert_ok(snap_finish(&s, &e), e);
-	data = snap_data(&s, &len);
-	virtio_destroy(d.dev);
-
+	save(&s);
 	config.limiter = (struct rate_limiter_config){0};
-	d.dev = make(&e);
-	assert_non_null(d.dev);
-	snap_load(&in, data, len, 1);
-	virtio_state(d.dev, &in);
-	assert_ok(snap_finish(&in, &e), e);
+	assert_ok(load(&s, &e), e);
+	driver_interrupts(&d);
 	virtio_resume(d.dev);
+	/* What it had seen before has not changed. */
+	assert_int_equal(driver_get(&d, VIRTIO_MMIO_INTERRUPT_STATUS) &
+				 VIRTIO_MMIO_INT_CONFIG,
+			 0);
 	for (int i = 0; i < 6; i++)
 		assert_int_equal(disk_request(VIRTIO_BLK_T_IN, 0, SECTOR, NULL),
 				 0);
+	snap_fini(&s);
+}
+
+/* The guest is told of a larger one as soon as it runs. */
+static void loaded_disk_may_have_grown_but_not_shrunk(void **state)
+{
+	struct snap s;
+	struct err e;
+	uint32_t generation;
+
+	(void)state;
+	disk_create();
+	generation = driver_get(&d, VIRTIO_MMIO_CONFIG_GENERATION);
+	save(&s);
+	assert_int_equal(truncate(path, 2 * SECTORS * SECTOR), 0);
+	assert_ok(load(&s, &e), e);
+	driver_interrupts(&d); /* lost: the interrupt controller comes later */
+	virtio_resume(d.dev);
+	assert_true(driver_interrupts(&d) > 0);
+	assert_int_equal(driver_get(&d, VIRTIO_MMIO_INTERRUPT_STATUS) &
+				 VIRTIO_MMIO_INT_CONFIG,
+			 VIRTIO_MMIO_INT_CONFIG);
+	assert_int_not_equal(driver_get(&d, VIRTIO_MMIO_CONFIG_GENERATION),
+			     generation);
+	assert_int_equal(driver_config(&d, 0, 8), 2 * SECTORS);
+	assert_int_equal(
+		disk_request(VIRTIO_BLK_T_IN, 2 * SECTORS - 1, SECTOR, NULL),
+		0);
 	virtio_destroy(d.dev);
 
-	/* Not onto a disk of another size. */
 	assert_int_equal(truncate(path, SECTOR), 0);
-	d.dev = make(&e);
-	snap_load(&in, data, len, 1);
-	virtio_state(d.dev, &in);
-	assert_err(snap_finish(&in, &e), e, "another size");
+	assert_err(load(&s, &e), e,
+		   "drive data has 512 bytes, and had 32768 when the snapshot "
+		   "was taken");
 	snap_fini(&s);
 }
 
@@ -306,6 +350,7 @@ int main(void)
 		TEST(file_may_grow),
 		TEST(failed_change_changes_nothing),
 		TEST(loaded_disk_goes_on),
+		TEST(loaded_disk_may_have_grown_but_not_shrunk),
 	};
 
 	return RUN_TESTS("block_file", tests);
