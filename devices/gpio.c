@@ -174,12 +174,7 @@ static void set_key(struct gpio *g, bool pressed)
 
 static void stop_timer(struct gpio *g)
 {
-	int timer = g->release.fd;
-
-	if (timer < 0)
-		return;
-	loop_remove(g->loop, &g->release);
-	close(timer);
+	loop_close(g->loop, &g->release);
 }
 
 static void on_release(struct event_source *source, uint32_t events)

@@ -133,5 +133,4 @@ int arch_irqchip_init(struct arch_vm *a, struct kvm_vm *vm, struct err *e)
 void arch_vm_fini(struct arch_vm *a)
 {
 	util_close(&a->gic_fd);
-	a->gic_fd = -1;
 }

@@ -141,7 +141,6 @@ void balloon_stats_fini(struct balloon *b)
 {
 	virtio_unwatch(&b->dev, &b->timer);
 	util_close(&b->timer_fd);
-	b->timer_fd = -1;
 }
 
 void balloon_stats_reset(struct balloon *b)

@@ -138,7 +138,6 @@ int block_file_open(struct block_file *f, const char *path, bool read_only,
 void block_file_close(struct block_file *f)
 {
 	util_close(&f->fd);
-	f->fd = -1;
 }
 
 void block_file_id(const struct block_file *f, char id[BLOCK_ID_LEN])

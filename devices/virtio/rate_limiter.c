@@ -94,7 +94,6 @@ void rate_limiter_fini(struct rate_limiter *l)
 		return; /* it never had a timer */
 	virtio_unwatch(l->timer.dev, &l->timer);
 	util_close(&l->timer_fd);
-	l->timer_fd = -1;
 }
 
 static void set(struct token_bucket *b,

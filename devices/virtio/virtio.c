@@ -478,7 +478,6 @@ void virtio_fini(struct virtio_device *dev)
 	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++) {
 		loop_remove(dev->slot.loop, &dev->kick[i].source);
 		util_close(&dev->kick[i].fd);
-		dev->kick[i].fd = -1;
 	}
 	pthread_mutex_destroy(&dev->lock);
 	dev->has_lock = false;

@@ -278,14 +278,11 @@ struct api_conn *conn_open(struct api *api, int fd)
 
 void conn_close(struct api_conn *c)
 {
-	int fd = c->source.fd;
-
 	for (unsigned i = 0; i < API_CONNECTIONS_MAX; i++) {
 		if (c->api->conn[i] == c)
 			c->api->conn[i] = NULL;
 	}
-	loop_remove(c->api->loop, &c->source);
-	close(fd);
+	loop_close(c->api->loop, &c->source);
 	http_fini(&c->http);
 	buf_free(&c->out);
 	free(c);

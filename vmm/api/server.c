@@ -283,8 +283,6 @@ struct api *api_start(const struct api_config *config, struct err *e)
 
 void api_stop(struct api *api)
 {
-	int fd;
-
 	if (!api)
 		return;
 	listener_remove(&api->name);
@@ -300,9 +298,7 @@ void api_stop(struct api *api)
 		if (api->conn[i])
 			conn_close(c);
 	}
-	fd = api->listener.fd;
-	loop_remove(api->loop, &api->listener);
-	close(fd);
+	loop_close(api->loop, &api->listener);
 	api->instance->on_event = NULL;
 	api->instance->on_snapshot = NULL;
 	routes_fini();

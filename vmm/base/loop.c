@@ -17,7 +17,6 @@ int loop_init(struct event_loop *loop, struct err *e)
 void loop_fini(struct event_loop *loop)
 {
 	util_close(&loop->epoll_fd);
-	loop->epoll_fd = -1;
 }
 
 static int control(struct event_loop *loop, int op, struct event_source *source,
@@ -57,6 +56,14 @@ void loop_remove(struct event_loop *loop, struct event_source *source)
 		if (loop->batch[i].data.ptr == source)
 			loop->batch[i].data.ptr = NULL;
 	}
+}
+
+void loop_close(struct event_loop *loop, struct event_source *source)
+{
+	int fd = source->fd;
+
+	loop_remove(loop, source);
+	util_close(&fd);
 }
 
 static void dispatch(struct event_loop *loop)

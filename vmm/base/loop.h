@@ -44,6 +44,9 @@ int loop_modify(struct event_loop *loop, struct event_source *source,
 /* Nothing happens if it is not in the loop. */
 void loop_remove(struct event_loop *loop, struct event_source *source);
 
+/* The same, and close the descriptor. */
+void loop_close(struct event_loop *loop, struct event_source *source);
+
 /* Dispatch until loop_stop(). */
 int loop_run(struct event_loop *loop, struct err *e);
 void loop_stop(struct event_loop *loop);

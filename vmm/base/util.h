@@ -53,11 +53,15 @@ static inline uint64_t max_u64(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
-/* A descriptor that closes, or memory that is freed, with its scope. */
-static inline void util_close(const int *fd)
+/*
+ * Close *fd, unless it is -1 already, and make it -1: the number may be another
+ * thread's new descriptor at once, so whoever closed it must not keep it.
+ */
+static inline void util_close(int *fd)
 {
 	if (*fd >= 0)
 		close(*fd);
+	*fd = -1;
 }
 
 static inline void util_free(void *p)
@@ -65,6 +69,7 @@ static inline void util_free(void *p)
 	free(*(void **)p);
 }
 
+/* A descriptor that closes, or memory that is freed, with its scope. */
 #define AUTO_CLOSE __attribute__((cleanup(util_close)))
 #define AUTO_FREE  __attribute__((cleanup(util_free)))
 

@@ -268,5 +268,4 @@ void console_close(struct console *c)
 	loop_remove(c->loop, &c->room);
 	util_close(&c->room_fd);
 	util_close(&c->out_fd);
-	c->room_fd = c->out_fd = -1;
 }

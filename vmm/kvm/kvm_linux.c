@@ -140,7 +140,6 @@ int kvm_vm_create(struct kvm_vm *vm, int kvm_fd, unsigned ipa_bits,
 void kvm_vm_destroy(struct kvm_vm *vm)
 {
 	util_close(&vm->fd);
-	vm->fd = -1;
 }
 
 int kvm_vm_enable(struct kvm_vm *vm, unsigned cap)
@@ -303,7 +302,6 @@ void kvm_vcpu_destroy(struct kvm_vcpu *vcpu)
 		munmap(vcpu->run, vcpu->run_size);
 	vcpu->run = NULL;
 	util_close(&vcpu->fd);
-	vcpu->fd = -1;
 }
 
 int kvm_vcpu_init(struct kvm_vcpu *vcpu, const struct kvm_vcpu_init *init)
