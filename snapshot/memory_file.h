@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 struct err;
+struct go_on;
 struct guest_mem;
 
 enum { MEMORY_FILE_CHUNK = 4 << 20 }; /* bytes between two calls of go_on() */
@@ -67,5 +68,9 @@ int memory_file_read(struct guest_mem *mem, int fd, struct err *e);
  */
 int memory_file_merge(int base, int diff, struct err *e);
 
-/* Make empty @to what @from is, sharing blocks where the file system can. */
-int memory_file_copy(int from, int to, struct err *e);
+/*
+ * Make empty @to what @from is, sharing blocks where the file system can.
+ * @go_on is asked every few MiB of data; NULL: never.
+ */
+int memory_file_copy(int from, int to, const struct go_on *go_on,
+		     struct err *e);

@@ -9,6 +9,7 @@
 #include "snapshot/extent.h"
 #include "snapshot/memory_file.h"
 #include "vmm/base/err.h"
+#include "vmm/base/go_on.h"
 #include "vmm/base/io.h"
 #include "vmm/base/util.h"
 
@@ -17,6 +18,7 @@ enum { BUFFER = 1 << 20, PAGE = 4096 };
 struct copying {
 	int from, to;
 	bool punch; /* zeroes become holes */
+	const struct go_on *go_on;
 	uint8_t *buffer;
 };
 
@@ -61,8 +63,11 @@ static int copy_extent(struct copying *c, const struct extent *x, struct err *e)
 {
 	for (uint64_t at = x->at; at < x->end;) {
 		uint64_t len = min_u64(BUFFER, x->end - at);
-		ssize_t n = io_pread(c->from, c->buffer, len, at);
+		ssize_t n;
 
+		if (!may_go_on(c->go_on))
+			return err_set(e, "it was cancelled");
+		n = io_pread(c->from, c->buffer, len, at);
 		if (n < 0)
 			return err_errno(e, "cannot read memory");
 		if ((uint64_t)n != len)
@@ -87,9 +92,16 @@ static int copy_data(struct copying *c, uint64_t size, struct err *e)
 		     : 0;
 }
 
-static int copy(int from, int to, uint64_t size, struct err *e)
+static int copy(int from, int to, const struct go_on *go_on, uint64_t size,
+		struct err *e)
 {
-	struct copying c = {from, to, true, malloc(BUFFER)};
+	struct copying c = {
+		.from = from,
+		.to = to,
+		.punch = true,
+		.go_on = go_on,
+		.buffer = malloc(BUFFER),
+	};
 	int r = c.buffer ? copy_data(&c, size, e)
 			 : err_errno(e, "cannot copy memory");
 
@@ -110,10 +122,10 @@ int memory_file_merge(int base, int diff, struct err *e)
 			       (long long)to.st_size, (long long)from.st_size);
 	if (to.st_dev == from.st_dev && to.st_ino == from.st_ino)
 		return err_set(e, "base and diff are the same file");
-	return copy(diff, base, (uint64_t)to.st_size, e);
+	return copy(diff, base, NULL, (uint64_t)to.st_size, e);
 }
 
-int memory_file_copy(int from, int to, struct err *e)
+int memory_file_copy(int from, int to, const struct go_on *go_on, struct err *e)
 {
 	struct stat st;
 
@@ -121,5 +133,5 @@ int memory_file_copy(int from, int to, struct err *e)
 		return 0;
 	if (fstat(from, &st) || ftruncate(to, st.st_size))
 		return err_errno(e, "cannot copy the memory file");
-	return copy(from, to, (uint64_t)st.st_size, e);
+	return copy(from, to, go_on, (uint64_t)st.st_size, e);
 }

@@ -11,6 +11,7 @@
 #include "snapshot/codec.h"
 #include "snapshot/state_file.h"
 #include "vmm/base/err.h"
+#include "vmm/base/go_on.h"
 #include "vmm/base/io.h"
 #include "vmm/base/log.h"
 #include "vmm/base/util.h"
@@ -135,7 +136,6 @@ void publish_close(struct published *p)
 {
 	drop_state(p);
 	util_close(&p->memory_fd);
-	p->memory_fd = -1;
 }
 
 /* ------------------------------------------------------------------ writing */
@@ -145,16 +145,14 @@ static int sync_folder(const char *path, struct err *e)
 {
 	const char *slash = strrchr(path, '/');
 	char folder[PATH_MAX];
-	int fd, r;
+	AUTO_CLOSE int fd = -1;
 
 	snprintf(folder, sizeof(folder), "%.*s",
 		 slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
 	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return err_errno(e, "cannot open %.512s", folder);
-	r = fsync(fd) ? err_errno(e, "cannot sync %.512s", folder) : 0;
-	close(fd);
-	return r;
+	return fsync(fd) ? err_errno(e, "cannot sync %.512s", folder) : 0;
 }
 
 static int check_name(const char *path, struct err *e)
@@ -199,8 +197,7 @@ static int lock_leftover(const char *path, int *fd, struct err *e)
 			       : err_errno(e, "cannot open %.512s", path);
 	if (lock(*fd))
 		return 0;
-	close(*fd);
-	*fd = -1;
+	util_close(fd);
 	return busy(path, e);
 }
 
@@ -265,6 +262,7 @@ int publish_begin(struct publish *p, const char *state, const char *memory,
 		  struct err *e)
 {
 	p->state_fd = p->memory_fd = -1;
+	p->may_publish = NULL;
 	if (check_name(state, e) || (memory && check_name(memory, e)))
 		return -1;
 	if (memory && !strcmp(state, memory))
@@ -283,21 +281,21 @@ int publish_begin(struct publish *p, const char *state, const char *memory,
 	return -1;
 }
 
-static void close_file(int *fd, const char *path, bool remove)
+void publish_remove(const struct publish *p)
 {
-	if (*fd < 0)
-		return;
-	/* Before others may lock it. */
-	if (remove)
-		unlink(next_of(path).path);
-	close(*fd);
-	*fd = -1;
+	if (p->state_fd >= 0)
+		unlink(next_of(p->state).path);
+	if (p->memory_fd >= 0)
+		unlink(next_of(p->memory).path);
 }
 
 static void end(struct publish *p, bool remove)
 {
-	close_file(&p->state_fd, p->state, remove);
-	close_file(&p->memory_fd, p->memory, remove);
+	/* Before others may lock them. */
+	if (remove)
+		publish_remove(p);
+	util_close(&p->state_fd);
+	util_close(&p->memory_fd);
 }
 
 void publish_abandon(struct publish *p)
@@ -340,8 +338,13 @@ int publish_commit(struct publish *p, bool sync, struct err *e)
 	bool memory = p->memory_fd >= 0;
 	int r;
 
-	if ((sync && sync_files(p, e)) ||
-	    (memory && rename_next(p->memory, e))) {
+	r = sync ? sync_files(p, e) : 0;
+	/* Also after a failure: the files are ours alone from here on. */
+	if (!may_go_on(p->may_publish) && !r)
+		r = err_set(e, "it was cancelled");
+	if (!r && memory)
+		r = rename_next(p->memory, e);
+	if (r) {
 		end(p, true);
 		return -1;
 	}

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 struct err;
+struct go_on;
 struct snap;
 
 /* Drawn for each snapshot, also one without memory. */
@@ -34,6 +35,9 @@ void snapshot_id_state(struct snapshot_id *id, struct snap *s);
 
 struct publish {
 	int state_fd, memory_fd; /* to be filled; -1: not this one */
+	/* Asked right before the files get their names: a last chance to cancel
+	 * it.  The writer's, after publish_begin(); NULL: go on. */
+	const struct go_on *may_publish;
 	char state[PATH_MAX], memory[PATH_MAX];
 };
 
@@ -56,6 +60,12 @@ int publish_commit(struct publish *p, bool sync, struct err *e);
 
 /* Remove the files.  Nothing after publish_commit() or a failed begin. */
 void publish_abandon(struct publish *p);
+
+/*
+ * The same, but for closing them, of a writer that is stuck in a system call on
+ * another thread, and must not publish them any more.
+ */
+void publish_remove(const struct publish *p);
 
 /* ------------------------------------------------------------------ loading */
 

@@ -78,7 +78,9 @@ static void end_recording(struct instance *in)
 
 void instance_fini(struct instance *in)
 {
-	snapshot_job_destroy(in->job);
+	/* A thread that is stuck may still look at guest RAM. */
+	if (!snapshot_job_destroy(in->job))
+		vm_keep_memory(in->vm);
 	in->job = NULL;
 	end_recording(in);
 	working_set_reader_destroy(in->reader);

@@ -2,10 +2,8 @@
 #include "vmm/snapshot_job.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "snapshot/memory_file.h"
@@ -13,6 +11,8 @@
 #include "snapshot/publish.h"
 #include "snapshot/state_file.h"
 #include "vmm/base/err.h"
+#include "vmm/base/go_on.h"
+#include "vmm/base/io.h"
 #include "vmm/base/log.h"
 #include "vmm/base/loop.h"
 #include "vmm/base/thread.h"
@@ -27,16 +27,21 @@ struct snapshot_job {
 	void *context;
 	pthread_t thread;
 
-	pthread_mutex_t lock;   /* guards the rest, but while the thread runs */
-	pthread_cond_t changed; /* what it has to itself */
-	bool reading, cancelled;
-	int result;
+	pthread_mutex_t lock;
+	/* Guarded by the lock: */
+	bool reading;                /* guest RAM, or not begun */
+	bool cancelled;              /* by the main thread */
+	const struct publish *files; /* NULL: not yet, or not to be removed */
+
+	int result; /* the thread's, until it has ended */
 	struct err err;
 };
 
+enum { END_MS = 400 }; /* how long the end of the process waits for a disk */
+
 /* -------------------------------------------------------------- the thread */
 
-static bool go_on(void *context, uint64_t done, uint64_t total)
+static bool go_on(void *context)
 {
 	struct snapshot_job *job = context;
 	bool cancelled;
@@ -44,25 +49,72 @@ static bool go_on(void *context, uint64_t done, uint64_t total)
 	pthread_mutex_lock(&job->lock);
 	cancelled = job->cancelled;
 	pthread_mutex_unlock(&job->lock);
-	log_debug("saving RAM: %llu of %llu MiB",
-		  (unsigned long long)(done >> 20),
-		  (unsigned long long)(total >> 20));
 	return !cancelled;
 }
 
-/* A file that a diff may be put over, or -1. */
-static int base_open(const char *path, uint64_t size)
+static bool go_on_saving(void *context, uint64_t done, uint64_t total)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct stat st;
-
-	if (fd >= 0 && (fstat(fd, &st) || !S_ISREG(st.st_mode) ||
-			(uint64_t)st.st_size != size))
-		util_close(&fd);
-	return fd;
+	log_debug("saving RAM: %llu of %llu MiB",
+		  (unsigned long long)(done >> 20),
+		  (unsigned long long)(total >> 20));
+	return go_on(context);
 }
 
-/* A diff goes onto what is there, if that is a memory of the same size. */
+/*
+ * Guest RAM is not needed any more.  False if the guest ran before that: what
+ * was read is of no use.
+ */
+static bool done_reading(struct snapshot_job *job)
+{
+	pthread_mutex_lock(&job->lock);
+	job->reading = false;
+	pthread_mutex_unlock(&job->lock);
+	return go_on(job);
+}
+
+/* The main thread may remove @files if this one does not come back. */
+static void offer_files(struct snapshot_job *job, const struct publish *files)
+{
+	pthread_mutex_lock(&job->lock);
+	job->files = files;
+	pthread_mutex_unlock(&job->lock);
+}
+
+/* From here on it may not; the last chance to cancel. */
+static bool take_files(void *context)
+{
+	offer_files(context, NULL);
+	return go_on(context);
+}
+
+/*
+ * Open what a diff goes over: the memory file that has its name already.  *fd
+ * is -1 if there is none, or an empty file that somebody prepared.  Anything
+ * else there is refused, because the diff would replace it.
+ */
+static int base_open(int *fd, const struct snapshot_job_work *work,
+		     struct err *e)
+{
+	const char *path = work->body.memory_path;
+	uint64_t size, ram = guest_mem_size(work->mem);
+
+	*fd = -1;
+	if (access(path, F_OK) && errno == ENOENT)
+		return 0;
+	*fd = io_open_file(path, &size, e);
+	if (*fd < 0)
+		return -1;
+	if (size == ram)
+		return memory_mark_check(&work->mark, *fd, vm_mark_offset(), e);
+	util_close(fd);
+	if (!size)
+		return 0;
+	return err_set(e,
+		       "it has %llu bytes, and the guest's RAM %llu: it is not "
+		       "the memory of this microVM",
+		       (unsigned long long)size, (unsigned long long)ram);
+}
+
 static int save_memory(struct snapshot_job *job, int fd, struct err *e)
 {
 	const struct snapshot_job_work *work = &job->work;
@@ -70,21 +122,20 @@ static int save_memory(struct snapshot_job *job, int fd, struct err *e)
 		.mem = work->mem,
 		.fd = fd,
 		.read_all = work->is_paged,
-		.go_on = go_on,
+		.go_on = go_on_saving,
 		.context = job,
 	};
+	const struct go_on copying = {go_on, job};
 	AUTO_CLOSE int base = -1;
 
 	if (!work->body.diff || !work->changes.known)
 		return memory_file_save(&save, e);
 	save.dirty = work->changes.bits;
-	base = base_open(work->body.memory_path, guest_mem_size(save.mem));
+	if (base_open(&base, work, e))
+		return err_prefix(e, "the diff cannot go over the file that is "
+				     "there; give another name, or remove it");
 	save.onto_base = base >= 0;
-	if (base >= 0 &&
-	    memory_mark_check(&work->mark, base, vm_mark_offset(), e))
-		return err_prefix(e, "give another name, or remove what is "
-				     "there");
-	if (base >= 0 && memory_file_copy(base, fd, e))
+	if (base >= 0 && memory_file_copy(base, fd, &copying, e))
 		return -1;
 	return memory_file_save(&save, e);
 }
@@ -103,26 +154,36 @@ static int save_files(struct snapshot_job *job, const struct publish *files,
 	return 0;
 }
 
-static void done_reading(struct snapshot_job *job)
+/* What takes long of making memory durable can be cancelled. */
+static int write_back(struct snapshot_job *job, int fd, struct err *e)
 {
-	pthread_mutex_lock(&job->lock);
-	job->reading = false;
-	pthread_cond_broadcast(&job->changed);
-	pthread_mutex_unlock(&job->lock);
+	const struct go_on waiting = {go_on, job};
+
+	if (!job->work.body.sync || fd < 0 || !io_write_back(fd, &waiting))
+		return 0;
+	err_errno(e, "cannot write guest RAM to its file");
+	return err_prefix(e, "%.256s", job->work.body.memory_path);
 }
 
 static int write_snapshot(struct snapshot_job *job, struct err *e)
 {
 	const struct snapshot_create *body = &job->work.body;
+	const struct go_on last_chance = {take_files, job};
 	struct publish files;
-	int r = publish_begin(&files, body->state_path, body->memory_path, e);
+	int r;
 
-	if (r)
-		return r;
+	if (publish_begin(&files, body->state_path, body->memory_path, e))
+		return -1;
+	files.may_publish = &last_chance;
+	offer_files(job, &files);
 	r = save_files(job, &files, e);
-	done_reading(job);
+	if (!done_reading(job) && !r)
+		r = err_set(e, "it was cancelled");
+	if (!r)
+		r = write_back(job, files.memory_fd, e);
 	if (!r)
 		return publish_commit(&files, body->sync, e);
+	take_files(job);
 	publish_abandon(&files);
 	return r;
 }
@@ -133,8 +194,6 @@ static void *job_thread(void *arg)
 
 	pthread_setname_np(pthread_self(), "snapshot");
 	job->result = write_snapshot(job, &job->err);
-	/* Also if it had not begun. */
-	done_reading(job);
 	(void)eventfd_write(job->ended.fd, 1);
 	return NULL;
 }
@@ -157,11 +216,7 @@ static void on_ended(struct event_source *source, uint32_t events)
 
 static void job_free(struct snapshot_job *job)
 {
-	int fd = job->ended.fd;
-
-	loop_remove(job->loop, &job->ended);
-	util_close(&fd);
-	pthread_cond_destroy(&job->changed);
+	loop_close(job->loop, &job->ended);
 	pthread_mutex_destroy(&job->lock);
 	snapshot_create_fini(&job->work.body);
 	snap_fini(&job->work.state);
@@ -189,10 +244,9 @@ struct snapshot_job *snapshot_job_start(struct snapshot_job_work *work,
 	job->reading = true;
 	job->ended = (struct event_source){.fd = -1, .ready = on_ended};
 	pthread_mutex_init(&job->lock, NULL);
-	pthread_cond_init(&job->changed, NULL);
 	if (loop_add(loop, &job->ended, fd, EPOLLIN)) {
 		err_errno(e, "cannot wait for a snapshot");
-		close(fd);
+		util_close(&fd);
 		job_free(job);
 		return NULL;
 	}
@@ -212,8 +266,6 @@ void snapshot_job_let_go(struct snapshot_job *job)
 {
 	pthread_mutex_lock(&job->lock);
 	job->cancelled |= job->reading;
-	while (job->reading)
-		pthread_cond_wait(&job->changed, &job->lock);
 	pthread_mutex_unlock(&job->lock);
 }
 
@@ -223,13 +275,32 @@ snapshot_job_work(const struct snapshot_job *job)
 	return &job->work;
 }
 
-void snapshot_job_destroy(struct snapshot_job *job)
+/* The disk does not answer: leave the thread, which the process's end kills. */
+static void leave(struct snapshot_job *job)
+{
+	loop_remove(job->loop, &job->ended);
+	pthread_mutex_lock(&job->lock);
+	if (job->files)
+		publish_remove(job->files);
+	pthread_mutex_unlock(&job->lock);
+	log_warn("the snapshot %.256s is left unfinished: its disk does not "
+		 "answer",
+		 job->work.body.state_path);
+}
+
+bool snapshot_job_destroy(struct snapshot_job *job)
 {
 	if (!job)
-		return;
+		return true;
 	if (job->thread) {
-		snapshot_job_let_go(job);
-		pthread_join(job->thread, NULL);
+		pthread_mutex_lock(&job->lock);
+		job->cancelled = true;
+		pthread_mutex_unlock(&job->lock);
+		if (!thread_join(job->thread, END_MS)) {
+			leave(job);
+			return false;
+		}
 	}
 	job_free(job);
+	return true;
 }

@@ -3,7 +3,8 @@
  * Writing a snapshot of a paused VM, on a thread of its own: it takes as long
  * as the disk, and meanwhile the API answers.  The thread reads guest RAM,
  * which does not change as long as the VM is paused; then it makes the files
- * durable and visible, for which it does not need the VM any more.
+ * durable and visible, for which it does not need the VM any more.  The main
+ * thread never waits for it, but for a bounded time at the end of the process.
  *
  * All functions are the main thread's.
  */
@@ -39,8 +40,9 @@ struct snapshot_job *snapshot_job_start(struct snapshot_job_work *work,
 					struct err *e);
 
 /*
- * Guest RAM is going to change: wait until it is not read any more, which
- * takes a few MiB.  If not all of it was, the snapshot is given up.
+ * Guest RAM is going to change.  If not all of it was read, the snapshot is
+ * cancelled: the thread may read on for a moment, and throws it away.  Does not
+ * wait.
  */
 void snapshot_job_let_go(struct snapshot_job *job);
 
@@ -48,5 +50,10 @@ void snapshot_job_let_go(struct snapshot_job *job);
 const struct snapshot_job_work *
 snapshot_job_work(const struct snapshot_job *job);
 
-/* Give it up, if it has not ended, and wait for that; NULL is fine. */
-void snapshot_job_destroy(struct snapshot_job *job);
+/*
+ * Cancel it, if it has not ended, and free it; NULL is fine.  Where the thread
+ * is stuck, for a disk that does not answer, this takes less than half a second
+ * and returns false: the thread goes on until the process ends, which must be
+ * soon, and until then guest RAM must stay where it is.
+ */
+bool snapshot_job_destroy(struct snapshot_job *job);

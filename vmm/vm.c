@@ -177,6 +177,12 @@ struct vm *vm_create(const struct vm_config *config, const struct vm_host *host,
 	return vm_build(config, host, NULL, e);
 }
 
+void vm_keep_memory(struct vm *vm)
+{
+	if (vm)
+		vm->keep_memory = true;
+}
+
 void vm_destroy(struct vm *vm)
 {
 	if (!vm)
@@ -193,10 +199,12 @@ void vm_destroy(struct vm *vm)
 	vcpu_set_fini(&vm->vcpus);
 	kvm_vm_destroy(&vm->kvm);
 	util_close(&vm->kvm.kvm_fd);
-	guest_mem_destroy(&vm->mem);
+	if (!vm->keep_memory)
+		guest_mem_destroy(&vm->mem);
 	uffd_close(&vm->uffd);
 	util_close(&vm->ended_fd);
-	free(vm);
+	if (!vm->keep_memory)
+		free(vm);
 }
 
 /* ----------------------------------------------------------------- booting */

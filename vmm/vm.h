@@ -86,5 +86,11 @@ bool vm_has_serial(const struct vm *vm);
 /* Type at the guest's serial console: how many bytes it took. */
 size_t vm_serial_receive(struct vm *vm, const uint8_t *data, size_t len);
 
+/*
+ * A thread that cannot be waited for may still look at guest RAM: vm_destroy()
+ * is to leave that, and vm_memory(), until the process ends.  NULL is fine.
+ */
+void vm_keep_memory(struct vm *vm);
+
 /* From any state; NULL is fine. */
 void vm_destroy(struct vm *vm);

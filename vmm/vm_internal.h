@@ -23,6 +23,7 @@
 struct vm {
 	struct vm_host host;
 	struct guest_mem mem;
+	bool keep_memory; /* and this struct, beyond vm_destroy() */
 	bool has_base;  /* all of it is in a snapshot, but for what is dirty */
 	bool is_mapped; /* and that snapshot is mapped */
 	uint8_t loaded[16], saved[16]; /* ids: where it is from, and its last */

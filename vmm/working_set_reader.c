@@ -13,7 +13,10 @@
 #include "vmm/base/thread.h"
 #include "vmm/base/util.h"
 
-enum { PIECE = 1 << 20 }; /* bytes: how long nobody asks whether to stop */
+enum {
+	PIECE = 1 << 20, /* bytes: how long nobody asks whether to stop */
+	END_MS = 200,    /* how long the main thread waits for its end */
+};
 
 struct working_set_reader {
 	char path[PATH_MAX + sizeof(WORKING_SET_SUFFIX)];
@@ -63,7 +66,6 @@ static void *reader_thread(void *arg)
 	}
 	working_set_fini(&set);
 	util_close(&reader->fd);
-	reader->fd = -1;
 	return NULL;
 }
 
@@ -97,6 +99,8 @@ void working_set_reader_destroy(struct working_set_reader *reader)
 	if (!reader)
 		return;
 	atomic_store_explicit(&reader->stopped, true, memory_order_relaxed);
-	pthread_join(reader->thread, NULL);
-	free(reader);
+	/* It may be in the queue of a disk: then it is the process's to free.
+	 */
+	if (thread_join(reader->thread, END_MS))
+		free(reader);
 }

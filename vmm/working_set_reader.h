@@ -19,5 +19,8 @@ struct working_set_reader *
 working_set_reader_start(const char *memory_path,
 			 const struct published *files);
 
-/* Wait for its end, for which it need not have read all; NULL is fine. */
+/*
+ * Stop it, and wait for its end, at most 200 ms: a thread that is stuck in a
+ * disk's queue is left to the end of the process.  NULL is fine.
+ */
 void working_set_reader_destroy(struct working_set_reader *reader);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/working_set_recorder.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,10 +14,14 @@
 #include "vmm/base/err.h"
 #include "vmm/base/log.h"
 #include "vmm/base/loop.h"
+#include "vmm/base/thread.h"
 #include "vmm/base/util.h"
 #include "vmm/mem.h"
 
-enum { FIRST_MS = 2 }; /* the first look; each next is twice as late */
+enum {
+	FIRST_MS = 2,   /* the first look; each next is twice as late */
+	WRITE_MS = 100, /* how long the main thread waits for the file */
+};
 
 struct working_set_recorder {
 	struct working_set set;
@@ -56,24 +61,62 @@ static void end(struct working_set_recorder *rec)
 	working_set_fini(&rec->set);
 }
 
+/* What the thread that writes the file owns. */
+struct writing {
+	struct working_set set;
+	struct publish file;
+};
+
+static void *writing_thread(void *arg)
+{
+	struct writing *w = arg;
+	struct err e;
+
+	pthread_setname_np(pthread_self(), "working_set");
+	/* Not synced: power that fails at the wrong moment costs a hint. */
+	if (working_set_save(&w->set, w->file.state_fd, &e) ||
+	    publish_commit(&w->file, false, &e))
+		log_warn("the working set was not recorded: %s", e.text);
+	else
+		log_info("recorded the working set: %u ranges, %s",
+			 w->set.range_count, w->file.state);
+	publish_abandon(&w->file);
+	working_set_fini(&w->set);
+	free(w);
+	return NULL;
+}
+
+/*
+ * The disk may be slow, and the guest is waiting for its pause: wait for the
+ * thread, but not for long.
+ */
 static int write_file(struct working_set_recorder *rec, struct err *e)
 {
-	if (working_set_sample(&rec->set, rec->mem, e) ||
-	    working_set_save(&rec->set, rec->file.state_fd, e))
-		return -1;
-	/* Not synced: power that fails at the wrong moment costs a hint. */
-	return publish_commit(&rec->file, false, e);
+	struct writing *w = malloc(sizeof(*w));
+	pthread_t thread;
+	int r = ENOMEM;
+
+	if (w) {
+		*w = (struct writing){rec->set, rec->file};
+		r = thread_start(&thread, writing_thread, w);
+	}
+	if (r) {
+		free(w);
+		errno = r;
+		return err_errno(e, "cannot start a thread for it");
+	}
+	rec->set = (struct working_set){0};
+	rec->file.state_fd = -1;
+	thread_join(thread, WRITE_MS);
+	return 0;
 }
 
 static void complete(struct working_set_recorder *rec)
 {
 	struct err e;
 
-	if (write_file(rec, &e))
+	if (working_set_sample(&rec->set, rec->mem, &e) || write_file(rec, &e))
 		log_warn("the working set was not recorded: %s", e.text);
-	else
-		log_info("recorded the working set: %u ranges, %s",
-			 rec->set.range_count, rec->file.state);
 	be_quick(rec->mem);
 	end(rec);
 }

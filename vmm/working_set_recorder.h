@@ -32,8 +32,8 @@ working_set_recorder_create(const struct guest_mem *mem,
 void working_set_recorder_start(struct working_set_recorder *rec);
 
 /*
- * It does not any more: a last look, and the file is written, if the guest ever
- * ran and this is not done yet.  What goes wrong is logged.  Frees @rec; NULL
- * is fine.
+ * The guest has stopped: take the last sample and have a thread write the file,
+ * if the guest ever ran and this is not done yet.  Waits for that thread, but
+ * at most 100 ms.  What goes wrong is logged.  Frees @rec; NULL is fine.
  */
 void working_set_recorder_finish(struct working_set_recorder *rec);

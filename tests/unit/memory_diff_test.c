@@ -109,7 +109,7 @@ static void a_diff_can_go_onto_a_copy_of_its_base(void **state)
 	(void)state;
 	touch_places(1);
 	base = full(&e);
-	assert_ok(memory_file_copy(base, copy, &e), e);
+	assert_ok(memory_file_copy(base, copy, NULL, &e), e);
 	assert_int_equal(bytes_taken(copy), bytes_taken(base));
 	assert_file_is_ram(copy, &world.mem);
 	ram(places[4])[0] ^= 0xff;
@@ -151,7 +151,7 @@ static void a_copy_shares_blocks_where_it_can(void **state)
 
 	(void)state;
 	world.can_clone = true;
-	assert_ok(memory_file_copy(from, to, &e), e);
+	assert_ok(memory_file_copy(from, to, NULL, &e), e);
 	assert_int_equal(world.cloned_from, from);
 	assert_int_equal(bytes_taken(to), 0);
 }

@@ -199,7 +199,7 @@ static void diffs_without_a_log_add_up(void **state)
 		/* Not the base: it is mapped. */
 		AUTO_CLOSE int merged = sparse_file();
 
-		assert_ok(memory_file_copy(base, merged, &e), e);
+		assert_ok(memory_file_copy(base, merged, NULL, &e), e);
 		assert_ok(memory_file_merge(merged, diff, &e), e);
 		assert_file_is_ram(merged, &world.mem);
 	}

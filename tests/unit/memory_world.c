@@ -72,6 +72,8 @@ ssize_t __wrap_pwrite64(int fd, const void *buf, size_t len, off_t at)
 {
 	off_t room = world.fails_at - at;
 
+	if (world.write_ms)
+		usleep(world.write_ms * 1000);
 	if (world.fails_at < 0 || (off_t)len <= room)
 		return __real_pwrite64(fd, buf, len, at);
 	if (room > 0)

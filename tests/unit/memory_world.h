@@ -26,6 +26,7 @@ struct world {
 	int64_t eats_at;  /* a page that becomes a hole; -1: none */
 	int64_t fails_at; /* writes there fail; -1: none */
 	int fails_with;
+	unsigned write_ms; /* that each write takes */
 	bool can_clone;
 	int cloned_from;
 	/* Of the host: */

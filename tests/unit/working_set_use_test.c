@@ -3,10 +3,12 @@
  * instance that do it. */
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "snapshot/publish.h"
@@ -31,6 +33,8 @@ static struct {
 		off_t at, len;
 	} advice[ADVICE_MAX];
 	unsigned advice_count;
+	bool advice_stuck;
+	sem_t advice_may_end;
 
 	uint64_t waited_ms; /* what timers were set to, which is at once */
 	unsigned looks;
@@ -46,6 +50,8 @@ int __wrap_posix_fadvise64(int fd, off_t at, off_t len, int advice)
 	if (advice == POSIX_FADV_DONTNEED)
 		return 0;
 	assert_int_equal(advice, POSIX_FADV_WILLNEED);
+	if (w.advice_stuck)
+		sem_wait(&w.advice_may_end);
 	if (w.advice_count < ADVICE_MAX) {
 		w.advice[w.advice_count].at = at;
 		w.advice[w.advice_count].len = len;
@@ -288,6 +294,35 @@ static void a_disk_that_is_full_costs_the_set_alone(void **state)
 	assert_int_equal(access(w.set, F_OK), -1);
 }
 
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* The guest's pause does not wait for it. */
+static void a_disk_that_is_slow_has_the_set_later(void **state)
+{
+	struct working_set_recorder *rec = recorder();
+	struct working_set set;
+	uint64_t began = now_ms();
+
+	(void)state;
+	working_set_recorder_start(rec);
+	touch(0);
+	world.write_ms = 200;
+	working_set_recorder_finish(rec);
+	assert_true(now_ms() - began < 200);
+	assert_int_equal(access(w.set, F_OK), -1);
+	for (unsigned i = 0; i < 5000 && access(w.set, F_OK); i++)
+		usleep(1000);
+	set = recorded();
+	assert_int_equal(set.range_count, 1);
+	working_set_fini(&set);
+}
+
 /* ------------------------------------------------------------ reading ahead */
 
 static void what_was_recorded_is_read_in_its_order(void **state)
@@ -364,6 +399,32 @@ static void what_is_not_its_own_is_not_read(void **state)
 	working_set_reader_destroy(NULL);
 }
 
+/* The end of the process does not wait for the queue of the disk. */
+static void a_reader_that_is_stuck_is_left(void **state)
+{
+	struct working_set_recorder *rec = recorder();
+	unsigned before;
+	static struct working_set_reader *left; /* reachable: its thread's */
+	uint64_t began;
+
+	(void)state;
+	working_set_recorder_start(rec);
+	touch(0);
+	working_set_recorder_finish(rec);
+	before = testing_count_fds();
+	w.advice_stuck = true;
+	sem_init(&w.advice_may_end, 0, 0);
+	left = working_set_reader_start(w.memory, &w.files);
+	assert_non_null(left);
+	began = now_ms();
+	working_set_reader_destroy(left);
+	assert_true(now_ms() - began < 400);
+	sem_post(&w.advice_may_end);
+	for (unsigned i = 0; i < 5000 && testing_count_fds() != before; i++)
+		usleep(1000);
+	assert_int_equal(testing_count_fds(), before);
+}
+
 #define with_files(test) \
 	cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
@@ -377,9 +438,11 @@ int main(void)
 		with_files(a_guest_that_never_ran_leaves_nothing),
 		with_files(what_cannot_be_recorded_is_refused_at_once),
 		with_files(a_disk_that_is_full_costs_the_set_alone),
+		with_files(a_disk_that_is_slow_has_the_set_later),
 		with_files(what_was_recorded_is_read_in_its_order),
 		with_files(long_ranges_are_read_in_pieces),
 		with_files(what_is_not_its_own_is_not_read),
+		with_files(a_reader_that_is_stuck_is_left),
 	};
 
 	log_configure(&(struct log_config){.level = LOG_OFF, .fd = -1});

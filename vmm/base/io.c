@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "vmm/base/err.h"
+#include "vmm/base/go_on.h"
 #include "vmm/base/util.h"
 
 void io_set_blocking(int fd)
@@ -68,6 +69,30 @@ int io_pwrite(int fd, const void *buf, size_t len, uint64_t offset)
 		}
 		if (n > 0)
 			done += (size_t)n;
+	}
+	return 0;
+}
+
+int io_write_back(int fd, const struct go_on *go_on)
+{
+	enum { PIECE = 1 << 20, AHEAD = 8 << 20 }; /* keeps the disk busy */
+	const unsigned wait = SYNC_FILE_RANGE_WAIT_BEFORE |
+			      SYNC_FILE_RANGE_WRITE |
+			      SYNC_FILE_RANGE_WAIT_AFTER;
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return -1;
+	for (off_t at = -AHEAD; at < st.st_size && may_go_on(go_on);
+	     at += PIECE) {
+		int r = sync_file_range(fd, at + AHEAD, PIECE,
+					SYNC_FILE_RANGE_WRITE);
+
+		if (!r && at >= 0)
+			r = sync_file_range(fd, at, PIECE, wait);
+		/* A failed write is reported once: fsync() would not see it. */
+		if (r && errno != EINVAL && errno != ENOSYS && errno != ESPIPE)
+			return -1;
 	}
 	return 0;
 }

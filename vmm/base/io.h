@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 struct err;
+struct go_on;
 
 /*
  * Open a regular file for reading, close-on-exec; its size goes to *size.
@@ -49,6 +50,14 @@ int io_pwrite(int fd, const void *buf, size_t len, uint64_t offset);
  * were given, such as standard output.  Any thread.
  */
 ssize_t io_write_nowait(int fd, const void *buf, size_t len);
+
+/*
+ * Have the kernel write what of @fd, which is a regular file, is not on the
+ * disk yet, a few MiB at a time, so that fsync() afterwards has little left to
+ * wait for.  Unlike fsync() this can be cancelled.  0, also if it was
+ * cancelled; or -1 with errno set.
+ */
+int io_write_back(int fd, const struct go_on *go_on);
 
 /*
  * Read a small text file of the kernel's (sysfs, procfs) into @buf, without
