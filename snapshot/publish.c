@@ -10,25 +10,14 @@
 
 #include "snapshot/codec.h"
 #include "snapshot/state_file.h"
+#include "snapshot/target.h"
 #include "vmm/base/err.h"
 #include "vmm/base/go_on.h"
 #include "vmm/base/io.h"
 #include "vmm/base/log.h"
 #include "vmm/base/util.h"
 
-static const char suffix[] = ".next";
-
-struct next {
-	char path[PATH_MAX + sizeof(suffix)];
-};
-
-static struct next next_of(const char *path)
-{
-	struct next n;
-
-	snprintf(n.path, sizeof(n.path), "%s%s", path, suffix);
-	return n;
-}
+static const char suffix[] = TARGET_SUFFIX;
 
 void snapshot_id_state(struct snapshot_id *id, struct snap *s)
 {
@@ -87,19 +76,34 @@ static void drop_state(struct published *p)
 
 enum found { FOUND_NONE = -1, FOUND_CURRENT, FOUND_NEXT };
 
+/*
+ * The lock stays as long as anybody has it mapped: nobody fills a file in place
+ * from which a microVM runs.
+ */
+static int open_memory(struct published *p, const char *path, struct err *e)
+{
+	p->memory_fd = io_open_file(path, &p->memory_size, e);
+	if (p->memory_fd < 0)
+		return -1;
+	if (flock(p->memory_fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK)
+		return err_set(e, "%.512s: a snapshot is being written there",
+			       path);
+	return 0;
+}
+
 /* Find the state that belongs to the memory. */
 static enum found find(struct published *p, const char *state,
 		       const char *memory, struct err *e)
 {
-	struct next next = next_of(state);
+	struct publish_file file;
+	struct target_next next;
 	struct err ignored;
 
 	*p = (struct published){.memory_fd = -1};
-	if (memory) {
-		p->memory_fd = io_open_file(memory, &p->memory_size, e);
-		if (p->memory_fd < 0)
-			return FOUND_NONE;
-	}
+	if (target_find(&file, state, e) ||
+	    (memory && open_memory(p, memory, e)))
+		return FOUND_NONE;
+	next = target_next(file.path);
 	if (!load_state(p, state, e)) {
 		if (matches(p))
 			return FOUND_CURRENT;
@@ -141,14 +145,16 @@ void publish_close(struct published *p)
 /* ------------------------------------------------------------------ writing */
 
 /* Make what happened to names in the folder of @path outlive power. */
-static int sync_folder(const char *path, struct err *e)
+static int sync_folder(const struct publish_file *f, struct err *e)
 {
-	const char *slash = strrchr(path, '/');
+	const char *slash = strrchr(f->path, '/');
 	char folder[PATH_MAX];
 	AUTO_CLOSE int fd = -1;
 
+	if (f->how != PUBLISH_REPLACE)
+		return 0;
 	snprintf(folder, sizeof(folder), "%.*s",
-		 slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+		 slash ? (int)(slash - f->path) + 1 : 1, slash ? f->path : ".");
 	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return err_errno(e, "cannot open %.512s", folder);
@@ -175,87 +181,91 @@ static int check_name(const char *path, struct err *e)
 	return 0;
 }
 
-/* False while another writer has the file.  Without locks here, never. */
-static bool lock(int fd)
+/* Nothing if @path is NULL. */
+static int find_file(struct publish_file *f, const char *path, struct err *e)
 {
-	return !flock(fd, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK;
-}
-
-static int busy(const char *path, struct err *e)
-{
-	return err_set(e, "%.512s: another snapshot is being written there",
-		       path);
-}
-
-/* The leftover at @path, locked; -1 and no error if there is none. */
-static int lock_leftover(const char *path, int *fd, struct err *e)
-{
-	*fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
-	if (*fd < 0)
-		return errno == ENOENT
-			       ? 0
-			       : err_errno(e, "cannot open %.512s", path);
-	if (lock(*fd))
+	*f = (struct publish_file){.mode = 0600};
+	if (!path)
 		return 0;
-	util_close(fd);
-	return busy(path, e);
-}
-
-static int remove_leftover(const char *path, struct err *e)
-{
-	if (unlink(path) && errno != ENOENT)
-		return err_errno(e,
-				 "cannot remove %.512s, which a snapshot "
-				 "left there that was not completed",
-				 path);
+	if (check_name(path, e) || target_find(f, path, e) ||
+	    check_name(f->path, e))
+		return -1;
+	f->mode = 0600;
 	return 0;
-}
-
-static int create(const char *path, struct err *e)
-{
-	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-
-	if (fd < 0)
-		return err_errno(e, "cannot create %.512s", path);
-	if (lock(fd))
-		return fd;
-	close(fd);
-	return busy(path, e);
 }
 
 /*
  * Somebody died after the first rename: what is left is the only state that
  * belongs to the memory.
  */
-static int complete(const char *state, const char *memory, struct err *e)
+static int complete(const struct publish *p, int leftover, struct err *e)
 {
-	struct next next = next_of(state);
-	struct published p;
+	const char *state = p->state.path;
+	struct target_next next = target_next(state);
+	struct published found;
 	struct err ignored;
-	enum found found = find(&p, state, memory, &ignored);
+	enum found where = find(&found, state, p->memory.path, &ignored);
+	struct stat st;
 
-	publish_close(&p);
-	if (found != FOUND_NEXT)
+	publish_close(&found);
+	if (where != FOUND_NEXT)
 		return 0;
 	if (rename(next.path, state))
 		return err_errno(e, "cannot rename %.512s", next.path);
-	return sync_folder(state, e);
+	if (!fstat(leftover, &st))
+		(void)fchmod(leftover, st.st_mode & 0777);
+	return sync_folder(&p->state, e);
 }
 
-static int begin_file(const char *path, const char *completes_with,
-		      struct err *e)
+static int clear_state(const struct publish *p, struct err *e)
 {
-	struct next next = next_of(path);
-	AUTO_CLOSE int leftover = -1;
+	const char *path = p->state.path;
+	AUTO_CLOSE int fd = -1;
 
-	if (lock_leftover(next.path, &leftover, e))
+	if (!path[0] || target_lock_leftover(path, &fd, e))
+		return path[0] ? -1 : 0;
+	if (fd >= 0 && p->memory.path[0] && complete(p, fd, e))
 		return -1;
-	if (leftover >= 0 && completes_with &&
-	    complete(path, completes_with, e))
-		return -1;
-	if (leftover >= 0 && remove_leftover(next.path, e))
-		return -1;
-	return create(next.path, e);
+	if (fd < 0 || access(target_next(path).path, F_OK))
+		return 0;
+	return target_remove_leftover(path, fd, e);
+}
+
+static int clear_memory(const struct publish *p, struct err *e)
+{
+	const char *path = p->memory.path;
+	AUTO_CLOSE int fd = -1;
+
+	if (!path[0] || target_lock_leftover(path, &fd, e))
+		return path[0] ? -1 : 0;
+	return fd < 0 ? 0 : target_remove_leftover(path, fd, e);
+}
+
+static int open_files(struct publish *p, struct err *e)
+{
+	if (p->state.path[0]) {
+		p->state_fd = target_open(&p->state, e);
+		if (p->state_fd < 0)
+			return -1;
+	}
+	if (p->memory.path[0]) {
+		p->memory_fd = target_open(&p->memory, e);
+		if (p->memory_fd < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static bool same_file(const struct publish_file *a,
+		      const struct publish_file *b)
+{
+	struct stat x, y;
+
+	if (!a->path[0] || !b->path[0])
+		return false;
+	return !strcmp(a->path, b->path) ||
+	       (!stat(a->path, &x) && !stat(b->path, &y) &&
+		x.st_dev == y.st_dev && x.st_ino == y.st_ino);
 }
 
 int publish_begin(struct publish *p, const char *state, const char *memory,
@@ -263,30 +273,64 @@ int publish_begin(struct publish *p, const char *state, const char *memory,
 {
 	p->state_fd = p->memory_fd = -1;
 	p->may_publish = NULL;
-	if (check_name(state, e) || (memory && check_name(memory, e)))
+	if (find_file(&p->state, state, e) || find_file(&p->memory, memory, e))
 		return -1;
-	if (memory && !strcmp(state, memory))
+	if (same_file(&p->state, &p->memory))
 		return err_set(e, "%.512s cannot be state and memory", state);
-	snprintf(p->state, sizeof(p->state), "%s", state);
-	snprintf(p->memory, sizeof(p->memory), "%s", memory ? memory : "");
-	p->state_fd = begin_file(state, memory, e);
-	if (p->state_fd < 0)
+	if (clear_state(p, e) || clear_memory(p, e))
 		return -1;
-	if (!memory)
+	if (!open_files(p, e)) {
+		publish_set_mode(p, 0600);
 		return 0;
-	p->memory_fd = begin_file(memory, NULL, e);
-	if (p->memory_fd >= 0)
-		return 0;
+	}
 	publish_abandon(p);
 	return -1;
 }
 
-void publish_remove(const struct publish *p)
+void publish_set_mode(struct publish *p, unsigned mode)
 {
 	if (p->state_fd >= 0)
-		unlink(next_of(p->state).path);
+		target_set_mode(&p->state, p->state_fd,
+				p->state.is_new ? mode : p->state.mode);
 	if (p->memory_fd >= 0)
-		unlink(next_of(p->memory).path);
+		target_set_mode(&p->memory, p->memory_fd,
+				p->memory.is_new ? mode : p->memory.mode);
+}
+
+static bool fills_memory(const struct publish *p)
+{
+	return p->memory_fd >= 0 && p->memory.how == PUBLISH_FILL;
+}
+
+int publish_invalidate(struct publish *p, uint64_t offset, bool sync,
+		       struct err *e)
+{
+	static const uint8_t none[sizeof(((struct snapshot_id *)0)->bytes)];
+
+	if (fills_memory(p) &&
+	    (io_pwrite(p->memory_fd, none, sizeof(none), offset) ||
+	     (sync && fsync(p->memory_fd))))
+		return err_errno(e, "cannot overwrite %.512s", p->memory.path);
+	return 0;
+}
+
+int publish_memory_written(struct publish *p, bool sync, struct err *e)
+{
+	if (fills_memory(p) && sync && fsync(p->memory_fd))
+		return err_errno(e, "cannot sync %.512s", p->memory.path);
+	/* What is shorter than what was there. */
+	if (p->state_fd >= 0 && p->state.how == PUBLISH_FILL &&
+	    ftruncate(p->state_fd, 0))
+		return err_errno(e, "cannot overwrite %.512s", p->state.path);
+	return 0;
+}
+
+void publish_remove(const struct publish *p)
+{
+	if (p->state_fd >= 0 && p->state.how == PUBLISH_REPLACE)
+		unlink(target_next(p->state.path).path);
+	if (p->memory_fd >= 0 && p->memory.how == PUBLISH_REPLACE)
+		unlink(target_next(p->memory.path).path);
 }
 
 static void end(struct publish *p, bool remove)
@@ -303,34 +347,34 @@ void publish_abandon(struct publish *p)
 	end(p, true);
 }
 
+static int sync_file(int fd, const struct publish_file *f, struct err *e)
+{
+	if (fd < 0 || !fsync(fd))
+		return 0;
+	return err_errno(e, "cannot sync %.512s%s", f->path,
+			 f->how == PUBLISH_REPLACE ? suffix : "");
+}
+
 /* All that must be on the disk before the first rename. */
 static int sync_files(const struct publish *p, struct err *e)
 {
-	if (p->memory_fd >= 0 && fsync(p->memory_fd))
-		return err_errno(e, "cannot sync %.512s%s", p->memory, suffix);
-	if (fsync(p->state_fd))
-		return err_errno(e, "cannot sync %.512s%s", p->state, suffix);
-	return sync_folder(p->state, e);
-}
-
-static int rename_next(const char *path, struct err *e)
-{
-	struct next next = next_of(path);
-
-	if (rename(next.path, path))
-		return err_errno(e, "cannot rename %.512s", next.path);
-	return 0;
+	if (sync_file(p->memory_fd, &p->memory, e) ||
+	    sync_file(p->state_fd, &p->state, e))
+		return -1;
+	return p->state_fd >= 0 ? sync_folder(&p->state, e) : 0;
 }
 
 /*
  * The memory has its name; the state must not be lost now.  Memory's new name
  * first, also on the disk: new state beside old memory would be nothing.
  */
-static int publish_state(struct publish *p, bool sync, struct err *e)
+static int publish_state(const struct publish *p, bool sync, struct err *e)
 {
-	if (p->memory_fd >= 0 && sync && sync_folder(p->memory, e))
+	if (p->memory_fd >= 0 && sync && sync_folder(&p->memory, e))
 		return -1;
-	return rename_next(p->state, e);
+	if (p->state_fd < 0)
+		return 0;
+	return target_publish(&p->state, p->state_fd, e);
 }
 
 int publish_commit(struct publish *p, bool sync, struct err *e)
@@ -338,12 +382,15 @@ int publish_commit(struct publish *p, bool sync, struct err *e)
 	bool memory = p->memory_fd >= 0;
 	int r;
 
+	/* Who loads may have it as soon as it has its name; who writes, not. */
+	if (memory)
+		(void)flock(p->memory_fd, LOCK_SH | LOCK_NB);
 	r = sync ? sync_files(p, e) : 0;
 	/* Also after a failure: the files are ours alone from here on. */
 	if (!may_go_on(p->may_publish) && !r)
 		r = err_set(e, "it was cancelled");
 	if (!r && memory)
-		r = rename_next(p->memory, e);
+		r = target_publish(&p->memory, p->memory_fd, e);
 	if (r) {
 		end(p, true);
 		return -1;
@@ -353,8 +400,8 @@ int publish_commit(struct publish *p, bool sync, struct err *e)
 		err_prefix(e,
 			   "the new memory is in place, its state is still "
 			   "%.400s%s, and can be loaded so",
-			   p->state, suffix);
-	if (!r && sync && sync_folder(p->state, e))
+			   p->state.path, suffix);
+	if (!r && sync && p->state_fd >= 0 && sync_folder(&p->state, e))
 		r = err_prefix(e, "the new snapshot is in place, but may not "
 				  "outlive a loss of power");
 	end(p, r && !memory);

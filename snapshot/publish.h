@@ -5,9 +5,15 @@
  *
  * A writer fills S.next and M.next, which others cannot take for a snapshot,
  * and then renames M.next to M, and S.next to S.  Both files of one snapshot
- * have its identity in them.  Who dies between the renames leaves an S that is
- * not M's, and an S.next that is: who loads finds that out.  So at every
+ * have its identity in them.  A writer that dies between the renames leaves an
+ * S that is not M's, and an S.next that is: a load finds that out.  So at every
  * instant there is the old snapshot or the new one, whole.
+ *
+ * What is there keeps its owner, its mode and its access list, and symbolic
+ * links are followed, because a launcher may have prepared it.  Where a file
+ * cannot be replaced without losing that, it is overwritten (PUBLISH_FILL):
+ * then there is a time in which there is no snapshot.  M loses its identity
+ * first, and S is written last, so that no S goes with an M that is not whole.
  *
  * One thread at a time.  Errors name the file.
  */
@@ -33,21 +39,52 @@ void snapshot_id_state(struct snapshot_id *id, struct snap *s);
 
 /* ------------------------------------------------------------------ writing */
 
+enum publish_how {
+	PUBLISH_REPLACE, /* beside it, as .next, and renamed */
+	PUBLISH_FILL,    /* in place */
+};
+
+struct publish_file {
+	enum publish_how how;
+	bool is_descriptor;  /* its path is /dev/fd/N or the like */
+	bool is_new;         /* it was not there */
+	unsigned mode;       /* when it is complete */
+	char path[PATH_MAX]; /* without symbolic links */
+};
+
 struct publish {
 	int state_fd, memory_fd; /* to be filled; -1: not this one */
 	/* Asked right before the files get their names: a last chance to cancel
 	 * it.  The writer's, after publish_begin(); NULL: go on. */
 	const struct go_on *may_publish;
-	char state[PATH_MAX], memory[PATH_MAX];
+	struct publish_file state, memory;
 };
 
 /*
- * Create S.next, and M.next if @memory is not NULL, mode 0600.  What somebody
- * left there who died is removed, or its publication is completed first if it
- * had begun.  Refused while somebody else writes there.
+ * Open the files to fill: S.next and M.next, or S and M where those cannot be
+ * replaced.  Either may be NULL.  What a writer that died left is removed, or
+ * its publication is completed first if it had begun; what anybody else put
+ * there is refused, and so is what another writer is writing.
+ *
+ * Files that are new get mode 0600; publish_set_mode() changes that.
  */
 int publish_begin(struct publish *p, const char *state, const char *memory,
 		  struct err *e);
+void publish_set_mode(struct publish *p, unsigned mode);
+
+/*
+ * Before memory that is filled in place changes: it loses the identity, which
+ * is at @offset, so that no state goes with it.  With @sync also on the disk.
+ * Nothing happens to memory that is replaced.
+ */
+int publish_invalidate(struct publish *p, uint64_t offset, bool sync,
+		       struct err *e);
+
+/*
+ * All of memory is written.  The state is to be written after this, or power
+ * that fails could leave one that goes with memory that is not whole.
+ */
+int publish_memory_written(struct publish *p, bool sync, struct err *e);
 
 /*
  * Make them the snapshot.  With @sync it outlives a loss of power from then on,

@@ -12,12 +12,28 @@
 
 /* ------------------------------------------------------------------- create */
 
+/* Octal, as chmod takes it. */
+static int read_mode(unsigned *mode, const char *text, struct err *e)
+{
+	size_t len = strlen(text);
+
+	if (len < 3 || len > 4 || strspn(text, "01234567") != len ||
+	    strtoul(text, NULL, 8) > 0777 || !strtoul(text, NULL, 8))
+		return err_set(
+			e,
+			"field `mode`: \"%.40s\" is not a mode of files; "
+			"give one in octal, such as \"0640\"",
+			text);
+	*mode = (unsigned)strtoul(text, NULL, 8);
+	return 0;
+}
+
 int snapshot_create_read(struct snapshot_create *body,
 			 const struct json_t *json, struct err *e)
 {
 	static const char *const types[] = {"Full", "Diff"};
 	struct raw {
-		char *state, *memory, *type;
+		char *state, *memory, *type, *mode;
 		bool sync;
 	} raw = {.sync = true};
 	static const struct json_field fields[] = {
@@ -27,6 +43,8 @@ int snapshot_create_read(struct snapshot_create *body,
 		 offsetof(struct raw, memory)},
 		{"snapshot_type", JSON_KIND_STRING, false, 0,
 		 offsetof(struct raw, type)},
+		{"mode", JSON_KIND_STRING, false, 0,
+		 offsetof(struct raw, mode)},
 		{"sync_snapshot_files", JSON_KIND_BOOL, false, 0,
 		 offsetof(struct raw, sync)},
 	};
@@ -41,6 +59,9 @@ int snapshot_create_read(struct snapshot_create *body,
 		.diff = type,
 		.sync = raw.sync,
 	};
+	if (!r && raw.mode)
+		r = read_mode(&body->mode, raw.mode, e);
+	free(raw.mode);
 	free(raw.type);
 	return r;
 }

@@ -15,6 +15,7 @@ struct json_t;
 struct snapshot_create {
 	char *state_path, *memory_path; /* owned; memory NULL: state alone */
 	bool diff, sync;
+	unsigned mode; /* of files that are new; 0: 0600 */
 };
 
 int snapshot_create_read(struct snapshot_create *body,

@@ -10,6 +10,7 @@
 #include "snapshot/memory_mark.h"
 #include "snapshot/publish.h"
 #include "snapshot/state_file.h"
+#include "snapshot/stream.h"
 #include "vmm/base/err.h"
 #include "vmm/base/go_on.h"
 #include "vmm/base/io.h"
@@ -115,54 +116,122 @@ static int base_open(int *fd, const struct snapshot_job_work *work,
 		       (unsigned long long)size, (unsigned long long)ram);
 }
 
-static int save_memory(struct snapshot_job *job, int fd, struct err *e)
+/*
+ * Make of the file what the diff goes over.  Where the memory file is filled in
+ * place, that is in it already.
+ */
+static int copy_base(struct snapshot_job *job, const struct publish *files,
+		     int base, struct err *e)
+{
+	const struct go_on copying = {go_on, job};
+
+	if (base < 0 || files->memory.how == PUBLISH_FILL)
+		return 0;
+	return memory_file_copy(base, files->memory_fd, &copying, e);
+}
+
+static int save_memory(struct snapshot_job *job, struct publish *files,
+		       struct err *e)
 {
 	const struct snapshot_job_work *work = &job->work;
 	struct memory_save save = {
 		.mem = work->mem,
-		.fd = fd,
+		.fd = files->memory_fd,
 		.read_all = work->is_paged,
 		.go_on = go_on_saving,
 		.context = job,
 	};
-	const struct go_on copying = {go_on, job};
 	AUTO_CLOSE int base = -1;
 
-	if (!work->body.diff || !work->changes.known)
-		return memory_file_save(&save, e);
-	save.dirty = work->changes.bits;
-	if (base_open(&base, work, e))
-		return err_prefix(e, "the diff cannot go over the file that is "
-				     "there; give another name, or remove it");
-	save.onto_base = base >= 0;
-	if (base >= 0 && memory_file_copy(base, fd, &copying, e))
+	if (work->body.diff && work->changes.known) {
+		save.dirty = work->changes.bits;
+		if (base_open(&base, work, e))
+			return err_prefix(e, "the diff cannot go over the file "
+					     "that is there; give another "
+					     "name, or remove it");
+		save.onto_base = base >= 0;
+	}
+	if (copy_base(job, files, base, e) ||
+	    publish_invalidate(files, vm_mark_offset(), work->body.sync, e))
 		return -1;
 	return memory_file_save(&save, e);
 }
 
-static int save_files(struct snapshot_job *job, const struct publish *files,
-		      struct err *e)
+static int send_memory(struct snapshot_job *job, struct err *e)
 {
-	const struct snapshot_create *body = &job->work.body;
-	size_t len;
-	const void *data = snap_data(&job->work.state, &len);
+	const struct go_on waiting = {go_on, job};
+	struct stream s;
+	int r;
 
-	if (state_file_save(files->state_fd, data, len, e))
-		return err_prefix(e, "%.256s", body->state_path);
-	if (save_memory(job, files->memory_fd, e))
-		return err_prefix(e, "%.256s", body->memory_path);
-	return 0;
+	if (job->work.body.diff)
+		return err_set(e, "a diff cannot be sent to a pipe or socket, "
+				  "because its holes would be lost; take a "
+				  "full snapshot, or name a file");
+	r = stream_open(&s, job->work.body.memory_path, &waiting, e);
+	if (!r)
+		r = stream_memory(&s, job->work.mem, e);
+	stream_close(&s);
+	return r;
+}
+
+/* Guest RAM, as far as the guest is needed for it. */
+static int write_memory(struct snapshot_job *job, struct publish *files,
+			struct err *e)
+{
+	const char *path = job->work.body.memory_path;
+	int r = 0;
+
+	if (files->memory_fd >= 0)
+		r = save_memory(job, files, e);
+	else if (path)
+		r = send_memory(job, e);
+	if (r)
+		err_prefix(e, "%.256s", path);
+	if (!done_reading(job) && !r)
+		r = err_set(e, "it was cancelled");
+	return r;
 }
 
 /* What takes long of making memory durable can be cancelled. */
-static int write_back(struct snapshot_job *job, int fd, struct err *e)
+static int write_back(struct snapshot_job *job, struct publish *files,
+		      struct err *e)
 {
 	const struct go_on waiting = {go_on, job};
+	bool sync = job->work.body.sync;
 
-	if (!job->work.body.sync || fd < 0 || !io_write_back(fd, &waiting))
-		return 0;
-	err_errno(e, "cannot write guest RAM to its file");
-	return err_prefix(e, "%.256s", job->work.body.memory_path);
+	if (sync && files->memory_fd >= 0 &&
+	    io_write_back(files->memory_fd, &waiting)) {
+		err_errno(e, "cannot write guest RAM to its file");
+		return err_prefix(e, "%.256s", job->work.body.memory_path);
+	}
+	return publish_memory_written(files, sync, e);
+}
+
+static int write_state(struct snapshot_job *job, const struct publish *files,
+		       struct err *e)
+{
+	const struct go_on waiting = {go_on, job};
+	const char *path = job->work.body.state_path;
+	struct stream s = {.fd = -1};
+	size_t len;
+	const void *data = snap_data(&job->work.state, &len);
+	int r;
+
+	if (files->state_fd >= 0) {
+		r = state_file_save(files->state_fd, data, len, e);
+	} else {
+		r = stream_open(&s, path, &waiting, e);
+		if (!r)
+			r = stream_state(&s, data, len, e);
+		stream_close(&s);
+	}
+	return r ? err_prefix(e, "%.256s", path) : 0;
+}
+
+/* NULL: not a file, but something to send to. */
+static const char *file_of(const char *path)
+{
+	return path && !stream_is(path) ? path : NULL;
 }
 
 static int write_snapshot(struct snapshot_job *job, struct err *e)
@@ -170,22 +239,21 @@ static int write_snapshot(struct snapshot_job *job, struct err *e)
 	const struct snapshot_create *body = &job->work.body;
 	const struct go_on last_chance = {take_files, job};
 	struct publish files;
-	int r;
 
-	if (publish_begin(&files, body->state_path, body->memory_path, e))
+	if (publish_begin(&files, file_of(body->state_path),
+			  file_of(body->memory_path), e))
 		return -1;
+	if (body->mode)
+		publish_set_mode(&files, body->mode);
 	files.may_publish = &last_chance;
 	offer_files(job, &files);
-	r = save_files(job, &files, e);
-	if (!done_reading(job) && !r)
-		r = err_set(e, "it was cancelled");
-	if (!r)
-		r = write_back(job, files.memory_fd, e);
-	if (!r)
+	/* The state last: nothing may go with memory that is not whole. */
+	if (!write_memory(job, &files, e) && !write_back(job, &files, e) &&
+	    !write_state(job, &files, e))
 		return publish_commit(&files, body->sync, e);
 	take_files(job);
 	publish_abandon(&files);
-	return r;
+	return -1;
 }
 
 static void *job_thread(void *arg)

@@ -79,7 +79,7 @@ static void *writing_thread(void *arg)
 		log_warn("the working set was not recorded: %s", e.text);
 	else
 		log_info("recorded the working set: %u ranges, %s",
-			 w->set.range_count, w->file.state);
+			 w->set.range_count, w->file.state.path);
 	publish_abandon(&w->file);
 	working_set_fini(&w->set);
 	free(w);
@@ -167,9 +167,9 @@ static int prepare(struct working_set_recorder *rec, const char *memory_path,
 		return err_errno(e, "cannot create a timer");
 	if (publish_begin(&rec->file, path, NULL, e))
 		return -1;
-	/* Who may go on from the memory may read it, too. */
+	/* Whoever may restore from the memory may read it, too. */
 	if (!fstat(files->memory_fd, &st))
-		(void)fchmod(rec->file.state_fd, st.st_mode & 0666);
+		publish_set_mode(&rec->file, st.st_mode & 0666);
 	be_exact(rec->mem, files->memory_fd);
 	/* What we touched ourselves is needed first. */
 	return working_set_sample(&rec->set, rec->mem, e);

@@ -129,16 +129,21 @@ int fill(struct publish *p, uint8_t number, struct err *e)
 
 	memset(id.bytes, number, sizeof(id.bytes));
 	memset(rest, number, sizeof(rest));
+	if (p->memory_fd >= 0 &&
+	    (publish_invalidate(p, ID_AT, true, e) ||
+	     io_pwrite(p->memory_fd, rest, sizeof(rest) / 2, 0) ||
+	     io_pwrite(p->memory_fd, id.bytes, sizeof(id.bytes), ID_AT) ||
+	     io_pwrite(p->memory_fd, rest, sizeof(rest), 0)))
+		return -1;
+	if (publish_memory_written(p, true, e))
+		return -1;
 	snap_save(&s, 1);
 	snapshot_id_state(&id, &s);
 	snap_bytes(&s, rest, sizeof(rest));
 	body = snap_data(&s, &len);
 	r = state_file_save(p->state_fd, body, len, e);
 	snap_fini(&s);
-	if (r || p->memory_fd < 0)
-		return r;
-	return io_pwrite(p->memory_fd, rest, sizeof(rest), 0) ||
-	       io_pwrite(p->memory_fd, id.bytes, sizeof(id.bytes), ID_AT);
+	return r;
 }
 
 int write_snapshot(const char *memory, uint8_t number, bool sync, struct err *e)

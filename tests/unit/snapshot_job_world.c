@@ -29,7 +29,7 @@ static void enter(enum job_call call)
 		return;
 	atomic_fetch_add(&job_world.calls[call], 1);
 	if (atomic_load(&job_world.is_slow))
-		usleep(100000);
+		usleep(40000);
 	if (atomic_load(&job_world.stuck_in) != (int)call)
 		return;
 	atomic_store(&job_world.is_stuck, true);

@@ -57,5 +57,5 @@ int job_end(struct snapshot_job *job);
 void job_get_stuck_in(enum job_call call);
 void job_wait_until_stuck(void);
 void job_get_unstuck(void);
-/* The same, but then each of these calls takes 100 ms. */
+/* The same, but then each of these calls takes 40 ms. */
 void job_be_slow(void);
