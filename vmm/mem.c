@@ -29,34 +29,63 @@ struct guest_mem_file {
 
 enum { EDGES_MAX = 8192 }; /* of a file */
 
-static void *map_anonymous(uint64_t size)
+/*
+ * Around RAM, so that a pointer that runs past its end hits no other mapping.
+ * At least this much; what aligning leaves over belongs to it, too.
+ */
+enum { GUARD = 64 * 1024, HUGE_PAGE = 2 * 1024 * 1024 };
+
+/*
+ * A mapping that is guest RAM, at @at.  A core dump leaves it out: it is as
+ * large as the guest, and holds the guest's secrets.  False with errno.
+ */
+static bool map_ram(void *at, uint64_t len, int flags, int fd, uint64_t offset)
 {
-	return mmap(NULL, size, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (mmap(at, len, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE | flags, fd,
+		 (off_t)offset) == MAP_FAILED)
+		return false;
+	/* It fails only where there is no mapping. */
+	madvise(at, len, MADV_DONTDUMP);
+	return true;
+}
+
+static bool map_zeroes(void *at, uint64_t len)
+{
+	return map_ram(at, len, MAP_ANONYMOUS, -1, 0);
 }
 
 /*
- * At a multiple of a huge page, or KVM could not use any.  Linux does that by
- * itself since 6.7.
+ * Map @r at a multiple of a huge page, or KVM could not use any, in the middle
+ * of address space that is reserved and cannot be accessed.
  */
-static void *map_aligned(uint64_t size)
+static bool map_region(struct guest_mem_region *r)
 {
-	const uint64_t align = MIB(2);
-	uint8_t *host = map_anonymous(size);
-	uint64_t head;
+	const uint64_t len = r->size + 2 * (uint64_t)HUGE_PAGE;
+	uint8_t *space =
+		mmap(NULL, len, PROT_NONE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *host;
+	int why;
 
-	if (host == MAP_FAILED || (uintptr_t)host % align == 0)
-		return host;
-	munmap(host, size);
-	host = map_anonymous(size + align);
-	if (host == MAP_FAILED)
-		return host;
-	head = align_up((uintptr_t)host, align) - (uintptr_t)host;
-	if (head)
-		munmap(host, head);
-	if (head < align)
-		munmap(host + head + size, align - head);
-	return host + head;
+	if (space == MAP_FAILED)
+		return false;
+	host = space + (align_up((uintptr_t)space + GUARD, HUGE_PAGE) -
+			(uintptr_t)space);
+	if (!map_zeroes(host, r->size)) {
+		why = errno;
+		munmap(space, len);
+		errno = why;
+		return false;
+	}
+	r->host = host;
+	r->space = space;
+	return true;
+}
+
+static void unmap_region(const struct guest_mem_region *r)
+{
+	munmap(r->space, r->size + 2 * (uint64_t)HUGE_PAGE);
 }
 
 int guest_mem_create(struct guest_mem *mem,
@@ -66,16 +95,14 @@ int guest_mem_create(struct guest_mem *mem,
 	*mem = (struct guest_mem){0};
 	for (unsigned i = 0; i < count; i++) {
 		struct guest_mem_region r = regions[i];
-		void *host = map_aligned(r.size);
 
-		if (host == MAP_FAILED)
+		if (!map_region(&r))
 			return err_errno(
 				e,
 				"cannot reserve %llu MiB of RAM (ask for less, "
 				"or allow more: ulimit -v, "
 				"vm.overcommit_memory)",
 				(unsigned long long)(r.size >> 20));
-		r.host = host;
 		mem->region[mem->region_count++] = r;
 	}
 	return 0;
@@ -85,7 +112,7 @@ void guest_mem_destroy(struct guest_mem *mem)
 {
 	guest_mem_untrack(mem);
 	for (unsigned i = 0; i < mem->region_count; i++)
-		munmap(mem->region[i].host, mem->region[i].size);
+		unmap_region(&mem->region[i]);
 	mem->region_count = 0;
 	while (mem->file_count) {
 		util_close(&mem->file[--mem->file_count]->fd);
@@ -194,9 +221,7 @@ int guest_mem_load(struct guest_mem *mem, gpa_t gpa, int fd, uint64_t offset,
 	mapped = mappable(mem, gpa, offset, len, (uint64_t)st.st_size);
 	if (mapped && !remember_file(mem, host, mapped, fd, offset))
 		mapped = 0;
-	if (mapped && mmap(host, mapped, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd,
-			   (off_t)offset) == MAP_FAILED)
+	if (mapped && !map_ram(host, mapped, 0, fd, offset))
 		return err_errno(e, "cannot map it into guest RAM");
 	if (mapped >= len)
 		return 0;
@@ -231,10 +256,7 @@ static int replace(struct guest_mem_file *f, uint64_t i, uint64_t end)
 	/* A guest that punches more holes than that keeps its pages. */
 	if (!joined && edges > EDGES_MAX)
 		return -ENOMEM;
-	if (mmap(f->host + i * f->page, (end - i) * f->page,
-		 PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
-		 0) == MAP_FAILED)
+	if (!map_zeroes(f->host + i * f->page, (end - i) * f->page))
 		return -errno;
 	f->edges = edges;
 	for (; i < end; i++)

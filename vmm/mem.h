@@ -23,6 +23,7 @@ struct guest_mem_region {
 	gpa_t gpa;
 	uint64_t size; /* multiple of the host's page size */
 	uint8_t *host; /* only for kvm_vm_set_memory(); others use _at() */
+	void *space;   /* reserved around it: owned by guest_mem_create() */
 };
 
 struct guest_mem {
@@ -42,7 +43,11 @@ struct guest_mem_dirty {
 	uint64_t words[GUEST_MEM_REGIONS_MAX];
 };
 
-/* Anonymous memory, taken from the host when first touched. */
+/*
+ * Anonymous memory, taken from the host when first touched.  On both sides of
+ * each region at least 64 KiB of address space cannot be accessed, and core
+ * dumps leave RAM out.
+ */
 int guest_mem_create(struct guest_mem *mem,
 		     const struct guest_mem_region *regions, unsigned count,
 		     struct err *e);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Guest RAM: which addresses are some, and files in it (vmm/mem.c). */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -107,6 +108,86 @@ static void ram_starts_at_a_huge_page(void **state)
 	assert_int_equal((uintptr_t)mem.region[1].host % MIB(2), 0);
 }
 
+static uint8_t *pattern(size_t len)
+{
+	uint8_t *data = malloc(len);
+
+	assert_non_null(data);
+	for (size_t i = 0; i < len; i++)
+		data[i] = (uint8_t)(i * 7 + i / 4096 + 1);
+	return data;
+}
+
+/* Of the mapping around @at: its permissions, and whether dumps leave it out.
+ */
+struct mapping {
+	char access[5];
+	bool dumped;
+};
+
+static struct mapping mapping_at(const void *at)
+{
+	FILE *maps = fopen("/proc/self/smaps", "r");
+	unsigned long start, end;
+	struct mapping m = {.dumped = true};
+	char line[300], access[5];
+	bool here = false;
+
+	assert_non_null(maps);
+	while (fgets(line, sizeof(line), maps)) {
+		if (sscanf(line, "%lx-%lx %4s", &start, &end, access) == 3) {
+			here = start <= (uintptr_t)at && (uintptr_t)at < end;
+			if (here)
+				memcpy(m.access, access, sizeof(access));
+		} else if (here && !strncmp(line, "VmFlags:", 8)) {
+			m.dumped = !strstr(line, " dd");
+		}
+	}
+	fclose(maps);
+	return m;
+}
+
+/* A pointer that runs past an end of RAM hits no neighbour. */
+static void around_ram_nothing_can_be_accessed(void **state)
+{
+	const uint64_t guard = 64 << 10;
+
+	(void)state;
+	for (unsigned i = 0; i < mem.region_count; i++) {
+		const struct guest_mem_region *r = &mem.region[i];
+		const uint8_t *const outside[] = {
+			r->host - 1,
+			r->host - guard,
+			r->host + r->size,
+			r->host + r->size + guard - 1,
+		};
+
+		for (unsigned k = 0; k < ARRAY_SIZE(outside); k++)
+			assert_string_equal(mapping_at(outside[k]).access,
+					    "---p");
+	}
+}
+
+/* They would be as large as the guest, and tell its secrets. */
+static void core_dumps_leave_ram_out(void **state)
+{
+	AUTO_FREE uint8_t *data = pattern(3 * 65536);
+	AUTO_CLOSE int fd = testing_file(data, 3 * 65536);
+	uint8_t *loaded = guest_mem_at(&mem, LOW + 65536, 3 * 65536);
+	struct err e;
+
+	(void)state;
+	assert_ok(guest_mem_load(&mem, LOW + 65536, fd, 0, 3 * 65536, &e), e);
+	assert_int_equal(guest_mem_discard(&mem, loaded + 65536, 65536), 0);
+	assert_false(mapping_at(mem.region[0].host).dumped);
+	assert_false(mapping_at(mem.region[1].host).dumped);
+	assert_false(mapping_at(loaded).dumped);
+	assert_false(mapping_at(loaded + 65536).dumped);
+	assert_false(mapping_at(loaded + 2 * 65536).dumped);
+	/* The check can fail. */
+	assert_true(mapping_at(data).dumped);
+}
+
 static void ram_is_zero(void **state)
 {
 	const uint8_t *p = guest_mem_at(&mem, LOW, SIZE);
@@ -141,16 +222,6 @@ static void destroy_twice_is_fine(void **state)
 }
 
 /* ------------------------------------------------------------------ loading */
-
-static uint8_t *pattern(size_t len)
-{
-	uint8_t *data = malloc(len);
-
-	assert_non_null(data);
-	for (size_t i = 0; i < len; i++)
-		data[i] = (uint8_t)(i * 7 + i / 4096 + 1);
-	return data;
-}
 
 /* Load @len bytes from @offset to @gpa: all there, and nothing around. */
 static void check_load(gpa_t gpa, uint64_t offset, uint64_t len)
@@ -309,6 +380,8 @@ int main(void)
 		WITH_MEM(nothing_is_within_ram_only),
 		cmocka_unit_test(adjacent_regions_are_two),
 		WITH_MEM(ram_starts_at_a_huge_page),
+		WITH_MEM(around_ram_nothing_can_be_accessed),
+		WITH_MEM(core_dumps_leave_ram_out),
 		WITH_MEM(ram_is_zero),
 		cmocka_unit_test(ram_that_no_host_has_is_refused),
 		cmocka_unit_test(destroy_twice_is_fine),
