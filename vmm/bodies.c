@@ -356,17 +356,26 @@ int action_read(enum action *action, const struct json_t *json, struct err *e)
 	return 0;
 }
 
+enum {
+	PAUSE_DEFAULT_MS = 30000, /* as long as Firecracker waits */
+	PAUSE_MAX_MS = 3600000,
+};
+
 int vm_state_read(struct vm_state_body *body, const struct json_t *json,
 		  struct err *e)
 {
 	static const char *const names[] = {"Paused", "Resumed"};
+	const uint64_t absent = UINT64_MAX;
 	struct raw {
 		char *state;
 		const struct json_t *clock;
-	} raw = {0};
+		uint64_t timeout_ms;
+	} raw = {.timeout_ms = absent};
 	static const struct json_field fields[] = {
 		{"state", JSON_KIND_STRING, true, 0,
 		 offsetof(struct raw, state)},
+		{"timeout_ms", JSON_KIND_U64, false, PAUSE_MAX_MS,
+		 offsetof(struct raw, timeout_ms)},
 		{"clock", JSON_KIND_ANY, false, 0, offsetof(struct raw, clock)},
 	};
 	unsigned index = 0;
@@ -378,6 +387,11 @@ int vm_state_read(struct vm_state_body *body, const struct json_t *json,
 	free(raw.state);
 	body->resume = index == 1;
 	body->has_clock = raw.clock;
+	body->timeout_ms = raw.timeout_ms == absent ? PAUSE_DEFAULT_MS
+						    : (unsigned)raw.timeout_ms;
+	if (!r && body->resume && raw.timeout_ms != absent)
+		return err_set(e, "field `timeout_ms` says how long a pause "
+				  "may take; leave it out when resuming");
 	if (r || !raw.clock)
 		return r;
 	if (!body->resume)

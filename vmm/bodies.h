@@ -237,6 +237,7 @@ struct vm_state_body {
 	bool resume;    /* else pause */
 	bool has_clock; /* else as configured */
 	struct clock_request clock;
+	unsigned timeout_ms; /* of a pause */
 };
 
 int vm_state_read(struct vm_state_body *body, const struct json_t *json,

@@ -56,6 +56,13 @@ void instance_tell(struct instance *in, enum instance_event event,
 		in->on_event(in->on_event_context, event, reason);
 }
 
+void instance_done(struct instance *in, enum instance_task task, int result,
+		   const struct err *e)
+{
+	if (in->on_done)
+		in->on_done(in->on_done_context, task, result, e);
+}
+
 void instance_init(struct instance *in, const char *id,
 		   const struct instance_host *host)
 {
@@ -202,6 +209,14 @@ int instance_set_serial(struct instance *in, const struct serial_body *body,
 	return 0;
 }
 
+static void paused(struct instance *in)
+{
+	in->state = INSTANCE_PAUSED;
+	INSTANCE_TOOK(pause_vm, in->pause_began);
+	end_recording(in);
+	instance_tell(in, EVENT_PAUSED, NULL);
+}
+
 static void on_vm_ended(void *context, enum vm_end end, const char *reason)
 {
 	static const enum instance_event events[] = {
@@ -228,6 +243,16 @@ static void on_vm_ended(void *context, enum vm_end end, const char *reason)
 	in->host.ended(in->host.context, status);
 }
 
+static void on_vm_paused(void *context, int result, const struct err *e)
+{
+	struct instance *in = context;
+
+	in->pausing = false;
+	if (!result)
+		paused(in);
+	instance_done(in, INSTANCE_PAUSES, result, e);
+}
+
 struct vm_host instance_vm_host(struct instance *in)
 {
 	return (struct vm_host){
@@ -239,6 +264,7 @@ struct vm_host instance_vm_host(struct instance *in)
 		.serial_limit = in->serial_limit,
 		.serial_patience_ms = in->serial_waits ? 0 : SERIAL_PATIENCE_MS,
 		.ended = on_vm_ended,
+		.paused = on_vm_paused,
 		.context = in,
 	};
 }
@@ -263,19 +289,35 @@ int instance_start(struct instance *in, struct err *e)
 
 /* ---------------------------------------------------------- afterwards */
 
-int instance_pause(struct instance *in, struct err *e)
+int instance_pause(struct instance *in, unsigned timeout_ms, struct err *e)
 {
-	uint64_t began = instance_now_us();
+	int r;
 
 	if (in->state == INSTANCE_PAUSED)
 		return 0;
-	if (vm_pause(in->vm, e))
+	if (in->pausing)
+		return INSTANCE_LATER;
+	in->pause_began = instance_now_us();
+	r = vm_pause_within(in->vm, timeout_ms, e);
+	if (r < 0)
 		return -1;
-	in->state = INSTANCE_PAUSED;
-	INSTANCE_TOOK(pause_vm, began);
-	end_recording(in);
-	instance_tell(in, EVENT_PAUSED, NULL);
+	in->pausing = r == VM_PAUSE_LATER;
+	if (in->pausing)
+		return INSTANCE_LATER;
+	paused(in);
 	return 0;
+}
+
+static void cancel_pause(struct instance *in)
+{
+	struct err e;
+
+	if (!in->pausing)
+		return;
+	in->pausing = false;
+	vm_cancel_pause(in->vm);
+	err_set(&e, "the pause was cancelled, because the microVM was resumed");
+	instance_done(in, INSTANCE_PAUSES, -1, &e);
 }
 
 int instance_resume(struct instance *in, const struct clock_request *clock,
@@ -283,6 +325,7 @@ int instance_resume(struct instance *in, const struct clock_request *clock,
 {
 	uint64_t began = instance_now_us();
 
+	cancel_pause(in);
 	if (in->state == INSTANCE_RUNNING)
 		return 0;
 	if (!clock && in->has_clock)

@@ -36,6 +36,9 @@ enum instance_event {
 	EVENT_COUNT
 };
 
+/* What is done by and by, and told by on_done(). */
+enum instance_task { INSTANCE_SNAPSHOTS, INSTANCE_PAUSES, INSTANCE_TASKS };
+
 /* What the instance uses of whoever runs it. */
 struct instance_host {
 	struct event_loop *loop;
@@ -58,6 +61,8 @@ struct instance {
 	bool has_clock;
 	struct clock_request clock;
 
+	bool pausing;             /* vCPUs are asked to stop */
+	uint64_t pause_began;     /* microseconds */
 	struct snapshot_job *job; /* a snapshot that is being written */
 	uint64_t job_began;       /* microseconds */
 	/* What a restored guest touches is recorded; or was, and is read. */
@@ -78,9 +83,10 @@ struct instance {
 	void (*on_event)(void *context, enum instance_event event,
 			 const char *reason);
 	void *on_event_context;
-	/* Who waits for the end of a snapshot: -1 and why it failed, or 0. */
-	void (*on_snapshot)(void *context, int result, const struct err *e);
-	void *on_snapshot_context;
+	/* Who waits for the end of a task: -1 and why it failed, or 0. */
+	void (*on_done)(void *context, enum instance_task task, int result,
+			const struct err *e);
+	void *on_done_context;
 };
 
 /* @id stays valid.  instance_fini() it. */
@@ -108,8 +114,15 @@ int instance_start(struct instance *in, struct err *e);
 
 /* --------------------------------------------------------------- afterwards */
 
-/* Pausing what is paused, or resuming what runs, changes nothing. */
-int instance_pause(struct instance *in, struct err *e);
+/*
+ * Pausing what is paused, or resuming what runs, changes nothing.
+ *
+ * INSTANCE_LATER if the vCPUs take longer than a moment to stop: on_done()
+ * tells what became of it, at most @timeout_ms later.  A second pause joins the
+ * first, and a resume cancels it.
+ */
+enum { INSTANCE_LATER = 1 };
+int instance_pause(struct instance *in, unsigned timeout_ms, struct err *e);
 /* @clock NULL: as configured. */
 int instance_resume(struct instance *in, const struct clock_request *clock,
 		    struct err *e);
@@ -128,7 +141,7 @@ struct snapshot_create;
 struct snapshot_load;
 
 /*
- * Begin to write a snapshot of a paused VM; @body is taken over.  on_snapshot()
+ * Begin to write a snapshot of a paused VM; @body is taken over.  on_done()
  * is called when that has ended.  A failure leaves the VM paused and whole.  To
  * resume or to end it gives the snapshot up, unless all of RAM was read
  * already.

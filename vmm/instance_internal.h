@@ -28,6 +28,9 @@ uint64_t instance_now_us(void);
 void instance_tell(struct instance *in, enum instance_event event,
 		   const char *reason);
 
+void instance_done(struct instance *in, enum instance_task task, int result,
+		   const struct err *e);
+
 /* What a VM uses of this process. */
 struct vm_host instance_vm_host(struct instance *in);
 

@@ -33,8 +33,7 @@ static void on_written(void *context, int result, const struct err *e)
 	in->job = NULL;
 	if (!result)
 		instance_tell(in, EVENT_SNAPSHOTTED, NULL);
-	if (in->on_snapshot)
-		in->on_snapshot(in->on_snapshot_context, result, &why);
+	instance_done(in, INSTANCE_SNAPSHOTS, result, &why);
 }
 
 static int save(struct instance *in, struct snapshot_job_work *work,

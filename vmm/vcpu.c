@@ -39,6 +39,10 @@ static enum vcpus_wanted park(struct vcpu *vcpu, uint64_t left,
 	set->parked++;
 	vcpu->parked = true;
 	pthread_cond_broadcast(&set->changed);
+	if (set->awaited && set->parked == set->started) {
+		set->awaited = false;
+		(void)eventfd_write(set->told_fd, 1);
+	}
 	while ((wanted = set->wanted) == VCPUS_PARK || wanted == not_yet)
 		pthread_cond_wait(&set->changed, &set->lock);
 	set->parked--;
@@ -81,6 +85,7 @@ static bool wait_to_run(struct vcpu *vcpu, uint64_t left)
 static void want_locked(struct vcpu_set *set, enum vcpus_wanted wanted)
 {
 	set->wanted = wanted;
+	set->awaited = false;
 	pthread_cond_broadcast(&set->changed);
 	if (wanted != VCPUS_PARK && wanted != VCPUS_EXIT)
 		return;
@@ -101,7 +106,7 @@ static void end_guest(struct vcpu *vcpu, enum vcpu_end end, const char *reason)
 		snprintf(set->reason, sizeof(set->reason), "%s", reason);
 		if (set->wanted == VCPUS_RUN)
 			want_locked(set, VCPUS_PARK);
-		(void)eventfd_write(set->ended_fd, 1);
+		(void)eventfd_write(set->told_fd, 1);
 	}
 	pthread_mutex_unlock(&set->lock);
 }
@@ -235,13 +240,13 @@ static void *vcpu_thread(void *arg)
 /* --------------------------------------------------------- the main thread */
 
 void vcpu_set_init(struct vcpu_set *set, const struct mmio_bus *bus,
-		   int ended_fd)
+		   int told_fd)
 {
 	pthread_condattr_t attr;
 
 	*set = (struct vcpu_set){
 		.bus = bus,
-		.ended_fd = ended_fd,
+		.told_fd = told_fd,
 		.left = kvm_counter_read(),
 	};
 	for (unsigned i = 0; i < ARCH_VCPUS_MAX; i++) {
@@ -326,8 +331,7 @@ bool vcpu_set_park(struct vcpu_set *set, unsigned timeout_ms)
 	       !pthread_cond_timedwait(&set->changed, &set->lock, &deadline))
 		continue;
 	parked = set->parked == set->started;
-	if (!parked && set->end == VCPU_END_NONE)
-		want_locked(set, VCPUS_RUN);
+	set->awaited = !parked;
 	pthread_mutex_unlock(&set->lock);
 	if (parked && set->count)
 		handle_late_writes(&set->vcpu[0]);

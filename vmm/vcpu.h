@@ -40,7 +40,7 @@ struct vcpu {
 
 struct vcpu_set {
 	const struct mmio_bus *bus;
-	int ended_fd; /* eventfd: written when `end` is set */
+	int told_fd; /* eventfd: written when `end` is set, and see below */
 
 	pthread_mutex_t late_lock; /* who takes the guest's late writes */
 	pthread_mutex_t lock;      /* guards the rest */
@@ -56,6 +56,7 @@ struct vcpu_set {
 	unsigned parked;
 	uint64_t left;    /* the host's counter when the guest was last left */
 	unsigned started; /* threads that exist */
+	bool awaited;     /* told_fd is to say when the last has parked */
 	enum vcpu_end end;
 	char reason[VCPU_REASON_MAX]; /* for VCPU_END_ERROR, in words */
 
@@ -64,14 +65,19 @@ struct vcpu_set {
 };
 
 void vcpu_set_init(struct vcpu_set *set, const struct mmio_bus *bus,
-		   int ended_fd);
+		   int told_fd);
 
 /* The kvm_vcpu of each exists; make a thread for each, parked. */
 int vcpu_set_start(struct vcpu_set *set, struct err *e);
 
 /*
- * Park all: true when they are.  False if one did not park within @timeout_ms;
- * then all run again.
+ * Ask all to park, and wait for that at most @timeout_ms: true when they are
+ * parked.  If not, they are still asked to: the last one that parks writes
+ * told_fd, and then this function returns true at once.  vcpu_set_release()
+ * takes the request back.
+ *
+ * One that handles a page fault of guest RAM parks when it has the page; a
+ * signal does not interrupt that (hva_to_pfn() in Linux's virt/kvm).
  */
 bool vcpu_set_park(struct vcpu_set *set, unsigned timeout_ms);
 /* While all are parked: the host's counter when the last had left the guest. */

@@ -1,24 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/vm.h"
 
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 
 #include "snapshot/memory_file.h"
 #include "vmm/base/err.h"
 #include "vmm/base/io.h"
 #include "vmm/base/log.h"
 #include "vmm/base/util.h"
-#include "vmm/clock_metrics.h"
 #include "vmm/config.h"
 #include "vmm/vm_internal.h"
 #include "vmm/vm_metrics.h"
 #include "vmm/vm_snapshot.h"
-
-/* Idle guests park in microseconds; a host under load may take its time. */
-enum { PAUSE_TIMEOUT_MS = 1000 };
 
 /* ---------------------------------------------------------------- building */
 
@@ -112,33 +106,6 @@ static int build(struct vm *vm, const struct vm_config *config,
 	return 0;
 }
 
-static void on_ended(struct event_source *source, uint32_t events)
-{
-	static const enum vm_end ends[] = {
-		[VCPU_END_OFF] = VM_END_OFF,
-		[VCPU_END_RESET] = VM_END_RESET,
-		[VCPU_END_ERROR] = VM_END_ERROR,
-	};
-	struct vm *vm = container_of(source, struct vm, ended);
-	const struct vm_host host = vm->host;
-	char reason[VCPU_REASON_MAX];
-	enum vm_end end = ends[vcpu_set_end(&vm->vcpus, reason)];
-
-	(void)events;
-	loop_remove(host.loop, &vm->ended);
-	/* Its last words belong before ours; nobody adds to them now. */
-	vcpu_set_park(&vm->vcpus, PAUSE_TIMEOUT_MS);
-	if (vm->serial) {
-		serial_drain(vm->serial);
-		if (serial_dropped(vm->serial))
-			log_warn(
-				"the guest's output was not read: %llu bytes "
-				"are lost",
-				(unsigned long long)serial_dropped(vm->serial));
-	}
-	host.ended(host.context, end, reason);
-}
-
 struct vm *vm_build(const struct vm_config *config, const struct vm_host *host,
 		    const struct vm_origin *origin, struct err *e)
 {
@@ -150,13 +117,10 @@ struct vm *vm_build(const struct vm_config *config, const struct vm_host *host,
 	}
 	vm->host = *host;
 	vm->kvm.fd = vm->kvm.kvm_fd = -1;
-	vm->arch.gic_fd = vm->serial_irq_fd = vm->ended.fd = -1;
+	vm->arch.gic_fd = vm->serial_irq_fd = vm->told.fd = vm->told_fd = -1;
+	vm->deadline.fd = -1;
 	vm->uffd = (struct uffd){.fd = -1, .socket = -1};
-	vm->ended.ready = on_ended;
-	vm->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	vcpu_set_init(&vm->vcpus, &vm->bus, vm->ended_fd);
-	if (vm->ended_fd < 0 ||
-	    loop_add(host->loop, &vm->ended, vm->ended_fd, EPOLLIN)) {
+	if (vm_listen(vm)) {
 		err_errno(e, "cannot create an eventfd");
 		vm_destroy(vm);
 		return NULL;
@@ -188,7 +152,8 @@ void vm_destroy(struct vm *vm)
 	if (!vm)
 		return;
 	vcpu_set_stop(&vm->vcpus);
-	loop_remove(vm->host.loop, &vm->ended);
+	vm_stop_waiting(vm);
+	loop_remove(vm->host.loop, &vm->told);
 	vm_metrics_forget();
 	virtio_slots_destroy(&vm->virtio);
 	serial_destroy(vm->serial);
@@ -202,7 +167,7 @@ void vm_destroy(struct vm *vm)
 	if (!vm->keep_memory)
 		guest_mem_destroy(&vm->mem);
 	uffd_close(&vm->uffd);
-	util_close(&vm->ended_fd);
+	util_close(&vm->told_fd);
 	if (!vm->keep_memory)
 		free(vm);
 }
@@ -270,64 +235,7 @@ int vm_boot(struct vm *vm, const struct vm_config *config, struct err *e)
 	return vm_resume(vm, &from_zero, e);
 }
 
-/* --------------------------------------------------------- pause and resume */
-
-int vm_pause(struct vm *vm, struct err *e)
-{
-	arch_clock_stopping(&vm->clock);
-	if (!vcpu_set_park(&vm->vcpus, PAUSE_TIMEOUT_MS))
-		return err_set(e,
-			       "a vCPU did not stop within %d ms; the VM runs "
-			       "on, try again",
-			       PAUSE_TIMEOUT_MS);
-	if (arch_clock_stop(&vm->clock, &vm->vcpus.vcpu[0].kvm,
-			    vcpu_set_left(&vm->vcpus), e)) {
-		vcpu_set_release(&vm->vcpus);
-		clock_metrics_update(&vm->clock);
-		return -1;
-	}
-	clock_metrics_update(&vm->clock);
-	log_debug("guest time stopped: counter %llu, offset %llu",
-		  (unsigned long long)vm->clock.guest_stopped,
-		  (unsigned long long)vm->clock.offset);
-	virtio_slots_quiesce(&vm->virtio);
-	if (vm->serial)
-		serial_flush(vm->serial);
-	return 0;
-}
-
-int vm_may_resume(const struct vm *vm, const struct clock_request *clock,
-		  struct err *e)
-{
-	return arch_clock_may_start(&vm->clock, clock, e);
-}
-
-int vm_resume(struct vm *vm, const struct clock_request *clock, struct err *e)
-{
-	struct arch_clock_sample sample;
-
-	arch_clock_sample(&sample);
-	time_pages_notify(&vm->time_pages, arch_clock_moves(&vm->clock, clock));
-	vcpu_set_ready(&vm->vcpus);
-	if (arch_clock_start(&vm->clock, &vm->kvm, &vm->vcpus.vcpu[0].kvm,
-			     clock, e)) {
-		vcpu_set_park(&vm->vcpus, PAUSE_TIMEOUT_MS);
-		clock_metrics_update(&vm->clock);
-		return -1;
-	}
-	time_pages_resume(&vm->time_pages, &vm->clock, &sample);
-	vcpu_set_release(&vm->vcpus);
-	arch_clock_started(&vm->clock);
-	/* Where they wait for this CPU: all the rest can wait longer. */
-	sched_yield();
-	clock_metrics_update(&vm->clock);
-	/* Not before: it takes time, which the guest's clock would show. */
-	log_debug("guest time goes on: offset %llu, at most %llu ticks more",
-		  (unsigned long long)vm->clock.offset,
-		  (unsigned long long)vm->clock.error_ticks);
-	virtio_slots_resume(&vm->virtio);
-	return 0;
-}
+/* --------------------------------------------------------------- its parts */
 
 const struct arch_clock *vm_clock(const struct vm *vm)
 {

@@ -35,6 +35,9 @@ struct vm_host {
 	/* From the loop, once; @reason is for people.  It may destroy the VM.
 	 */
 	void (*ended)(void *context, enum vm_end end, const char *reason);
+	/* From the loop: how a pause ended that took its time: 0, or -1 and
+	 * why it failed. */
+	void (*paused)(void *context, int result, const struct err *e);
 	void *context;
 };
 
@@ -46,7 +49,16 @@ struct vm *vm_create(const struct vm_config *config, const struct vm_host *host,
 /* Load kernel, initrd and device tree, and let vCPU 0 start. */
 int vm_boot(struct vm *vm, const struct vm_config *config, struct err *e);
 
-/* Bring all vCPUs to rest, and guest time with them; on failure they run on. */
+/*
+ * Bring all vCPUs to rest, and guest time with them: 0, or -1, and then they
+ * run on.  VM_PAUSE_LATER if they take longer than a moment: then paused() of
+ * struct vm_host tells the end of it, at most @timeout_ms after the call.
+ */
+enum { VM_PAUSE_LATER = 1 };
+int vm_pause_within(struct vm *vm, unsigned timeout_ms, struct err *e);
+/* A pause that is being waited for does not take place; else nothing. */
+void vm_cancel_pause(struct vm *vm);
+/* The same, waiting up to a second: for who has no loop. */
 int vm_pause(struct vm *vm, struct err *e);
 /* As things are, would vm_resume() refuse?  Changes nothing. */
 int vm_may_resume(const struct vm *vm, const struct clock_request *clock,

@@ -35,8 +35,13 @@ struct vm {
 	struct arch_clock clock;
 	struct vcpu_set vcpus;
 
-	int ended_fd;
-	struct event_source ended;
+	/* What vCPU threads tell: the guest's end, and that all have parked. */
+	int told_fd;
+	struct event_source told;
+	/* What does not happen at once, and until when it must have. */
+	enum vm_waits { VM_WAITS_FOR_NOTHING, VM_PAUSING, VM_ENDING } waits;
+	struct event_source deadline;
+	unsigned pause_timeout_ms;
 
 	struct boot_timer boot_timer;
 	struct rtc rtc;
@@ -56,6 +61,11 @@ struct vm_origin {
 /* All its parts, vCPUs parked; @origin NULL: it will boot. */
 struct vm *vm_build(const struct vm_config *config, const struct vm_host *host,
 		    const struct vm_origin *origin, struct err *e);
+
+/* vm_run.c: be called by vCPU threads, or -1 with errno. */
+int vm_listen(struct vm *vm);
+/* Wait for nothing any more. */
+void vm_stop_waiting(struct vm *vm);
 
 /*
  * Create all devices and put them on the bus, in the order of their addresses.

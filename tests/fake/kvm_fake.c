@@ -19,6 +19,8 @@ struct kvm_fake kvm_fake;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t kicked = PTHREAD_COND_INITIALIZER;
 static unsigned running; /* vCPUs */
+static bool let_go;      /* of those that are stuck */
+static unsigned stuck;
 
 enum { MPIDR_BASE = 0x80000000 };
 
@@ -26,6 +28,8 @@ enum { MPIDR_BASE = 0x80000000 };
 
 void kvm_fake_reset(void)
 {
+	let_go = false;
+	stuck = 0;
 	kvm_fake = (struct kvm_fake){
 		.hz = 62500000,
 		.counter = 1ull << 40,
@@ -45,6 +49,22 @@ void kvm_fake_step(unsigned index, struct fake_step step)
 	struct fake_vcpu *v = &kvm_fake.vcpu[index];
 
 	v->steps[v->step_count++] = step;
+}
+
+void kvm_fake_await_stuck(void)
+{
+	pthread_mutex_lock(&lock);
+	while (!stuck)
+		pthread_cond_wait(&kicked, &lock);
+	pthread_mutex_unlock(&lock);
+}
+
+void kvm_fake_let_go(void)
+{
+	pthread_mutex_lock(&lock);
+	let_go = true;
+	pthread_cond_broadcast(&kicked);
+	pthread_mutex_unlock(&lock);
 }
 
 int kvm_fake_call(void)
@@ -323,6 +343,17 @@ static enum kvm_exit take_step(struct fake_vcpu *v)
 	     v->step++)
 		keep(&v->steps[v->step]);
 	s = &v->steps[v->step];
+	if (v->step < v->step_count && s->kind == FAKE_STUCK) {
+		stuck++;
+		pthread_cond_broadcast(&kicked);
+		while (!let_go)
+			pthread_cond_wait(&kicked, &lock);
+		v->step++;
+		return s->exit;
+	}
+	while (v->step < v->step_count && s->after_stuck && !stuck &&
+	       !v->kicked)
+		pthread_cond_wait(&kicked, &lock);
 	if (v->kicked)
 		return KVM_EXITED_INTERRUPTED;
 	if (v->step == v->step_count || s->kind == FAKE_SPIN)

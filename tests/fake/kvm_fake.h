@@ -23,14 +23,16 @@ enum {
 	FAKE_LATE_MAX = 16,
 };
 
-/* What a vCPU does when it is run. */
+/* What a vCPU does when it is run.  FAKE_STUCK: no kick gets it out until
+ * kvm_fake_let_go(), as when it waits for a page; then it exits. */
 struct fake_step {
-	enum { FAKE_EXIT, FAKE_READ, FAKE_WRITE, FAKE_SPIN } kind;
-	enum kvm_exit exit; /* FAKE_EXIT */
+	enum { FAKE_EXIT, FAKE_READ, FAKE_WRITE, FAKE_SPIN, FAKE_STUCK } kind;
+	enum kvm_exit exit; /* FAKE_EXIT, FAKE_STUCK */
 	int error;          /* with KVM_EXITED_ERROR: errno of KVM_RUN */
 	gpa_t gpa;
 	unsigned len;
-	uint64_t value; /* FAKE_WRITE */
+	uint64_t value;   /* FAKE_WRITE */
+	bool after_stuck; /* not before another one is stuck */
 };
 
 struct fake_reg {
@@ -120,6 +122,11 @@ void kvm_fake_reset(void);
 
 /* Appended to vCPU @index's script, also before it is created. */
 void kvm_fake_step(unsigned index, struct fake_step step);
+
+/* Returns when one is stuck. */
+void kvm_fake_await_stuck(void);
+/* Those that are stuck go on, and nobody gets stuck any more. */
+void kvm_fake_let_go(void);
 
 /* The value of a register, which must have been set. */
 uint64_t kvm_fake_reg(unsigned index, uint64_t id);

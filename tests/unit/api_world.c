@@ -140,26 +140,33 @@ int api_world_tear_down(void **state)
 	return 0;
 }
 
-static void on_snapshot(void *context, int result, const struct err *e)
+static void on_done(void *context, enum instance_task task, int result,
+		    const struct err *e)
 {
-	routes_complete(result, e, context);
+	routes_complete(task, result, e, context);
 }
 
 unsigned api_world_call(struct world *w, enum http_method method,
 			const char *path, const char *body, char *text,
 			size_t size)
 {
+	struct instance *in = &w->instance;
 	struct api_reply reply = {0};
+	void *context = in->on_done_context;
+	void (*server_done)(void *, enum instance_task, int,
+			    const struct err *);
 
-	routes_handle(&w->instance, method, path, body, body ? strlen(body) : 0,
-		      &reply);
+	routes_handle(in, method, path, body, body ? strlen(body) : 0, &reply);
 	/* Instead of the server's: a snapshot takes its time. */
-	w->instance.on_snapshot = on_snapshot;
-	w->instance.on_snapshot_context = &reply;
+	server_done = in->on_done;
+	in->on_done = on_done;
+	in->on_done_context = &reply;
 	while (reply.deferred && !reply.status) {
 		w->loop.stopped = false;
 		assert_int_equal(loop_run(&w->loop, &w->e), 0);
 	}
+	in->on_done = server_done;
+	in->on_done_context = context;
 	snprintf(text, size, "%s", reply.body.data ? reply.body.data : "");
 	buf_free(&reply.body);
 	return reply.status;

@@ -67,6 +67,20 @@ static void resume_takes_a_clock(void **state)
 	assert_contains(complained, "frozen or continuous");
 }
 
+static void pause_takes_a_timeout(void **state)
+{
+	(void)state;
+	server.answer = NO_CONTENT;
+	assert_int_equal(served("pause", "--timeout", "7", NULL), EXIT_OK);
+	assert_contains(server.request, "\r\n\r\n{\"state\":\"Paused\","
+					"\"timeout_ms\":7000}");
+	/* What the API takes at most. */
+	assert_int_equal(served("pause", "--timeout", "86400", NULL), EXIT_OK);
+	assert_contains(server.request, "\"timeout_ms\":3600000}");
+	assert_int_equal(served("pause", NULL, NULL, NULL), EXIT_OK);
+	assert_contains(server.request, "\r\n\r\n{\"state\":\"Paused\"}");
+}
+
 static void json_comes_from_the_command_line_a_file_or_stdin(void **state)
 {
 	int saved = dup(0), fd = testing_file("{\"a\": 2}", 8);
@@ -203,6 +217,7 @@ int main(void)
 		cmocka_unit_test_setup(commands_send_their_requests,
 				       server_begin),
 		cmocka_unit_test_setup(resume_takes_a_clock, server_begin),
+		cmocka_unit_test_setup(pause_takes_a_timeout, server_begin),
 		cmocka_unit_test_setup(
 			json_comes_from_the_command_line_a_file_or_stdin,
 			server_begin),

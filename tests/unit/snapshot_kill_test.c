@@ -58,8 +58,10 @@ static void ended(void *context, int status)
 	_exit(status ? status : 1);
 }
 
-static void on_snapshot(void *context, int result, const struct err *e)
+static void on_done(void *context, enum instance_task task, int result,
+		    const struct err *e)
 {
+	(void)task;
 	if (result)
 		fprintf(stderr, "%s\n", e->text);
 	if (result)
@@ -81,8 +83,8 @@ static void make(struct vmm *vmm)
 	snapshot_world_set_up((void **)&vmm->w);
 	host.loop = &vmm->w->loop;
 	instance_init(&vmm->in, "killed", &host);
-	vmm->in.on_snapshot = on_snapshot;
-	vmm->in.on_snapshot_context = &vmm->w->loop;
+	vmm->in.on_done = on_done;
+	vmm->in.on_done_context = &vmm->w->loop;
 }
 
 static uint8_t *mark(struct vmm *vmm)
@@ -104,6 +106,18 @@ static void must(int r, const struct err *e)
 	_exit(1);
 }
 
+static void pause_it(struct vmm *vmm)
+{
+	struct err e;
+	int r = instance_pause(&vmm->in, 60000, &e);
+
+	/* This process is traced, and slow. */
+	if (r == INSTANCE_LATER)
+		r = loop_run(&vmm->w->loop, &e);
+	vmm->w->loop.stopped = false;
+	must(r, &e);
+}
+
 /* A guest with this letter in its RAM is paused, saved, and goes on. */
 static int create(int letter)
 {
@@ -121,7 +135,7 @@ static int create(int letter)
 	must(vm_config_set(&body.state_path, path_of("S"), &e), &e);
 	must(vm_config_set(&body.memory_path, path_of("M"), &e), &e);
 	begin();
-	must(instance_pause(&vmm.in, &e), &e);
+	pause_it(&vmm);
 	must(instance_snapshot(&vmm.in, &body, &e), &e);
 	must(loop_run(&vmm.w->loop, &e), &e);
 	must(instance_resume(&vmm.in, NULL, &e), &e);

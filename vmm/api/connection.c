@@ -113,6 +113,7 @@ static void answer(struct api_conn *c)
 	routes_handle(c->api->instance, http->method, http_path(http),
 		      http->body.len ? http->body.data : NULL, http->body.len,
 		      &reply);
+	c->task = reply.task;
 	if (reply.deferred)
 		c->mode = CONN_WAITS;
 	else if (reply.stream)

@@ -283,13 +283,16 @@ int patch_vm(struct instance *in, const struct api_request *request,
 	     struct api_reply *reply, struct err *e)
 {
 	struct vm_state_body body;
+	int r;
 
-	(void)reply;
 	if (vm_state_read(&body, request->json, e))
 		return bad_body(e);
-	if (body.resume ? instance_resume(
+	r = body.resume ? instance_resume(
 				  in, body.has_clock ? &body.clock : NULL, e)
-			: instance_pause(in, e))
+			: instance_pause(in, body.timeout_ms, e);
+	if (r < 0)
 		return err_prefix(e, "Internal VMM error");
+	reply->deferred = r == INSTANCE_LATER;
+	reply->task = INSTANCE_PAUSES;
 	return 0;
 }

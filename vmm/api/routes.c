@@ -401,15 +401,25 @@ void routes_handle(struct instance *in, enum http_method method,
 	}
 }
 
-void routes_complete(int result, const struct err *e, struct api_reply *reply)
+void routes_complete(enum instance_task task, int result, const struct err *e,
+		     struct api_reply *reply)
 {
-	struct err why = *e;
+	static const struct {
+		const char *prefix;
+		struct calls *calls;
+	} tasks[INSTANCE_TASKS] = {
+		[INSTANCE_SNAPSHOTS] = {"Create snapshot error",
+					&calls.put.snapshot},
+		[INSTANCE_PAUSES] = {"Internal VMM error", &calls.patch.vm},
+	};
+	struct err why;
 
 	if (!result) {
 		succeed(reply);
 		return;
 	}
-	err_prefix(&why, "Create snapshot error");
-	metric_add(&calls.put.snapshot.fails, 1);
+	why = *e;
+	err_prefix(&why, "%s", tasks[task].prefix);
+	metric_add(&tasks[task].calls->fails, 1);
 	refuse(reply, &why);
 }

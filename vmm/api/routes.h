@@ -7,16 +7,17 @@
 
 #include "vmm/api/http.h"
 #include "vmm/base/buf.h"
+#include "vmm/instance.h"
 
 struct err;
-struct instance;
 
 struct api_reply {
 	unsigned status;
 	struct buf body; /* JSON; may be empty */
 	bool deprecated; /* something in the request is */
 	bool stream;     /* events follow, for as long as there are any */
-	bool deferred;   /* it comes later, by routes_complete() */
+	bool deferred;   /* it comes later, by routes_complete() ... */
+	enum instance_task task; /* ... when this is done */
 };
 
 /* Count calls, and stop that. */
@@ -32,10 +33,11 @@ void routes_handle(struct instance *instance, enum http_method method,
 		   struct api_reply *reply);
 
 /*
- * What was deferred has ended: -1 and why it failed, or 0.  buf_free() the
- * reply's body.
+ * @task, which was deferred, has ended: -1 and why it failed, or 0.  buf_free()
+ * the reply's body.
  */
-void routes_complete(int result, const struct err *e, struct api_reply *reply);
+void routes_complete(enum instance_task task, int result, const struct err *e,
+		     struct api_reply *reply);
 
 /* The refusal of what can be done only before, or after, the VM is started. */
 int route_wrong_state(bool started, struct err *e);

@@ -92,17 +92,18 @@ static void on_event(void *context, enum instance_event event,
 	buf_free(&text);
 }
 
-/* Who asked for it may have gone; at most one waits. */
-static void on_snapshot(void *context, int result, const struct err *e)
+/* Those who asked for it may have gone; it took place all the same. */
+static void on_done(void *context, enum instance_task task, int result,
+		    const struct err *e)
 {
 	struct api *api = context;
 	struct api_reply reply = {0};
 
-	routes_complete(result, e, &reply);
+	routes_complete(task, result, e, &reply);
 	for (unsigned i = 0; i < API_CONNECTIONS_MAX; i++) {
 		struct api_conn *c = api->conn[i];
 
-		if (c && c->mode == CONN_WAITS)
+		if (c && c->mode == CONN_WAITS && c->task == task)
 			conn_complete(c, &reply);
 	}
 	buf_free(&reply.body);
@@ -274,8 +275,8 @@ struct api *api_start(const struct api_config *config, struct err *e)
 	routes_init();
 	config->instance->on_event = on_event;
 	config->instance->on_event_context = api;
-	config->instance->on_snapshot = on_snapshot;
-	config->instance->on_snapshot_context = api;
+	config->instance->on_done = on_done;
+	config->instance->on_done_context = api;
 	tell_ready(config);
 	log_info("API server started.");
 	return api;
@@ -300,7 +301,7 @@ void api_stop(struct api *api)
 	}
 	loop_close(api->loop, &api->listener);
 	api->instance->on_event = NULL;
-	api->instance->on_snapshot = NULL;
+	api->instance->on_done = NULL;
 	routes_fini();
 	metrics_remove(&group);
 	free_api(api);

@@ -11,6 +11,7 @@
 #include "vmm/base/buf.h"
 #include "vmm/base/listener.h"
 #include "vmm/base/loop.h"
+#include "vmm/instance.h"
 
 enum {
 	API_CONNECTIONS_MAX = 10,
@@ -36,6 +37,7 @@ struct api_conn {
 	struct api *api;
 	struct http_parser http;
 	enum conn_mode mode;
+	enum instance_task task; /* CONN_WAITS: for its end */
 	bool close, eof;
 	bool shut;        /* it was told that no more will come */
 	uint32_t watched; /* events */

@@ -19,6 +19,7 @@ int put_snapshot_create(struct instance *in, const struct api_request *request,
 		if (r)
 			err_prefix(e, "Create snapshot error");
 		reply->deferred = !r;
+		reply->task = INSTANCE_SNAPSHOTS;
 	}
 	snapshot_create_fini(&body);
 	return r;

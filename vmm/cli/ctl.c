@@ -19,6 +19,7 @@ enum {
 	EXIT_UNREACHABLE = 2,
 	TIMEOUT_DEFAULT_S = 30,
 	TIMEOUT_MAX_S = 86400,
+	PAUSE_ANSWER_MS = 2000,
 	WORDS_MAX = 3,
 };
 
@@ -27,7 +28,7 @@ struct ctl {
 	bool has_max_jump, unsynchronized;
 	uint64_t max_jump_ms;
 	unsigned timeout_s;
-	bool json, help;
+	bool has_timeout, json, help;
 	const char *words[WORDS_MAX]; /* the command, a path, JSON */
 	unsigned word_count;
 	unsigned long long lost; /* events, as far as was told */
@@ -242,6 +243,17 @@ static void add_resume(const struct ctl *ctl, struct buf *body)
 	buf_text(body, "}}");
 }
 
+static bool is_pause(const struct command *c)
+{
+	return !strcmp(c->name, "pause");
+}
+
+/* The most that the VMM takes is an hour. */
+static unsigned pause_timeout_ms(const struct ctl *ctl)
+{
+	return (ctl->timeout_s < 3600 ? ctl->timeout_s : 3600) * 1000;
+}
+
 static int read_body(const struct ctl *ctl, const struct command *c,
 		     struct buf *body, struct err *e)
 {
@@ -250,6 +262,9 @@ static int read_body(const struct ctl *ctl, const struct command *c,
 
 	if (ctl->clock) {
 		add_resume(ctl, body);
+	} else if (ctl->has_timeout && is_pause(c)) {
+		buf_printf(body, "{\"state\":\"Paused\",\"timeout_ms\":%u}",
+			   pause_timeout_ms(ctl));
 	} else if (json && !strcmp(json, "-")) {
 		if (read_stdin(body, e))
 			return -1;
@@ -342,6 +357,9 @@ static int run(struct ctl *ctl)
 		buf_free(&body);
 		return EXIT_BAD_ARGUMENTS;
 	}
+	/* The VMM says by then why it did not pause. */
+	if (is_pause(c))
+		request.timeout_ms += PAUSE_ANSWER_MS;
 	request.method = c->method;
 	request.path = c->path ? c->path : ctl->words[1];
 	request.body = body.len ? body.data : NULL;
@@ -406,6 +424,7 @@ static int set_timeout(void *context, const char *value, struct err *e)
 			       "%d seconds",
 			       value, TIMEOUT_MAX_S);
 	((struct ctl *)context)->timeout_s = (unsigned)n;
+	((struct ctl *)context)->has_timeout = true;
 	return 0;
 }
 
@@ -442,7 +461,9 @@ static const struct option options[] = {
 	 set_any_clocks},
 	{"json", NULL, "print what the VMM answers, a line of JSON each",
 	 set_json},
-	{"timeout", "SECONDS", "wait that long for an answer (default 30)",
+	{"timeout", "SECONDS",
+	 "wait that long for an answer (default 30);\n"
+	 "a pause that takes longer is cancelled",
 	 set_timeout},
 	{"help", NULL, "show this", set_help},
 };
