@@ -2,10 +2,10 @@
 /*
  * A guest that wants all that the VMM's main thread can give: it keeps the
  * rings of its disk, network and vsock full, and writes to its serial port in
- * between, until that is read: any byte ends it.  The disk is written, flushed
- * and, where that is offered, zeroed over all its length; vsock asks for
- * streams to port 7, where somebody may listen, and to 8, and sends over the
- * former.
+ * between.  The disk is written, flushed and zeroed over all its length; vsock
+ * asks for streams to port 7, where somebody may listen, and to 8, and sends
+ * over the former.  The letters d, n, v, s and z, typed, stop or begin the
+ * disk, the network, vsock, the serial port and the disk's zeroes; q ends it.
  *
  * It wants 32 MiB of RAM.  It says "flooding" when it begins, and at its end
  * how many requests each device has done.
@@ -28,8 +28,10 @@ struct flood {
 };
 
 static struct flood disk, net_rx, net_tx, vsock_rx, vsock_tx;
-static unsigned zeroes;
-static uint64_t written;
+static uint64_t sectors, written;
+static const char letters[] = "dnvsz";
+enum { DISK, NET, VSOCK, SERIAL_PORT, ZEROES };
+static bool off[sizeof(letters)];
 
 /* All that @f has, again; if it came back. */
 static void again(struct flood *f, unsigned heads, unsigned step)
@@ -52,14 +54,14 @@ static void again(struct flood *f, unsigned heads, unsigned step)
 /* ------------------------------------------------------------------- disk */
 
 /* Chain @i of three descriptors. */
-static void make_request(const struct ring *r, unsigned i, uint64_t sectors)
+static void make_request(const struct ring *r, unsigned i)
 {
 	uint64_t at = DATA + 0x1000ull * i;
 	unsigned type = i % 4 == 1 ? BLOCK_FLUSH : BLOCK_OUT;
 	uint64_t payload = DATA + 0x100000;
 	uint32_t len = CHUNK;
 
-	if (zeroes && i % 4 == 2)
+	if (!off[ZEROES] && i % 4 == 2)
 		type = BLOCK_WRITE_ZEROES;
 	write32(at, type);
 	write32(at + 4, 0);
@@ -87,15 +89,21 @@ static void set_up_disk(void)
 		return;
 	write32(base + REG_FEATURES_SEL, 0);
 	offered = read32(base + REG_FEATURES);
-	zeroes = offered & FEATURE_ZEROES;
+	off[ZEROES] = !(offered & FEATURE_ZEROES);
 	device_begin(base, offered & (FEATURE_FLUSH | FEATURE_ZEROES));
 	disk.ring = ring_make(base, 0, RINGS, SIZE);
 	device_go(base);
-	for (unsigned i = 0; i < SIZE / 3; i++)
-		make_request(&disk.ring, i,
-			     read32(base + REG_CONFIG) |
-				     (uint64_t)read32(base + REG_CONFIG + 4)
-					     << 32);
+	sectors = read32(base + REG_CONFIG) |
+		  (uint64_t)read32(base + REG_CONFIG + 4) << 32;
+}
+
+static void flood_disk(void)
+{
+	if (disk.ring.base && ring_done(&disk.ring)) {
+		for (unsigned i = 0; i < SIZE / 3; i++)
+			make_request(&disk.ring, i);
+	}
+	again(&disk, SIZE / 3, 3);
 }
 
 /* ---------------------------------------------------------------- network */
@@ -171,7 +179,14 @@ static void say(const char *device, uint64_t done)
 
 static bool is_told_to_end(void)
 {
-	return read8(SERIAL + SERIAL_LSR) & LSR_DATA;
+	char c;
+
+	if (!(read8(SERIAL + SERIAL_LSR) & LSR_DATA))
+		return false;
+	c = (char)read8(SERIAL);
+	for (unsigned i = 0; letters[i]; i++)
+		off[i] ^= c == letters[i];
+	return c == 'q';
 }
 
 static void flood_serial(void)
@@ -189,12 +204,16 @@ void guest_main(uint64_t fdt)
 	set_up_vsock();
 	put_text("flooding\n");
 	while (!is_told_to_end()) {
-		again(&disk, SIZE / 3, 3);
+		if (!off[DISK])
+			flood_disk();
 		again(&net_rx, SIZE, 1);
-		again(&net_tx, SIZE, 1);
+		if (!off[NET])
+			again(&net_tx, SIZE, 1);
 		again(&vsock_rx, SIZE, 1);
-		again(&vsock_tx, SIZE, 1);
-		flood_serial();
+		if (!off[VSOCK])
+			again(&vsock_tx, SIZE, 1);
+		if (!off[SERIAL_PORT])
+			flood_serial();
 	}
 	say("\ndisk ", disk.done);
 	say("net ", net_tx.done);
