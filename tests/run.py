@@ -32,10 +32,10 @@ TIDY = f"{ROOT}/out/tidy"
 JOBS = max(1, os.cpu_count() or 1)
 
 # These take a minute or more, and find what shorter ones do not only now and then: with --full.
-LONG = {"block-deep", "clones", "hole", "hostile-deep", "limits", "snapshot-deep", "time-clocks",
-        "time-cycles", "time-long"}
+LONG = {"block-deep", "clones", "hole", "hostile-deep", "limits", "snapshot-deep", "time-chrony",
+        "time-clocks", "time-cycles", "time-long"}
 # These run on a host whose clock counts instructions: --full, too.
-COUNTED = ("hole", "time-long")
+COUNTED = ("hole", "time-chrony", "time-long")
 # Where the integration suites run, what takes longest first. A suite that cannot be tried on some
 # host skips itself there.
 #   processor, kernel, processors, memory, gic, kernel command line, suites ("*": all)
@@ -441,7 +441,7 @@ def steps(full, long):
         for part in ([names[::2], names[1::2]] if len(names) > 12 else [names]):
             yield Rig(str(host), host, tuple(part))
     if full:  # a host whose clock counts instructions
-        for suite, shift in zip(COUNTED, (0, 5)):
+        for suite, shift in zip(COUNTED, (0, 0, 5)):
             host = Host("neoverse-n1", "6.12", 1, icount=True, shift=shift)
             yield Rig(f"{host} counted", host, (suite,))
 

@@ -216,6 +216,35 @@ def finish_e2fsprogs(unpacked, target):
         write_starter(f"{target}/bin/{name}", target, f"{target}/lib", f"{target}/usr/sbin/{name}")
 
 
+def finish_chrony(unpacked, target):
+    """bin/chronyd and bin/chronyc for a Linux guest, and the list of leap seconds."""
+    whole = f"{unpacked}.whole"
+    finish_sysroot(unpacked, whole)
+    os.makedirs(f"{target}/bin")
+    os.makedirs(f"{target}/usr/bin")
+    copy_libraries(whole, f"{target}/lib")
+    programs = [f"{target}/usr/bin/{name}" for name in ("chronyd", "chronyc")]
+    for path in programs:
+        name = os.path.basename(path)
+        shutil.copy(glob.glob(f"{whole}/usr/*bin/{name}")[0], path)
+        write_starter(f"{target}/bin/{name}", target, f"{target}/lib", path)
+    drop_libraries(f"{target}/lib", programs)
+    shutil.copy(f"{whole}/usr/share/zoneinfo/leap-seconds.list", target)
+
+
+def drop_libraries(folder, programs):
+    """Those that neither the programs name, nor what these name: guests have little memory."""
+    needed, todo = set(), list(programs)
+    while todo:
+        with open(todo.pop(), "rb") as file:
+            data = file.read()
+        found = {name for name in os.listdir(folder) if b"\0" + name.encode() + b"\0" in data}
+        todo += [os.path.join(folder, name) for name in found - needed]
+        needed |= found
+    for name in set(os.listdir(folder)) - needed:
+        os.unlink(os.path.join(folder, name))
+
+
 def finish_busybox(unpacked, target):
     os.mkdir(target)
     os.rename(f"{unpacked}/usr/bin/busybox", f"{target}/busybox")
@@ -237,6 +266,7 @@ def pieces_for(goal, native):
         Piece("kernels/6.12", test, "arm64", (f"{kernel}/trixie",), finish_kernel, "linux-"),
         Piece("kernels/newest", test, "arm64", (f"{kernel}/trixie-backports",), finish_kernel, "linux-"),
         Piece("busybox", test, "arm64", ("busybox-static",), finish_busybox, "busybox-static"),
+        Piece("chrony", ("test", "all"), "arm64", ("chrony",), finish_chrony),
         Piece("e2fsprogs", ("test", "all"), "arm64", ("e2fsprogs",), finish_e2fsprogs),
         Piece("python", test, native, tuple(PYTHON), finish_python),
         Piece("clients", test, "arm64", ("curl", *PYTHON), finish_clients),

@@ -56,7 +56,7 @@ if [ $status -eq 1 ] && [ $ended -eq 1 ] && grep -q "cannot connect to .*pages" 
 fi
 
 right=" back 0 incoherent 0 "
-[ "$RIG_CPU" = max ] && ! grep -q id_aa64mmfr0.ecv=0 /proc/cmdline &&
+ignores_offset &&
 	right=" back 0 " # QEMU's max ignores CNTPOFF_EL2: the physical counter is the host's
 
 "$T/pager" pages shot/memory >pager.out 2>&1 &

@@ -105,7 +105,7 @@ if ! stasis doctor | grep -q "^ok  *counter offset"; then
 	verdict $? "it does not"
 	t_done
 fi
-[ "$RIG_CPU" = max ] && ! grep -q id_aa64mmfr0.ecv=0 /proc/cmdline &&
+ignores_offset &&
 	no_physical="QEMU's max ignores CNTPOFF_EL2"
 
 # --- a guest goes on, on 1, 2 and 4 vCPUs ---------------------------------------------------------

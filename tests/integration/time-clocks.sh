@@ -10,7 +10,7 @@ ctl() { timeout 20 stasis ctl --socket "$PWD/s" "$@" >ctl.out 2>&1; }
 
 # begin KERNEL INITRD
 begin() {
-	rm -f s typed
+	rm -f s typed out # what the last guest said is not of this one
 	mkfifo typed
 	timeout -s KILL 250 stasis run --api-sock "$PWD/s" --memory 512M --kernel "$T/kernel-$1" \
 		--initrd "$T/$2.cpio" --cmdline "console=ttyS0 quiet panic=-1" <typed >out 2>err &

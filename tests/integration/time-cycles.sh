@@ -29,7 +29,7 @@ cycles() {
 	*" incoherent 0 "*) t_ok ;;
 	*) if ! stasis doctor | grep -q "^ok  *counter offset"; then
 		t_skip "this kernel cannot offset it"
-	elif [ "$RIG_CPU" = max ] && ! grep -q id_aa64mmfr0.ecv=0 /proc/cmdline; then
+	elif ignores_offset; then
 		t_skip "QEMU's max ignores CNTPOFF_EL2"
 	else
 		t_fail "it was not: $line"

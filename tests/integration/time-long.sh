@@ -13,7 +13,7 @@ WRAP_S=8796
 
 ctl() { timeout 20 stasis ctl --socket "$PWD/s" "$@" >ctl.out 2>&1; }
 begin() {
-	rm -f s typed
+	rm -f s typed out # what the last guest said is not of this one
 	mkfifo typed
 	stasis run --api-sock "$PWD/s" --memory 256M --kernel "$T/kernel-newest" --initrd "$T/long.cpio" \
 		--cmdline "console=ttyS0 quiet panic=-1" <typed >out 2>err &

@@ -11,13 +11,12 @@ host_counter() { clock_host counter | cut -d ' ' -f 1; }
 hz=$(clock_host counter | cut -d ' ' -f 2)
 second=$hz
 
-# Linux before 6.4 has no offset, and QEMU's max none for the physical counter: without EL3 it takes
-# SCR_EL3.ECVEn for 0 (Arm says 1), so CNTPOFF_EL2 does nothing. With KVM kept from using it
-# (id_aa64mmfr0.ecv=0) guests there see their own, too.
+# Linux before 6.4 has no offset, and QEMU's max none for the physical counter, unless KVM is kept
+# from using CNTPOFF_EL2.
 physical=guest no_physical=
 if ! stasis doctor | grep -q "^ok  *counter offset"; then
 	physical=host no_physical="this kernel cannot offset it"
-elif [ "$RIG_CPU" = max ] && ! grep -q id_aa64mmfr0.ecv=0 /proc/cmdline; then
+elif ignores_offset; then
 	no_physical="QEMU's max ignores CNTPOFF_EL2"
 fi
 
