@@ -226,7 +226,7 @@ static void ask_many(unsigned count)
 
 int main(int argc, char **argv)
 {
-	unsigned count = argc > 3 ? (unsigned)atoi(argv[3]) : 0;
+	unsigned count = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 0;
 
 	if (argc < 4 || !count)
 		fail("usage", "api_load SOCKET times|many COUNT [SECONDS]");
@@ -234,7 +234,7 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[2], "many"))
 		ask_many(count);
 	else if (count <= CLIENTS_MAX && argc > 4)
-		measure(count, (unsigned)atoi(argv[4]));
+		measure(count, (unsigned)strtoul(argv[4], NULL, 10));
 	else
 		fail("usage", "times CLIENTS SECONDS, of at most 10 clients");
 	return 0;

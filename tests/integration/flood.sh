@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# add: out/stasis out/guests/flood.img out/guests/spin.img out/tests/api_load out/tests/sink
+# add: out/stasis out/guests/flood.img out/tests/api_load out/tests/sink
 # modules: tun
 #
 # Many requests, and a guest that floods the VMM (tests/guests/flood.c): ten clients of the API are
@@ -28,7 +28,7 @@ same() {
 # --- requests ----------------------------------------------------------------------------------
 
 t_begin "10,000 requests: memory and descriptors stay as they are"
-stasis run --kernel "$T/spin.img" --memory 32M --cmdline console=ttyS0 --api-sock "$PWD/s" >out 2>err </dev/null &
+stasis run --kernel "$T/flood.img" --memory 32M --cmdline console=ttyS0 --api-sock "$PWD/s" >out 2>err </dev/null &
 pid=$!
 left=200
 until [ -S s ] || [ $left -eq 0 ]; do left=$((left - 1)); usleep 50000; done

@@ -2,7 +2,8 @@
 # add: out/stasis out/guests/clock.img
 #
 # The files of snapshots, by hand: stasis snapshot, restore, inspect and merge; a disk that is full,
-# files that are damaged, and a VMM that is killed while it writes.
+# files that are damaged, and a VMM that is killed while it writes. $SNAPSHOT_CYCLES snapshots are taken
+# of one guest, and $SNAPSHOT_KILLS VMMs killed, at random moments if it is given.
 . "$T/lib.sh"
 
 stasis doctor | grep -q "^ok  *counter offset" || {
@@ -116,6 +117,36 @@ status=$?
 [ $status -eq 1 ] && grep -q "use it as it is" said && [ "$(cksum <mixed/memory)" = "$sum" ]
 verdict $? "status $status, $(cat said)"
 
+# --- again and again ---------------------------------------------------------------------------
+
+cycles=${SNAPSHOT_CYCLES:-20}
+# look: $descriptors and $held KiB of the VMM, without memory that is mapped from files.
+look() {
+	vmm=$(pidof stasis)
+	descriptors=$(ls "/proc/$vmm/fd" | wc -l)
+	held=$(awk '$1 == "RssAnon:" { print $2 }' "/proc/$vmm/status")
+}
+t_begin "$cycles times paused, saved, resumed: the VMM is as it was, and the last snapshot is the guest"
+rm -rf cycle
+restore cycler shot
+problem=
+is_the_guest && snapshot cycle && snapshot cycle --changes && look || problem="it does not begin"
+before_descriptors=$descriptors before_held=$held
+n=0
+while [ $n -lt "$cycles" ] && [ -z "$problem" ]; do
+	# Every other is one of changes.
+	if [ $((n % 2)) -eq 0 ]; then snapshot cycle; else snapshot cycle --changes; fi || problem="cycle $n: $(cat said)"
+	n=$((n + 1))
+done
+look
+echo "# $before_descriptors descriptors and $before_held KiB before, $descriptors and $held after"
+[ "$descriptors" -le "$before_descriptors" ] && [ $((held - before_held)) -le 400 ] ||
+	problem="${problem:-it grew from $before_descriptors descriptors, $before_held KiB to $descriptors, $held}"
+is_the_guest && tell g "^saw gap" && [ "$(of back)" = 0 ] || problem="${problem:-time went back, or it is another}"
+end && restore cycled cycle && is_the_guest && end || problem="${problem:-the last snapshot is not the guest}"
+[ -z "$problem" ]
+verdict $? "$problem"
+
 # --- what cannot be written --------------------------------------------------------------------
 
 t_begin "a full disk is named, the guest goes on, and the old snapshot is whole"
@@ -139,14 +170,20 @@ verdict $? "status $status"
 
 # --- killed while it writes --------------------------------------------------------------------
 
-t_begin "whenever its VMM is killed, a snapshot that was there or the new one is whole"
+# moment N: microseconds until the Nth is killed.
+moment() {
+	[ -n "$SNAPSHOT_KILLS" ] || { echo $(($1 * 15000)) && return; }
+	echo $(($(od -An -N3 -tu4 /dev/urandom) % 250000))
+}
+kills=${SNAPSHOT_KILLS:-12}
+t_begin "whenever its VMM is killed, a snapshot that was there or the new one is whole: $kills times"
 cp -r shot killed
 n=0 problem=
-while [ $n -lt 12 ] && [ -z "$problem" ]; do
+while [ $n -lt "$kills" ] && [ -z "$problem" ]; do
 	restore "kill$n" killed
 	is_the_guest || problem="before $n it is not the guest"
 	snapshot killed &
-	usleep $((n * 15000))
+	usleep "$(moment $n)"
 	kill -KILL "$(cat "$d/pid")" && wait 2>/dev/null
 	stasis inspect killed >text 2>said || problem="after $n the state is broken"
 	n=$((n + 1))
