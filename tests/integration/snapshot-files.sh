@@ -85,6 +85,61 @@ restore second shot
 is_the_guest
 verdict $? "it does not"
 
+# --- where it goes --------------------------------------------------------------------------------
+
+t_begin "files that somebody prepared keep owner and mode, and a link stays one"
+mkdir prepared real
+touch prepared/state real/memory
+chown 1234:1234 prepared/state real/memory
+chmod 644 prepared/state real/memory
+ln -s ../real/memory prepared/memory
+snapshot prepared
+status=$?
+said=$(stat -c "%u:%g %a" prepared/state real/memory | tr '\n' ' ')
+[ $status -eq 0 ] && [ "$said" = "1234:1234 644 1234:1234 644 " ] && [ -L prepared/memory ] && stasis inspect prepared >/dev/null 2>said
+verdict $? "status $status, $said"
+
+t_begin "memory and state through FIFOs are a snapshot"
+mkdir sent
+mkfifo memory.fifo state.fifo
+cat memory.fifo >sent/memory &
+cat state.fifo >sent/state &
+snapshot --memory memory.fifo --state state.fifo
+status=$?
+wait %2 %3 2>/dev/null
+sleep 1
+[ $status -eq 0 ] && [ "$(wc -c <sent/memory)" -eq $((64 << 20)) ] && stasis inspect sent >text 2>>said
+verdict $? "status $status, $(wc -c <sent/memory) bytes"
+
+t_begin "a diff is not sent, and a snapshot that nobody reads is cancelled by a resume"
+! snapshot --changes --memory memory.fifo --state state.fifo && grep -q "take a full snapshot" said
+status=$?
+stasis ctl --socket "$d/sock" pause >>said 2>&1
+snapshot waiting --memory memory.fifo --paused &
+waiting=$!
+sleep 1
+stasis ctl --socket "$d/sock" resume >resumed 2>&1
+resumed=$?
+wait $waiting
+waited=$?
+[ $status -eq 0 ] && [ $resumed -eq 0 ] && [ $waited -eq 1 ] && grep -q "given up" said && is_the_guest
+verdict $? "status $status, resumed $resumed, waited $waited"
+
+t_begin "a file that only looks like a leftover is refused, and stays"
+mkdir theirs
+echo mine >theirs/memory.next
+! snapshot theirs && grep -q "memory.next is in the way" said && [ "$(cat theirs/memory.next)" = mine ] && is_the_guest
+verdict $? "it is not"
+end
+
+t_begin "what was sent can be restored"
+restore fifo sent
+is_the_guest
+verdict $? "it cannot"
+end
+restore second shot
+is_the_guest
+
 # --- changes -----------------------------------------------------------------------------------
 
 t_begin "a snapshot of the changes alone takes less"

@@ -66,6 +66,10 @@ static void a_snapshot_is_full_and_synced_unless_told(void **state)
 		  e);
 	assert_true(body.diff);
 	assert_false(body.sync);
+	assert_int_equal(body.mode, 0);
+	snapshot_create_fini(&body);
+	assert_ok(read_create(&body, "{" PATHS ", \"mode\": \"0640\"}", &e), e);
+	assert_int_equal(body.mode, 0640);
 	snapshot_create_fini(&body);
 }
 
@@ -77,6 +81,10 @@ static void wrong_creates_are_refused(void **state)
 		{"{\"mem_file_path\": \"m\"}", "snapshot_path"},
 		{"{\"snapshot_path\": \"s\"}", "mem_file_path"},
 		{"{" PATHS ", \"snapshot_type\": \"Half\"}", "Half"},
+		{"{" PATHS ", \"mode\": \"8\"}", "is not a mode of files"},
+		{"{" PATHS ", \"mode\": \"0888\"}", "in octal"},
+		{"{" PATHS ", \"mode\": \"1777\"}", "in octal"},
+		{"{" PATHS ", \"mode\": 640}", "mode"},
 		{"{" PATHS ", \"version\": \"1.0\"}", "version"},
 		{"{" PATHS ", \"sync_snapshot_files\": 1}", "sync"},
 		{"[]", ""},

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -125,8 +126,8 @@ static int run(int (*command)(int, char **), const char *const *words)
 
 #define RUN(command, ...) run(command, (const char *const[]){__VA_ARGS__, NULL})
 
-/* `stasis snapshot FOLDER/new`, and perhaps an option, with such a VMM. */
-static int snapshot(const struct vmm *vmm, const char *option)
+/* `stasis snapshot FOLDER/new`, and perhaps options, with such a VMM. */
+static int snapshot_with(const struct vmm *vmm, const char *const options[3])
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct vmm served = *vmm;
@@ -145,10 +146,16 @@ static int snapshot(const struct vmm *vmm, const char *option)
 			 0);
 	assert_int_equal(listen(served.listener, 1), 0);
 	pthread_create(&thread, NULL, serve, &served);
-	status = RUN(cli_snapshot, new, "--socket", socket_path, option);
+	status = RUN(cli_snapshot, new, "--socket", socket_path, options[0],
+		     options[1], options[2]);
 	pthread_join(thread, NULL);
 	close(served.listener);
 	return status;
+}
+
+static int snapshot(const struct vmm *vmm, const char *option)
+{
+	return snapshot_with(vmm, (const char *const[3]){option});
 }
 
 static int make_folder(void **state)
@@ -219,6 +226,23 @@ static void a_vm_is_left_paused_on_request(void **state)
 	(void)state;
 	assert_int_equal(snapshot(&vmm, "--paused"), EXIT_OK);
 	assert_lacks(requests, "Resumed");
+}
+
+static void it_goes_to_other_places_on_request(void **state)
+{
+	const struct vmm vmm = {.answer = {paused, no_content}};
+	static const char *const options[3] = {"--memory=m.fifo",
+					       "--state=/run/s", "--mode=0640"};
+	char here[PATH_MAX], wanted[2 * PATH_MAX];
+
+	(void)state;
+	assert_non_null(getcwd(here, sizeof(here)));
+	assert_int_equal(snapshot_with(&vmm, options), EXIT_OK);
+	snprintf(wanted, sizeof(wanted),
+		 "\"snapshot_path\":\"/run/s\","
+		 "\"mem_file_path\":\"%s/m.fifo\",\"mode\":\"0640\"}",
+		 here);
+	assert_contains(requests, wanted);
 }
 
 static void it_goes_on_when_the_snapshot_fails(void **state)
@@ -323,6 +347,22 @@ static void a_diff_is_merged_over_its_base(void **state)
 	assert_contains(complained, "the whole memory; use it as it is");
 }
 
+static void a_base_that_a_vm_runs_from_is_not_changed(void **state)
+{
+	AUTO_CLOSE int base = memory('a', 'A', 0, MEMORY_WHOLE);
+	AUTO_CLOSE int diff = memory('b', 'B', 'A', MEMORY_SINCE_LAST);
+	char base_path[64], text[8] = "";
+
+	(void)state;
+	strcpy(base_path, testing_file_path(base));
+	assert_int_equal(flock(base, LOCK_SH), 0);
+	assert_int_equal(merge(base_path, testing_file_path(diff)),
+			 EXIT_FAILED);
+	assert_contains(complained, "a microVM runs from it");
+	assert_int_equal(io_pread(base, text, 1, 0), 1);
+	assert_string_equal(text, "a");
+}
+
 /* --------------------------------------------------------------- inspecting */
 
 static void write_state(const char *path)
@@ -384,11 +424,13 @@ int main(void)
 		in_folder(a_running_vm_is_paused_and_goes_on),
 		in_folder(a_paused_vm_stays_paused),
 		in_folder(a_vm_is_left_paused_on_request),
+		in_folder(it_goes_to_other_places_on_request),
 		in_folder(it_goes_on_when_the_snapshot_fails),
 		in_folder(that_it_does_not_go_on_is_said),
 		in_folder(without_a_vmm_the_socket_is_named),
 		cmocka_unit_test(what_is_missing_is_asked_for),
 		cmocka_unit_test(a_diff_is_merged_over_its_base),
+		cmocka_unit_test(a_base_that_a_vm_runs_from_is_not_changed),
 		in_folder(a_state_is_shown_as_text_and_json),
 		in_folder(what_is_no_state_is_named),
 	};

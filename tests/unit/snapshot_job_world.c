@@ -19,6 +19,8 @@
 
 struct job_world job_world;
 
+const char *job_state_path, *job_memory_path;
+
 static pthread_t main_thread;
 
 /* ------------------------------------------------------ a disk that is slow */
@@ -109,6 +111,7 @@ int job_set_up(void **state)
 	(void)state;
 	memset(&job_world, 0, sizeof(job_world));
 	main_thread = pthread_self();
+	job_state_path = job_memory_path = NULL;
 	job_get_unstuck();
 	snprintf(job_world.folder, sizeof(job_world.folder),
 		 "/tmp/snapshot_job.XXXXXX");
@@ -204,8 +207,10 @@ struct snapshot_job *job_start(bool diff, bool sync)
 	struct snapshot_job *job;
 	struct err e;
 
-	work.body.state_path = strdup(job_world.state);
-	work.body.memory_path = strdup(job_world.memory);
+	work.body.state_path =
+		strdup(job_state_path ? job_state_path : job_world.state);
+	work.body.memory_path =
+		strdup(job_memory_path ? job_memory_path : job_world.memory);
 	work.body.diff = diff;
 	work.body.sync = sync;
 	work.changes.known = true;

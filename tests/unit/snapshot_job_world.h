@@ -59,3 +59,6 @@ void job_wait_until_stuck(void);
 void job_get_unstuck(void);
 /* The same, but then each of these calls takes 40 ms. */
 void job_be_slow(void);
+
+/* Instead of files: what the next job writes to. */
+extern const char *job_state_path, *job_memory_path;

@@ -25,9 +25,16 @@
 #include "vmm/mem.h"
 #include "vmm/snapshot_bodies.h"
 
-enum { NEVER = 0, MARK = 40 << 20 /* in RAM, where nothing else is */ };
+enum {
+	NONE = 1, /* the status of a load that was refused */
+	NEVER = 0,
+	MARK = 40 << 20 /* in RAM, where nothing else is */
+};
 
 static char folder[64];
+
+/* What it writes to: S and M, or descriptors of them, which are filled. */
+static char state_path[100], memory_path[100];
 
 static const char *path_of(const char *name)
 {
@@ -132,8 +139,8 @@ static int create(int letter)
 	     &e);
 	must(instance_start(&vmm.in, &e), &e);
 	*mark(&vmm) = (uint8_t)letter;
-	must(vm_config_set(&body.state_path, path_of("S"), &e), &e);
-	must(vm_config_set(&body.memory_path, path_of("M"), &e), &e);
+	must(vm_config_set(&body.state_path, state_path, &e), &e);
+	must(vm_config_set(&body.memory_path, memory_path, &e), &e);
 	begin();
 	pause_it(&vmm);
 	must(instance_snapshot(&vmm.in, &body, &e), &e);
@@ -259,6 +266,8 @@ static int set_up(void **state)
 	strcpy(folder, "/tmp/snapshot_kill.XXXXXX");
 	if (!mkdtemp(folder))
 		return -1;
+	strcpy(state_path, path_of("S"));
+	strcpy(memory_path, path_of("M"));
 	fd = open(path_of("disk"), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
 	return ftruncate(fd, SNAPSHOT_WORLD_DISK);
 }
@@ -300,6 +309,42 @@ static void a_killed_create_leaves_the_old_or_the_new(void **state)
 	assert_true(was_old > 40 && was_new > 1);
 }
 
+/*
+ * Files that cannot be replaced: there may be none for a while, but never one
+ * that is not whole.
+ */
+static void a_killed_create_in_place_leaves_old_new_or_none(void **state)
+{
+	AUTO_CLOSE int s =
+		open(path_of("S"), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	AUTO_CLOSE int m =
+		open(path_of("M"), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	unsigned was_none = 0, was_new = 0;
+	int r = -1;
+
+	(void)state;
+	snprintf(state_path, sizeof(state_path), "/proc/self/fd/%d", s);
+	snprintf(memory_path, sizeof(memory_path), "/proc/self/fd/%d", m);
+	assert_int_equal(run(create, 'A', NEVER, NULL), 0);
+	/* Each fifth, as publish_keep_test kills at every step of the files. */
+	for (unsigned at = 1, old = 'A'; r < 0; at += 5) {
+		unsigned new = old == 'A' ? 'B' : 'A', found;
+
+		r = run(create, (int)new, at, NULL);
+		found = (unsigned)run(load, 0, NEVER, NULL);
+		if (found != old && found != new && found != NONE)
+			fail_msg("killed at stop %u: it is not whole", at);
+		was_none += found == NONE;
+		was_new += found == new;
+		/* What a kill left is written over. */
+		if (found == NONE)
+			assert_int_equal(run(create, (int)new, NEVER, NULL), 0);
+		old = found == old ? old : new;
+	}
+	assert_int_equal(count_files(), 3);
+	assert_true(was_none > 2 && was_new > 0);
+}
+
 static void a_killed_load_leaves_what_it_loaded(void **state)
 {
 	uint64_t state_sum, memory_sum;
@@ -324,6 +369,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
 			a_killed_create_leaves_the_old_or_the_new, set_up,
+			tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_killed_create_in_place_leaves_old_new_or_none, set_up,
 			tear_down),
 		cmocka_unit_test_setup_teardown(
 			a_killed_load_leaves_what_it_loaded, set_up, tear_down),

@@ -35,6 +35,21 @@ static void align_keeps_multiples(void **state)
 	assert_int_equal(align_up(0, 4096), 0);
 }
 
+/* Or whoever has the number next would lose it. */
+static void what_was_closed_is_not_closed_again(void **state)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC), first = fd, second;
+
+	(void)state;
+	util_close(&fd);
+	assert_int_equal(fd, -1);
+	second = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(second, first);
+	util_close(&fd);
+	assert_int_equal(fcntl(second, F_GETFD), FD_CLOEXEC);
+	util_close(&second);
+}
+
 static void min_and_max(void **state)
 {
 	(void)state;
@@ -90,6 +105,7 @@ int main(void)
 		cmocka_unit_test(add_that_wraps_is_refused),
 		cmocka_unit_test(mul_that_wraps_is_refused),
 		cmocka_unit_test(align_keeps_multiples),
+		cmocka_unit_test(what_was_closed_is_not_closed_again),
 		cmocka_unit_test(min_and_max),
 		cmocka_unit_test(scoped_descriptor_is_closed),
 		cmocka_unit_test(taken_descriptor_stays_open),

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -30,6 +31,8 @@ enum { TIMEOUT_MS = 600000 };
 
 struct snapshot {
 	const char *socket, *folder;
+	const char *memory, *state,
+		*mode; /* instead of what is in the folder */
 	const char *base, *diff;
 	bool only_changes, stay_paused, no_sync, help;
 };
@@ -126,14 +129,26 @@ static int set_state(const struct snapshot *s, const char *state, struct err *e)
 	return r ? err_prefix(e, "%s", state) : 0;
 }
 
-static void add_path(struct buf *body, const char *member, const char *folder,
-		     const char *name)
+static void add_text(struct buf *body, const char *member, const char *text)
 {
-	char path[PATH_MAX + 16];
-
-	snprintf(path, sizeof(path), "%s/%s", folder, name);
 	buf_printf(body, ",\"%s\":", member);
-	buf_json_string(body, path);
+	buf_json_string(body, text);
+}
+
+/* @given, from here, as the VMM may have another working directory; or @name in
+ * the folder. */
+static void add_path(struct buf *body, const char *member, const char *given,
+		     const char *folder, const char *name)
+{
+	char path[2 * PATH_MAX], here[PATH_MAX];
+
+	if (!given)
+		snprintf(path, sizeof(path), "%s/%s", folder, name);
+	else if (given[0] == '/' || !getcwd(here, sizeof(here)))
+		snprintf(path, sizeof(path), "%s", given);
+	else
+		snprintf(path, sizeof(path), "%s/%s", here, given);
+	add_text(body, member, path);
 }
 
 static int create(const struct snapshot *s, const char *folder, struct err *e)
@@ -143,8 +158,10 @@ static int create(const struct snapshot *s, const char *folder, struct err *e)
 
 	buf_printf(&body, "{\"snapshot_type\":\"%s\"",
 		   s->only_changes ? "Diff" : "Full");
-	add_path(&body, "snapshot_path", folder, "state");
-	add_path(&body, "mem_file_path", folder, "memory");
+	add_path(&body, "snapshot_path", s->state, folder, "state");
+	add_path(&body, "mem_file_path", s->memory, folder, "memory");
+	if (s->mode)
+		add_text(&body, "mode", s->mode);
 	if (s->no_sync)
 		buf_text(&body, ",\"sync_snapshot_files\":false");
 	buf_text(&body, "}");
@@ -175,12 +192,12 @@ static int make_folder(const char *name, char *path, size_t size, struct err *e)
 
 static int take(const struct snapshot *s, struct err *e)
 {
-	char folder[PATH_MAX];
+	char folder[PATH_MAX] = "";
 	struct err resume;
 	bool running;
 	int r;
 
-	if (make_folder(s->folder, folder, sizeof(folder), e) ||
+	if ((s->folder && make_folder(s->folder, folder, sizeof(folder), e)) ||
 	    is_running(s, &running, e))
 		return -1;
 	catch_signals();
@@ -189,7 +206,7 @@ static int take(const struct snapshot *s, struct err *e)
 		return -1;
 	if (!r)
 		r = create(s, folder, e);
-	/* To resume gives the snapshot up. */
+	/* To resume cancels the snapshot. */
 	interrupted = 0;
 	if (!running || s->stay_paused || !set_state(s, "Resumed", &resume))
 		return r;
@@ -216,6 +233,11 @@ static int merge(const struct snapshot *s, struct err *e)
 	if (base < 0)
 		return err_errno(e, "cannot open %.512s", s->base);
 	io_set_blocking(base);
+	if (flock(base, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+		return err_set(e,
+			       "%.512s: a microVM runs from it, or a snapshot "
+			       "is being written there; merge into a copy",
+			       s->base);
 	if (memory_mark_read(&mark, diff, vm_mark_offset(), e))
 		return err_prefix(e, "%.256s", s->diff);
 	if (memory_mark_check(&mark, base, vm_mark_offset(), e) ||
@@ -259,6 +281,27 @@ static int set_no_sync(void *context, const char *value, struct err *e)
 	return 0;
 }
 
+static int set_memory(void *context, const char *value, struct err *e)
+{
+	(void)e;
+	((struct snapshot *)context)->memory = value;
+	return 0;
+}
+
+static int set_state_path(void *context, const char *value, struct err *e)
+{
+	(void)e;
+	((struct snapshot *)context)->state = value;
+	return 0;
+}
+
+static int set_mode(void *context, const char *value, struct err *e)
+{
+	(void)e;
+	((struct snapshot *)context)->mode = value;
+	return 0;
+}
+
 static int set_base(void *context, const char *value, struct err *e)
 {
 	(void)e;
@@ -293,6 +336,15 @@ static const struct option take_options[] = {
 	 "do not wait until it is on the disk: after a loss of\n"
 	 "power there may be none",
 	 set_no_sync},
+	{"memory", "PATH",
+	 "where memory goes, instead of to FOLDER/memory: a file,\n"
+	 "or a FIFO or Unix socket that somebody reads",
+	 set_memory},
+	{"state", "PATH", "the same for all the rest", set_state_path},
+	{"mode", "MODE",
+	 "of files that are new, in octal (default 0600); what is\n"
+	 "there keeps its owner and mode",
+	 set_mode},
 	{"help", NULL, "show this", set_help},
 };
 
@@ -363,7 +415,7 @@ int cli_snapshot(int argc, char **argv)
 		return wrong(&e);
 	if (s.help)
 		return print_help();
-	if (!s.folder) {
+	if (!s.folder && !(s.memory && s.state)) {
 		err_set(&e, "where to? stasis snapshot FOLDER; --help tells "
 			    "more");
 		return wrong(&e);
