@@ -28,7 +28,7 @@ same() {
 # --- requests ----------------------------------------------------------------------------------
 
 t_begin "10,000 requests: memory and descriptors stay as they are"
-stasis run --kernel "$T/flood.img" --memory 32M --cmdline console=ttyS0 --api-sock "$PWD/s" >out 2>err </dev/null &
+sh -c "ulimit -Sn 128; exec stasis run --kernel '$T/flood.img' --memory 32M --cmdline console=ttyS0 --api-sock '$PWD/s'" >out 2>err </dev/null &
 pid=$!
 left=200
 until [ -S s ] || [ $left -eq 0 ]; do left=$((left - 1)); usleep 50000; done
@@ -36,6 +36,11 @@ until [ -S s ] || [ $left -eq 0 ]; do left=$((left - 1)); usleep 50000; done
 if ! grep -q "^requests 10000" load; then
 	t_fail "no answers" load
 elif same; then t_ok; else t_fail "$problem"; fi
+t_begin "a soft limit on descriptors is raised, as far as it may be"
+soft=$(awk '/^Max open files/ { print $4 }' "/proc/$pid/limits")
+hard=$(awk '/^Max open files/ { print $5 }' "/proc/$pid/limits")
+[ "$hard" -lt 4096 ] && wanted=$hard || wanted=4096
+if [ "$soft" = "$wanted" ]; then t_ok; else t_fail "soft $soft, hard $hard"; fi
 stasis ctl --socket "$PWD/s" stop >/dev/null
 wait $pid
 
