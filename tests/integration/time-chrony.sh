@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # add: out/stasis out/deps/kernels/6.12/Image:kernel-6.12
 # guest: chrony
+# seconds: 400
 #
 # chrony in a Linux guest, set up by tools/guest/chrony.conf: after frozen pauses of a minute and of
 # two hours its clock is right within a second, as docs/time.md promises. On a host that skips what
