@@ -333,13 +333,21 @@ void publish_remove(const struct publish *p)
 		unlink(target_next(p->memory.path).path);
 }
 
+static void close_file(int *fd, const struct publish_file *f)
+{
+	/* The descriptor may be shared with others, and then so is its lock. */
+	if (*fd >= 0 && f->how == PUBLISH_FILL)
+		(void)flock(*fd, LOCK_UN);
+	util_close(fd);
+}
+
 static void end(struct publish *p, bool remove)
 {
 	/* Before others may lock them. */
 	if (remove)
 		publish_remove(p);
-	util_close(&p->state_fd);
-	util_close(&p->memory_fd);
+	close_file(&p->state_fd, &p->state);
+	close_file(&p->memory_fd, &p->memory);
 }
 
 void publish_abandon(struct publish *p)

@@ -25,30 +25,9 @@ enum { POLL_MS = 50, RETRY_MS = 10, PIECE = 1 << 20 };
 
 /* ------------------------------------------------------------------ opening */
 
-/* N of /dev/fd/N, /proc/self/fd/N; or -1. */
-static int descriptor_of(const char *path)
-{
-	static const char *const folders[] = {"/dev/fd/", "/proc/self/fd/"};
-
-	for (unsigned i = 0; i < ARRAY_SIZE(folders); i++) {
-		size_t len = strlen(folders[i]);
-		char *end;
-		unsigned long n;
-
-		if (strncmp(path, folders[i], len) != 0)
-			continue;
-		errno = 0;
-		n = strtoul(path + len, &end, 10);
-		if (path[len] >= '0' && path[len] <= '9' && !*end && !errno &&
-		    n <= INT_MAX)
-			return (int)n;
-	}
-	return -1;
-}
-
 static mode_t type_of(const char *path)
 {
-	int fd = descriptor_of(path);
+	int fd = io_descriptor_of(path);
 	struct stat st;
 
 	if (fd >= 0 ? fstat(fd, &st) : stat(path, &st))
@@ -140,7 +119,7 @@ static int take_descriptor(struct stream *s, int fd, struct err *e)
 int stream_open(struct stream *s, const char *path, const struct go_on *go_on,
 		struct err *e)
 {
-	int fd = descriptor_of(path);
+	int fd = io_descriptor_of(path);
 
 	*s = (struct stream){
 		.fd = -1,

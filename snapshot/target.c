@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "vmm/base/err.h"
+#include "vmm/base/io.h"
 #include "vmm/base/log.h"
 #include "vmm/base/util.h"
 
@@ -70,7 +71,8 @@ int target_find(struct publish_file *f, const char *path, struct err *e)
 	*f = (struct publish_file){0};
 	snprintf(f->path, sizeof(f->path), "%s", path);
 	for (unsigned i = 0; i < LINKS_MAX && !too_long; i++) {
-		f->is_descriptor = is_of_procfs(f->path);
+		f->is_descriptor =
+			io_descriptor_of(f->path) >= 0 || is_of_procfs(f->path);
 		if (f->is_descriptor || !follow(f->path, &too_long))
 			return 0;
 	}
@@ -219,6 +221,21 @@ static int fill(struct publish_file *f, int fd, const char *why, struct err *e)
 	return fd;
 }
 
+/*
+ * Open the file itself.  A descriptor that the VMM was started with may allow
+ * what the VMM may not do by itself.
+ */
+static int open_in_place(const struct publish_file *f)
+{
+	int fd = open(f->path, O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	int inherited = io_descriptor_of(f->path);
+
+	if (fd >= 0 || inherited < 0 ||
+	    (fcntl(inherited, F_GETFL) & O_ACCMODE) == O_RDONLY)
+		return fd;
+	return fcntl(inherited, F_DUPFD_CLOEXEC, 0);
+}
+
 /* Replace the file that is there, or overwrite it where that cannot be. */
 static int open_old(struct publish_file *f, const struct stat *old,
 		    struct err *e)
@@ -231,7 +248,7 @@ static int open_old(struct publish_file *f, const struct stat *old,
 		return -1;
 	if (beside >= 0 && keep(f, beside, old))
 		return beside;
-	fd = open(f->path, O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	fd = open_in_place(f);
 	if (fd < 0 && beside < 0)
 		return err_errno(e,
 				 "cannot replace %.512s, nor open it for "
@@ -247,12 +264,20 @@ static int open_old(struct publish_file *f, const struct stat *old,
 	return fill(f, fd, "its owner would change", e);
 }
 
+static int stat_descriptor(const char *path, struct stat *st)
+{
+	int fd = io_descriptor_of(path);
+
+	return fd >= 0 ? fstat(fd, st) : stat(path, st);
+}
+
 int target_open(struct publish_file *f, struct err *e)
 {
 	struct stat old;
 	int fd;
 
-	f->is_new = stat(f->path, &old);
+	f->is_new = f->is_descriptor ? stat_descriptor(f->path, &old)
+				     : stat(f->path, &old);
 	if (!f->is_new)
 		f->mode = old.st_mode & 0777;
 	fd = f->is_new ? create(f, e) : open_old(f, &old, e);

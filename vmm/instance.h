@@ -143,7 +143,7 @@ struct snapshot_load;
 /*
  * Begin to write a snapshot of a paused VM; @body is taken over.  on_done()
  * is called when that has ended.  A failure leaves the VM paused and whole.  To
- * resume or to end it gives the snapshot up, unless all of RAM was read
+ * resume or to end it cancels the snapshot, unless all of RAM was read
  * already.
  */
 int instance_snapshot(struct instance *in, struct snapshot_create *body,

@@ -65,10 +65,14 @@ int instance_snapshot(struct instance *in, struct snapshot_create *body,
 				  "unavailable while running; pause the "
 				  "microVM first (PATCH /vm {\"state\": "
 				  "\"Paused\"})");
+	if (in->job && snapshot_job_is_cancelled(in->job))
+		return err_set(e, "Cannot save the microVM state: the snapshot "
+				  "that was cancelled is still being removed; "
+				  "try again in a moment");
 	if (in->job)
 		return err_set(e, "Cannot save the microVM state: a snapshot "
 				  "is being written already; wait for it, or "
-				  "resume the microVM to give it up");
+				  "resume the microVM to cancel it");
 	work.mem = vm_memory(in->vm);
 	work.is_paged = vm_is_paged(in->vm);
 	in->job_began = instance_now_us();

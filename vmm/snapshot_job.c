@@ -277,7 +277,7 @@ static void on_ended(struct event_source *source, uint32_t events)
 	pthread_join(job->thread, NULL);
 	job->thread = 0;
 	if (job->result && job->cancelled)
-		err_set(&job->err, "the snapshot was given up, because the "
+		err_set(&job->err, "the snapshot was cancelled, because the "
 				   "microVM was resumed");
 	job->done(job->context, job->result, &job->err);
 }
@@ -335,6 +335,11 @@ void snapshot_job_let_go(struct snapshot_job *job)
 	pthread_mutex_lock(&job->lock);
 	job->cancelled |= job->reading;
 	pthread_mutex_unlock(&job->lock);
+}
+
+bool snapshot_job_is_cancelled(struct snapshot_job *job)
+{
+	return !go_on(job);
 }
 
 const struct snapshot_job_work *

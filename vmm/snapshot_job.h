@@ -46,6 +46,9 @@ struct snapshot_job *snapshot_job_start(struct snapshot_job_work *work,
  */
 void snapshot_job_let_go(struct snapshot_job *job);
 
+/* Was it cancelled?  Then it ends soon. */
+bool snapshot_job_is_cancelled(struct snapshot_job *job);
+
 /* What was asked for. */
 const struct snapshot_job_work *
 snapshot_job_work(const struct snapshot_job *job);

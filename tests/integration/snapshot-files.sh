@@ -103,11 +103,12 @@ t_begin "memory and state through FIFOs are a snapshot"
 mkdir sent
 mkfifo memory.fifo state.fifo
 cat memory.fifo >sent/memory &
+memory_reader=$!
 cat state.fifo >sent/state &
+state_reader=$!
 snapshot --memory memory.fifo --state state.fifo
 status=$?
-wait %2 %3 2>/dev/null
-sleep 1
+wait $memory_reader $state_reader
 [ $status -eq 0 ] && [ "$(wc -c <sent/memory)" -eq $((64 << 20)) ] && stasis inspect sent >text 2>>said
 verdict $? "status $status, $(wc -c <sent/memory) bytes"
 
@@ -122,7 +123,7 @@ stasis ctl --socket "$d/sock" resume >resumed 2>&1
 resumed=$?
 wait $waiting
 waited=$?
-[ $status -eq 0 ] && [ $resumed -eq 0 ] && [ $waited -eq 1 ] && grep -q "given up" said && is_the_guest
+[ $status -eq 0 ] && [ $resumed -eq 0 ] && [ $waited -eq 1 ] && grep -q "was cancelled" said && is_the_guest
 verdict $? "status $status, resumed $resumed, waited $waited"
 
 t_begin "a file that only looks like a leftover is refused, and stays"
@@ -212,7 +213,7 @@ is_the_guest && snapshot full/shot && ! snapshot full/shot
 status=$?
 [ $status -eq 0 ] && grep -q "No space left on device" said && clean full/shot && is_the_guest && end &&
 	restore fifth full/shot && is_the_guest && end
-verdict $? "status $status"
+verdict $? "status $status, $(kib shot/memory) KiB, $(kib full/shot/memory) KiB; $(df -k full | tail -n 1)"
 umount full
 
 t_begin "so is a limit on the size of files"

@@ -323,6 +323,25 @@ static void a_descriptor_is_filled(void **state)
 	assert_int_equal(owned, fd);
 }
 
+/* The VMM has fewer rights than who opened it. */
+static void a_descriptor_may_do_more_than_the_vmm(void **state)
+{
+	AUTO_CLOSE int fd = testing_file("old", 3);
+	char path[40], by_path[100];
+	struct err e;
+
+	(void)state;
+	snprintf(path, sizeof(path), "/dev/fd/%d", fd);
+	assert_int_equal(fchmod(fd, 0600), 0);
+	assert_int_equal(chmod(folder, 0777), 0);
+	if (!become(LAUNCHER))
+		skip();
+	assert_ok(write_snapshot(path, 1, true, &e), e);
+	become_root();
+	snprintf(by_path, sizeof(by_path), "/proc/%d/fd/%d", (int)getpid(), fd);
+	assert_int_equal(which(by_path), 1);
+}
+
 static void a_mounted_file_is_filled(void **state)
 {
 	char real[128];
@@ -404,6 +423,7 @@ int main(void)
 		in_folder(in_a_sticky_folder_a_file_of_others_is_filled),
 		in_folder(what_can_neither_be_replaced_nor_filled_is_named),
 		in_folder(a_descriptor_is_filled),
+		in_folder(a_descriptor_may_do_more_than_the_vmm),
 		in_folder(a_mounted_file_is_filled),
 		in_folder(memory_that_is_in_use_is_not_filled),
 		in_folder(who_dies_while_filling_leaves_old_new_or_none),

@@ -149,7 +149,7 @@ static void resume_while_stuck_in(enum job_call call, bool diff)
 	assert_true(now_ms() - began < 200);
 	job_get_unstuck();
 	assert_int_equal(job_end(job), -1);
-	assert_contains(job_world.e.text, "given up");
+	assert_contains(job_world.e.text, "was cancelled");
 	assert_false(job_file_exists("state.next"));
 	assert_false(job_file_exists("memory.next"));
 }

@@ -242,7 +242,7 @@ static void assert_resume_cancels(struct snapshot_job *job)
 	assert_true(now_ms() - began < 200);
 	assert_int_equal(job_end(job), -1);
 	assert_true(now_ms() - began < 2000);
-	assert_contains(job_world.e.text, "given up");
+	assert_contains(job_world.e.text, "was cancelled");
 	assert_false(job_file_exists("state"));
 	assert_false(job_file_exists("state.next"));
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -95,6 +96,26 @@ int io_write_back(int fd, const struct go_on *go_on)
 			return -1;
 	}
 	return 0;
+}
+
+int io_descriptor_of(const char *path)
+{
+	static const char *const folders[] = {"/dev/fd/", "/proc/self/fd/"};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(folders); i++) {
+		const char *digits = path + strlen(folders[i]);
+		char *end;
+		unsigned long n;
+
+		if (strncmp(path, folders[i], strlen(folders[i])) != 0)
+			continue;
+		errno = 0;
+		n = strtoul(digits, &end, 10);
+		if (*digits >= '0' && *digits <= '9' && !*end && !errno &&
+		    n <= INT_MAX)
+			return (int)n;
+	}
+	return -1;
 }
 
 int io_open_sink(const char *path, struct err *e)

@@ -26,6 +26,12 @@ int io_open_file(const char *path, uint64_t *size, struct err *e);
 void io_set_blocking(int fd);
 
 /*
+ * N, if @path is /dev/fd/N or /proc/self/fd/N, which also works where there is
+ * no /proc; else -1.
+ */
+int io_descriptor_of(const char *path);
+
+/*
  * Open a file or FIFO to append to, close-on-exec, made if it does not exist.
  * A FIFO needs no reader, and no write to it will block.  Returns the
  * descriptor, or -1.
