@@ -104,13 +104,31 @@ static void punch_zeroes(const struct saving *s, struct chunk *c)
 	}
 }
 
+/* Pages that need not be looked at: those of a mapped file would be read. */
+static int send_zeroes(const struct saving *s, uint64_t len)
+{
+	static const uint8_t zeroes[65536];
+	const struct memory_sink *sink = s->save->sink;
+
+	for (uint64_t n; len; len -= n) {
+		n = min_u64(len, sizeof(zeroes));
+		if (sink->put(sink->context, zeroes, n, s->e))
+			return -1;
+	}
+	return 0;
+}
+
 static int write_run(const struct saving *s, const struct chunk *c,
 		     uint64_t first, uint64_t end)
 {
 	uint64_t len = (end - first) * c->page;
+	const struct memory_sink *sink = s->save->sink;
 
-	if (io_pwrite(s->save->fd, chunk_page(c, first), len,
-		      c->offset + first * c->page))
+	if (sink) {
+		if (sink->put(sink->context, chunk_page(c, first), len, s->e))
+			return -1;
+	} else if (io_pwrite(s->save->fd, chunk_page(c, first), len,
+			     c->offset + first * c->page))
 		return err_errno(s->e, "cannot write guest RAM to its file");
 	s->save->written += len;
 	return 0;
@@ -125,6 +143,9 @@ static int write_chunk(const struct saving *s, const struct chunk *c)
 		       has_bit(c->want, end) == has_bit(c->want, i))
 			end++;
 		if (has_bit(c->want, i) && write_run(s, c, i, end))
+			return -1;
+		if (!has_bit(c->want, i) && s->save->sink &&
+		    send_zeroes(s, (end - i) * c->page))
 			return -1;
 		i = end;
 	}
@@ -217,11 +238,24 @@ static int save_regions(const struct saving *s)
 	return 0;
 }
 
+/* All that is not written is a hole, unless it is the base's. */
+static int make_room(const struct memory_save *save, struct err *e)
+{
+	uint64_t size = guest_mem_size(save->mem);
+
+	if ((!(save->dirty && save->onto_base) && ftruncate(save->fd, 0)) ||
+	    ftruncate(save->fd, (off_t)size))
+		return err_errno(e,
+				 "cannot make a file of %llu MiB for guest "
+				 "RAM",
+				 (unsigned long long)size >> 20);
+	return 0;
+}
+
 int memory_file_save(struct memory_save *save, struct err *e)
 {
 	AUTO_CLOSE int pagemap =
 		save->dirty || save->read_all ? -1 : pagemap_open();
-	uint64_t size = guest_mem_size(save->mem);
 	struct saving s = {
 		.save = save,
 		.pagemap = pagemap,
@@ -230,13 +264,8 @@ int memory_file_save(struct memory_save *save, struct err *e)
 	};
 
 	save->written = 0;
-	/* All that is not written is a hole, unless it is the base's. */
-	if ((!(save->dirty && save->onto_base) && ftruncate(save->fd, 0)) ||
-	    ftruncate(save->fd, (off_t)size))
-		return err_errno(e,
-				 "cannot make a file of %llu MiB for guest "
-				 "RAM",
-				 (unsigned long long)size >> 20);
+	if (!save->sink && make_room(save, e))
+		return -1;
 	if (save_regions(&s))
 		return -1;
 	s.checking = true;

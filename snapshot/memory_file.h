@@ -13,6 +13,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct err;
@@ -21,12 +22,20 @@ struct guest_mem;
 
 enum { MEMORY_FILE_CHUNK = 4 << 20 }; /* bytes between two calls of go_on() */
 
+/* Where memory goes in its order, zeroes included: @context is the owner's. */
+struct memory_sink {
+	int (*put)(void *context, const void *data, size_t len, struct err *e);
+	void *context;
+};
+
 struct memory_save {
 	const struct guest_mem *mem;
 	int fd; /* of a file; what is in it is replaced */
+	const struct memory_sink *sink; /* not NULL: instead of the file */
 	/*
-	 * NULL: all pages.  Or for each region the pages to write, a bit per
-	 * page of the host: as KVM_GET_DIRTY_LOG gives them.
+	 * NULL: all pages, and for a sink always.  Or for each region the pages
+	 * to write, a bit per page of the host: as KVM_GET_DIRTY_LOG gives
+	 * them.
 	 */
 	const uint64_t *const *dirty;
 	bool onto_base; /* with @dirty: put them over what is in @fd */

@@ -19,7 +19,6 @@
 #include "vmm/base/go_on.h"
 #include "vmm/base/io.h"
 #include "vmm/base/util.h"
-#include "vmm/mem.h"
 
 enum { POLL_MS = 50, RETRY_MS = 10, PIECE = 1 << 20 };
 
@@ -167,16 +166,6 @@ int stream_write(struct stream *s, const void *data, size_t len, struct err *e)
 			return err_set(e, "it was cancelled");
 		done += (size_t)n;
 		s->sent += (unsigned long long)n;
-	}
-	return 0;
-}
-
-int stream_memory(struct stream *s, const struct guest_mem *mem, struct err *e)
-{
-	for (unsigned i = 0; i < mem->region_count; i++) {
-		if (stream_write(s, mem->region[i].host, mem->region[i].size,
-				 e))
-			return -1;
 	}
 	return 0;
 }

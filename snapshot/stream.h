@@ -15,7 +15,6 @@
 
 struct err;
 struct go_on;
-struct guest_mem;
 
 enum { STREAM_WAIT_MS = 30000 }; /* for a reader to come */
 
@@ -38,8 +37,8 @@ int stream_open(struct stream *s, const char *path, const struct go_on *go_on,
 		struct err *e);
 void stream_close(struct stream *s);
 
-/* Send all of it.  Errors do not name the path. */
+/* Send all of it.  Errors, also those of stream_state(), do not name the path.
+ */
 int stream_write(struct stream *s, const void *data, size_t len, struct err *e);
-int stream_memory(struct stream *s, const struct guest_mem *mem, struct err *e);
 /* A state file with this body. */
 int stream_state(struct stream *s, const void *body, size_t len, struct err *e);

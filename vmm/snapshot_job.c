@@ -157,10 +157,25 @@ static int save_memory(struct snapshot_job *job, struct publish *files,
 	return memory_file_save(&save, e);
 }
 
+static int put_in_stream(void *context, const void *data, size_t len,
+			 struct err *e)
+{
+	return stream_write(context, data, len, e);
+}
+
 static int send_memory(struct snapshot_job *job, struct err *e)
 {
 	const struct go_on waiting = {go_on, job};
 	struct stream s;
+	const struct memory_sink sink = {put_in_stream, &s};
+	struct memory_save save = {
+		.mem = job->work.mem,
+		.fd = -1,
+		.sink = &sink,
+		.read_all = job->work.is_paged,
+		.go_on = go_on_saving,
+		.context = job,
+	};
 	int r;
 
 	if (job->work.body.diff)
@@ -169,7 +184,7 @@ static int send_memory(struct snapshot_job *job, struct err *e)
 				  "full snapshot, or name a file");
 	r = stream_open(&s, job->work.body.memory_path, &waiting, e);
 	if (!r)
-		r = stream_memory(&s, job->work.mem, e);
+		r = memory_file_save(&save, e);
 	stream_close(&s);
 	return r;
 }

@@ -33,7 +33,8 @@ static void prepare(const char *path, mode_t mode, const char *text)
 {
 	AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
-	assert_true(fd >= 0);
+	if (fd < 0)
+		fail_msg("%s: %s", path, strerror(errno));
 	assert_int_equal(fchmod(fd, mode), 0);
 	assert_int_equal(io_pwrite(fd, text, strlen(text), 0), 0);
 }
@@ -332,7 +333,8 @@ static void a_descriptor_may_do_more_than_the_vmm(void **state)
 
 	(void)state;
 	snprintf(path, sizeof(path), "/dev/fd/%d", fd);
-	assert_int_equal(fchmod(fd, 0600), 0);
+	if (fd < 0 || fchmod(fd, 0600))
+		fail();
 	assert_int_equal(chmod(folder, 0777), 0);
 	if (!become(LAUNCHER))
 		skip();

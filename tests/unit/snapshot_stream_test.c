@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "snapshot/memory_file.h"
 #include "snapshot/publish.h"
 #include "tests/unit/snapshot_job_world.h"
 #include "tests/unit/testing.h"
@@ -129,6 +130,28 @@ static void fifos_get_all_of_it(void **state)
 	assert_is_snapshot(job_world.state, job_world.memory);
 }
 
+/* Reading a hole of a file in memory that is mapped would fill it. */
+static void what_is_not_there_is_not_touched(void **state)
+{
+	AUTO_CLOSE int base = testing_file(NULL, 0);
+	struct reader memory = {.from = -1, .to = job_world.memory};
+	struct stat before, after;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(ftruncate(base, JOB_RAM), 0);
+	assert_ok(memory_file_map(&job_world.mem, base, &e), e);
+	make_memory();
+	assert_int_equal(fstat(base, &before), 0);
+	memory.fifo = job_memory_path = make_fifo("memory.fifo");
+	start(&memory);
+	assert_int_equal(job_end(job_start(false, true)), 0);
+	end(&memory);
+	assert_int_equal(fstat(base, &after), 0);
+	assert_int_equal(after.st_blocks, before.st_blocks);
+	assert_is_snapshot(job_world.state, job_world.memory);
+}
+
 static void the_state_may_be_a_file(void **state)
 {
 	struct reader memory = {.from = -1, .to = job_world.memory};
@@ -150,6 +173,8 @@ static void a_socket_that_listens_gets_it(void **state)
 	struct snapshot_job *job;
 
 	(void)state;
+	if (listener < 0)
+		fail();
 	make_memory();
 	job_memory_path = in_folder("socket");
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s",
@@ -250,7 +275,7 @@ static void assert_resume_cancels(struct snapshot_job *job)
 static void to_resume_does_not_wait_for_a_reader(void **state)
 {
 	struct snapshot_job *job;
-	AUTO_CLOSE int fd = -1;
+	int fd;
 
 	(void)state;
 	/* None that comes, and none that reads. */
@@ -260,6 +285,7 @@ static void to_resume_does_not_wait_for_a_reader(void **state)
 	job = job_start(false, true);
 	usleep(100000);
 	assert_resume_cancels(job);
+	assert_int_equal(close(fd), 0);
 }
 
 static void the_end_does_not_wait_for_a_reader(void **state)
@@ -289,6 +315,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		with_job(fifos_get_all_of_it),
+		with_job(what_is_not_there_is_not_touched),
 		with_job(the_state_may_be_a_file),
 		with_job(a_socket_that_listens_gets_it),
 		with_job(a_pipe_of_the_vmm_gets_it),
