@@ -107,7 +107,8 @@ static void punch_zeroes(const struct saving *s, struct chunk *c)
 /* Pages that need not be looked at: those of a mapped file would be read. */
 static int send_zeroes(const struct saving *s, uint64_t len)
 {
-	static const uint8_t zeroes[65536];
+	static uint8_t
+		zeroes[65536]; /* not const: it takes no room in the file */
 	const struct memory_sink *sink = s->save->sink;
 
 	for (uint64_t n; len; len -= n) {
