@@ -217,6 +217,20 @@ static int complete(const struct publish *p, int leftover, struct err *e)
 	return sync_folder(&p->state, e);
 }
 
+/* Somebody fills the memory in place, or merges a diff into it. */
+static int check_idle(const char *memory, struct err *e)
+{
+	AUTO_CLOSE int fd = -1;
+
+	if (memory[0])
+		fd = open(memory, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK)
+		return err_set(
+			e, "%.512s: another snapshot is being written there",
+			memory);
+	return 0;
+}
+
 static int clear_state(const struct publish *p, struct err *e)
 {
 	const char *path = p->state.path;
@@ -277,7 +291,8 @@ int publish_begin(struct publish *p, const char *state, const char *memory,
 		return -1;
 	if (same_file(&p->state, &p->memory))
 		return err_set(e, "%.512s cannot be state and memory", state);
-	if (clear_state(p, e) || clear_memory(p, e))
+	if (check_idle(p->memory.path, e) || clear_state(p, e) ||
+	    clear_memory(p, e))
 		return -1;
 	if (!open_files(p, e)) {
 		publish_set_mode(p, 0600);

@@ -176,6 +176,8 @@ static bool keep(const struct publish_file *f, int fd, const struct stat *old)
 
 	if (fstat(fd, &st))
 		return false;
+	/* While it is ours: afterwards that may not be allowed. */
+	(void)fchmod(fd, UNFINISHED | f->mode);
 	if ((st.st_uid != old->st_uid || st.st_gid != old->st_gid) &&
 	    fchown(fd, old->st_uid, old->st_gid))
 		return false;

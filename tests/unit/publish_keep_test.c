@@ -379,6 +379,23 @@ static void memory_that_is_in_use_is_not_filled(void **state)
 	become_root();
 }
 
+/* Nor is what another writer is filling replaced under it. */
+static void memory_that_is_being_filled_is_left(void **state)
+{
+	struct err e;
+	int fd;
+
+	(void)state;
+	write_ok(1);
+	fd = open(memory_path, O_RDWR | O_CLOEXEC);
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	assert_err(write_snapshot(memory_path, 2, true, &e), e,
+		   "another snapshot is being written there");
+	assert_int_equal(which(memory_path), -1);
+	close(fd);
+	assert_int_equal(which(memory_path), 1);
+}
+
 /* Memory that is being filled has no identity from before its first change on,
  * and the state is the last that is written. */
 static void who_dies_while_filling_leaves_old_new_or_none(void **state)
@@ -428,6 +445,7 @@ int main(void)
 		in_folder(a_descriptor_may_do_more_than_the_vmm),
 		in_folder(a_mounted_file_is_filled),
 		in_folder(memory_that_is_in_use_is_not_filled),
+		in_folder(memory_that_is_being_filled_is_left),
 		in_folder(who_dies_while_filling_leaves_old_new_or_none),
 	};
 
