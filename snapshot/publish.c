@@ -405,7 +405,8 @@ int publish_commit(struct publish *p, bool sync, struct err *e)
 	bool memory = p->memory_fd >= 0;
 	int r;
 
-	/* Who loads may have it as soon as it has its name; who writes, not. */
+	/* A load may map it as soon as it has its name; other writers must not
+	 * touch it. */
 	if (memory)
 		(void)flock(p->memory_fd, LOCK_SH | LOCK_NB);
 	r = sync ? sync_files(p, e) : 0;

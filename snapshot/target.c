@@ -18,8 +18,8 @@
 #include "vmm/base/util.h"
 
 /*
- * Marks a file that is not complete, from the moment it is created.  On a
- * regular file the sticky bit means nothing, and nobody sets it.
+ * Marks a file that is not complete, from the moment it is created.  Linux
+ * ignores the sticky bit of regular files, so no user sets it.
  */
 enum { UNFINISHED = S_ISVTX, LINKS_MAX = 40, XATTR_MAX = 4096 };
 
@@ -33,7 +33,7 @@ struct target_next target_next(const char *path)
 
 /* ------------------------------------------------------------------ finding */
 
-/* Also what is at the end of other links: it may be a pipe, or deleted. */
+/* A link of procfs leads to an open file, which may be a pipe, or deleted. */
 static bool is_of_procfs(const char *path)
 {
 	AUTO_CLOSE int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -133,7 +133,7 @@ int target_remove_leftover(const char *path, int fd, struct err *e)
 
 /* ------------------------------------------------------------------ opening */
 
-/* Could rename() put another file there?  Its errors would come too late. */
+/* Would rename() succeed?  When it fails, it is too late to fill the file. */
 static bool may_be_replaced(const struct publish_file *f, const struct stat *st)
 {
 	const char *slash = strrchr(f->path, '/');
@@ -143,7 +143,7 @@ static bool may_be_replaced(const struct publish_file *f, const struct stat *st)
 
 	if (f->is_descriptor)
 		return false;
-	/* Somebody mounted a file over this name. */
+	/* A file is mounted over this name: EBUSY. */
 	if (!statx(AT_FDCWD, f->path, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &x) &&
 	    x.stx_attributes & STATX_ATTR_MOUNT_ROOT)
 		return false;
@@ -256,7 +256,7 @@ static int open_old(struct publish_file *f, const struct stat *old,
 				 "cannot replace %.512s, nor open it for "
 				 "writing",
 				 f->path);
-	/* Nobody prepared it for us: it may as well become ours. */
+	/* The VMM may not write to it, so it was not prepared for the VMM. */
 	if (fd < 0)
 		return beside;
 	if (beside < 0)
