@@ -10,9 +10,13 @@
 #include "devices/virtio/mmio.h"
 #include "snapshot/codec.h"
 #include "vmm/base/err.h"
+#include "vmm/base/log.h"
+#include "vmm/base/now.h"
 #include "vmm/base/util.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/mmio_bus.h"
+
+enum { DESTROY_NS = 500000000 }; /* for all of them together */
 
 static gpa_t window_at(unsigned i)
 {
@@ -99,10 +103,17 @@ struct virtio_device *virtio_slots_find(const struct virtio_slots *s,
 	return NULL;
 }
 
-void virtio_slots_quiesce(struct virtio_slots *s)
+const char *virtio_slots_quiesce(struct virtio_slots *s, uint64_t deadline_ns)
 {
-	for (unsigned i = 0; i < s->count; i++)
-		virtio_quiesce(s->slot[i].dev);
+	const char *busy = NULL;
+
+	for (unsigned i = 0; i < s->count; i++) {
+		struct virtio_device *dev = s->slot[i].dev;
+
+		if (dev && !virtio_quiesce(dev, deadline_ns))
+			busy = dev->name;
+	}
+	return busy;
 }
 
 void virtio_slots_resume(struct virtio_slots *s)
@@ -129,12 +140,29 @@ void virtio_slots_state(struct virtio_slots *s, struct snap *snap)
 	snap_end(snap);
 }
 
-void virtio_slots_destroy(struct virtio_slots *s)
+void virtio_slots_abandon(struct virtio_slots *s)
 {
+	for (unsigned i = 0; i < s->count; i++) {
+		if (s->slot[i].dev)
+			virtio_abandon(s->slot[i].dev);
+	}
+}
+
+bool virtio_slots_destroy(struct virtio_slots *s)
+{
+	const char *busy = virtio_slots_quiesce(
+		s, clock_now_ns(CLOCK_MONOTONIC) + DESTROY_NS);
+
+	if (busy)
+		log_error("%s: its storage does not answer, so what is in "
+			  "flight there is lost",
+			  busy);
+	virtio_slots_abandon(s);
 	for (unsigned i = 0; i < s->count; i++) {
 		virtio_destroy(s->slot[i].dev);
 		util_close(&s->slot[i].irq_fd);
 		free(s->slot[i].id);
 	}
 	s->count = 0;
+	return !busy;
 }

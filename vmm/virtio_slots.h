@@ -53,13 +53,25 @@ int virtio_slots_add(struct virtio_slots *slots, struct virtio_device *dev,
 struct virtio_device *virtio_slots_find(const struct virtio_slots *slots,
 					enum virtio_kind kind, const char *id);
 
-/* All of them: nothing in flight and nothing taken; and on again. */
-void virtio_slots_quiesce(struct virtio_slots *slots);
+/*
+ * All of them: nothing in flight and nothing taken; and on again.  What is in
+ * flight has until @deadline_ns (CLOCK_MONOTONIC; 0: it is only looked at) to
+ * end.  NULL, or the name of a device that has something in flight still, as
+ * "drive root": then call it again, or resume them.
+ */
+const char *virtio_slots_quiesce(struct virtio_slots *slots,
+				 uint64_t deadline_ns);
 void virtio_slots_resume(struct virtio_slots *slots);
 
 /* Save them, or load into those that were made of the same configuration: while
  * they are quiesced. */
 void virtio_slots_state(struct virtio_slots *slots, struct snap *s);
 
-/* Before guest memory goes. */
-void virtio_slots_destroy(struct virtio_slots *slots);
+/* They are about to be destroyed: no vCPU waits for one to be reset. */
+void virtio_slots_abandon(struct virtio_slots *slots);
+
+/*
+ * Before guest memory goes.  What is in flight has half a second to end: false
+ * if something has not, and may still write to guest memory.
+ */
+bool virtio_slots_destroy(struct virtio_slots *slots);

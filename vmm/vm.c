@@ -149,13 +149,17 @@ void vm_keep_memory(struct vm *vm)
 
 void vm_destroy(struct vm *vm)
 {
+	bool is_quiet;
+
 	if (!vm)
 		return;
+	/* A vCPU may wait for a device to be reset. */
+	virtio_slots_abandon(&vm->virtio);
 	vcpu_set_stop(&vm->vcpus);
 	vm_stop_waiting(vm);
 	loop_remove(vm->host.loop, &vm->told);
 	vm_metrics_forget();
-	virtio_slots_destroy(&vm->virtio);
+	is_quiet = virtio_slots_destroy(&vm->virtio);
 	serial_destroy(vm->serial);
 	gpio_destroy(vm->gpio);
 	rtc_fini(&vm->rtc);
@@ -164,6 +168,11 @@ void vm_destroy(struct vm *vm)
 	vcpu_set_fini(&vm->vcpus);
 	kvm_vm_destroy(&vm->kvm);
 	util_close(&vm->kvm.kvm_fd);
+	guest_mem_untrack(&vm->mem);
+	/* Storage that hangs may still write to what is mapped there, until the
+	 * process ends: nothing else may come to be in its place. */
+	if (!is_quiet)
+		vm->mem.region_count = 0;
 	if (!vm->keep_memory)
 		guest_mem_destroy(&vm->mem);
 	uffd_close(&vm->uffd);

@@ -41,7 +41,9 @@ struct vm {
 	/* What does not happen at once, and until when it must have. */
 	enum vm_waits { VM_WAITS_FOR_NOTHING, VM_PAUSING, VM_ENDING } waits;
 	struct event_source deadline;
+	bool parking; /* vCPUs were asked to */
 	unsigned pause_timeout_ms;
+	uint64_t pause_deadline_ns; /* CLOCK_MONOTONIC */
 
 	struct boot_timer boot_timer;
 	struct rtc rtc;

@@ -2,15 +2,16 @@
 /*
  * A VM that runs: paused, resumed, and ended by its guest.
  *
- *   vm_pause_within() -- all parked within a moment ---------------> settle()
+ *   vm_pause_within() -- quiet and parked within a moment ---------> settle()
  *          |                                                            ^
- *          +-- VM_PAUSING -- the last one parks, and says so -----------+
+ *          +-- VM_PAUSING -- storage answers, the last vCPU parks ------+
  *                    |
  *                    +-- the timeout, vm_cancel_pause(), the guest's end: all
  *                        run on, as if nobody had asked
  *
- * A vCPU parks in microseconds unless the host is short of CPU time, or guest
- * RAM is served by a process that takes its time.
+ * Devices are quiesced first: the guest's clocks need not stand still while a
+ * disk takes its time.  A vCPU parks in microseconds unless the host is short
+ * of CPU time, or guest RAM is served by a process that takes its time.
  */
 #include <errno.h>
 #include <sched.h>
@@ -20,6 +21,7 @@
 
 #include "vmm/base/err.h"
 #include "vmm/base/log.h"
+#include "vmm/base/now.h"
 #include "vmm/base/util.h"
 #include "vmm/clock_metrics.h"
 #include "vmm/vm_internal.h"
@@ -27,6 +29,9 @@
 enum {
 	/* Waited for on the spot, as the loop must not be held longer. */
 	AT_ONCE_MS = 10,
+	/* Then looked for that often: a device does not say that it is quiet.
+	 */
+	LOOK_MS = 5,
 	SYNC_PAUSE_MS = 1000,
 	/* Then a guest that has ended is over, wherever its vCPUs are. */
 	END_MS = 500,
@@ -36,12 +41,23 @@ enum {
 
 static void on_deadline(struct event_source *source, uint32_t events);
 
-/* False if there can be no timer. */
-static bool wait_for(struct vm *vm, enum vm_waits what, unsigned timeout_ms)
+static struct timespec timespec_of(unsigned ms)
+{
+	return (struct timespec){ms / 1000, (long)(ms % 1000) * 1000000};
+}
+
+static uint64_t deadline_in(unsigned ms)
+{
+	return clock_now_ns(CLOCK_MONOTONIC) + ms * (NS_PER_S / 1000);
+}
+
+/* After @first_ms, and then every @each_ms.  False if there can be no timer. */
+static bool wait_for(struct vm *vm, enum vm_waits what, unsigned first_ms,
+		     unsigned each_ms)
 {
 	const struct itimerspec when = {
-		.it_value.tv_sec = timeout_ms / 1000,
-		.it_value.tv_nsec = (long)(timeout_ms % 1000) * 1000000,
+		.it_value = timespec_of(first_ms),
+		.it_interval = timespec_of(each_ms),
 	};
 	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 
@@ -50,7 +66,7 @@ static bool wait_for(struct vm *vm, enum vm_waits what, unsigned timeout_ms)
 	vm->deadline.ready = on_deadline;
 	if (timerfd_settime(fd, 0, &when, NULL) ||
 	    loop_add(vm->host.loop, &vm->deadline, fd, EPOLLIN)) {
-		close(fd);
+		util_close(&fd);
 		return false;
 	}
 	vm->waits = what;
@@ -59,14 +75,19 @@ static bool wait_for(struct vm *vm, enum vm_waits what, unsigned timeout_ms)
 
 void vm_stop_waiting(struct vm *vm)
 {
-	int fd = vm->deadline.fd;
-
 	vm->waits = VM_WAITS_FOR_NOTHING;
-	loop_remove(vm->host.loop, &vm->deadline);
-	util_close(&fd);
+	loop_close(vm->host.loop, &vm->deadline);
 }
 
 /* -------------------------------------------------------------------- pause */
+
+/* As if nobody had asked for a pause. */
+static void run_on(struct vm *vm)
+{
+	vm->parking = false;
+	vcpu_set_release(&vm->vcpus);
+	virtio_slots_resume(&vm->virtio);
+}
 
 /* All are parked: stop the rest. */
 static int settle(struct vm *vm, struct err *e)
@@ -74,23 +95,52 @@ static int settle(struct vm *vm, struct err *e)
 	int r = arch_clock_stop(&vm->clock, &vm->vcpus.vcpu[0].kvm,
 				vcpu_set_left(&vm->vcpus), e);
 
+	vm->parking = false;
 	clock_metrics_update(&vm->clock);
 	if (r) {
-		vcpu_set_release(&vm->vcpus);
+		run_on(vm);
 		return -1;
 	}
 	log_debug("guest time stopped: counter %llu, offset %llu",
 		  (unsigned long long)vm->clock.guest_stopped,
 		  (unsigned long long)vm->clock.offset);
-	virtio_slots_quiesce(&vm->virtio);
 	if (vm->serial)
 		serial_flush(vm->serial);
 	return 0;
 }
 
-static int too_slow(struct vm *vm, unsigned timeout_ms, struct err *e)
+/* Are devices quiet and vCPUs parked by then?  Else why not: a device's name,
+ * or "" for a vCPU. */
+static const char *stop_by(struct vm *vm, uint64_t deadline_ns)
 {
-	vcpu_set_release(&vm->vcpus);
+	const char *busy = virtio_slots_quiesce(&vm->virtio, deadline_ns);
+	uint64_t now;
+
+	if (busy)
+		return busy;
+	if (!vm->parking)
+		arch_clock_stopping(&vm->clock);
+	vm->parking = true;
+	now = clock_now_ns(CLOCK_MONOTONIC);
+	return vcpu_set_park(&vm->vcpus,
+			     deadline_ns > now
+				     ? (unsigned)((deadline_ns - now) /
+						  (NS_PER_S / 1000))
+				     : 0)
+		       ? NULL
+		       : "";
+}
+
+static int too_slow(struct vm *vm, const char *busy, unsigned timeout_ms,
+		    struct err *e)
+{
+	run_on(vm);
+	if (*busy)
+		return err_set(
+			e,
+			"%s: its storage has not answered for %u ms; "
+			"the VM runs on, try again with a longer timeout",
+			busy, timeout_ms);
 	return err_set(e,
 		       "a vCPU did not stop within %u ms%s; the VM runs on, "
 		       "try again with a longer timeout",
@@ -102,27 +152,27 @@ static int too_slow(struct vm *vm, unsigned timeout_ms, struct err *e)
 int vm_pause_within(struct vm *vm, unsigned timeout_ms, struct err *e)
 {
 	unsigned at_once = timeout_ms < AT_ONCE_MS ? timeout_ms : AT_ONCE_MS;
+	const char *busy;
 
 	if (vm->waits == VM_PAUSING)
 		return VM_PAUSE_LATER;
 	if (vm->waits == VM_ENDING)
 		return err_set(e, "the guest has ended");
-	arch_clock_stopping(&vm->clock);
-	if (vcpu_set_park(&vm->vcpus, at_once))
+	busy = stop_by(vm, deadline_in(at_once));
+	if (!busy)
 		return settle(vm, e);
 	vm->pause_timeout_ms = timeout_ms;
-	if (timeout_ms > at_once &&
-	    wait_for(vm, VM_PAUSING, timeout_ms - at_once))
+	vm->pause_deadline_ns = deadline_in(timeout_ms - at_once);
+	if (timeout_ms > at_once && wait_for(vm, VM_PAUSING, LOOK_MS, LOOK_MS))
 		return VM_PAUSE_LATER;
-	return too_slow(vm, at_once, e);
+	return too_slow(vm, busy, at_once, e);
 }
 
 int vm_pause(struct vm *vm, struct err *e)
 {
-	arch_clock_stopping(&vm->clock);
-	return vcpu_set_park(&vm->vcpus, SYNC_PAUSE_MS)
-		       ? settle(vm, e)
-		       : too_slow(vm, SYNC_PAUSE_MS, e);
+	const char *busy = stop_by(vm, deadline_in(SYNC_PAUSE_MS));
+
+	return busy ? too_slow(vm, busy, SYNC_PAUSE_MS, e) : settle(vm, e);
 }
 
 void vm_cancel_pause(struct vm *vm)
@@ -130,7 +180,23 @@ void vm_cancel_pause(struct vm *vm)
 	if (vm->waits != VM_PAUSING)
 		return;
 	vm_stop_waiting(vm);
-	vcpu_set_release(&vm->vcpus);
+	run_on(vm);
+}
+
+/* Has what is waited for happened, or taken too long?  Then the answer. */
+static void look_again(struct vm *vm)
+{
+	const struct vm_host host = vm->host;
+	const char *busy = stop_by(vm, 0);
+	struct err e = {0};
+	int r;
+
+	if (busy && clock_now_ns(CLOCK_MONOTONIC) < vm->pause_deadline_ns)
+		return;
+	vm_stop_waiting(vm);
+	r = busy ? too_slow(vm, busy, vm->pause_timeout_ms, &e)
+		 : settle(vm, &e);
+	host.paused(host.context, r, &e);
 }
 
 /* -------------------------------------------------------------- the guest's
@@ -166,6 +232,7 @@ static void begin_end(struct vm *vm)
 	const struct vm_host host = vm->host;
 	struct err e;
 
+	virtio_slots_abandon(&vm->virtio);
 	if (vm->waits == VM_PAUSING) {
 		vm_stop_waiting(vm);
 		err_set(&e, "the guest has ended");
@@ -173,7 +240,7 @@ static void begin_end(struct vm *vm)
 	}
 	if (vcpu_set_park(&vm->vcpus, vm->waits == VM_ENDING ? 0 : AT_ONCE_MS))
 		end(vm);
-	else if (vm->waits != VM_ENDING && !wait_for(vm, VM_ENDING, END_MS))
+	else if (vm->waits != VM_ENDING && !wait_for(vm, VM_ENDING, END_MS, 0))
 		end(vm);
 }
 
@@ -182,34 +249,28 @@ static void begin_end(struct vm *vm)
 static void on_told(struct event_source *source, uint32_t events)
 {
 	struct vm *vm = container_of(source, struct vm, told);
-	const struct vm_host host = vm->host;
-	struct err e = {0};
 	eventfd_t n;
 
 	(void)events;
 	(void)eventfd_read(vm->told_fd, &n);
-	if (vcpu_set_end(&vm->vcpus, NULL) != VCPU_END_NONE) {
+	if (vcpu_set_end(&vm->vcpus, NULL) != VCPU_END_NONE)
 		begin_end(vm);
-	} else if (vm->waits == VM_PAUSING && vcpu_set_park(&vm->vcpus, 0)) {
-		vm_stop_waiting(vm);
-		host.paused(host.context, settle(vm, &e), &e);
-	}
+	else if (vm->waits == VM_PAUSING)
+		look_again(vm);
 }
 
 static void on_deadline(struct event_source *source, uint32_t events)
 {
 	struct vm *vm = container_of(source, struct vm, deadline);
-	const struct vm_host host = vm->host;
-	struct err e;
+	uint64_t expired;
 
 	(void)events;
-	if (vm->waits == VM_ENDING) {
-		end(vm);
+	if (read(source->fd, &expired, sizeof(expired)) < 0)
 		return;
-	}
-	vm_stop_waiting(vm);
-	too_slow(vm, vm->pause_timeout_ms, &e);
-	host.paused(host.context, -1, &e);
+	if (vm->waits == VM_ENDING)
+		end(vm);
+	else
+		look_again(vm);
 }
 
 int vm_listen(struct vm *vm)

@@ -12,9 +12,13 @@
 #include "vmm/base/err.h"
 #include "vmm/base/log.h"
 #include "vmm/base/metrics.h"
+#include "vmm/base/now.h"
 #include "vmm/base/util.h"
 
 #define BIT(n) (1ull << (n))
+
+/* How long another file waits for requests to the old one. */
+enum { PATCH_MS = 500 };
 
 static struct block *block_of(struct virtio_device *dev)
 {
@@ -151,17 +155,16 @@ static void limiter_ready(struct virtio_device *dev)
 
 /* -------------------------------------------------------------- the device */
 
-static void block_drain(struct virtio_device *dev)
+static bool block_drain(struct virtio_device *dev, uint64_t deadline_ns)
 {
 	struct block *b = block_of(dev);
 
-	if (b->async) {
-		block_async_drain(b);
-		return;
-	}
+	if (b->async)
+		return block_async_drain(b, deadline_ns);
 	/* All of it can be done again: the driver was told nothing. */
 	virtq_unpop(&dev->queue[0]);
 	dev->inflight = 0;
+	return true;
 }
 
 static void block_state(struct virtio_device *dev, struct snap *s)
@@ -312,12 +315,19 @@ static void replace_file(struct block *b, const struct block_file *new)
 static int patch(struct block *b, const char *path,
 		 const struct rate_limiter_update *limits, struct err *e)
 {
+	const uint64_t deadline =
+		clock_now_ns(CLOCK_MONOTONIC) + PATCH_MS * (NS_PER_S / 1000);
 	struct block_file new;
 
 	if (rate_limiter_reserve(&b->limiter, &b->dev, limits, e))
 		return -1;
-	if (path && b->dev.inflight)
-		block_drain(&b->dev);
+	if (path && b->dev.inflight && !block_drain(&b->dev, deadline))
+		return err_set(e,
+			       "its storage has not answered for %d ms, and "
+			       "%u requests wait for it; try again",
+			       PATCH_MS, b->dev.inflight);
+	/* No completion is left to do what waits for a free request. */
+	b->dev.queue[0].starved = path;
 	if (path && block_file_open(&new, path, b->read_only, &b->file, e))
 		return -1;
 	if (path)

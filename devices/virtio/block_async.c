@@ -2,17 +2,19 @@
 /*
  * Requests through io_uring.  The table of requests belongs to the device; a
  * request is in flight, or in the list of free ones.  All of it under the
- * device's lock, which also makes it right that a reset on a vCPU thread waits
- * for completions: nobody else takes any meanwhile.
+ * device's lock, also where a vCPU thread takes completions because it waits
+ * for a reset.
  */
 #include <errno.h>
 #include <liburing.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "devices/virtio/block_internal.h"
+#include "vmm/base/now.h"
 #include "vmm/base/util.h"
 
 /* Bytes that one turn of the loop may submit. */
@@ -175,13 +177,31 @@ void block_async_submit(struct block *b)
 	push(b);
 }
 
-void block_async_drain(struct block *b)
+/* Until the kernel says that something is done, or the time is over. */
+static bool wait_for_event(struct block_async *a, uint64_t deadline_ns)
 {
-	while (b->dev.inflight) {
-		b->async->prepared = 0;
-		io_uring_submit_and_wait(&b->async->ring, 1);
+	struct pollfd event = {.fd = a->event_fd, .events = POLLIN};
+	uint64_t now = deadline_ns ? clock_now_ns(CLOCK_MONOTONIC) : 0;
+	uint64_t ms = (deadline_ns - now) / 1000000;
+
+	if (now >= deadline_ns)
+		return false;
+	poll(&event, 1, 1 + (int)min_u64(ms, 1000));
+	return true;
+}
+
+bool block_async_drain(struct block *b, uint64_t deadline_ns)
+{
+	struct block_async *a = b->async;
+	eventfd_t count;
+
+	do {
+		/* What is signalled from here on is not missed. */
+		(void)eventfd_read(a->event_fd, &count);
 		reap(b);
-	}
+		push(b);
+	} while (b->dev.inflight && wait_for_event(a, deadline_ns));
+	return !b->dev.inflight;
 }
 
 static void event_ready(struct virtio_device *dev)

@@ -135,5 +135,5 @@ void block_async_put(struct block_async *a, struct block_request *r);
 void block_async_queue(struct block *b, struct block_request *r);
 /* Let the kernel see what was queued, and give back what is done. */
 void block_async_submit(struct block *b);
-/* Until nothing is in flight. */
-void block_async_drain(struct block *b);
+/* As the drain hook. */
+bool block_async_drain(struct block *b, uint64_t deadline_ns);

@@ -115,10 +115,12 @@ static void tx_limiter_ready(struct virtio_device *dev)
 
 /* -------------------------------------------------------------- the device */
 
-static void net_drain(struct virtio_device *dev)
+static bool net_drain(struct virtio_device *dev, uint64_t deadline_ns)
 {
+	(void)deadline_ns;
 	net_vhost_stop(net_of(dev));
 	net_rx_give_back(net_of(dev));
+	return true;
 }
 
 static void net_reset(struct virtio_device *dev)

@@ -10,12 +10,9 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
-#include "snapshot/codec.h"
 #include "vmm/base/err.h"
 #include "vmm/base/now.h"
 #include "vmm/base/util.h"
-
-enum { STATE_TAG = SNAP_TAG('v', 'i', 'r', 't') };
 
 #define BIT(n) (1ull << (n))
 
@@ -24,6 +21,12 @@ enum { BUDGET = VIRTQ_SIZE_MAX };
 
 /* How long a device may keep the main thread, if it looks at the clock. */
 enum { TURN_NS = 2000000 };
+
+/* How often a reset looks whether storage has answered. */
+enum { RESET_LOOK_NS = 5000000 };
+
+/* How long a device that is destroyed waits for what is in flight. */
+enum { DESTROY_NS = 500000000 };
 
 /* ------------------------------------------------------------- interrupts */
 
@@ -176,7 +179,7 @@ bool virtio_is_live(const struct virtio_device *dev, unsigned queue)
 {
 	return dev->status & VIRTIO_CONFIG_S_DRIVER_OK &&
 	       !(dev->status & VIRTIO_CONFIG_S_NEEDS_RESET) && !dev->quiesced &&
-	       dev->queue[queue].started;
+	       !dev->resetting && dev->queue[queue].started;
 }
 
 void virtio_run_queue(struct virtio_device *dev, unsigned queue)
@@ -263,15 +266,40 @@ void virtio_unwatch(struct virtio_device *dev, struct virtio_source *source)
 
 /* ----------------------------------------------------------------- status */
 
-static void drain(struct virtio_device *dev)
+static bool drain(struct virtio_device *dev, uint64_t deadline_ns)
 {
-	if (dev->inflight && dev->ops->drain)
-		dev->ops->drain(dev);
+	return !dev->inflight || !dev->ops->drain ||
+	       dev->ops->drain(dev, deadline_ns);
+}
+
+/*
+ * A reset ends when nothing is in flight: the driver may use the buffers for
+ * something else then.  Storage that hangs costs the guest this vCPU, and
+ * nobody else the lock.  False if there is no more time.
+ */
+static bool drain_for_reset(struct virtio_device *dev)
+{
+	const struct timespec pause = {.tv_nsec = RESET_LOOK_NS};
+	uint64_t first = clock_now_ns(CLOCK_MONOTONIC) + RESET_LOOK_NS;
+	bool drained = drain(dev, first);
+
+	if (drained)
+		return true;
+	dev->resetting++;
+	while (!drained && !dev->abandoned) {
+		virtio_leave(dev);
+		nanosleep(&pause, NULL);
+		virtio_enter(dev);
+		drained = drain(dev, 0);
+	}
+	dev->resetting--;
+	return drained;
 }
 
 static void reset(struct virtio_device *dev)
 {
-	drain(dev);
+	if (!drain_for_reset(dev))
+		return;
 	if (dev->ops->reset)
 		dev->ops->reset(dev);
 	for (unsigned i = 0; i < dev->ops->queue_count; i++)
@@ -351,14 +379,17 @@ void virtio_set_status(struct virtio_device *dev, uint32_t status)
 		start(dev);
 }
 
-/* ----------------------------------------------------------- pause, state */
+/* ------------------------------------------------------------------ pause */
 
-void virtio_quiesce(struct virtio_device *dev)
+bool virtio_quiesce(struct virtio_device *dev, uint64_t deadline_ns)
 {
+	bool drained;
+
 	virtio_enter(dev);
 	dev->quiesced = true;
-	drain(dev);
+	drained = drain(dev, deadline_ns);
 	virtio_leave(dev);
+	return drained;
 }
 
 void virtio_resume(struct virtio_device *dev)
@@ -372,60 +403,6 @@ void virtio_resume(struct virtio_device *dev)
 	/* It may have been raised and lost. */
 	if (atomic_load(&dev->isr) & ISR_ALL)
 		signal_fd(dev->slot.irq_fd);
-	virtio_leave(dev);
-}
-
-static void restart(struct virtio_device *dev, struct snap *s)
-{
-	for (unsigned i = 0; i < dev->ops->queue_count; i++) {
-		if (snap_failed(s) || !dev->queue[i].ready)
-			continue;
-		snap_require(
-			s,
-			!virtq_start(&dev->queue[i], dev->slot.mem,
-				     virtio_has(dev, VIRTIO_RING_F_EVENT_IDX)),
-			"a device's queue is impossible");
-	}
-}
-
-static void state(struct virtio_device *dev, struct snap *s)
-{
-	uint32_t id = dev->ops->device_id,
-		 isr = atomic_load(&dev->isr) & ISR_ALL;
-	uint32_t queues = dev->ops->queue_count;
-
-	snap_begin(s, STATE_TAG);
-	snap_u32(s, &id);
-	snap_u32(s, &queues);
-	snap_require(s, id == dev->ops->device_id, "a device is another one");
-	snap_require(s, queues == dev->ops->queue_count,
-		     "a device has other queues");
-	snap_require(s, !dev->inflight, "a device is not quiet");
-	snap_u64(s, &dev->accepted);
-	snap_require(s, !(dev->accepted & ~dev->offered),
-		     "a device has features that this one does not offer");
-	snap_u32(s, &dev->status);
-	snap_u32(s, &dev->queue_sel);
-	snap_u32(s, &dev->offered_sel);
-	snap_u32(s, &dev->accepted_sel);
-	snap_u32(s, &dev->generation);
-	snap_u32(s, &isr);
-	atomic_store(&dev->isr, isr & ISR_ALL);
-	for (unsigned i = 0; i < dev->ops->queue_count; i++)
-		virtq_state(&dev->queue[i], s);
-	/* A device that waits for a reset may have impossible queues. */
-	if (snap_loading(s) && dev->status & VIRTIO_CONFIG_S_DRIVER_OK &&
-	    !(dev->status & VIRTIO_CONFIG_S_NEEDS_RESET))
-		restart(dev, s);
-	if (dev->ops->state)
-		dev->ops->state(dev, s);
-	snap_end(s);
-}
-
-void virtio_state(struct virtio_device *dev, struct snap *s)
-{
-	virtio_enter(dev);
-	state(dev, s);
 	virtio_leave(dev);
 }
 
@@ -487,6 +464,7 @@ void virtio_destroy(struct virtio_device *dev)
 {
 	if (!dev)
 		return;
-	virtio_quiesce(dev);
+	if (!dev->abandoned)
+		virtio_quiesce(dev, clock_now_ns(CLOCK_MONOTONIC) + DESTROY_NS);
 	dev->ops->destroy(dev);
 }

@@ -40,10 +40,12 @@ struct virtio_ops {
 	/* The driver wrote to dev->config, which is updated.  May be NULL. */
 	void (*config_written)(struct virtio_device *dev);
 	/*
-	 * Wait until nothing is in flight, and give back what was.  NULL for
-	 * devices that complete everything within kick().
+	 * Give back what is in flight, and wait until @deadline_ns
+	 * (CLOCK_MONOTONIC; 0: do not wait) for what has to end by itself.
+	 * Whether nothing is in flight any more.  NULL for devices that
+	 * complete everything within kick().
 	 */
-	void (*drain)(struct virtio_device *dev);
+	bool (*drain)(struct virtio_device *dev, uint64_t deadline_ns);
 	/*
 	 * Forget everything but the host side (files, taps).  On a vCPU thread,
 	 * after drain(): not to touch the event loop.  May be NULL.
@@ -97,9 +99,11 @@ struct virtio_device {
 	void *config;        /* the device's; little-endian */
 	uint32_t config_len;
 	struct virtq queue[VIRTIO_QUEUES_MAX];
-	unsigned inflight; /* requests taken and not given back */
-	uint64_t turn_end; /* CLOCK_MONOTONIC; 0: not timed since enter */
-	bool quiesced;     /* takes no requests until virtio_resume() */
+	unsigned inflight;      /* requests taken and not given back */
+	uint64_t turn_end;      /* CLOCK_MONOTONIC; 0: not timed since enter */
+	bool quiesced;          /* takes no requests until virtio_resume() */
+	unsigned resetting;     /* nor while so many vCPUs wait for a reset */
+	_Atomic bool abandoned; /* nobody waits for what is in flight */
 	/*
 	 * Interrupt status, and what of it was read.  Atomic, without the
 	 * lock: the driver's interrupt handler must not wait for a disk.
@@ -121,7 +125,11 @@ int virtio_init(struct virtio_device *dev, const struct virtio_ops *ops,
 		const char *name, struct err *e);
 /* For ops->destroy(). */
 void virtio_fini(struct virtio_device *dev);
-/* Wait for what is in flight, and free the device.  NULL is fine. */
+/*
+ * Wait for what is in flight, half a second at most, and free the device.  If
+ * storage hangs, the kernel may still write to the guest's memory afterwards.
+ * NULL is fine.
+ */
 void virtio_destroy(struct virtio_device *dev);
 
 /*
@@ -139,12 +147,23 @@ static inline int virtio_kick_fd(const struct virtio_device *dev,
 }
 
 /*
- * Main thread.  After virtio_quiesce() nothing is in flight, and nothing is
- * taken until virtio_resume(), which looks at all queues: a kick may have been
- * lost.
+ * Main thread.  From virtio_quiesce() on nothing is taken until
+ * virtio_resume(), which looks at all queues: a kick may have been lost.  What
+ * is in flight has until @deadline_ns (CLOCK_MONOTONIC; 0: it is only looked
+ * at) to end: false if something has not.  It may end later, on the loop: call
+ * it again, or virtio_resume().
  */
-void virtio_quiesce(struct virtio_device *dev);
+bool virtio_quiesce(struct virtio_device *dev, uint64_t deadline_ns);
 void virtio_resume(struct virtio_device *dev);
+
+/*
+ * The device is about to be destroyed: a vCPU that waits for its reset goes on
+ * at once.  What is in flight then stays so.  Any thread, no lock.
+ */
+static inline void virtio_abandon(struct virtio_device *dev)
+{
+	dev->abandoned = true;
+}
 
 /*
  * Save, or load into a device that was just created with the same

@@ -256,7 +256,7 @@ static void save_and_load(void)
 	struct err e;
 	size_t len;
 
-	virtio_quiesce(dev);
+	virtio_quiesce(dev, UINT64_MAX);
 	snap_save(&saved, 1);
 	virtio_state(dev, &saved);
 	must(!snap_finish(&saved, &e));
@@ -266,7 +266,7 @@ static void save_and_load(void)
 	snap_fini(&saved);
 	virtio_destroy(dev);
 	create_device();
-	virtio_quiesce(dev);
+	virtio_quiesce(dev, UINT64_MAX);
 	snap_load(&loaded, copy, len, 1);
 	virtio_state(dev, &loaded);
 	must(!snap_finish(&loaded, &e));

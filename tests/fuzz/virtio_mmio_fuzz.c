@@ -52,9 +52,11 @@ static void kick(struct virtio_device *dev, unsigned queue)
 	}
 }
 
-static void drain(struct virtio_device *dev)
+static bool drain(struct virtio_device *dev, uint64_t deadline_ns)
 {
+	(void)deadline_ns;
 	dev->inflight = 0;
+	return true;
 }
 
 static const struct virtio_ops ops = {
@@ -125,7 +127,7 @@ static void save_and_load(struct virtio_device *dev, const uint8_t op[OP_SIZE])
 	struct err e;
 	size_t len;
 
-	virtio_quiesce(dev);
+	virtio_quiesce(dev, UINT64_MAX);
 	snap_save(&out, 1);
 	virtio_state(dev, &out);
 	data = snap_data(&out, &len);
@@ -167,7 +169,7 @@ static void operate(struct device *d, const uint8_t op[OP_SIZE])
 		start(&d->dev, op);
 		break;
 	case OP_QUIET:
-		virtio_quiesce(&d->dev);
+		virtio_quiesce(&d->dev, UINT64_MAX);
 		must(!d->dev.inflight);
 		if (op[1] & 1)
 			virtio_resume(&d->dev);

@@ -206,7 +206,7 @@ static void begin_or_pause(struct virtio_device *dev, const struct op *op)
 	if (op->writable & 1) {
 		start(dev, op->len[0] | (uint64_t)op->len[1] << 16);
 	} else {
-		virtio_quiesce(dev);
+		virtio_quiesce(dev, UINT64_MAX);
 		must(!dev->inflight);
 		virtio_resume(dev);
 	}

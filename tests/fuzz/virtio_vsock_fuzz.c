@@ -284,7 +284,7 @@ static void run(struct virtio_device *dev, struct op *op)
 		if (op->number & 1) {
 			start(dev);
 		} else {
-			virtio_quiesce(dev);
+			virtio_quiesce(dev, UINT64_MAX);
 			turn_loop();
 			virtio_resume(dev);
 		}

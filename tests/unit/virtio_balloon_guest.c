@@ -183,7 +183,7 @@ static int restore(void (*change)(uint8_t *data, size_t len), struct err *e)
 	size_t len;
 	int r;
 
-	virtio_quiesce(g.d.dev);
+	virtio_quiesce(g.d.dev, UINT64_MAX);
 	snap_save(&saved, 1);
 	virtio_state(g.d.dev, &saved);
 	assert_ok(snap_finish(&saved, e), *e);
@@ -195,7 +195,7 @@ static int restore(void (*change)(uint8_t *data, size_t len), struct err *e)
 		change(copy, len);
 	virtio_destroy(g.d.dev);
 	balloon_new();
-	virtio_quiesce(g.d.dev);
+	virtio_quiesce(g.d.dev, UINT64_MAX);
 	snap_load(&loaded, copy, len, 1);
 	virtio_state(g.d.dev, &loaded);
 	r = snap_finish(&loaded, e);

@@ -283,7 +283,7 @@ static void pause_keeps_the_buffer(void **state)
 	(void)state;
 	balloon_up();
 	send(1, 10);
-	virtio_quiesce(g.d.dev);
+	virtio_quiesce(g.d.dev, UINT64_MAX);
 	assert_int_equal(driver_poll(&g.d, 1000), 1); /* the timer */
 	assert_false(given_back());
 	virtio_resume(g.d.dev);
@@ -299,7 +299,7 @@ static void new_interval_while_paused_counts_later(void **state)
 	(void)state;
 	balloon_up();
 	send(1, 10);
-	virtio_quiesce(g.d.dev);
+	virtio_quiesce(g.d.dev, UINT64_MAX);
 	assert_ok(balloon_set_stats_interval(g.d.dev, 5, &e), e);
 	assert_false(given_back());
 	virtio_resume(g.d.dev);

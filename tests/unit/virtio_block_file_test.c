@@ -254,7 +254,7 @@ static void save(struct snap *s)
 {
 	struct err e;
 
-	virtio_quiesce(d.dev);
+	virtio_quiesce(d.dev, UINT64_MAX);
 	snap_save(s, 1);
 	virtio_state(d.dev, s);
 	assert_ok(snap_finish(s, &e), e);

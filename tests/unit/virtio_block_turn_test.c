@@ -270,7 +270,7 @@ static void half_a_request_is_given_back(void **state)
 	driver_poll(&d, 0);
 	assert_in_range(storage.zero, 1, 15 << 20);
 	assert_int_equal(d.dev->inflight, 1);
-	virtio_quiesce(d.dev);
+	virtio_quiesce(d.dev, UINT64_MAX);
 	assert_int_equal(d.dev->inflight, 0);
 	snap_save(&s, 1);
 	virtio_state(d.dev, &s);

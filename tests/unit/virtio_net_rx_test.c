@@ -336,7 +336,7 @@ static void pause_loses_no_buffers(void **state)
 	offer(1000);
 	kick_rx();
 	assert_int_equal(d.dev->inflight, 2);
-	virtio_quiesce(d.dev);
+	virtio_quiesce(d.dev, UINT64_MAX);
 	assert_int_equal(d.dev->inflight, 0);
 	host_sends(200);
 	driver_run(&d);
@@ -362,7 +362,7 @@ static void state_goes_on_in_another_device(void **state)
 	host_sends(200);
 	driver_run(&d);
 	assert_int_equal(received(), 200);
-	virtio_quiesce(d.dev);
+	virtio_quiesce(d.dev, UINT64_MAX);
 	snap_save(&out, 1);
 	virtio_state(d.dev, &out);
 	assert_ok(snap_finish(&out, &e), e);
@@ -370,7 +370,7 @@ static void state_goes_on_in_another_device(void **state)
 	virtio_destroy(d.dev);
 	close(host);
 	create();
-	virtio_quiesce(d.dev);
+	virtio_quiesce(d.dev, UINT64_MAX);
 	snap_load(&in, data, len, 1);
 	virtio_state(d.dev, &in);
 	assert_ok(snap_finish(&in, &e), e);

@@ -297,7 +297,7 @@ static void a_pause_takes_the_rings_and_gives_them_back(void **state)
 	use_one(NET_RX);
 	use_one(NET_TX);
 	driver_interrupts(&d);
-	virtio_quiesce(d.dev);
+	virtio_quiesce(d.dev, UINT64_MAX);
 	assert_int_equal(d.dev->inflight, 0);
 	assert_int_equal(vhost.ring[NET_RX].backend, NO_BACKEND);
 	assert_int_equal(vhost.ring[NET_TX].backend, NO_BACKEND);
@@ -322,7 +322,7 @@ static void a_pause_in_which_nothing_was_used_interrupts_nobody(void **state)
 {
 	(void)state;
 	start_vhost();
-	virtio_quiesce(d.dev);
+	virtio_quiesce(d.dev, UINT64_MAX);
 	assert_int_equal(driver_interrupts(&d), 0);
 	assert_int_equal(interrupt_status(), 0);
 }
@@ -381,7 +381,7 @@ static void pages_that_it_writes_are_kept_track_of(void **state)
 		1ull << 63;
 	vhost.log[0] |= 1;
 	guest_mem_clean(&d.mem);
-	virtio_quiesce(d.dev);
+	virtio_quiesce(d.dev, UINT64_MAX);
 	assert_true(d.mem.dirty->bits[0][at / 64] >> at % 64 & 1);
 	assert_false(d.mem.dirty->bits[0][(at + 1) / 64] >> (at + 1) % 64 & 1);
 	at = DRIVER_RAM_SIZE / (uint64_t)getpagesize() - 1;

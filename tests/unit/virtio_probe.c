@@ -35,12 +35,14 @@ static void kick(struct virtio_device *dev, unsigned queue)
 	}
 }
 
-static void drain(struct virtio_device *dev)
+static bool drain(struct virtio_device *dev, uint64_t deadline_ns)
 {
 	struct probe *p = container_of(dev, struct probe, dev);
 
+	(void)deadline_ns;
 	p->drains++;
 	dev->inflight = 0;
+	return true;
 }
 
 static void reset(struct virtio_device *dev)

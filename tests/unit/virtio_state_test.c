@@ -45,7 +45,7 @@ static void quiet_device_takes_nothing_until_it_is_resumed(void **state)
 
 	(void)state;
 	driver_start(&d, 0, SIZE);
-	virtio_quiesce(d.dev);
+	virtio_quiesce(d.dev, UINT64_MAX);
 	driver_add(&d, 0, &one, 1);
 	driver_kick(&d, 0);
 	driver_run(&d);
@@ -65,7 +65,7 @@ static void quiesce_waits_for_what_is_in_flight(void **state)
 	driver_add(&d, 0, &one, 1);
 	driver_kick(&d, 0);
 	driver_run(&d);
-	virtio_quiesce(d.dev);
+	virtio_quiesce(d.dev, UINT64_MAX);
 	assert_int_equal(probe->drains, 1);
 }
 
@@ -74,14 +74,14 @@ static void resume_repeats_an_interrupt_that_is_pending(void **state)
 	(void)state;
 	driver_start(&d, 0, SIZE);
 	probe->dev.isr = VIRTIO_MMIO_INT_VRING;
-	virtio_quiesce(d.dev);
+	virtio_quiesce(d.dev, UINT64_MAX);
 	virtio_resume(d.dev);
 	assert_int_equal(driver_interrupts(&d), 1);
 }
 
 static void save(struct snap *s)
 {
-	virtio_quiesce(d.dev);
+	virtio_quiesce(d.dev, UINT64_MAX);
 	snap_save(s, 1);
 	virtio_state(d.dev, s);
 }
@@ -98,7 +98,7 @@ static int load(const struct snap *saved, struct err *e)
 	virtio_destroy(d.dev);
 	probe = probe_create(&slot);
 	d.dev = &probe->dev;
-	virtio_quiesce(d.dev);
+	virtio_quiesce(d.dev, UINT64_MAX);
 	data = snap_data(saved, &len);
 	snap_load(&s, data, len, 1);
 	virtio_state(d.dev, &s);

@@ -44,15 +44,6 @@ int __wrap_io_uring_submit(struct io_uring *ring)
 	return __real_io_uring_submit(ring);
 }
 
-int __real_io_uring_submit_and_wait(struct io_uring *ring, unsigned n);
-int __wrap_io_uring_submit_and_wait(struct io_uring *ring, unsigned n);
-
-int __wrap_io_uring_submit_and_wait(struct io_uring *ring, unsigned n)
-{
-	mark(ring);
-	return __real_io_uring_submit_and_wait(ring, n);
-}
-
 static int begin(void **state)
 {
 	static char image[SECTORS * SECTOR];

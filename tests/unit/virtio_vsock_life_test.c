@@ -39,7 +39,7 @@ static void pause_keeps_streams(void **state)
 	(void)state;
 	start();
 	fd = open_stream(0);
-	virtio_quiesce(d.dev);
+	virtio_quiesce(d.dev, UINT64_MAX);
 	host_says(fd, "meanwhile");
 	close(host_connects());
 	driver_run(&d);
@@ -89,14 +89,14 @@ static void after_a_restore_the_guest_is_told(void **state)
 	driver_kick(&d, VSOCK_EVENT);
 	driver_run(&d);
 	fd = open_stream(0);
-	virtio_quiesce(d.dev);
+	virtio_quiesce(d.dev, UINT64_MAX);
 	snap_save(&out, 1);
 	virtio_state(d.dev, &out);
 	assert_ok(snap_finish(&out, &e), e);
 	bytes = snap_data(&out, &len);
 	virtio_destroy(d.dev);
 	create();
-	virtio_quiesce(d.dev);
+	virtio_quiesce(d.dev, UINT64_MAX);
 	snap_load(&in, bytes, len, 1);
 	virtio_state(d.dev, &in);
 	assert_ok(snap_finish(&in, &e), e);

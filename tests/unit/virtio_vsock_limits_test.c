@@ -194,7 +194,7 @@ static void accepting_is_parked_with_the_rest(void **state)
 	fd = host_connects();
 	set_soft((rlim_t)lowest_free());
 	driver_run(&d);
-	virtio_quiesce(d.dev);
+	assert_true(virtio_quiesce(d.dev, 0));
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 	wakes_within(150);
 	assert_int_equal(vsock_conn_count(d.dev), 0);

@@ -12,12 +12,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "devices/virtio/block.h"
 #include "tests/fake/kvm_fake.h"
 #include "tests/unit/testing.h"
 #include "vmm/base/err.h"
 #include "vmm/base/loop.h"
+#include "vmm/base/now.h"
 #include "vmm/config.h"
 #include "vmm/vm.h"
+#include "vmm/vm_internal.h"
 
 struct world {
 	struct event_loop loop;
@@ -201,6 +204,49 @@ static void pause_holds_the_guests_counter(void **state)
 	vm_destroy(vm);
 }
 
+static uint64_t now_ms(void)
+{
+	return clock_now_ns(CLOCK_MONOTONIC) / 1000000;
+}
+
+/* A request that never ends: neither pause nor end waits for it for long. */
+static void a_disk_that_hangs_is_named_and_holds_nothing(void **state)
+{
+	struct world *w = *state;
+	struct drive_config drive = {
+		.id = strdup("root"),
+		.path = strdup(w->kernel),
+		.read_only = true,
+		.async = true,
+	};
+	struct virtio_device *dev;
+	struct vm *vm;
+	uint64_t began;
+
+	assert_ok(vm_config_put_drive(&w->config, &drive, &w->e), w->e);
+	vm = create_and_boot(w);
+	dev = virtio_slots_find(&vm->virtio, VIRTIO_KIND_BLOCK, "root");
+	if (block_engine(dev) != BLOCK_ASYNC) {
+		vm_destroy(vm);
+		skip();
+	}
+	dev->inflight = 1;
+	began = now_ms();
+	assert_err(vm_pause(vm, &w->e), w->e,
+		   "drive root: its storage has not answered for 1000 ms; the "
+		   "VM runs on");
+	assert_in_range(now_ms() - began, 990, 5000);
+	assert_false(dev->quiesced);
+	dev->inflight = 0;
+	assert_ok(vm_pause(vm, &w->e), w->e);
+	assert_true(dev->quiesced);
+	assert_int_equal(vm_resume(vm, NULL, &w->e), 0);
+	dev->inflight = 1;
+	began = now_ms();
+	vm_destroy(vm);
+	assert_in_range(now_ms() - began, 490, 990);
+}
+
 /* What the guest reads in its VMClock page. */
 static uint64_t vmclock(unsigned offset)
 {
@@ -347,6 +393,7 @@ int main(void)
 		VM_TEST(the_guest_powering_off_is_told_once),
 		VM_TEST(a_vcpu_that_cannot_go_on_is_told_with_its_reason),
 		VM_TEST(pause_holds_the_guests_counter),
+		VM_TEST(a_disk_that_hangs_is_named_and_holds_nothing),
 		VM_TEST(the_time_pages_are_in_ram_kept_from_the_guest),
 		VM_TEST(a_frozen_pause_is_told_as_a_disruption),
 		VM_TEST(a_pause_that_counts_is_no_disruption),
