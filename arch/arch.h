@@ -265,16 +265,30 @@ void arch_vm_fini(struct arch_vm *a);
 
 struct snap;
 
+/*
+ * When the host booted: CLOCK_REALTIME minus CLOCK_BOOTTIME, which only setting
+ * the wall clock changes (NTP's slewing moves both).  So to the microsecond it
+ * stands for one boot of one host, for who cannot read the kernel's boot id.
+ */
+struct arch_clock_boot {
+	uint64_t ns;       /* since 1970; 0: not known */
+	uint32_t width_ns; /* of the reading: it is off by half of that */
+};
+void arch_clock_boot(struct arch_clock_boot *boot);
+
 /* Guest time that stopped, of a VM that is paused. */
 struct arch_clock_record {
 	uint32_t hz;
 	uint64_t offset, host_stopped, guest_stopped;
 	char boot_id[40]; /* of the host; empty if it does not say */
+	struct arch_clock_boot boot;
 	struct arch_clock_sample sample; /* from after it stopped */
 };
 int arch_clock_record(const struct arch_clock *clock,
 		      struct arch_clock_record *record, struct err *e);
 void arch_clock_record_state(struct arch_clock_record *record, struct snap *s);
+/* The rest of it: its .boot, since format 1.2. */
+void arch_clock_boot_state(struct arch_clock_record *record, struct snap *s);
 
 /* Of a VM just created: it is paused where the record says.  Its next start is
  * by default as the clock's on_restore says. */

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "snapshot/extent.h"
+#include "snapshot/memory_compare.h"
 #include "snapshot/pagemap.h"
 #include "vmm/base/err.h"
 #include "vmm/base/io.h"
@@ -200,6 +201,11 @@ static int save_chunk(const struct saving *s, unsigned region, uint64_t at,
 		.page_count = len / s->page,
 	};
 
+	if (s->save->compare && !s->checking &&
+	    memory_compare(s->save->mem, c.host, c.page_count,
+			   s->save->compare[region] + at / s->page / 64))
+		return err_errno(s->e, "cannot compare guest RAM with the "
+				       "memory file it is from");
 	memset(c.want, 0xff, sizeof(c.want));
 	if (dirty)
 		want_dirty(&c, dirty[region] + at / s->page / 64);
@@ -271,6 +277,14 @@ int memory_file_save(struct memory_save *save, struct err *e)
 		return -1;
 	s.checking = true;
 	return save->dirty && !save->onto_base ? save_regions(&s) : 0;
+}
+
+bool memory_file_can_tell_changed(void)
+{
+	AUTO_CLOSE int pagemap = pagemap_open();
+
+	return pagemap >= 0 || (errno != ENOENT && errno != EACCES &&
+				errno != EPERM && errno != ENOTDIR);
 }
 
 int memory_file_changed(const struct guest_mem *mem, unsigned index,

@@ -40,6 +40,12 @@ struct memory_save {
 	const uint64_t *const *dirty;
 	bool onto_base; /* with @dirty: put them over what is in @fd */
 	/*
+	 * If not NULL: pages that are not what they were when RAM was mapped
+	 * are found by comparing, and added here before they are written; a bit
+	 * each, perhaps the ones that @dirty points to.
+	 */
+	uint64_t *const *compare;
+	/*
 	 * Pages may be elsewhere until they are touched (userfaultfd), so that
 	 * none can be known to be zero without a look.
 	 */
@@ -52,6 +58,10 @@ struct memory_save {
 
 /* Not synced afterwards. */
 int memory_file_save(struct memory_save *s, struct err *e);
+
+/* Can memory_file_changed() tell?  Not without /proc, or if the process may not
+ * be debugged: /proc/self/pagemap is root's then. */
+bool memory_file_can_tell_changed(void);
 
 /*
  * Find out which pages of region @index are not what they were when RAM was

@@ -33,7 +33,8 @@ JOBS = max(1, os.cpu_count() or 1)
 
 # These take a minute or more, and find what shorter ones do not only now and then: with --full.
 LONG = {"block-deep", "clones", "hole", "hostile-deep", "limits", "snapshot-deep",
-        "snapshot-files-deep", "time-chrony", "time-clocks", "time-cycles", "time-long"}
+        "snapshot-files-deep", "snapshot-jail-deep", "time-chrony", "time-clocks", "time-cycles",
+        "time-long"}
 # These run on a host whose clock counts instructions: --full, too.
 COUNTED = ("hole", "time-chrony", "time-long")
 # Where the integration suites run, what takes longest first. A suite that cannot be tried on some

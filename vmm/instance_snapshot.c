@@ -28,7 +28,7 @@ static void on_written(void *context, int result, const struct err *e)
 	if (result)
 		vm_changes_give_back(in->vm, &work->changes);
 	else
-		vm_changes_saved(in->vm);
+		vm_changes_saved(in->vm, &work->changes);
 	snapshot_job_destroy(in->job);
 	in->job = NULL;
 	if (!result)

@@ -138,6 +138,7 @@ static int save_memory(struct snapshot_job *job, struct publish *files,
 		.mem = work->mem,
 		.fd = files->memory_fd,
 		.read_all = work->is_paged,
+		.compare = work->changes.compare ? work->changes.owned : NULL,
 		.go_on = go_on_saving,
 		.context = job,
 	};

@@ -177,8 +177,11 @@ void vm_destroy(struct vm *vm)
 		guest_mem_destroy(&vm->mem);
 	uffd_close(&vm->uffd);
 	util_close(&vm->told_fd);
-	if (!vm->keep_memory)
-		free(vm);
+	if (vm->keep_memory)
+		return;
+	for (unsigned i = 0; i < GUEST_MEM_REGIONS_MAX; i++)
+		free(vm->differed[i]);
+	free(vm);
 }
 
 /* ----------------------------------------------------------------- booting */

@@ -3,6 +3,7 @@
  * What changed in a VM's RAM.  With a log, KVM knows what the guest wrote, and
  * we what we did.  Without one, the kernel knows which pages of a mapped
  * snapshot are not the file's any more: all that was written since the load.
+ * Where it cannot be asked, pages are compared with the file's.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 
 #include "snapshot/memory_file.h"
 #include "vmm/base/err.h"
+#include "vmm/base/log.h"
 #include "vmm/base/util.h"
 #include "vmm/vm_internal.h"
 #include "vmm/vm_snapshot.h"
@@ -43,6 +45,45 @@ static int take_log(struct vm *vm, unsigned index, uint64_t *out, struct err *e)
 	return 0;
 }
 
+static bool must_compare(struct vm *vm)
+{
+	if (vm->changes_by == BY_UNDECIDED && !memory_file_can_tell_changed())
+		log_warn("/proc/self/pagemap cannot be read (%s): snapshots of "
+			 "this VM compare all of its memory with the file that "
+			 "it is from, which takes longer",
+			 strerror(errno));
+	if (vm->changes_by == BY_UNDECIDED)
+		vm->changes_by = memory_file_can_tell_changed() ? BY_PAGEMAP
+								: BY_COMPARING;
+	return vm->changes_by == BY_COMPARING;
+}
+
+/* A page that differed at an earlier snapshot counts even if it is again as
+ * it was: a diff may go over that snapshot. */
+static int begin_comparing(struct vm *vm, unsigned index, uint64_t *out,
+			   uint64_t words, struct err *e)
+{
+	if (!vm->differed[index])
+		vm->differed[index] = calloc(words, sizeof(uint64_t));
+	if (!vm->differed[index])
+		return err_errno(e, "cannot tell which pages changed");
+	memcpy(out, vm->differed[index], words * sizeof(uint64_t));
+	return 0;
+}
+
+static int find_in(struct vm *vm, unsigned index, struct vm_changes *changes,
+		   struct err *e)
+{
+	uint64_t *out = changes->owned[index];
+
+	if (vm->mem.dirty)
+		return take_log(vm, index, out, e);
+	if (changes->compare)
+		return begin_comparing(vm, index, out, changes->words[index],
+				       e);
+	return memory_file_changed(&vm->mem, index, out, e);
+}
+
 static int find(struct vm *vm, struct vm_changes *changes, struct err *e)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
@@ -55,9 +96,7 @@ static int find(struct vm *vm, struct vm_changes *changes, struct err *e)
 		changes->bits[i] = changes->owned[i];
 		if (!changes->owned[i])
 			return err_errno(e, "cannot tell which pages changed");
-		if (vm->mem.dirty ? take_log(vm, i, changes->owned[i], e)
-				  : memory_file_changed(&vm->mem, i,
-							changes->owned[i], e))
+		if (find_in(vm, i, changes, e))
 			return -1;
 	}
 	return 0;
@@ -72,6 +111,8 @@ int vm_changes_take(struct vm *vm, struct vm_changes *changes, struct err *e)
 		return 0;
 	if (vm->mem.dirty)
 		mark_our_pages(vm);
+	else
+		changes->compare = must_compare(vm);
 	if (!find(vm, changes, e))
 		return 0;
 	vm_changes_give_back(vm, changes);
@@ -79,18 +120,31 @@ int vm_changes_take(struct vm *vm, struct vm_changes *changes, struct err *e)
 	return -1;
 }
 
+/* What was found by comparing; also if the snapshot was not written. */
+static void remember(struct vm *vm, const struct vm_changes *changes)
+{
+	for (unsigned r = 0; r < vm->mem.region_count; r++) {
+		for (uint64_t i = 0; changes->compare && changes->owned[r] &&
+				     vm->differed[r] && i < changes->words[r];
+		     i++)
+			vm->differed[r][i] |= changes->owned[r][i];
+	}
+}
+
 void vm_changes_give_back(struct vm *vm, const struct vm_changes *changes)
 {
 	struct guest_mem_dirty *d = vm->mem.dirty;
 
+	remember(vm, changes);
 	for (unsigned r = 0; d && r < vm->mem.region_count; r++) {
 		for (uint64_t i = 0; changes->owned[r] && i < d->words[r]; i++)
 			d->bits[r][i] |= changes->owned[r][i];
 	}
 }
 
-void vm_changes_saved(struct vm *vm)
+void vm_changes_saved(struct vm *vm, const struct vm_changes *changes)
 {
+	remember(vm, changes);
 	vm->has_base = true;
 	memcpy(vm->saved, vm->mark.id, sizeof(vm->saved));
 }

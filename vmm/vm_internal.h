@@ -20,12 +20,20 @@
 #include "vmm/virtio_slots.h"
 #include "vmm/vm.h"
 
+/* How to find out what changed in a mapped snapshot; for good, as the two do
+ * not see the same in a page that was written and is as it was. */
+enum vm_changes_by { BY_UNDECIDED, BY_PAGEMAP, BY_COMPARING };
+
 struct vm {
 	struct vm_host host;
 	struct guest_mem mem;
 	bool keep_memory; /* and this struct, beyond vm_destroy() */
 	bool has_base;  /* all of it is in a snapshot, but for what is dirty */
 	bool is_mapped; /* and that snapshot is mapped */
+	enum vm_changes_by changes_by;
+	/* By comparing: those that were not the snapshot's at any save; owned.
+	 */
+	uint64_t *differed[GUEST_MEM_REGIONS_MAX];
 	uint8_t loaded[16], saved[16]; /* ids: where it is from, and its last */
 	struct memory_mark mark;       /* of the one that is being written */
 	struct uffd uffd;              /* or somebody serves it */

@@ -157,6 +157,7 @@ static int machine_state(struct vm *vm, struct vm_saved *saved, struct snap *s,
 	if (snap_version(s) >= 3) {
 		rtc_alarm_state(&vm->rtc, s);
 		disk_contents_state(saved, s);
+		arch_clock_boot_state(&saved->clock, s);
 	}
 	return 0;
 }

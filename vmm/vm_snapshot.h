@@ -61,6 +61,9 @@ void vm_saved_fini(struct vm_saved *saved);
  */
 struct vm_changes {
 	bool known; /* else all of them may have */
+	/* The pagemap cannot be read: the bits are those of earlier snapshots,
+	 * and who writes this one adds to them (memory_save.compare). */
+	bool compare;
 	const uint64_t *bits[GUEST_MEM_REGIONS_MAX];
 	uint64_t *owned[GUEST_MEM_REGIONS_MAX], words[GUEST_MEM_REGIONS_MAX];
 };
@@ -75,7 +78,7 @@ int vm_changes_take(struct vm *vm, struct vm_changes *changes, struct err *e);
 struct memory_mark vm_changes_mark(struct vm *vm,
 				   const struct vm_changes *changes);
 void vm_changes_give_back(struct vm *vm, const struct vm_changes *changes);
-void vm_changes_saved(struct vm *vm);
+void vm_changes_saved(struct vm *vm, const struct vm_changes *changes);
 void vm_changes_fini(struct vm_changes *changes);
 
 /* Where its RAM comes from. */

@@ -6,10 +6,12 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "arch/aarch64/internal.h"
 #include "arch/arch.h"
 #include "vmm/base/io.h"
+#include "vmm/base/log.h"
 
 static bool read_property(int dir, unsigned index, const char *name, char *buf,
 			  size_t size)
@@ -92,6 +94,9 @@ unsigned cache_read_host(struct cache *caches)
 	unsigned count = 0;
 	char type[16];
 
+	if (dir < 0 && access("/sys/devices/system/cpu", F_OK))
+		log_info("there is no /sys: the guest is not told of the "
+			 "host's caches");
 	if (dir < 0)
 		return 0;
 	while (count < CACHES_MAX &&

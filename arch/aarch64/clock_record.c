@@ -20,9 +20,14 @@
 
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
 
-enum { OSCILLATOR_PPM = 50 };
+enum {
+	OSCILLATOR_PPM = 50,
+	ROUNDING_NS = 10,     /* of clock_gettime() */
+	RATE_PARTS = 1000,    /* NTP slews a clock by up to 1 / 2000 */
+	READING_NS = 1000000, /* between reading the counter and the clock */
+};
 
-/* Empty where there is no /proc: then no boot is known to be the same. */
+/* Empty where there is no /proc. */
 static void read_boot_id(char *id, size_t size)
 {
 	AUTO_CLOSE int fd = open(BOOT_ID, O_RDONLY | O_CLOEXEC);
@@ -56,6 +61,7 @@ int arch_clock_record(const struct arch_clock *c, struct arch_clock_record *r,
 		r->sample.max_error += c->elapsed_error_ns;
 	}
 	read_boot_id(r->boot_id, sizeof(r->boot_id));
+	arch_clock_boot(&r->boot);
 	return 0;
 }
 
@@ -83,20 +89,56 @@ void arch_clock_record_state(struct arch_clock_record *r, struct snap *s)
 	sample->tai_offset = (int)tai_offset;
 }
 
-/* The counter and the kernel's boot say that it has been running on since. */
-static bool same_boot(const struct arch_clock_record *r,
-		      const struct arch_clock_sample *now)
+void arch_clock_boot_state(struct arch_clock_record *r, struct snap *s)
 {
-	char id[sizeof(r->boot_id)];
-
-	read_boot_id(id, sizeof(id));
-	return id[0] && !strcmp(id, r->boot_id) &&
-	       !clock_goes_back(r->host_stopped, now->host);
+	snap_begin(s, SNAP_TAG('h', 'b', 'o', 't'));
+	snap_u64(s, &r->boot.ns);
+	snap_u32(s, &r->boot.width_ns);
+	snap_end(s);
 }
 
 static int64_t tai_of(const struct arch_clock_sample *sample)
 {
 	return (int64_t)sample->tai_sec * 1000000000 + sample->tai_ns;
+}
+
+/*
+ * Without a boot id.  Another boot, or another host, would have to have begun
+ * within the same few microseconds by its own clock, and its counter would have
+ * to have gone as far as its clock since the snapshot.
+ */
+static bool clocks_agree(const struct arch_clock_record *r,
+			 const struct arch_clock_sample *now)
+{
+	uint64_t ran = clock_ns(now->host - r->sample.host, r->hz);
+	int64_t passed = tai_of(now) - tai_of(&r->sample);
+	struct arch_clock_boot boot;
+	uint64_t apart, width;
+
+	arch_clock_boot(&boot);
+	if (!boot.ns || !r->boot.ns || passed < 0)
+		return false;
+	apart = boot.ns - r->boot.ns;
+	width = ((uint64_t)boot.width_ns + r->boot.width_ns) / 2 + ROUNDING_NS;
+	if (apart + width > 2 * width)
+		return false;
+	apart = ran - (uint64_t)passed;
+	width = ran / RATE_PARTS + READING_NS;
+	return apart + width <= 2 * width;
+}
+
+/* The counter has been running on since. */
+static bool same_boot(const struct arch_clock_record *r,
+		      const struct arch_clock_sample *now)
+{
+	char id[sizeof(r->boot_id)];
+
+	if (clock_goes_back(r->host_stopped, now->host))
+		return false;
+	read_boot_id(id, sizeof(id));
+	if (id[0] && r->boot_id[0])
+		return !strcmp(id, r->boot_id);
+	return clocks_agree(r, now);
 }
 
 static uint64_t saturate(unsigned __int128 value)

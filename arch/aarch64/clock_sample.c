@@ -5,11 +5,14 @@
 
 #include "arch/aarch64/clock_model.h"
 #include "arch/arch.h"
+#include "vmm/base/now.h"
 #include "vmm/kvm/kvm.h"
 
 enum {
 	SAMPLE_TRIES = 4,
 	TAI_MINUS_UTC = 37, /* since 2017 */
+	/* Interrupted readings would match boots within the same moment. */
+	BOOT_WIDTH_MAX_NS = 20000,
 };
 
 static uint64_t ns_of(const struct timespec *t)
@@ -50,6 +53,24 @@ void arch_clock_sample(struct arch_clock_sample *sample)
 	if (sample->synchronized)
 		sample->max_error = (uint64_t)kernel.maxerror * 1000 +
 				    clock_ns(best, kvm_counter_hz());
+}
+
+void arch_clock_boot(struct arch_clock_boot *boot)
+{
+	uint64_t best = BOOT_WIDTH_MAX_NS + 1;
+
+	*boot = (struct arch_clock_boot){0};
+	for (unsigned i = 0; i < SAMPLE_TRIES; i++) {
+		uint64_t before = clock_now_ns(CLOCK_BOOTTIME);
+		uint64_t real = clock_now_ns(CLOCK_REALTIME);
+		uint64_t width = clock_now_ns(CLOCK_BOOTTIME) - before;
+
+		if (width >= best)
+			continue;
+		best = width;
+		boot->ns = real - before - width / 2;
+		boot->width_ns = (uint32_t)width;
+	}
 }
 
 void arch_clock_pair(struct arch_clock_pair *pair)

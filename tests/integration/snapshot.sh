@@ -3,7 +3,11 @@
 #
 # Snapshots of bare-metal guests (tests/guests/clock.c), restored in other processes: a guest goes
 # on, and is not booted again; its time goes on where it stopped, or where it would be.
+#
+# snapshot-jail.sh runs these with VMMs elsewhere: $jail is what starts one, $root what $PWD is to
+# it, $images where it finds kernels. With $essential the first rows are all.
 . "$T/lib.sh"
+root=${root-$PWD} images=${images-$T}
 
 clock_host() { "$T/clock_host" "$@"; }
 host_counter() { clock_host counter | cut -d ' ' -f 1; }
@@ -28,13 +32,13 @@ boot() {
 	mkdir -p "$1"
 	printf '{"boot-source": {"kernel_image_path": "%s", "boot_args": "console=ttyS0"}, "drives": [],
 		"machine-config": {"vcpu_count": %d, "mem_size_mib": 32, "clock": %s}}' \
-		"$T/${guest:-clock}.img" "$2" "${3:-{\}}" >"$1/vm.json"
-	run_in "$1" stasis --api-sock "$1/sock" --config-file "$1/vm.json" --level Warning
+		"$images/${guest:-clock}.img" "$2" "${3:-{\}}" >"$1/vm.json"
+	run_in "$1" $jail stasis --api-sock "$1/sock" --config-file "$1/vm.json" --level Warning
 	wait_for 30 "$1/out" "^watching with $2\|^keeping"
 }
 # load FOLDER SNAPSHOT MEMBERS: a process that becomes the VM; MEMBERS are added to the request.
 load() {
-	run_in "$1" stasis --api-sock "$1/sock" --level Warning
+	run_in "$1" $jail stasis --api-sock "$1/sock" --level Warning
 	load_left=200
 	until [ -S "$d/sock" ] || [ $load_left -eq 0 ]; do
 		load_left=$((load_left - 1))
@@ -163,7 +167,37 @@ goes_on() {
 	verdict $? "gone for $away"
 	kill_it
 }
-for cpus in 1 2 4; do goes_on $cpus; done
+goes_on 1
+if [ -z "$essential" ]; then
+	goes_on 2
+	goes_on 4
+fi
+
+t_begin "a restored guest is snapshotted again, whole, as a diff and as a diff over its base"
+load again shot1 "$resumed"
+tell n "^born"
+born=$(of born) looks=$(of looks)
+tell g "^saw gap"
+ctl pause
+create whole
+status=$?
+mkdir -p diff over
+cp shot1/memory over/memory
+chmod 666 over/memory
+for again in diff over; do
+	ctl put /snapshot/create "{\"snapshot_path\": \"$again/state\",
+		\"mem_file_path\": \"$again/memory\", \"snapshot_type\": \"Diff\"}" || status="$status $again"
+done
+kill_it
+said=
+for again in whole over; do
+	load "of-$again" "$again" "$resumed" && tell n "^born" && remembers && end && said="$said $again"
+done
+[ "$status" = 0 ] && [ "$said" = " whole over" ] &&
+	[ "$(du -k diff/memory | cut -f 1)" -lt "$(($(du -k whole/memory | cut -f 1) / 2))" ]
+verdict $? "status $status, restored:$said; $(du -k diff/memory whole/memory | tr '\n\t' '  ')"
+
+if [ -n "$essential" ]; then t_done; fi
 
 # --- registers ---------------------------------------------------------------------------------
 
@@ -224,6 +258,7 @@ verdict $? "it was at $stopped, then $rests"
 t_begin "memory that was read at once may be removed"
 mkdir gone
 cp shot1/state shot1/memory gone
+chmod 666 gone/*
 backend=Eager load eager gone "$resumed"
 loaded=$?
 rm -rf gone
@@ -232,7 +267,7 @@ tell n "^born"
 verdict $? "it may not"
 
 t_begin "stasis restore: by hand, with its console"
-run_in hand stasis restore "$PWD/shot1" --api-sock "$PWD/hand/sock" --log-level info
+run_in hand $jail stasis restore "$root/shot1" --api-sock "$root/hand/sock" --log-level info
 tell n "^born"
 [ "$(of wrong)" = 0 ] && end
 verdict $? "status $?"

@@ -19,6 +19,8 @@
 
 enum { NOW = 1800000000 }; /* seconds since 1970 */
 
+#define BOOTED (1799999000123456789ll) /* ns since 1970 */
+
 struct host {
 	struct kvm_vm vm;
 	struct kvm_vcpu vcpu;
@@ -73,6 +75,7 @@ static int set_up(void **state)
 
 	kvm_fake_reset();
 	fake_clock_set(NOW, 0);
+	fake_clock_set_boot(BOOTED);
 	synchronise(1000, 37);
 	create(h);
 	assert_ok(arch_clock_start(&h->clock, &h->vm, &h->vcpu, &boot, &h->e),
@@ -385,11 +388,13 @@ static int put_and_get(struct arch_clock_record *r,
 
 	snap_save(&s, SNAPSHOT_VERSION);
 	arch_clock_record_state(r, &s);
+	arch_clock_boot_state(r, &s);
 	result = snap_finish(&s, e);
 	if (!result) {
 		data = snap_data(&s, &len);
 		snap_load(&in, data, len, SNAPSHOT_VERSION);
 		arch_clock_record_state(out, &in);
+		arch_clock_boot_state(out, &in);
 		result = snap_finish(&in, e);
 	}
 	snap_fini(&s);
@@ -410,6 +415,8 @@ static void it_is_read_as_it_was_written(void **state)
 	assert_int_equal(out.guest_stopped, h->record.guest_stopped);
 	assert_string_equal(out.boot_id, h->record.boot_id);
 	assert_memory_equal(&out.sample, &h->record.sample, sizeof(out.sample));
+	assert_int_equal(out.boot.ns, h->record.boot.ns);
+	assert_int_equal(out.boot.width_ns, h->record.boot.width_ns);
 }
 
 /* The latest that can be written: any sum of it still fits. */

@@ -5,21 +5,31 @@
 
 static struct timespec now;
 static unsigned reads;
+static int64_t booted;
 
 /* The linker's --wrap leads all calls here. */
 int __wrap_clock_gettime(clockid_t clock, struct timespec *t);
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *t)
 {
-	(void)clock;
+	int64_t ns = now.tv_sec * 1000000000 + now.tv_nsec - booted;
+
 	reads++;
 	*t = now;
+	if (clock == CLOCK_BOOTTIME)
+		*t = (struct timespec){.tv_sec = ns / 1000000000,
+				       .tv_nsec = ns % 1000000000};
 	return 0;
 }
 
 void fake_clock_set(int64_t seconds, long nanoseconds)
 {
 	now = (struct timespec){.tv_sec = seconds, .tv_nsec = nanoseconds};
+}
+
+void fake_clock_set_boot(int64_t ns)
+{
+	booted = ns;
 }
 
 void fake_clock_advance_ms(int64_t ms)

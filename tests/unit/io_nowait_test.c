@@ -163,8 +163,9 @@ static void lines_fill_a_terminal_too(void **state)
 	(void)state;
 	assert_int_equal(openpty(&master, &terminal, NULL, NULL, NULL), 0);
 	memset(data, '\n', sizeof(data));
-	while ((n = io_write_nowait(terminal, data, 3000)) > 0)
-		continue;
+	do {
+		n = io_write_nowait(terminal, data, 3000);
+	} while (n > 0);
 	assert_int_equal(errno, EAGAIN);
 	close(terminal);
 	close(master);

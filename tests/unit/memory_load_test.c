@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "snapshot/memory_compare.h"
 #include "tests/unit/memory_world.h"
 #include "vmm/base/util.h"
 
@@ -205,6 +206,98 @@ static void diffs_without_a_log_add_up(void **state)
 	}
 }
 
+/* ------------------------------------------------------- without a pagemap */
+
+static void what_differs_from_the_map_is_found(void **state)
+{
+	struct dirty *d = no_dirty();
+	struct err e;
+	AUTO_CLOSE int base = restored(&e);
+
+	(void)state;
+	world.no_pagemap = true;
+	assert_false(memory_file_can_tell_changed());
+	assert_int_equal(
+		memory_compare(&world.mem, ram(0), SIZE_0 / world.page, d->low),
+		0);
+	assert_int_equal(count_changed(d->low), 0);
+	ram(places[2])[1] ^= 1;
+	ram(30 * PIECE)[world.page - 1] = 1; /* was a hole */
+	memset(ram(places[1]), 0, world.page);
+	/* Written, and as it was. */
+	ram(places[4])[0] ^= 1;
+	ram(places[4])[0] ^= 1;
+	assert_int_equal(
+		guest_mem_discard(&world.mem, ram(31 * PIECE), world.page), 0);
+	assert_int_equal(
+		memory_compare(&world.mem, ram(0), SIZE_0 / world.page, d->low),
+		0);
+	assert_true(changed(d->low, places[2]) && changed(d->low, places[1]));
+	assert_true(changed(d->low, 30 * PIECE) && changed(d->low, 31 * PIECE));
+	assert_int_equal(count_changed(d->low), 4);
+}
+
+static void what_is_not_zero_in_fresh_ram_differs(void **state)
+{
+	struct dirty *d = no_dirty();
+
+	(void)state;
+	ram(SIZE_0 + world.page)[0] = 0;
+	ram(SIZE - world.page)[world.page - 1] = 1;
+	assert_int_equal(memory_compare(&world.mem, ram(SIZE_0),
+					SIZE_1 / world.page, d->high),
+			 0);
+	assert_int_equal(count_changed(d->high), 1);
+	assert_true(changed(d->high, SIZE_1 - world.page));
+}
+
+/* What differed once stays in the diffs, or an older one would show through. */
+static void diffs_by_comparing_go_over_one_another(void **state)
+{
+	struct dirty *d = no_dirty();
+	uint64_t *const both[] = {d->low, d->high};
+	struct err e;
+	AUTO_CLOSE int base = restored(&e);
+	AUTO_CLOSE int merged = sparse_file();
+
+	(void)state;
+	world.no_pagemap = true;
+	assert_ok(memory_file_copy(base, merged, NULL, &e), e);
+	for (unsigned i = 0; i < 4; i++) {
+		AUTO_CLOSE int diff = sparse_file();
+		struct memory_save s = save_to(diff);
+
+		/* The second is as it was every other time. */
+		ram(places[i])[i] ^= 0x5a;
+		ram(places[5])[7] ^= 0x5a;
+		s.dirty = d->region;
+		s.compare = both;
+		assert_ok(memory_file_save(&s, &e), e);
+		assert_int_equal(s.written, (i + 2) * world.page);
+		assert_ok(memory_file_merge(merged, diff, &e), e);
+		assert_file_is_ram(merged, &world.mem);
+	}
+}
+
+static void a_full_one_finds_them_too(void **state)
+{
+	struct dirty *d = no_dirty();
+	uint64_t *const both[] = {d->low, d->high};
+	struct err e;
+	AUTO_CLOSE int base = restored(&e);
+	AUTO_CLOSE int fd = sparse_file();
+	struct memory_save s = save_to(fd);
+
+	(void)state;
+	world.no_pagemap = true;
+	ram(places[1])[3] ^= 1;
+	s.compare = both;
+	assert_ok(memory_file_save(&s, &e), e);
+	assert_file_is_ram(fd, &world.mem);
+	assert_int_equal(count_changed(d->low), 1);
+	assert_true(changed(d->low, places[1]));
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -216,6 +309,10 @@ int main(void)
 		with_ram(what_changed_since_the_map_is_found),
 		with_ram(what_changed_since_creation_is_found),
 		with_ram(diffs_without_a_log_add_up),
+		with_ram(what_differs_from_the_map_is_found),
+		with_ram(what_is_not_zero_in_fresh_ram_differs),
+		with_ram(diffs_by_comparing_go_over_one_another),
+		with_ram(a_full_one_finds_them_too),
 	};
 
 	return RUN_TESTS("memory_load", tests);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which diff goes over which memory: snapshot/memory_mark.c, and what
  * vmm/vm_changes.c and vm_snapshot.c say in it. */
+#include <errno.h>
 #include <string.h>
 
 #include "arch/arch.h"
@@ -100,7 +101,7 @@ static struct memory_mark take_diff(struct snapshot_world *w, struct vm *vm,
 			   sizeof(mark));
 	assert_memory_equal(ram, &mark, sizeof(mark));
 	if (saved)
-		vm_changes_saved(vm);
+		vm_changes_saved(vm, &changes);
 	else
 		vm_changes_give_back(vm, &changes);
 	vm_changes_fini(&changes);
@@ -155,6 +156,62 @@ static void without_one_it_goes_over_what_was_loaded(void **state)
 	vm_destroy(vm);
 }
 
+static bool no_proc;
+
+int __real_open64(const char *path, int flags, unsigned mode);
+int __wrap_open64(const char *path, int flags, unsigned mode);
+
+int __wrap_open64(const char *path, int flags, unsigned mode)
+{
+	if (!no_proc || strncmp(path, "/proc/", 6) != 0)
+		return __real_open64(path, flags, mode);
+	errno = ENOENT;
+	return -1;
+}
+
+/* As who writes it does, of page @page; is it in the next one? */
+static bool stays(struct snapshot_world *w, struct vm *vm, unsigned page,
+		  bool saved)
+{
+	struct vm_changes changes;
+	bool is_in;
+
+	assert_ok(vm_changes_take(vm, &changes, &w->e), w->e);
+	assert_true(changes.known && changes.compare);
+	changes.owned[0][page / 64] |= 1ull << page % 64;
+	if (saved)
+		vm_changes_saved(vm, &changes);
+	else
+		vm_changes_give_back(vm, &changes);
+	vm_changes_fini(&changes);
+	assert_ok(vm_changes_take(vm, &changes, &w->e), w->e);
+	is_in = changes.bits[0][page / 64] >> page % 64 & 1;
+	vm_changes_fini(&changes);
+	return is_in;
+}
+
+static void without_proc_what_differed_once_is_in_all_that_follow(void **state)
+{
+	struct snapshot_world *w = *state;
+	struct vm_changes changes;
+	struct vm *vm;
+
+	snapshot_world_save(w, snapshot_world_boot(w));
+	vm = snapshot_world_load(w);
+	if (!vm)
+		fail_msg("%s", w->e.text);
+	no_proc = true;
+	assert_ok(vm_changes_take(vm, &changes, &w->e), w->e);
+	assert_int_equal(changes.bits[0][0], 0);
+	vm_changes_fini(&changes);
+	assert_true(stays(w, vm, 7, true));
+	assert_true(stays(w, vm, 9, false));
+	/* It does not change its mind: the pagemap would see other pages. */
+	no_proc = false;
+	assert_true(stays(w, vm, 70, true));
+	vm_destroy(vm);
+}
+
 #define WORLD_TEST(name)                                             \
 	cmocka_unit_test_setup_teardown(name, snapshot_world_set_up, \
 					snapshot_world_tear_down)
@@ -166,6 +223,8 @@ int main(void)
 		cmocka_unit_test(a_file_without_a_mark_is_no_memory),
 		WORLD_TEST(with_a_log_it_goes_over_the_last_that_was_written),
 		WORLD_TEST(without_one_it_goes_over_what_was_loaded),
+		WORLD_TEST(
+			without_proc_what_differed_once_is_in_all_that_follow),
 	};
 
 	return RUN_TESTS("memory_mark", tests);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -166,7 +167,7 @@ static void accept_none(struct api *api)
 		turn_away(fd);
 	else if (errno != EAGAIN)
 		pause_accepting(api);
-	api->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	api->spare_fd = eventfd(0, EFD_CLOEXEC);
 }
 
 static void on_connect(struct event_source *source, uint32_t events)
@@ -270,7 +271,7 @@ struct api *api_start(const struct api_config *config, struct err *e)
 		free_api(api);
 		return NULL;
 	}
-	api->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	api->spare_fd = eventfd(0, EFD_CLOEXEC);
 	metrics_add(&group);
 	routes_init();
 	config->instance->on_event = on_event;

@@ -171,22 +171,12 @@ static int create(const struct snapshot *s, const char *folder, struct err *e)
 }
 
 /* Its whole name: the VMM may have another working directory. */
-static int make_folder(const char *name, char *path, size_t size, struct err *e)
+static int make_folder(const char *name, char path[PATH_MAX], struct err *e)
 {
-	AUTO_CLOSE int fd = -1;
-	char link[32];
-	ssize_t n;
-
 	if (mkdir(name, 0700) && errno != EEXIST)
 		return err_errno(e, "cannot create %.512s", name);
-	fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return err_errno(e, "cannot open %.512s", name);
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, path, size - 1);
-	if (n < 0)
+	if (!realpath(name, path))
 		return err_errno(e, "cannot find %.512s", name);
-	path[n] = '\0';
 	return 0;
 }
 
@@ -197,7 +187,7 @@ static int take(const struct snapshot *s, struct err *e)
 	bool running;
 	int r;
 
-	if ((s->folder && make_folder(s->folder, folder, sizeof(folder), e)) ||
+	if ((s->folder && make_folder(s->folder, folder, e)) ||
 	    is_running(s, &running, e))
 		return -1;
 	catch_signals();
