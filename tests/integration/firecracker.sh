@@ -43,6 +43,21 @@ if [ $status -eq 0 ] && [ -z "$missing" ] && [ ! -s err ]; then t_ok; else
 	t_fail "status $status, missing:$missing" out
 fi
 
+t_begin "a configuration and metadata may come through a pipe, as from a shell's <(...)"
+config "$T/guests/off.img" 32
+mkfifo pipe meta
+status=
+for from in - /dev/stdin pipe; do
+	[ $from != pipe ] || cat vm.json >pipe &
+	echo '{"a": 1}' >meta &
+	timeout -s KILL 30 stasis --no-api --config-file $from --metadata meta <vm.json >out 2>&1
+	status="$status $?"
+	wait
+done
+cat vm.json | timeout -s KILL 30 stasis --no-api --config-file - >>out 2>&1
+status="$status $?"
+if [ "$status" = " 0 0 0 0" ]; then t_ok; else t_fail "status$status" out; fi
+
 # --- Linux from a configuration file --------------------------------------------------------------
 
 initrd=$T/linux.cpio

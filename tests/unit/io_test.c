@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/unit/testing.h"
@@ -155,6 +156,68 @@ static void read_file_refuses_the_too_large(void **state)
 	assert_contains(e.text, "larger than 4 bytes");
 }
 
+/* In pieces, by a process that is still at it: a shell's <(...), say. */
+static void read_file_takes_a_pipe_too(void **state)
+{
+	char path[64];
+	struct err e;
+	size_t len;
+
+	snprintf(path, sizeof(path), "%s/fifo", (char *)*state);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	if (!fork()) {
+		int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+		for (unsigned i = 0; i < 3; i++) {
+			usleep(5000);
+			if (write(fd, "abc", 3) != 3)
+				exit(1);
+		}
+		exit(0);
+	}
+	AUTO_FREE char *text = io_read_file(path, 9, &len, &e);
+
+	wait(NULL);
+	unlink(path);
+	assert_non_null(text);
+	assert_string_equal(text, "abcabcabc");
+	assert_int_equal(len, 9);
+}
+
+static void read_file_is_bounded_whatever_it_is(void **state)
+{
+	struct err e;
+	size_t len;
+
+	(void)state;
+	assert_null(io_read_file("/dev/zero", 1 << 20, &len, &e));
+	assert_contains(e.text, "/dev/zero is larger than 1048576 bytes");
+	assert_null(io_read_file("/", 10, &len, &e));
+	assert_contains(e.text, "cannot read /: Is a directory");
+	assert_null(io_read_file("/no/such", 10, &len, &e));
+	assert_contains(e.text, "cannot open /no/such");
+}
+
+static void a_dash_is_standard_input(void **state)
+{
+	int saved = dup(STDIN_FILENO), fds[2];
+	struct err e;
+	size_t len;
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(write(fds[1], "{}", 2), 2);
+	close(fds[1]);
+	dup2(fds[0], STDIN_FILENO);
+	close(fds[0]);
+	AUTO_FREE char *text = io_read_input("-", 10, &len, &e);
+
+	dup2(saved, STDIN_FILENO);
+	close(saved);
+	assert_string_equal(text, "{}");
+	assert_null(io_read_file("-", 10, &len, &e));
+}
+
 static void read_text_drops_the_last_newline(void **state)
 {
 	AUTO_CLOSE int fd = testing_file("a\nb\n", 4);
@@ -235,6 +298,10 @@ int main(void)
 		cmocka_unit_test(pread_fails_with_errno),
 		cmocka_unit_test(read_file_ends_with_nul),
 		cmocka_unit_test(read_file_of_nothing_is_empty),
+		cmocka_unit_test(read_file_is_bounded_whatever_it_is),
+		cmocka_unit_test(a_dash_is_standard_input),
+		cmocka_unit_test_setup_teardown(read_file_takes_a_pipe_too,
+						make_folder, remove_folder),
 		cmocka_unit_test(read_file_refuses_the_too_large),
 		cmocka_unit_test(read_text_drops_the_last_newline),
 		cmocka_unit_test(read_text_stays_within_the_buffer),

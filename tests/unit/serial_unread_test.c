@@ -192,6 +192,25 @@ static void a_slow_reader_loses_nothing(void **state)
 	close_port();
 }
 
+/* The timer that watched the reader does not delay what comes after it. */
+static void after_a_short_stall_half_a_line_comes_soon(void **state)
+{
+	(void)state;
+	open_port(1000);
+	talk(PIPE + 2 * RING);
+	run_for(10);
+	for (unsigned i = 0; i < 20; i++) {
+		read_output();
+		run_for(2);
+	}
+	assert_true(is_ready());
+	assert_int_equal(talk(5), 5);
+	run_for(100);
+	assert_int_equal(read_output(), 5);
+	assert_int_equal(serial_dropped(world.serial), 0);
+	close_port();
+}
+
 static void who_wants_it_all_gets_it_all(void **state)
 {
 	(void)state;
@@ -209,6 +228,7 @@ int main(void)
 		cmocka_unit_test(a_stuck_reader_is_not_waited_for_long),
 		cmocka_unit_test(what_was_kept_comes_first_when_it_is_read),
 		cmocka_unit_test(a_slow_reader_loses_nothing),
+		cmocka_unit_test(after_a_short_stall_half_a_line_comes_soon),
 		cmocka_unit_test(who_wants_it_all_gets_it_all),
 	};
 

@@ -400,6 +400,24 @@ static void a_state_is_shown_as_text_and_json(void **state)
 			    "{\"section\":\"boot_timer\",\"done\":true}]}\n");
 }
 
+/* As launchers ask Firecracker. */
+static void versions_are_told_as_firecracker_does(void **state)
+{
+	char path[80];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/state", folder);
+	assert_int_equal(RUN(cli_firecracker, "--describe-snapshot", path),
+			 EXIT_FAILED);
+	assert_contains(complained, path);
+	write_state(path);
+	assert_int_equal(RUN(cli_firecracker, "--describe-snapshot", path),
+			 EXIT_OK);
+	assert_string_equal(printed, "v1.2.0\n");
+	assert_int_equal(RUN(cli_firecracker, "--snapshot-version"), EXIT_OK);
+	assert_string_equal(printed, "v1.2.0\n");
+}
+
 static void what_is_no_state_is_named(void **state)
 {
 	char path[80];
@@ -432,6 +450,7 @@ int main(void)
 		cmocka_unit_test(a_diff_is_merged_over_its_base),
 		cmocka_unit_test(a_base_that_a_vm_runs_from_is_not_changed),
 		in_folder(a_state_is_shown_as_text_and_json),
+		in_folder(versions_are_told_as_firecracker_does),
 		in_folder(what_is_no_state_is_named),
 	};
 

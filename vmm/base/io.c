@@ -131,35 +131,61 @@ int io_open_sink(const char *path, struct err *e)
 	return fd;
 }
 
+/* All that comes from @fd, if that is no more than @max; @name is for people.
+ */
+static char *read_all(int fd, const char *name, size_t max, size_t *len,
+		      struct err *e)
+{
+	/* One byte more than may be, and the end; what is not used costs
+	 * nothing. */
+	AUTO_FREE char *text = malloc(max + 2);
+	char *taken;
+	size_t n = 0;
+
+	while (text && n <= max) {
+		ssize_t r = read(fd, text + n, max + 1 - n);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0) {
+			err_errno(e, "cannot read %s", name);
+			return NULL;
+		}
+		if (!r)
+			break;
+		n += (size_t)r;
+	}
+	if (n > max) {
+		err_set(e, "%s is larger than %zu bytes", name, max);
+		return NULL;
+	}
+	taken = text ? realloc(text, n + 1) : NULL;
+	if (!taken) {
+		err_errno(e, "cannot read %s", name);
+		return NULL;
+	}
+	text = NULL;
+	taken[n] = '\0';
+	*len = n;
+	return taken;
+}
+
 char *io_read_file(const char *path, size_t max, size_t *len, struct err *e)
 {
-	uint64_t size;
-	AUTO_CLOSE int fd = io_open_file(path, &size, e);
-	AUTO_FREE char *text = NULL;
-	char *taken;
-	ssize_t n;
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 
-	if (fd < 0)
-		return NULL;
-	if (size > max) {
-		err_set(e, "%s is larger than %zu bytes", path, max);
+	if (fd < 0) {
+		err_errno(e, "cannot open %s", path);
 		return NULL;
 	}
-	text = malloc(size + 1);
-	if (!text) {
-		err_errno(e, "cannot read %s", path);
-		return NULL;
-	}
-	n = io_pread(fd, text, size, 0);
-	if (n < 0) {
-		err_errno(e, "cannot read %s", path);
-		return NULL;
-	}
-	text[n] = '\0';
-	*len = (size_t)n;
-	taken = text;
-	text = NULL;
-	return taken;
+	return read_all(fd, path, max, len, e);
+}
+
+char *io_read_input(const char *path, size_t max, size_t *len, struct err *e)
+{
+	if (!strcmp(path, "-"))
+		return read_all(STDIN_FILENO, "standard input", max, len, e);
+	return io_read_file(path, max, len, e);
 }
 
 bool io_read_text(int dir, const char *path, char *buf, size_t size)

@@ -38,8 +38,14 @@ int io_descriptor_of(const char *path);
  */
 int io_open_sink(const char *path, struct err *e);
 
-/* As io_open_file(), and read all of it, NUL-terminated; free() it. */
+/*
+ * All of a file, pipe or FIFO, NUL-terminated; free() it.  More than @max bytes
+ * are refused.  It waits for who writes a pipe, so it is for command lines, and
+ * not for the API.
+ */
 char *io_read_file(const char *path, size_t max, size_t *len, struct err *e);
+/* The same; "-" is standard input. */
+char *io_read_input(const char *path, size_t max, size_t *len, struct err *e);
 
 /* Read up to @len bytes from @offset: fewer only at the end of the file.
  * Returns how many, or -1 with errno set. */

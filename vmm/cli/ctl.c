@@ -272,7 +272,7 @@ static int read_body(const struct ctl *ctl, const struct command *c,
 		AUTO_FREE char *text = NULL;
 		size_t len;
 
-		text = io_read_file(json + 1, CLIENT_BODY_MAX, &len, e);
+		text = io_read_input(json + 1, CLIENT_BODY_MAX, &len, e);
 		if (!text)
 			return -1;
 		buf_add(body, text, len);

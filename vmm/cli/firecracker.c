@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "snapshot/state_file.h"
 #include "vmm/base/err.h"
 #include "vmm/base/io.h"
 #include "vmm/base/json.h"
@@ -27,9 +28,9 @@ enum { ID_MAX = 64 };
 
 struct arguments {
 	const char *id, *config_file, *metadata, *metrics_path, *api_sock;
-	const char *log_path, *level, *seccomp_filter;
+	const char *log_path, *level, *seccomp_filter, *describe_snapshot;
 	bool show_level, show_origin, no_seccomp;
-	bool no_api, boot_timer, help, version;
+	bool no_api, boot_timer, help, version, snapshot_version;
 	uint64_t body_max, start_us, start_cpu_us, parent_cpu_us;
 	uint64_t api_fd, ready_fd; /* NO_FD: not given */
 };
@@ -95,6 +96,8 @@ SET_FLAG(no_api)
 SET_FLAG(boot_timer)
 SET_FLAG(help)
 SET_FLAG(version)
+SET_FLAG(snapshot_version)
+SET_STRING(describe_snapshot)
 
 static int set_id(void *context, const char *value, struct err *e)
 {
@@ -120,14 +123,6 @@ static int set_nothing(void *context, const char *value, struct err *e)
 	return 0;
 }
 
-static int refuse_snapshot(void *context, const char *value, struct err *e)
-{
-	(void)context;
-	(void)value;
-	return err_set(e, "this build has no snapshots; leave "
-			  "--snapshot-version and --describe-snapshot out");
-}
-
 static int refuse_pci(void *context, const char *value, struct err *e)
 {
 	(void)context;
@@ -137,7 +132,9 @@ static int refuse_pci(void *context, const char *value, struct err *e)
 }
 
 static const struct option options[] = {
-	{"config-file", "FILE", "boot what this JSON file describes",
+	{"config-file", "FILE",
+	 "boot what this JSON file describes; - is standard\ninput, and a pipe "
+	 "will do",
 	 set_config_file},
 	{"no-api", NULL, "do not serve the API; needs --config-file",
 	 set_no_api},
@@ -172,8 +169,12 @@ static const struct option options[] = {
 	{"module", "NAME", NULL, set_nothing},
 	{"no-seccomp", NULL, NULL, set_no_seccomp},
 	{"seccomp-filter", "FILE", NULL, set_seccomp_filter},
-	{"snapshot-version", NULL, NULL, refuse_snapshot},
-	{"describe-snapshot", "FILE", NULL, refuse_snapshot},
+	{"snapshot-version", NULL, "print the version of snapshots it writes",
+	 set_snapshot_version},
+	{"describe-snapshot", "FILE",
+	 "print the version of this state file; stasis inspect\nshows all of "
+	 "it",
+	 set_describe_snapshot},
 	{"start-time-us", "N", NULL, set_start_us},
 	{"start-time-cpu-us", "N", NULL, set_start_cpu_us},
 	{"parent-cpu-time-us", "N", NULL, set_parent_cpu_us},
@@ -190,6 +191,28 @@ static void print_version(void)
 	printf("Firecracker v" FIRECRACKER_VERSION "\n"
 	       "stasis " STASIS_VERSION ": a microVMM for arm64 with "
 	       "Firecracker's interface; it is not Firecracker\n");
+}
+
+/* As Firecracker prints that of its own format. */
+static void print_snapshot_version(unsigned minor)
+{
+	printf("v%u.%u.0\n", STATE_FILE_MAJOR, minor);
+}
+
+static int describe_snapshot(const char *path, struct err *e)
+{
+	AUTO_FREE void *body = NULL;
+	uint16_t minor;
+	uint64_t size;
+	size_t len;
+	AUTO_CLOSE int fd = io_open_file(path, &size, e);
+
+	if (fd < 0)
+		return -1;
+	if (state_file_load(fd, &body, &len, &minor, e))
+		return err_prefix(e, "%.512s", path);
+	print_snapshot_version(minor);
+	return 0;
 }
 
 static void print_help(void)
@@ -264,7 +287,7 @@ static int set_metrics(struct launch *l, const struct arguments *args,
 static int check_metadata(const char *path, struct err *e)
 {
 	size_t len;
-	AUTO_FREE char *text = io_read_file(path, CONFIG_FILE_MAX, &len, e);
+	AUTO_FREE char *text = io_read_input(path, CONFIG_FILE_MAX, &len, e);
 	struct json_t *document = text ? json_parse(text, len, e) : NULL;
 
 	if (!document)
@@ -281,7 +304,7 @@ static int read_file(const struct arguments *args, struct config_file *file,
 {
 	size_t len;
 	AUTO_FREE char *text =
-		io_read_file(args->config_file, CONFIG_FILE_MAX, &len, e);
+		io_read_input(args->config_file, CONFIG_FILE_MAX, &len, e);
 
 	if (!text)
 		return -1;
@@ -413,6 +436,16 @@ int cli_firecracker(int argc, char **argv)
 	if (args.version) {
 		print_version();
 		return EXIT_OK;
+	}
+	if (args.snapshot_version) {
+		print_snapshot_version(STATE_FILE_MINOR);
+		return EXIT_OK;
+	}
+	if (args.describe_snapshot) {
+		if (!describe_snapshot(args.describe_snapshot, &e))
+			return EXIT_OK;
+		log_error("%s", e.text);
+		return EXIT_FAILED;
 	}
 	if (check_arguments(&args, &e)) {
 		log_error("%s", e.text);
