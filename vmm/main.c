@@ -2,9 +2,9 @@
 /* Which way we were started. */
 #include <fcntl.h>
 #include <malloc.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "vmm/base/log.h"
 #include "vmm/base/util.h"
 #include "vmm/cli/cli.h"
 
@@ -51,10 +51,10 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[1], commands[i].name))
 			return commands[i].run(argc - 2, argv + 2);
 	}
-	fprintf(stderr,
-		"stasis: error: unknown command \"%.40s\"; there are run, "
-		"restore, snapshot, inspect, ctl, vsock, trace-offset and "
-		"doctor, and stasis --help tells more\n",
+	log_error(
+		"unknown command \"%.40s\"; there are run, restore, snapshot, "
+		"inspect, ctl, vsock, trace-offset and doctor, and stasis "
+		"--help tells more",
 		argv[1]);
 	return EXIT_BAD_ARGUMENTS;
 }

@@ -198,7 +198,7 @@ static void a_refusal_is_told_and_gives_1(void **state)
 	assert_string_equal(printed, "");
 	assert_string_equal(complained,
 			    "stasis: error: PATCH /vm is refused (400): "
-			    "not [2J now\n");
+			    "not?[2J now\n");
 	assert_int_equal(answered_json("400 ", no, "pause", "--json"),
 			 EXIT_FAILED);
 	assert_contains(printed, "{\"fault_message\":\"not\\u001B[2J now\"}\n");

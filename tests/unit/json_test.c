@@ -237,7 +237,7 @@ static void printed_string_is_escaped(void **state)
 	(void)state;
 	json_print_string(out, "a\"b\\c\n\x01\xc3\xa4");
 	fclose(out);
-	assert_string_equal(text, "\"a\\\"b\\\\c\\u000a\\u0001\xc3\xa4\"");
+	assert_string_equal(text, "\"a\\\"b\\\\c\\n\\u0001\xc3\xa4\"");
 	free(text);
 }
 

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmm/base/text.h"
+
 enum { BUF_FIRST = 256 };
 
 /* Room for @more bytes and a NUL. */
@@ -69,24 +71,20 @@ void buf_printf(struct buf *buf, const char *format, ...)
 
 void buf_json_string(struct buf *buf, const char *text)
 {
-	const char *rest = text;
+	char escape[TEXT_ESCAPE_MAX];
+	size_t len;
 
 	buf_add(buf, "\"", 1);
-	for (const char *c = text; *c; c++) {
-		bool control = (unsigned char)*c < ' ';
+	for (;; text += len) {
+		const char *piece = text_json_piece(text, &len, escape);
 
-		if (!control && *c != '"' && *c != '\\')
-			continue;
-		buf_add(buf, rest, (size_t)(c - rest));
-		rest = c + 1;
-		if (*c == '\n')
-			buf_text(buf, "\\n");
-		else if (control)
-			buf_printf(buf, "\\u%04x", (unsigned char)*c);
+		if (!len)
+			break;
+		if (piece)
+			buf_add(buf, piece, len);
 		else
-			buf_printf(buf, "\\%c", *c);
+			buf_text(buf, escape);
 	}
-	buf_text(buf, rest);
 	buf_add(buf, "\"", 1);
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "vmm/base/err.h"
+#include "vmm/base/text.h"
 
 struct json_t *json_parse(const char *text, size_t len, struct err *e)
 {
@@ -248,14 +249,19 @@ bool json_is_empty(const struct json_t *value)
 
 void json_print_string(FILE *out, const char *text)
 {
+	char escape[TEXT_ESCAPE_MAX];
+	size_t len;
+
 	putc('"', out);
-	for (const char *c = text; *c; c++) {
-		if (*c == '"' || *c == '\\')
-			fprintf(out, "\\%c", *c);
-		else if ((unsigned char)*c < ' ')
-			fprintf(out, "\\u%04x", (unsigned char)*c);
+	for (;; text += len) {
+		const char *piece = text_json_piece(text, &len, escape);
+
+		if (!len)
+			break;
+		if (piece)
+			fwrite(piece, 1, len, out);
 		else
-			putc(*c, out);
+			fputs(escape, out);
 	}
 	putc('"', out);
 }
@@ -280,10 +286,11 @@ struct flat_level {
 };
 
 /* The name of a member goes behind that of its object. */
-static void print_member(FILE *out, const char *name, const json_t *value)
+static void print_member(FILE *out, char *name, const json_t *value)
 {
 	if (json_is_integer(value) && !json_integer_value(value))
 		return;
+	text_make_printable(name, strlen(name));
 	fprintf(out, "%-48s ", name);
 	json_print(out, value, false);
 	putc('\n', out);

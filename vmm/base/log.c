@@ -14,6 +14,7 @@
 
 #include "vmm/base/io.h"
 #include "vmm/base/now.h"
+#include "vmm/base/text.h"
 #include "vmm/base/util.h"
 
 enum { LINE_MAX_BYTES = 2048 };
@@ -119,15 +120,6 @@ static int head_firecracker(char *line, size_t size, enum log_level level,
 			config.show_level ? level_names[level] : "", origin);
 }
 
-/* Files and clients can be quoted: they must not forge lines, or more. */
-static void make_harmless(char *text, size_t len)
-{
-	for (size_t i = 0; i < len; i++) {
-		if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
-			text[i] = '?';
-	}
-}
-
 /* A terminal only: is it ready within our patience? */
 static bool becomes_ready(void)
 {
@@ -188,7 +180,8 @@ static void write_line(enum log_level level, const char *file, int number,
 	n = vsnprintf(line + len, room - len, format, args);
 	if (n > 0)
 		len = min_u64(len + (uint64_t)n, room - 1);
-	make_harmless(line, len);
+	/* Files and clients can be quoted: they must not forge lines. */
+	text_make_printable(line, len);
 	if (raw_terminal)
 		line[len++] = '\r';
 	line[len++] = '\n';

@@ -9,6 +9,7 @@
 #include "vmm/base/io.h"
 #include "vmm/base/json.h"
 #include "vmm/base/log.h"
+#include "vmm/base/text.h"
 #include "vmm/base/util.h"
 #include "vmm/cli/cli.h"
 #include "vmm/cli/client.h"
@@ -45,22 +46,6 @@ struct command {
 
 /* ------------------------------------------------------------------- output */
 
-/* What a server says must not move the cursor of who reads it. */
-static void make_printable(char *text)
-{
-	unsigned char before = 0;
-
-	for (char *c = text; *c; c++) {
-		unsigned char byte = (unsigned char)*c;
-
-		/* C0, DEL, and C1 as UTF-8 writes it. */
-		if (byte < ' ' || byte == 0x7f ||
-		    (before == 0xc2 && byte < 0xa0))
-			*c = ' ';
-		before = byte;
-	}
-}
-
 struct text {
 	char chars[1024];
 };
@@ -74,7 +59,8 @@ static struct text text_of(const struct json_t *object, const char *name,
 
 	snprintf(text.chars, sizeof(text.chars), "%s",
 		 found ? found : otherwise);
-	make_printable(text.chars);
+	/* What a server says must not move the cursor of who reads it. */
+	text_make_printable(text.chars, strlen(text.chars));
 	return text;
 }
 

@@ -242,10 +242,8 @@ static void print_help(void)
 	printf("\n"
 	       "Exit status: 0 when the guest powered off or reset, 1 when "
 	       "something failed,\n"
-	       "152 for a refused configuration, 153 for wrong options.  "
-	       "SIGTERM, SIGINT,\nSIGHUP and SIGQUIT remove the sockets and "
-	       "end it by the same signal (as process 1:\nstatus 128 and its "
-	       "number).\n");
+	       "152 for a refused configuration, 153 for wrong options, "
+	       "128 + N for\nsignal N.\n");
 }
 
 /* -------------------------------------------------------------- what it is */

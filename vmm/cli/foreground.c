@@ -70,9 +70,7 @@ void foreground_print_help(void)
 	       "\n"
 	       "Exit status: 0 when the guest powered off or reset, or you "
 	       "ended it; 1 when\nsomething failed; 153 for wrong "
-	       "options.  SIGTERM, SIGINT, SIGHUP and SIGQUIT\nremove the "
-	       "sockets and end it by the same signal (as process 1: status "
-	       "128 and\nits number).\n");
+	       "options, 128 + N for signal N.\n");
 }
 
 int foreground_run(const struct foreground *f, launch_start *start,

@@ -173,10 +173,21 @@ static int create(const struct snapshot *s, const char *folder, struct err *e)
 /* Its whole name: the VMM may have another working directory. */
 static int make_folder(const char *name, char path[PATH_MAX], struct err *e)
 {
+	size_t at;
+
 	if (mkdir(name, 0700) && errno != EEXIST)
 		return err_errno(e, "cannot create %.512s", name);
-	if (!realpath(name, path))
-		return err_errno(e, "cannot find %.512s", name);
+	if (*name == '/') {
+		snprintf(path, PATH_MAX, "%s", name);
+		return 0;
+	}
+	if (!getcwd(path, PATH_MAX))
+		return err_errno(e, "cannot tell the working directory");
+	at = strlen(path);
+	if (at + strlen(name) + 2 > PATH_MAX)
+		return err_set(e, "the name of the folder %.512s is too long",
+			       name);
+	snprintf(path + at, PATH_MAX - at, "/%s", name);
 	return 0;
 }
 
