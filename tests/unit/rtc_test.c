@@ -5,6 +5,7 @@
  * as if the host's clock had been set back since.
  */
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/timerfd.h>
 
 #include "devices/rtc.h"
@@ -256,6 +257,28 @@ static void clear_is_of_one_bit(void **state)
 	assert_int_equal(get(RIS), 0);
 }
 
+static void without_a_descriptor_one_alarm_is_lost(void **state)
+{
+	struct rlimit before, none;
+
+	(void)state;
+	getrlimit(RLIMIT_NOFILE, &before);
+	none = (struct rlimit){.rlim_max = before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	set_alarm(NOW + 5);
+	set(MR, NOW + 6);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(rtc.alarm.fd, -1);
+	assert_true(rtc.warned);
+	/* It shows, and the next one rings. */
+	fake_clock_set(NOW + 6, 0);
+	assert_int_equal(get(RIS), 1);
+	set_alarm(NOW + 9);
+	fake_clock_set(NOW + 9, 0);
+	turn();
+	assert_int_equal(raised, 2);
+}
+
 static void save(struct snap *s)
 {
 	struct err e;
@@ -383,6 +406,7 @@ int main(void)
 		RTC_TEST(an_alarm_of_now_rings_at_once),
 		RTC_TEST(one_of_the_past_waits_for_the_wrap),
 		RTC_TEST(clear_is_of_one_bit),
+		RTC_TEST(without_a_descriptor_one_alarm_is_lost),
 		RTC_TEST(an_alarm_is_kept_in_a_snapshot),
 		RTC_TEST(an_interrupt_that_was_told_is_not_told_again),
 		RTC_TEST(a_time_that_no_timer_takes_is_refused),
