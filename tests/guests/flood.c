@@ -29,7 +29,8 @@ struct flood {
 };
 
 static struct flood disk, net_rx, net_tx, vsock_rx, vsock_tx;
-static uint64_t sectors, written;
+static uint64_t sectors, written, refused;
+static uint32_t zeroes_max; /* sectors of a request */
 static const char letters[] = "dnvsz";
 enum { DISK, NET, VSOCK, SERIAL_PORT, ZEROES };
 static bool off[sizeof(letters)];
@@ -68,10 +69,11 @@ static void make_request(const struct ring *r, unsigned i)
 	write32(at + 4, 0);
 	write64(at + 8, i * 128ull % (sectors - 128));
 	if (type == BLOCK_WRITE_ZEROES) {
-		payload = at + 32; /* all of the disk */
+		payload = at + 32;
 		len = 16;
-		write64(payload, 0);
-		write32(payload + 8, (uint32_t)sectors);
+		write64(payload, i / 4 * (uint64_t)zeroes_max %
+					 (sectors - zeroes_max + 1));
+		write32(payload + 8, zeroes_max);
 		write32(payload + 12, 0);
 		write64(at + 8, 0);
 	}
@@ -96,13 +98,18 @@ static void set_up_disk(void)
 	device_go(base);
 	sectors = read32(base + REG_CONFIG) |
 		  (uint64_t)read32(base + REG_CONFIG + 4) << 32;
+	zeroes_max = read32(base + REG_CONFIG + 48);
+	if (zeroes_max > sectors)
+		zeroes_max = (uint32_t)sectors;
 }
 
 static void flood_disk(void)
 {
 	if (disk.ring.base && ring_done(&disk.ring)) {
-		for (unsigned i = 0; i < SIZE / 3; i++)
+		for (unsigned i = 0; i < SIZE / 3; i++) {
+			refused += read8(DATA + 0x1000ull * i + 24) != 0;
 			make_request(&disk.ring, i);
+		}
 	}
 	again(&disk, SIZE / 3, 3);
 }
@@ -220,6 +227,7 @@ void guest_main(uint64_t fdt)
 			flood_serial();
 	}
 	say("\ndisk ", disk.done);
+	say("refused ", refused);
 	say("net ", net_tx.done);
 	say("vsock ", vsock_tx.done);
 	say("serial ", written);
