@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -61,23 +63,28 @@ static int register_region(int fd, const struct guest_mem_region *r,
 	return 0;
 }
 
-static int connect_to(const char *path, struct err *e)
+int uffd_connect(const char *path, bool *busy, struct err *e)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	AUTO_CLOSE int fd = -1;
 
+	*busy = false;
 	if (strlen(path) >= sizeof(address.sun_path))
 		return err_set(e,
 			       "%.120s: a socket's path has at most %zu "
 			       "characters",
 			       path, sizeof(address.sun_path) - 1);
 	memcpy(address.sun_path, path, strlen(path) + 1);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)))
-		return err_errno(e,
-				 "cannot connect to %.120s, where RAM is to "
-				 "come from",
-				 path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 ||
+	    connect(fd, (struct sockaddr *)&address, sizeof(address))) {
+		*busy = fd >= 0 && errno == EAGAIN;
+		return err_errno(
+			e,
+			"cannot connect to %.120s, where RAM is to "
+			"come from%s",
+			path, *busy ? " (it does not accept connections)" : "");
+	}
 	return take_fd(&fd);
 }
 
@@ -129,26 +136,76 @@ static int send_it(int socket, int fd, const struct guest_mem *mem,
 	return 0;
 }
 
-int uffd_serve(struct uffd *u, const struct guest_mem *mem, const char *path,
+static pid_t listener(int socket)
+{
+	struct ucred who = {0};
+	socklen_t len = sizeof(who);
+
+	return getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &who, &len)
+		       ? 0
+		       : who.pid;
+}
+
+int uffd_serve(struct uffd *u, const struct guest_mem *mem, int socket,
 	       struct err *e)
 {
-	*u = (struct uffd){.fd = open_uffd(e), .socket = -1};
+	*u = (struct uffd){
+		.fd = open_uffd(e),
+		.socket = socket,
+		.pid = listener(socket),
+	};
 	if (u->fd < 0)
-		return -1;
+		goto failed;
 	for (unsigned i = 0; i < mem->region_count; i++) {
 		if (register_region(u->fd, &mem->region[i], e))
 			goto failed;
 	}
-	u->socket = connect_to(path, e);
-	if (u->socket >= 0 && !send_it(u->socket, u->fd, mem, e))
+	if (!send_it(u->socket, u->fd, mem, e))
 		return 0;
 failed:
 	uffd_close(u);
 	return -1;
 }
 
+bool uffd_is_unread(const struct uffd *u)
+{
+	struct pollfd p = {.fd = u->fd, .events = POLLIN};
+
+	return poll(&p, 1, 0) == 1 && p.revents & POLLIN;
+}
+
+bool uffd_server_has_ended(const struct uffd *u)
+{
+	return u->pid > 0 && kill(u->pid, 0) && errno == ESRCH;
+}
+
+static void for_each_region(const struct uffd *u, const struct guest_mem *mem,
+			    unsigned long request)
+{
+	for (unsigned i = 0; i < mem->region_count; i++) {
+		struct uffdio_range range = {
+			.start = (uintptr_t)mem->region[i].host,
+			.len = mem->region[i].size,
+		};
+
+		ioctl(u->fd, request, &range);
+	}
+}
+
+void uffd_ask_again(const struct uffd *u, const struct guest_mem *mem)
+{
+	for_each_region(u, mem, UFFDIO_WAKE);
+}
+
+void uffd_release(const struct uffd *u, const struct guest_mem *mem)
+{
+	if (u->fd >= 0)
+		for_each_region(u, mem, UFFDIO_UNREGISTER);
+}
+
 void uffd_close(struct uffd *u)
 {
 	util_close(&u->fd);
 	util_close(&u->socket);
+	u->fd = u->socket = -1;
 }

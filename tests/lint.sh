@@ -79,7 +79,7 @@ $0 ~ unfinished { bad(FNR, "a note of unfinished work; finish it, or write an is
 
 $0 ~ exits { bad(FNR, "the process is ended by main() alone; return an error") }
 $0 ~ unsafe { bad(FNR, "an unbounded or shell-running function of libc; use snprintf, strto*, or none") }
-{ only(lock, "^(devices/serial|devices/serial_output|devices/serial_state|devices/gpio|devices/rtc|devices/virtio/virtio|vmm/vcpu|vmm/snapshot_job)\\.c$", "a lock; only devices/serial*.c, devices/gpio.c, devices/rtc.c, devices/virtio/virtio.c, vmm/vcpu.c and vmm/snapshot_job.c are shared by threads") }
+{ only(lock, "^(devices/serial|devices/serial_output|devices/serial_state|devices/gpio|devices/rtc|devices/virtio/virtio|vmm/vcpu|vmm/prefault|vmm/snapshot_job)\\.c$", "a lock; only devices/serial*.c, devices/gpio.c, devices/rtc.c, devices/virtio/virtio.c, vmm/vcpu.c, vmm/prefault.c and vmm/snapshot_job.c are shared by threads") }
 
 /^\{/ { start = FNR }
 /^\}/ && start {

@@ -85,6 +85,13 @@ static void end_recording(struct instance *in)
 
 void instance_fini(struct instance *in)
 {
+	/* It may read pages that nobody serves, and must not save others. */
+	if (in->job)
+		snapshot_job_let_go(in->job);
+	if (in->vm)
+		vm_abandon(in->vm);
+	instance_load_destroy(in->load);
+	in->load = NULL;
 	/* A thread that is stuck may still look at guest RAM. */
 	if (!snapshot_job_destroy(in->job))
 		vm_keep_memory(in->vm);
@@ -227,6 +234,10 @@ static void on_vm_ended(void *context, enum vm_end end, const char *reason)
 	struct instance *in = context;
 	int status = EXIT_GUEST_DONE;
 
+	if (in->load) {
+		instance_load_fail(in, reason);
+		return;
+	}
 	switch (end) {
 	case VM_END_OFF:
 		log_info("the guest powered off");
@@ -241,6 +252,11 @@ static void on_vm_ended(void *context, enum vm_end end, const char *reason)
 	}
 	instance_tell(in, events[end], end == VM_END_ERROR ? reason : NULL);
 	in->host.ended(in->host.context, status);
+}
+
+static void on_vm_ready(void *context)
+{
+	instance_load_ready(context);
 }
 
 static void on_vm_paused(void *context, int result, const struct err *e)
@@ -265,6 +281,7 @@ struct vm_host instance_vm_host(struct instance *in)
 		.serial_patience_ms = in->serial_waits ? 0 : SERIAL_PATIENCE_MS,
 		.ended = on_vm_ended,
 		.paused = on_vm_paused,
+		.ready = on_vm_ready,
 		.context = in,
 	};
 }

@@ -16,6 +16,7 @@
 struct buf;
 struct err;
 struct event_loop;
+struct instance_load;
 struct metrics_sink;
 struct snapshot_job;
 struct working_set_reader;
@@ -37,7 +38,12 @@ enum instance_event {
 };
 
 /* What is done by and by, and told by on_done(). */
-enum instance_task { INSTANCE_SNAPSHOTS, INSTANCE_PAUSES, INSTANCE_TASKS };
+enum instance_task {
+	INSTANCE_SNAPSHOTS,
+	INSTANCE_PAUSES,
+	INSTANCE_LOADS,
+	INSTANCE_TASKS
+};
 
 /* What the instance uses of whoever runs it. */
 struct instance_host {
@@ -55,7 +61,9 @@ struct instance {
 	const char *id;
 	enum instance_state state;
 	struct vm_config config;
-	struct vm *vm;   /* NULL before it is started */
+	struct vm *vm; /* NULL before it is started */
+	/* A snapshot is being loaded: nothing else can be started. */
+	struct instance_load *load;
 	bool configured; /* something of a VM to boot was said */
 	/* After a restore: how the guest's time goes on, if that was said. */
 	bool has_clock;
@@ -150,7 +158,9 @@ int instance_snapshot(struct instance *in, struct snapshot_create *body,
 		      struct err *e);
 /*
  * Instead of starting one: become the VM that was saved, paused, or running if
- * that is asked for.  After a failure in the middle the instance ends.
+ * that is asked for; @body is taken over.  After a failure in the middle the
+ * instance ends.  INSTANCE_LATER if a page server serves its memory: on_done()
+ * tells the end of it.
  */
 int instance_load(struct instance *in, struct snapshot_load *body,
 		  struct err *e);

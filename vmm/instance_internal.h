@@ -34,5 +34,10 @@ void instance_done(struct instance *in, enum instance_task task, int result,
 /* What a VM uses of this process. */
 struct vm_host instance_vm_host(struct instance *in);
 
+/* instance_load.c: pages have come; the VM cannot be had; NULL is fine. */
+void instance_load_ready(struct instance *in);
+void instance_load_fail(struct instance *in, const char *reason);
+void instance_load_destroy(struct instance_load *load);
+
 /* The process is to end, unsuccessfully. */
 void instance_fail(struct instance *in, const char *reason);

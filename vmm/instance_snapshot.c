@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Taking snapshots, and becoming one. */
-#include <stdlib.h>
-
-#include "snapshot/publish.h"
+/* Taking snapshots. */
 #include "vmm/base/err.h"
 #include "vmm/instance.h"
 #include "vmm/instance_internal.h"
 #include "vmm/snapshot_bodies.h"
 #include "vmm/snapshot_job.h"
 #include "vmm/vm_snapshot.h"
-#include "vmm/working_set_reader.h"
-#include "vmm/working_set_recorder.h"
 
 /* ------------------------------------------------------------------- create */
 
@@ -80,110 +75,4 @@ int instance_snapshot(struct instance *in, struct snapshot_create *body,
 		return -1;
 	*body = (struct snapshot_create){0};
 	return 0;
-}
-
-/* --------------------------------------------------------------------- load */
-
-/* What was overridden is the caller's business; the rest must be as it was. */
-static void choose_disks(struct vm_saved *saved,
-			 const struct snapshot_load *body)
-{
-	for (unsigned i = 0; i < saved->config.drive_count; i++)
-		saved->any_disk[i] = snapshot_load_overrides_drive(
-			body, saved->config.drive[i].id);
-}
-
-static struct vm *restore(struct instance *in, struct snapshot_load *body,
-			  struct vm_saved *saved, int memory_fd, struct err *e)
-{
-	const struct vm_ram_source ram = {
-		.fd = memory_fd,
-		.eager = body->backend == MEMORY_EAGER,
-		.pager =
-			body->backend == MEMORY_UFFD ? body->memory_path : NULL,
-	};
-	const struct vm_host host = instance_vm_host(in);
-
-	saved->config.track_dirty = body->track_dirty;
-	if (snapshot_load_override(body, &saved->config, e))
-		return NULL;
-	choose_disks(saved, body);
-	return vm_restore(saved, &ram, &host, e);
-}
-
-/* From here on the configuration is the snapshot's. */
-static void adopt(struct instance *in, struct vm *vm, struct vm_saved *saved)
-{
-	vm_config_fini(&in->config);
-	in->config = saved->config;
-	vm_config_init(&saved->config);
-	in->vm = vm;
-	in->state = INSTANCE_PAUSED;
-	in->host.started(in->host.context, vm);
-	instance_tell(in, EVENT_RESTORED, NULL);
-}
-
-/* Nothing ran in @vm yet. */
-static int record(struct instance *in, const struct vm *vm,
-		  const struct snapshot_load *body,
-		  const struct published *files, struct err *e)
-{
-	if (!body->record_working_set)
-		return 0;
-	in->recorder = working_set_recorder_create(vm_memory(vm), in->host.loop,
-						   body->memory_path, files, e);
-	return in->recorder ? 0 : -1;
-}
-
-static int load(struct instance *in, struct snapshot_load *body,
-		struct published *files, struct vm_saved *saved, struct err *e)
-{
-	struct vm *vm;
-
-	if (publish_open(
-		    files, body->state_path,
-		    body->backend == MEMORY_UFFD ? NULL : body->memory_path, e))
-		return err_prefix(e, "Failed to get snapshot state from file");
-	/* What is recorded must not be what was read ahead. */
-	if (body->backend == MEMORY_FILE && !body->record_working_set)
-		in->reader = working_set_reader_start(body->memory_path, files);
-	if (vm_saved_read(saved, files->body, files->len, files->minor, e))
-		return err_prefix(e, "%.256s", body->state_path);
-	vm = restore(in, body, saved, files->memory_fd, e);
-	if (!vm)
-		return -1;
-	adopt(in, vm, saved);
-	if (record(in, vm, body, files, e))
-		return -1;
-	in->has_clock = body->has_clock;
-	in->clock = body->clock;
-	return body->resume ? instance_resume(in, NULL, e) : 0;
-}
-
-int instance_load(struct instance *in, struct snapshot_load *body,
-		  struct err *e)
-{
-	struct published files;
-	uint64_t began = instance_now_us();
-	struct vm_saved *saved;
-	int r;
-
-	if (in->configured)
-		return err_set(e, "Loading a microVM snapshot not allowed "
-				  "after configuring boot-specific "
-				  "resources.");
-	saved = calloc(1, sizeof(*saved));
-	if (!saved)
-		return err_errno(e, "cannot load a snapshot");
-	r = load(in, body, &files, saved, e);
-	vm_saved_fini(saved);
-	publish_close(&files);
-	free(saved);
-	INSTANCE_TOOK(load_snapshot, began);
-	if (!r)
-		return 0;
-	err_prefix(e, "Failed to restore from snapshot");
-	/* As Firecracker does: half a VM is of no use to anybody. */
-	instance_fail(in, e->text);
-	return -1;
 }

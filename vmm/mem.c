@@ -355,3 +355,35 @@ int guest_mem_discard(const struct guest_mem *mem, void *host, uint64_t len)
 	}
 	return 0;
 }
+
+/* ------------------------------------------------------------ served by others
+ */
+
+enum { LOOK_PAGES = 256 }; /* at once */
+
+bool guest_mem_present(const struct guest_mem *mem, const void *host,
+		       uint64_t len)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint8_t *at = (uint8_t *)host - ((uintptr_t)host & (page - 1));
+	uint8_t *end = (uint8_t *)host + len;
+	uint8_t is_there[LOOK_PAGES];
+
+	if (!mem->ask)
+		return true;
+	for (; at < end; at += LOOK_PAGES * page) {
+		uint64_t left = align_up((uint64_t)(end - at), page) / page;
+		uint64_t count = min_u64(left, LOOK_PAGES);
+
+		if (mincore(at, count * page, is_there))
+			return true;
+		for (uint64_t i = 0; i < count; i++) {
+			if (is_there[i] & 1)
+				continue;
+			at += i * page;
+			mem->ask(mem->ask_context, at, (uint64_t)(end - at));
+			return false;
+		}
+	}
+	return true;
+}

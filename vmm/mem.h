@@ -34,6 +34,10 @@ struct guest_mem {
 	unsigned file_count;
 	bool keep_files; /* open, for guest_mem_run_at() to tell */
 	struct guest_mem_dirty *dirty; /* NULL: nobody keeps track */
+	/* Somebody serves it, page by page: asks for pages that are missing.
+	 * NULL: none can be. */
+	void (*ask)(void *context, const void *host, uint64_t len);
+	void *ask_context;
 };
 
 /* A bit for each page that was written, as KVM_GET_DIRTY_LOG has them. */
@@ -103,6 +107,14 @@ struct guest_mem_run guest_mem_run_at(const struct guest_mem *mem,
  * Main thread, while vCPUs may run.
  */
 int guest_mem_discard(const struct guest_mem *mem, void *host, uint64_t len);
+
+/*
+ * May @len bytes at @host, which is within RAM, be accessed without waiting for
+ * a process that serves them?  If not, they are asked for; try again when they
+ * have come.  Main thread.
+ */
+bool guest_mem_present(const struct guest_mem *mem, const void *host,
+		       uint64_t len);
 
 /* Keep track of pages written, from now on. */
 int guest_mem_track(struct guest_mem *mem, struct err *e);

@@ -96,10 +96,9 @@ static void want_locked(struct vcpu_set *set, enum vcpus_wanted wanted)
 }
 
 /* The guest is over: hold all vCPUs and tell the main thread, once. */
-static void end_guest(struct vcpu *vcpu, enum vcpu_end end, const char *reason)
+static void end_guest(struct vcpu_set *set, enum vcpu_end end,
+		      const char *reason)
 {
-	struct vcpu_set *set = vcpu->set;
-
 	pthread_mutex_lock(&set->lock);
 	if (set->end == VCPU_END_NONE) {
 		set->end = end;
@@ -137,7 +136,7 @@ static void end_by_error(struct vcpu *vcpu)
 	snprintf(reason, sizeof(reason), "vCPU %u cannot go on: %s (%s)",
 		 vcpu->kvm.index, why, where);
 	metric_add(&counters.failures, 1);
-	end_guest(vcpu, VCPU_END_ERROR, reason);
+	end_guest(vcpu->set, VCPU_END_ERROR, reason);
 }
 
 /*
@@ -209,10 +208,10 @@ static void run_guest(struct vcpu *vcpu)
 		case KVM_EXITED_INTERRUPTED:
 			return;
 		case KVM_EXITED_OFF:
-			end_guest(vcpu, VCPU_END_OFF, "");
+			end_guest(vcpu->set, VCPU_END_OFF, "");
 			return;
 		case KVM_EXITED_RESET:
-			end_guest(vcpu, VCPU_END_RESET, "");
+			end_guest(vcpu->set, VCPU_END_RESET, "");
 			return;
 		case KVM_EXITED_ERROR:
 			end_by_error(vcpu);
@@ -366,6 +365,11 @@ void vcpu_set_release(struct vcpu_set *set)
 	pthread_mutex_unlock(&set->lock);
 }
 
+void vcpu_set_fail(struct vcpu_set *set, const char *reason)
+{
+	end_guest(set, VCPU_END_ERROR, reason);
+}
+
 enum vcpu_end vcpu_set_end(struct vcpu_set *set, char reason[VCPU_REASON_MAX])
 {
 	enum vcpu_end end;
@@ -378,13 +382,29 @@ enum vcpu_end vcpu_set_end(struct vcpu_set *set, char reason[VCPU_REASON_MAX])
 	return end;
 }
 
-void vcpu_set_stop(struct vcpu_set *set)
+bool vcpu_set_stop_within(struct vcpu_set *set, unsigned timeout_ms)
 {
+	struct timespec deadline = deadline_in(timeout_ms);
+	bool all = true;
+
 	pthread_mutex_lock(&set->lock);
 	want_locked(set, VCPUS_EXIT);
 	pthread_mutex_unlock(&set->lock);
-	for (unsigned i = 0; i < set->started; i++)
-		pthread_join(set->vcpu[i].thread, NULL);
+	for (unsigned i = 0; i < set->started; i++) {
+		struct vcpu *vcpu = &set->vcpu[i];
+
+		if (!vcpu->has_ended)
+			vcpu->has_ended = !pthread_clockjoin_np(
+				vcpu->thread, NULL, CLOCK_MONOTONIC, &deadline);
+		all &= vcpu->has_ended;
+	}
+	return all;
+}
+
+void vcpu_set_stop(struct vcpu_set *set)
+{
+	while (!vcpu_set_stop_within(set, 60000))
+		continue;
 	set->started = 0;
 }
 

@@ -35,7 +35,8 @@ struct vcpu {
 	struct vcpu_set *set;
 	struct kvm_vcpu kvm; /* fd -1 until created */
 	pthread_t thread;
-	bool parked; /* under set->lock */
+	bool has_ended; /* the thread, which was joined */
+	bool parked;    /* under set->lock */
 };
 
 struct vcpu_set {
@@ -97,6 +98,14 @@ extern struct metrics_group vcpu_metrics;
 /* How the guest ended, and for VCPU_END_ERROR why; @reason may be NULL. */
 enum vcpu_end vcpu_set_end(struct vcpu_set *set, char reason[VCPU_REASON_MAX]);
 
-/* End all threads, from any state, and wait for that. */
+/* The guest cannot go on: end it, unless it has ended.  Main thread. */
+void vcpu_set_fail(struct vcpu_set *set, const char *reason);
+
+/*
+ * End all threads, from any state: none enters the guest any more.  False if
+ * one of them has not ended within @timeout_ms.
+ */
+bool vcpu_set_stop_within(struct vcpu_set *set, unsigned timeout_ms);
+/* The same, and wait for it. */
 void vcpu_set_stop(struct vcpu_set *set);
 void vcpu_set_fini(struct vcpu_set *set);

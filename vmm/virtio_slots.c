@@ -122,6 +122,14 @@ void virtio_slots_resume(struct virtio_slots *s)
 		virtio_resume(s->slot[i].dev);
 }
 
+void virtio_slots_look(struct virtio_slots *s)
+{
+	for (unsigned i = 0; i < s->count; i++) {
+		if (s->slot[i].dev)
+			virtio_look(s->slot[i].dev);
+	}
+}
+
 void virtio_slots_state(struct virtio_slots *s, struct snap *snap)
 {
 	uint32_t count = s->count;

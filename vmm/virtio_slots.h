@@ -62,6 +62,8 @@ struct virtio_device *virtio_slots_find(const struct virtio_slots *slots,
 const char *virtio_slots_quiesce(struct virtio_slots *slots,
 				 uint64_t deadline_ns);
 void virtio_slots_resume(struct virtio_slots *slots);
+/* See virtio_look(). */
+void virtio_slots_look(struct virtio_slots *s);
 
 /* Save them, or load into those that were made of the same configuration: while
  * they are quiesced. */

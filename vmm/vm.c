@@ -14,6 +14,9 @@
 #include "vmm/vm_metrics.h"
 #include "vmm/vm_snapshot.h"
 
+/* A vCPU ends in microseconds. */
+enum { STOP_AT_ONCE_MS = 20 };
+
 /* ---------------------------------------------------------------- building */
 
 static int create_kvm(struct vm *vm, const struct vm_config *config,
@@ -40,7 +43,10 @@ static int fill_memory(struct vm *vm, const struct vm_ram_source *ram,
 		       struct err *e)
 {
 	if (ram->pager)
-		return uffd_serve(&vm->uffd, &vm->mem, ram->pager, e);
+		return uffd_serve(&vm->uffd, &vm->mem, take_fd(ram->pager),
+				  e) || vm_paging_start(vm, e)
+			       ? -1
+			       : 0;
 	return ram->eager ? memory_file_read(&vm->mem, ram->fd, e)
 			  : memory_file_map(&vm->mem, ram->fd, e);
 }
@@ -81,8 +87,8 @@ static int create_vcpus(struct vm *vm, const struct vm_config *config,
 	return 0;
 }
 
-static int build(struct vm *vm, const struct vm_config *config,
-		 const struct vm_origin *origin, struct err *e)
+static int build_memory(struct vm *vm, const struct vm_config *config,
+			const struct vm_origin *origin, struct err *e)
 {
 	struct guest_mem_region ram[GUEST_MEM_REGIONS_MAX];
 	unsigned ram_count;
@@ -98,11 +104,18 @@ static int build(struct vm *vm, const struct vm_config *config,
 		return -1;
 	vm->has_base = origin;
 	vm->is_mapped = origin && !origin->ram->eager && !origin->ram->pager;
+	return 0;
+}
+
+int vm_build_machine(struct vm *vm, const struct vm_config *config,
+		     struct err *e)
+{
 	if (arch_vm_init(&vm->arch, &vm->kvm, e) ||
 	    create_vcpus(vm, config, e) ||
 	    arch_irqchip_init(&vm->arch, &vm->kvm, e) ||
 	    vm_attach_devices(vm, config, e) || vcpu_set_start(&vm->vcpus, e))
 		return -1;
+	vm_metrics_watch(&vm->virtio);
 	return 0;
 }
 
@@ -118,27 +131,41 @@ struct vm *vm_build(const struct vm_config *config, const struct vm_host *host,
 	vm->host = *host;
 	vm->kvm.fd = vm->kvm.kvm_fd = -1;
 	vm->arch.gic_fd = vm->serial_irq_fd = vm->told.fd = vm->told_fd = -1;
-	vm->deadline.fd = -1;
+	vm->deadline.fd = vm->paging.server.fd = vm->paging.tick.fd = -1;
 	vm->uffd = (struct uffd){.fd = -1, .socket = -1};
 	if (vm_listen(vm)) {
 		err_errno(e, "cannot create an eventfd");
 		vm_destroy(vm);
 		return NULL;
 	}
-	if (build(vm, config, origin, e)) {
+	if (build_memory(vm, config, origin, e)) {
 		vm_destroy(vm);
 		return NULL;
 	}
-	vm_metrics_watch(&vm->virtio);
 	return vm;
 }
 
 struct vm *vm_create(const struct vm_config *config, const struct vm_host *host,
 		     struct err *e)
 {
+	struct vm *vm;
+
 	if (vm_config_check(config, e))
 		return NULL;
-	return vm_build(config, host, NULL, e);
+	vm = vm_build(config, host, NULL, e);
+	if (vm && vm_build_machine(vm, config, e)) {
+		vm_destroy(vm);
+		return NULL;
+	}
+	return vm;
+}
+
+void vm_abandon(struct vm *vm)
+{
+	/* Who has not come by then waits for a page, and is kept from entering
+	 * the guest with what it gets instead. */
+	vcpu_set_stop_within(&vm->vcpus, STOP_AT_ONCE_MS);
+	vm_paging_stop(vm);
 }
 
 void vm_keep_memory(struct vm *vm)
@@ -155,6 +182,7 @@ void vm_destroy(struct vm *vm)
 		return;
 	/* A vCPU may wait for a device to be reset. */
 	virtio_slots_abandon(&vm->virtio);
+	vm_abandon(vm);
 	vcpu_set_stop(&vm->vcpus);
 	vm_stop_waiting(vm);
 	loop_remove(vm->host.loop, &vm->told);

@@ -38,6 +38,8 @@ struct vm_host {
 	/* From the loop: how a pause ended that took its time: 0, or -1 and
 	 * why it failed. */
 	void (*paused)(void *context, int result, const struct err *e);
+	/* From the loop, once vm_restore_is_ready(), if it was not. */
+	void (*ready)(void *context);
 	void *context;
 };
 
@@ -103,6 +105,13 @@ size_t vm_serial_receive(struct vm *vm, const uint8_t *data, size_t len);
  * is to leave that, and vm_memory(), until the process ends.  NULL is fine.
  */
 void vm_keep_memory(struct vm *vm);
+
+/*
+ * It is about to be destroyed: its guest does not run again, and nobody waits
+ * for its pages any more.  If any of those were missing, its memory is not what
+ * it was.
+ */
+void vm_abandon(struct vm *vm);
 
 /* From any state; NULL is fine. */
 void vm_destroy(struct vm *vm);

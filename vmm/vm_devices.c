@@ -158,10 +158,16 @@ int vm_restore_vhost(struct vm *vm, const struct vm_config *config,
 		const struct interface_config *interface =
 			&config->interface[i];
 
-		if (interface->vhost &&
-		    use_vhost(virtio_slots_find(&vm->virtio, VIRTIO_KIND_NET,
-						interface->id),
-			      interface, e))
+		/* The kernel would wait for pages while we wait for it. */
+		if (interface->vhost && vm_is_paged(vm))
+			log_warn("network interface %s: without vhost, because "
+				 "RAM comes from a page server",
+				 interface->id);
+		else if (interface->vhost &&
+			 use_vhost(virtio_slots_find(&vm->virtio,
+						     VIRTIO_KIND_NET,
+						     interface->id),
+				   interface, e))
 			return -1;
 	}
 	return 0;

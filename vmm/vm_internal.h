@@ -37,6 +37,13 @@ struct vm {
 	uint8_t loaded[16], saved[16]; /* ids: where it is from, and its last */
 	struct memory_mark mark;       /* of the one that is being written */
 	struct uffd uffd;              /* or somebody serves it */
+	struct vm_paging {
+		struct prefault *prefault; /* NULL: nobody does */
+		struct event_source server, tick;
+		unsigned ticks, strikes;
+		long served;
+		bool is_awaited; /* what vm_restore_finish() touches */
+	} paging;
 	struct mmio_bus bus;
 	struct kvm_vm kvm;
 	struct arch_vm arch;
@@ -62,15 +69,24 @@ struct vm {
 	struct time_pages time_pages;
 };
 
+/* vm_paging.c: pages come from the page server, which is watched. */
+int vm_paging_start(struct vm *vm, struct err *e);
+/* All vCPUs were told to end, and are given back from where they wait. */
+void vm_paging_stop(struct vm *vm);
+void vm_paging_unwatch(struct vm *vm);
+
 /* What a VM that goes on takes from the one it was. */
 struct vm_origin {
 	const struct arch_saved *arch;
 	const struct vm_ram_source *ram;
 };
 
-/* All its parts, vCPUs parked; @origin NULL: it will boot. */
+/* Its memory; @origin NULL: it will boot. */
 struct vm *vm_build(const struct vm_config *config, const struct vm_host *host,
 		    const struct vm_origin *origin, struct err *e);
+/* The rest of it, vCPUs parked. */
+int vm_build_machine(struct vm *vm, const struct vm_config *config,
+		     struct err *e);
 
 /* vm_run.c: be called by vCPU threads, or -1 with errno. */
 int vm_listen(struct vm *vm);

@@ -238,9 +238,9 @@ static void begin_end(struct vm *vm)
 		err_set(&e, "the guest has ended");
 		host.paused(host.context, -1, &e);
 	}
-	if (vcpu_set_park(&vm->vcpus, vm->waits == VM_ENDING ? 0 : AT_ONCE_MS))
-		end(vm);
-	else if (vm->waits != VM_ENDING && !wait_for(vm, VM_ENDING, END_MS, 0))
+	if (vcpu_set_park(&vm->vcpus,
+			  vm->waits == VM_ENDING ? 0 : AT_ONCE_MS) ||
+	    (vm->waits != VM_ENDING && !wait_for(vm, VM_ENDING, END_MS, 0)))
 		end(vm);
 }
 

@@ -278,15 +278,28 @@ static int load(struct vm *vm, struct vm_saved *saved, struct err *e)
 	return arch_clock_restore(&vm->clock, &saved->clock, e);
 }
 
+struct vm *vm_restore_begin(struct vm_saved *saved,
+			    const struct vm_ram_source *ram,
+			    const struct vm_host *host, struct err *e)
+{
+	const struct vm_origin origin = {.arch = &saved->arch, .ram = ram};
+
+	return vm_build(&saved->config, host, &origin, e);
+}
+
+int vm_restore_finish(struct vm *vm, struct vm_saved *saved, struct err *e)
+{
+	return vm_build_machine(vm, &saved->config, e) || load(vm, saved, e)
+		       ? -1
+		       : 0;
+}
+
 struct vm *vm_restore(struct vm_saved *saved, const struct vm_ram_source *ram,
 		      const struct vm_host *host, struct err *e)
 {
-	const struct vm_origin origin = {.arch = &saved->arch, .ram = ram};
-	struct vm *vm = vm_build(&saved->config, host, &origin, e);
+	struct vm *vm = vm_restore_begin(saved, ram, host, e);
 
-	if (!vm)
-		return NULL;
-	if (load(vm, saved, e)) {
+	if (vm && vm_restore_finish(vm, saved, e)) {
 		vm_destroy(vm);
 		return NULL;
 	}

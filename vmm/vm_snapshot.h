@@ -83,9 +83,10 @@ void vm_changes_fini(struct vm_changes *changes);
 
 /* Where its RAM comes from. */
 struct vm_ram_source {
-	int fd;            /* of the file; stays the caller's */
-	bool eager;        /* read it all now, instead of mapping it */
-	const char *pager; /* the socket of who serves it instead; or NULL */
+	int fd;     /* of the file; stays the caller's */
+	bool eager; /* read it all now, instead of mapping it */
+	int *pager; /* a connection (uffd.h) to who serves it instead,
+		     * which is taken over; or NULL */
 };
 
 /*
@@ -95,3 +96,15 @@ struct vm_ram_source {
  * outlive it. */
 struct vm *vm_restore(struct vm_saved *saved, const struct vm_ram_source *ram,
 		      const struct vm_host *host, struct err *e);
+
+/*
+ * In two steps, between which the pages come that the second touches, if
+ * somebody serves them.  Of the first, the result can only be destroyed or
+ * finished.
+ */
+struct vm *vm_restore_begin(struct vm_saved *saved,
+			    const struct vm_ram_source *ram,
+			    const struct vm_host *host, struct err *e);
+/* False: ready() of struct vm_host is called when that changes. */
+bool vm_restore_is_ready(struct vm *vm);
+int vm_restore_finish(struct vm *vm, struct vm_saved *saved, struct err *e);

@@ -392,14 +392,27 @@ bool virtio_quiesce(struct virtio_device *dev, uint64_t deadline_ns)
 	return drained;
 }
 
-void virtio_resume(struct virtio_device *dev)
+static void kick_all(struct virtio_device *dev)
 {
-	virtio_enter(dev);
-	dev->quiesced = false;
 	for (unsigned i = 0; i < dev->ops->queue_count; i++) {
 		if (dev->queue[i].started)
 			signal_fd(dev->kick[i].fd);
 	}
+}
+
+void virtio_look(struct virtio_device *dev)
+{
+	virtio_enter(dev);
+	if (!dev->quiesced)
+		kick_all(dev);
+	virtio_leave(dev);
+}
+
+void virtio_resume(struct virtio_device *dev)
+{
+	virtio_enter(dev);
+	dev->quiesced = false;
+	kick_all(dev);
 	/* It may have been raised and lost. */
 	if (atomic_load(&dev->isr) & ISR_ALL)
 		signal_fd(dev->slot.irq_fd);

@@ -155,6 +155,8 @@ static inline int virtio_kick_fd(const struct virtio_device *dev,
  */
 bool virtio_quiesce(struct virtio_device *dev, uint64_t deadline_ns);
 void virtio_resume(struct virtio_device *dev);
+/* Pages of RAM have come that virtq_pop() may have asked for. */
+void virtio_look(struct virtio_device *dev);
 
 /*
  * The device is about to be destroyed: a vCPU that waits for its reset goes on

@@ -11,6 +11,9 @@
 /* Data that counts as one more request when it comes to fairness. */
 enum { BUDGET_SHIFT = 16 };
 
+/* Of a chain's data, what is looked for: no driver has more in one request. */
+enum { PRESENT_MAX = 256 << 20 };
+
 /* -------------------------------------------------------------- start, end */
 
 static const char *check_registers(const struct virtq *vq)
@@ -49,6 +52,7 @@ const char *virtq_start(struct virtq *vq, const struct guest_mem *mem,
 	vq->event_idx = event_idx;
 	vq->seen_avail = vq->next_avail;
 	vq->broken = NULL;
+	vq->present = false;
 	vq->started = true;
 	return NULL;
 }
@@ -187,7 +191,45 @@ static bool walk_indirect(struct virtq *vq, struct virtq_chain *chain,
 	if (!table || (uintptr_t)table % _Alignof(uint64_t))
 		return fail(vq, "an indirect table is not within RAM, or not "
 				"aligned");
+	if (!guest_mem_present(vq->mem, table, d->len))
+		return false;
 	return walk(vq, chain, table, d->len / sizeof(*table), 0, NULL);
+}
+
+static bool rings_present(struct virtq *vq)
+{
+	uint64_t avail_len = (uint64_t)((const uint8_t *)vq->used_event -
+					(const uint8_t *)vq->avail) +
+			     sizeof(*vq->used_event);
+	uint64_t used_len = (uint64_t)((const uint8_t *)vq->avail_event -
+				       (const uint8_t *)vq->used) +
+			    sizeof(*vq->avail_event);
+
+	if (!vq->present)
+		vq->present =
+			guest_mem_present(vq->mem, vq->desc,
+					  sizeof(*vq->desc) * vq->size) &&
+			guest_mem_present(vq->mem, vq->avail, avail_len) &&
+			guest_mem_present(vq->mem, vq->used, used_len);
+	return vq->present;
+}
+
+static bool chain_present(const struct virtq *vq,
+			  const struct virtq_chain *chain)
+{
+	unsigned count = chain->out_count + chain->in_count;
+	uint64_t looked = 0;
+
+	if (!vq->mem->ask)
+		return true;
+	for (unsigned i = 0; i < count && looked < PRESENT_MAX; i++) {
+		const struct iovec *v = &chain->iov[i];
+
+		if (!guest_mem_present(vq->mem, v->iov_base, v->iov_len))
+			return false;
+		looked += v->iov_len;
+	}
+	return true;
 }
 
 static void charge(struct virtq *vq, const struct virtq_chain *chain)
@@ -201,7 +243,7 @@ bool virtq_pop(struct virtq *vq, struct virtq_chain *chain)
 {
 	struct vring_desc indirect = {0};
 
-	if (vq->broken || !vq->started || !available(vq))
+	if (vq->broken || !vq->started || !rings_present(vq) || !available(vq))
 		return false;
 	if (!vq->budget) {
 		vq->starved = true;
@@ -214,6 +256,8 @@ bool virtq_pop(struct virtq *vq, struct virtq_chain *chain)
 	if (!walk(vq, chain, vq->desc, vq->size, chain->head, &indirect))
 		return false;
 	if (indirect.flags && !walk_indirect(vq, chain, &indirect))
+		return false;
+	if (!chain_present(vq, chain))
 		return false;
 	charge(vq, chain);
 	vq->next_avail++;

@@ -49,6 +49,7 @@ struct virtq {
 	const uint16_t *used_event; /* the driver's: interrupt me after this */
 	uint16_t *avail_event;      /* ours: kick me after this */
 	bool started;
+	bool present; /* the rings are in RAM: nobody has to serve them first */
 	bool event_idx;
 	const char *broken; /* why, or NULL */
 
@@ -99,6 +100,8 @@ void virtq_reset(struct virtq *vq);
 /*
  * Take the next chain.  False when there is none, the ring is broken, or the
  * budget is used up.  When there was none, the driver has been told to kick.
+ * Also false while pages that the chain needs are being served to us
+ * (guest_mem_present()); when they have come, all queues are looked at.
  */
 bool virtq_pop(struct virtq *vq, struct virtq_chain *chain);
 

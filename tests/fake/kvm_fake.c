@@ -335,6 +335,19 @@ static void keep(const struct fake_step *s)
 	};
 }
 
+/* Lock held, but for while it may take time. */
+static void touch(const struct fake_step *s)
+{
+	const volatile uint8_t *at = (uint8_t *)kvm_fake.slot[0].host +
+				     (s->gpa - kvm_fake.slot[0].gpa);
+
+	stuck++;
+	pthread_cond_broadcast(&kicked);
+	pthread_mutex_unlock(&lock);
+	(void)*at;
+	pthread_mutex_lock(&lock);
+}
+
 static enum kvm_exit take_step(struct fake_vcpu *v)
 {
 	struct fake_step *s;
@@ -350,6 +363,11 @@ static enum kvm_exit take_step(struct fake_vcpu *v)
 			pthread_cond_wait(&kicked, &lock);
 		v->step++;
 		return s->exit;
+	}
+	if (v->step < v->step_count && s->kind == FAKE_TOUCH) {
+		touch(s);
+		v->step++;
+		return KVM_EXITED_INTERRUPTED;
 	}
 	while (v->step < v->step_count && s->after_stuck && !stuck &&
 	       !v->kicked)

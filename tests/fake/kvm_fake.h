@@ -24,9 +24,18 @@ enum {
 };
 
 /* What a vCPU does when it is run.  FAKE_STUCK: no kick gets it out until
- * kvm_fake_let_go(), as when it waits for a page; then it exits. */
+ * kvm_fake_let_go(), as when it waits for a page; then it exits.  FAKE_TOUCH:
+ * read memory at @gpa, wherever it comes from; no kick gets it out of that,
+ * either, as with KVM. */
 struct fake_step {
-	enum { FAKE_EXIT, FAKE_READ, FAKE_WRITE, FAKE_SPIN, FAKE_STUCK } kind;
+	enum {
+		FAKE_EXIT,
+		FAKE_READ,
+		FAKE_WRITE,
+		FAKE_SPIN,
+		FAKE_STUCK,
+		FAKE_TOUCH
+	} kind;
 	enum kvm_exit exit; /* FAKE_EXIT, FAKE_STUCK */
 	int error;          /* with KVM_EXITED_ERROR: errno of KVM_RUN */
 	gpa_t gpa;

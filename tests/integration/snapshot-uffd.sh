@@ -109,4 +109,85 @@ case "$status $line" in
 *) cat said >>out; t_fail "status $status, it saw: $line" out ;;
 esac
 
+# load_from WHAT: a VMM that loads from the server that was started, in the background.
+load_from() {
+	wait_for 10 pager.out '^listening'
+	watch stasis --api-sock vm.sock --level Error
+	until [ -S vm.sock ]; do usleep 50000; done
+	ctl put /snapshot/load "$(load)" >said 2>&1 &
+	asking=$!
+}
+
+gone() { [ ! -d /proc/$1 ] || grep -q "^State:.Z" /proc/$1/status; }
+
+# ends: the VMM has ended, within a second and what this host adds to that; its status.
+ends() {
+	exec 3>&-
+	for i in $(seq 30); do
+		gone $vmm && break
+		usleep 100000
+	done
+	gone $vmm || { kill -KILL $vmm; return 99; }
+	wait $vmm
+}
+
+t_begin "a server that never answers: the API does, and stop ends it"
+"$T/pager" pages shot/memory >pager.out 2>&1 &
+pager=$!
+wait_for 10 pager.out '^listening'
+kill -STOP $pager
+load_from
+state=$(timeout 2 stasis ctl --socket "$PWD/vm.sock" status 2>&1)
+ctl stop >stopped 2>&1
+ends
+status=$?
+kill -KILL $pager
+case "$status $state" in
+"0 state    Not started"*) t_ok ;;
+*) t_fail "status $status, state: $state" out ;;
+esac
+wait $asking $pager
+
+t_begin "a server that goes without a page fails the load"
+"$T/pager" pages shot/memory 0 >pager.out 2>&1 &
+load_from
+wait $asking
+ends
+status=$?
+if [ $status -eq 1 ] && grep -q "page server is gone\|cannot hand guest RAM over" said; then t_ok; else t_fail "status $status" said; fi
+
+t_begin "a vCPU that waits for a page keeps nobody from ending"
+"$T/pager" pages shot/memory >pager.out 2>&1 &
+pager=$!
+load_from
+wait $asking
+kill -STOP $pager
+printf g >&3
+usleep 300000
+stasis ctl --socket "$PWD/vm.sock" pause --timeout 1 >paused 2>&1
+state=$(timeout 2 stasis ctl --socket "$PWD/vm.sock" status 2>&1)
+ctl stop >stopped 2>&1
+ends
+status=$?
+kill -KILL $pager
+case "$status $state" in
+"0 state    Running"*) t_ok ;;
+"0 state    Paused"*) t_ok ;; # it had what it touches
+*) cat paused >>out; t_fail "status $status, state: $state" out ;;
+esac
+wait $pager
+
+t_begin "a server that dies ends the VM, with a reason"
+"$T/pager" pages shot/memory 8 >pager.out 2>&1 &
+load_from
+wait $asking
+printf g >&3
+for i in $(seq 100); do
+	gone $vmm && break
+	usleep 100000
+done
+ends
+status=$?
+if [ $status -eq 1 ] && grep -q "page server is gone" out said; then t_ok; else t_fail "status $status" out; fi
+
 t_done

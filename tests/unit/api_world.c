@@ -5,13 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/fake/kvm_fake.h"
 #include "tests/unit/testing.h"
 #include "vmm/api/routes.h"
 #include "vmm/base/log.h"
+#include "vmm/base/now.h"
 #include "vmm/base/util.h"
+
+enum { PATIENCE_MS = 10000 };
 
 static void on_started(void *context, struct vm *vm)
 {
@@ -140,10 +146,19 @@ int api_world_tear_down(void **state)
 	return 0;
 }
 
+/* A request that may be answered later. */
+struct call {
+	struct instance *in;
+	struct api_reply reply;
+};
+
 static void on_done(void *context, enum instance_task task, int result,
 		    const struct err *e)
 {
-	routes_complete(task, result, e, context);
+	struct call *call = context;
+
+	(void)task;
+	routes_complete(call->in, result, e, &call->reply);
 }
 
 unsigned api_world_call(struct world *w, enum http_method method,
@@ -151,25 +166,26 @@ unsigned api_world_call(struct world *w, enum http_method method,
 			size_t size)
 {
 	struct instance *in = &w->instance;
-	struct api_reply reply = {0};
+	struct call later = {.in = in};
+	struct api_reply *reply = &later.reply;
 	void *context = in->on_done_context;
 	void (*server_done)(void *, enum instance_task, int,
 			    const struct err *);
 
-	routes_handle(in, method, path, body, body ? strlen(body) : 0, &reply);
+	routes_handle(in, method, path, body, body ? strlen(body) : 0, reply);
 	/* Instead of the server's: a snapshot takes its time. */
 	server_done = in->on_done;
 	in->on_done = on_done;
-	in->on_done_context = &reply;
-	while (reply.deferred && !reply.status) {
+	in->on_done_context = &later;
+	while (reply->deferred && !reply->status) {
 		w->loop.stopped = false;
 		assert_int_equal(loop_run(&w->loop, &w->e), 0);
 	}
 	in->on_done = server_done;
 	in->on_done_context = context;
-	snprintf(text, size, "%s", reply.body.data ? reply.body.data : "");
-	buf_free(&reply.body);
-	return reply.status;
+	snprintf(text, size, "%s", reply->body.data ? reply->body.data : "");
+	buf_free(&reply->body);
+	return reply->status;
 }
 
 void api_world_do(struct world *w, enum http_method method, const char *path,
@@ -188,4 +204,78 @@ void api_world_boot(struct world *w)
 	api_world_do(w, HTTP_METHOD_PUT, "/boot-source", w->body);
 	api_world_do(w, HTTP_METHOD_PUT, "/actions",
 		     "{\"action_type\":\"InstanceStart\"}");
+}
+
+/* ----------------------------------------------------------------- clients */
+
+uint64_t api_world_now_ms(void)
+{
+	return clock_now_ns(CLOCK_MONOTONIC) / 1000000;
+}
+
+int api_world_client(struct world *w)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	snprintf(name.sun_path, sizeof(name.sun_path), "%s", w->socket);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&name, sizeof(name)))
+		fail_msg("cannot connect");
+	api_world_run(w);
+	return fd;
+}
+
+void api_world_request(struct world *w, int fd, const char *method,
+		       const char *path, const char *body)
+{
+	char text[300];
+	int n = snprintf(text, sizeof(text),
+			 "%s %s HTTP/1.1\r\nContent-Length: %zu\r\n\r\n%s",
+			 method, path, strlen(body), body);
+
+	assert_int_equal(send(fd, text, (size_t)n, 0), n);
+	api_world_run(w);
+}
+
+/* What has come, at once. */
+const char *api_world_heard(int fd)
+{
+	static char text[4000];
+	ssize_t n = recv(fd, text, sizeof(text) - 1, 0);
+
+	text[n > 0 ? n : 0] = '\0';
+	return text;
+}
+
+/* The same, and the loop runs until something comes. */
+static const char *hear(struct world *w, int fd)
+{
+	uint64_t end = api_world_now_ms() + PATIENCE_MS;
+	const char *text;
+
+	while (!*(text = api_world_heard(fd))) {
+		assert_true(api_world_now_ms() < end);
+		api_world_run(w);
+		usleep(500);
+	}
+	return text;
+}
+
+void api_world_expect(struct world *w, int fd, const char *answer)
+{
+	assert_contains(hear(w, fd), answer);
+}
+
+/* The API answers, at once. */
+void api_world_expect_state(struct world *w, const char *name)
+{
+	char text[300], state[60];
+	uint64_t before = api_world_now_ms();
+
+	snprintf(state, sizeof(state), "\"state\":\"%s\"", name);
+	assert_int_equal(api_world_call(w, HTTP_METHOD_GET, "/", NULL, text,
+					sizeof(text)),
+			 200);
+	assert_contains(text, state);
+	assert_true(api_world_now_ms() - before < 1000);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "vmm/api/api.h"
 #include "vmm/api/http.h"
@@ -43,3 +44,15 @@ unsigned api_world_call(struct world *w, enum http_method method,
 void api_world_do(struct world *w, enum http_method method, const char *path,
 		  const char *body);
 void api_world_boot(struct world *w);
+
+uint64_t api_world_now_ms(void);
+/* One that is connected, and does not block; it asks for something. */
+int api_world_client(struct world *w);
+void api_world_request(struct world *w, int fd, const char *method,
+		       const char *path, const char *body);
+/* What has come, at once. */
+const char *api_world_heard(int fd);
+/* The loop runs until something comes, which has @answer in it. */
+void api_world_expect(struct world *w, int fd, const char *answer);
+/* The API answers, at once. */
+void api_world_expect_state(struct world *w, const char *name);

@@ -128,17 +128,20 @@ struct mapping {
 static struct mapping mapping_at(const void *at)
 {
 	FILE *maps = fopen("/proc/self/smaps", "r");
-	unsigned long start, end;
 	struct mapping m = {.dumped = true};
-	char line[300], access[5];
 	bool here = false;
+	char line[300];
 
 	assert_non_null(maps);
 	while (fgets(line, sizeof(line), maps)) {
-		if (sscanf(line, "%lx-%lx %4s", &start, &end, access) == 3) {
+		char *dash;
+		uintptr_t start = strtoul(line, &dash, 16), end;
+
+		if (*dash == '-') {
+			end = strtoul(dash + 1, &dash, 16);
 			here = start <= (uintptr_t)at && (uintptr_t)at < end;
 			if (here)
-				memcpy(m.access, access, sizeof(access));
+				memcpy(m.access, dash + 1, 4);
 		} else if (here && !strncmp(line, "VmFlags:", 8)) {
 			m.dumped = !strstr(line, " dd");
 		}

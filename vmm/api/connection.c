@@ -113,21 +113,27 @@ static void answer(struct api_conn *c)
 	routes_handle(c->api->instance, http->method, http_path(http),
 		      http->body.len ? http->body.data : NULL, http->body.len,
 		      &reply);
-	c->task = reply.task;
-	if (reply.deferred)
+	if (reply.deferred) {
+		buf_free(&reply.body);
+		c->later = reply;
 		c->mode = CONN_WAITS;
-	else if (reply.stream)
+	} else if (reply.stream) {
 		begin_stream(c);
-	else
+	} else {
 		add_reply(c, &reply);
+	}
 	buf_free(&reply.body);
 	buf_free(&http->body);
 }
 
-void conn_complete(struct api_conn *c, const struct api_reply *reply)
+void conn_complete(struct api_conn *c, int result, const struct err *e)
 {
+	struct api_reply reply = c->later;
+
+	routes_complete(c->api->instance, result, e, &reply);
 	c->mode = CONN_REQUESTS;
-	add_reply(c, reply);
+	add_reply(c, &reply);
+	buf_free(&reply.body);
 	conn_pump(c);
 }
 

@@ -264,6 +264,8 @@ int put_actions(struct instance *in, const struct api_request *request,
 		instance_stop(in);
 		return 0;
 	}
+	if (in->load)
+		return route_while_loading(e);
 	if ((action == ACTION_INSTANCE_START) == started)
 		return route_wrong_state(started, e);
 	switch (action) {

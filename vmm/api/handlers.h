@@ -33,6 +33,9 @@ api_handler put_vsock;
 api_handler get_balloon, put_balloon, patch_balloon, get_balloon_stats,
 	patch_balloon_stats, start_hinting, get_hinting, stop_hinting;
 
+/* A snapshot was loaded, which @reply is to tell. */
+void reply_loaded(const struct instance *in, struct api_reply *reply);
+
 /* Firecracker's words for a body that is not what it should be: -1.  It has
  * none for one that is another's. */
 int bad_body(struct err *e);

@@ -254,11 +254,19 @@ int route_wrong_state(bool started, struct err *e)
 		       started ? "after" : "before");
 }
 
+int route_while_loading(struct err *e)
+{
+	return err_set(e, "a snapshot is being loaded, whose memory the page "
+			  "server has not served yet; wait for it, or stop");
+}
+
 static int check_state(const struct route *route, const struct instance *in,
 		       struct err *e)
 {
 	bool started = in->state != INSTANCE_NOT_STARTED;
 
+	if (in->load && route->when != ANY)
+		return route_while_loading(e);
 	if (route->when == ANY || (route->when == POST) == started)
 		return 0;
 	return route_wrong_state(started, e);
@@ -401,7 +409,7 @@ void routes_handle(struct instance *in, enum http_method method,
 	}
 }
 
-void routes_complete(enum instance_task task, int result, const struct err *e,
+void routes_complete(const struct instance *in, int result, const struct err *e,
 		     struct api_reply *reply)
 {
 	static const struct {
@@ -411,10 +419,14 @@ void routes_complete(enum instance_task task, int result, const struct err *e,
 		[INSTANCE_SNAPSHOTS] = {"Create snapshot error",
 					&calls.put.snapshot},
 		[INSTANCE_PAUSES] = {"Internal VMM error", &calls.patch.vm},
+		[INSTANCE_LOADS] = {"Load snapshot error", &calls.put.snapshot},
 	};
+	const enum instance_task task = reply->task;
 	struct err why;
 
 	if (!result) {
+		if (task == INSTANCE_LOADS)
+			reply_loaded(in, reply);
 		succeed(reply);
 		return;
 	}

@@ -18,6 +18,7 @@ struct api_reply {
 	bool stream;     /* events follow, for as long as there are any */
 	bool deferred;   /* it comes later, by routes_complete() ... */
 	enum instance_task task; /* ... when this is done */
+	bool wants_clock; /* and what became of time, if that is a load */
 };
 
 /* Count calls, and stop that. */
@@ -33,11 +34,13 @@ void routes_handle(struct instance *instance, enum http_method method,
 		   struct api_reply *reply);
 
 /*
- * @task, which was deferred, has ended: -1 and why it failed, or 0.  buf_free()
- * the reply's body.
+ * @reply, which was deferred, is to say that its task has ended: -1 and why it
+ * failed, or 0.  buf_free() the reply's body.
  */
-void routes_complete(enum instance_task task, int result, const struct err *e,
+void routes_complete(const struct instance *in, int result, const struct err *e,
 		     struct api_reply *reply);
 
 /* The refusal of what can be done only before, or after, the VM is started. */
 int route_wrong_state(bool started, struct err *e);
+/* While a load is waited for. */
+int route_while_loading(struct err *e);

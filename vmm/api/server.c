@@ -98,16 +98,18 @@ static void on_done(void *context, enum instance_task task, int result,
 		    const struct err *e)
 {
 	struct api *api = context;
-	struct api_reply reply = {0};
+	bool told = false;
 
-	routes_complete(task, result, e, &reply);
 	for (unsigned i = 0; i < API_CONNECTIONS_MAX; i++) {
 		struct api_conn *c = api->conn[i];
 
-		if (c && c->mode == CONN_WAITS && c->task == task)
-			conn_complete(c, &reply);
+		if (!c || c->mode != CONN_WAITS || c->later.task != task)
+			continue;
+		conn_complete(c, result, e);
+		told = true;
 	}
-	buf_free(&reply.body);
+	if (result && !told)
+		log_error("%s", e->text);
 }
 
 /* ------------------------------------------------------------- connections */

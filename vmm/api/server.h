@@ -8,10 +8,10 @@
 
 #include "vmm/api/api.h"
 #include "vmm/api/http.h"
+#include "vmm/api/routes.h"
 #include "vmm/base/buf.h"
 #include "vmm/base/listener.h"
 #include "vmm/base/loop.h"
-#include "vmm/instance.h"
 
 enum {
 	API_CONNECTIONS_MAX = 10,
@@ -37,7 +37,7 @@ struct api_conn {
 	struct api *api;
 	struct http_parser http;
 	enum conn_mode mode;
-	enum instance_task task; /* CONN_WAITS: for its end */
+	struct api_reply later; /* CONN_WAITS: for it, without a body yet */
 	bool close, eof;
 	bool shut;        /* it was told that no more will come */
 	uint32_t watched; /* events */
@@ -77,9 +77,8 @@ void api_print_state(struct api *api, struct buf *out);
 /* connection.c */
 struct api_conn *conn_open(struct api *api, int fd);
 void conn_close(struct api_conn *conn);
-/* The answer it waits for. */
-struct api_reply;
-void conn_complete(struct api_conn *conn, const struct api_reply *reply);
+/* What it waits for has ended: -1 and why, or 0. */
+void conn_complete(struct api_conn *conn, int result, const struct err *e);
 /* Send what is there to send. */
 void conn_pump(struct api_conn *conn);
 /* @json lacks its end; it is added, with what this reader has lost. */

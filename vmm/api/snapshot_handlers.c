@@ -25,6 +25,12 @@ int put_snapshot_create(struct instance *in, const struct api_request *request,
 	return r;
 }
 
+void reply_loaded(const struct instance *in, struct api_reply *reply)
+{
+	if (reply->wants_clock)
+		clock_restored_print(vm_clock(in->vm), &reply->body);
+}
+
 int put_snapshot_load(struct instance *in, const struct api_request *request,
 		      struct api_reply *reply, struct err *e)
 {
@@ -35,13 +41,16 @@ int put_snapshot_load(struct instance *in, const struct api_request *request,
 		r = bad_body(e);
 	} else {
 		reply->deprecated = body.deprecated;
-		r = instance_load(in, &body, e);
-		if (r)
-			err_prefix(e, "Load snapshot error");
 		/* Who does not know of it expects no body. */
-		else if (body.has_clock)
-			clock_restored_print(vm_clock(in->vm), &reply->body);
+		reply->wants_clock = body.has_clock;
+		r = instance_load(in, &body, e);
+		if (r < 0)
+			err_prefix(e, "Load snapshot error");
+		else if (!r)
+			reply_loaded(in, reply);
 	}
 	snapshot_load_fini(&body);
-	return r;
+	reply->deferred = r == INSTANCE_LATER;
+	reply->task = INSTANCE_LOADS;
+	return r < 0 ? -1 : 0;
 }
