@@ -178,7 +178,7 @@ esac
 wait $pager
 
 t_begin "a server that dies ends the VM, with a reason"
-"$T/pager" pages shot/memory 8 >pager.out 2>&1 &
+"$T/pager" pages shot/memory 3 >pager.out 2>&1 &
 load_from
 wait $asking
 printf g >&3
