@@ -47,9 +47,9 @@ t_begin "a configuration and metadata may come through a pipe, as from a shell's
 config "$T/guests/off.img" 32
 mkfifo pipe meta
 status=
-for from in - /dev/stdin pipe; do
-	[ $from != pipe ] || cat vm.json >pipe &
-	echo '{"a": 1}' >meta &
+for from in - /proc/self/fd/0 pipe; do
+	[ $from != pipe ] || timeout 20 sh -c 'cat vm.json >pipe' &
+	timeout 20 sh -c 'echo "{\"a\": 1}" >meta' &
 	timeout -s KILL 30 stasis --no-api --config-file $from --metadata meta <vm.json >out 2>&1
 	status="$status $?"
 	wait
