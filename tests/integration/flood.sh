@@ -4,7 +4,8 @@
 #
 # Many requests, and a guest that floods the VMM (tests/guests/flood.c): ten clients of the API are
 # answered within $FLOOD_MS milliseconds, and the VMM grows by neither memory nor descriptors. With
-# $FLOOD_EACH it tells of each kind of requests alone, too.
+# $FLOOD_EACH it tells of each kind of requests alone, too; the disk is not zeroed if $FLOOD_ZEROES
+# is no.
 . "$T/lib.sh"
 
 limit_ms=${FLOOD_MS:-100} calm_us=10000
@@ -59,6 +60,7 @@ pid=$!
 left=200
 until [ -S s ] || [ $left -eq 0 ]; do left=$((left - 1)); usleep 50000; done
 wait_for 20 out flooding
+[ "${FLOOD_ZEROES:-yes}" = yes ] || printf z >&9
 
 # clients SECONDS: ten of them; how long they waited goes to `load`, and the longest to $worst.
 clients() {
