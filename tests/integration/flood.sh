@@ -88,7 +88,7 @@ done
 clients 2 && quiet && look && clients 2
 echo "# before it: $(cat load)"
 # A host that is busy with something else is slow by itself, and now and then slower.
-[ "$worst" -le $calm_us ] || limit_ms=$((limit_ms * worst / calm_us))
+[ "${worst:-0}" -le $calm_us ] || limit_ms=$((limit_ms * worst / calm_us))
 loud
 for try in 1 2 3; do
 	clients 4
