@@ -35,8 +35,7 @@ struct vcpu {
 	struct vcpu_set *set;
 	struct kvm_vcpu kvm; /* fd -1 until created */
 	pthread_t thread;
-	bool has_ended; /* the thread, which was joined */
-	bool parked;    /* under set->lock */
+	bool parked; /* under set->lock */
 };
 
 struct vcpu_set {
@@ -55,6 +54,7 @@ struct vcpu_set {
 		VCPUS_EXIT,
 	} wanted;
 	unsigned parked;
+	unsigned gone;    /* threads that have ended, or will in a moment */
 	uint64_t left;    /* the host's counter when the guest was last left */
 	unsigned started; /* threads that exist */
 	bool awaited;     /* told_fd is to say when the last has parked */

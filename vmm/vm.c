@@ -164,7 +164,8 @@ void vm_abandon(struct vm *vm)
 {
 	/* Who has not come by then waits for a page, and is kept from entering
 	 * the guest with what it gets instead. */
-	vcpu_set_stop_within(&vm->vcpus, STOP_AT_ONCE_MS);
+	if (vm_is_paged(vm))
+		vcpu_set_stop_within(&vm->vcpus, STOP_AT_ONCE_MS);
 	vm_paging_stop(vm);
 }
 
