@@ -6,8 +6,7 @@ import struct
 import sys
 from collections import namedtuple
 
-# Of that, 10 KB see to page servers that hang or die, and pauses that take long.
-MAX_SIZE = 820_000
+MAX_SIZE = 800_000
 PAGE = 4096
 ET_DYN, EM_AARCH64 = 3, 183
 PT_LOAD, PT_DYNAMIC, PT_INTERP = 1, 2, 3

@@ -197,22 +197,6 @@ static int check_words(const struct ctl *ctl, const struct command *c,
 
 /* ----------------------------------------------------------------- the body */
 
-static int read_stdin(struct buf *body, struct err *e)
-{
-	char piece[4096];
-	size_t n;
-
-	while ((n = fread(piece, 1, sizeof(piece), stdin)) > 0 &&
-	       body->len <= CLIENT_BODY_MAX)
-		buf_add(body, piece, n);
-	if (ferror(stdin))
-		return err_errno(e, "standard input");
-	if (body->len > CLIENT_BODY_MAX)
-		return err_set(e, "standard input has more than %d bytes",
-			       CLIENT_BODY_MAX);
-	return 0;
-}
-
 static void add_resume(const struct ctl *ctl, struct buf *body)
 {
 	buf_text(body, "{\"state\":\"Resumed\",\"clock\":");
@@ -251,14 +235,12 @@ static int read_body(const struct ctl *ctl, const struct command *c,
 	} else if (ctl->has_timeout && is_pause(c)) {
 		buf_printf(body, "{\"state\":\"Paused\",\"timeout_ms\":%u}",
 			   pause_timeout_ms(ctl));
-	} else if (json && !strcmp(json, "-")) {
-		if (read_stdin(body, e))
-			return -1;
-	} else if (json && json[0] == '@') {
+	} else if (json && (!strcmp(json, "-") || json[0] == '@')) {
 		AUTO_FREE char *text = NULL;
 		size_t len;
 
-		text = io_read_input(json + 1, CLIENT_BODY_MAX, &len, e);
+		text = io_read_input(json[0] == '@' ? json + 1 : json,
+				     CLIENT_BODY_MAX, &len, e);
 		if (!text)
 			return -1;
 		buf_add(body, text, len);
