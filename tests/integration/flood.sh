@@ -85,10 +85,15 @@ for one in ${FLOOD_EACH:+dz n v s d}; do
 	printf $one >&9
 	[ $one != d ] || loud
 done
-clients 2 && quiet && look && clients 2
+clients 2
+quiet
+look
+clients 2
 echo "# before it: $(cat load)"
 # A host that is busy with something else is slow by itself, and now and then slower.
-[ "${worst:-0}" -le $calm_us ] || limit_ms=$((limit_ms * worst / calm_us))
+slow=$((${worst:-0} / calm_us))
+[ $slow -le 10 ] || slow=10
+[ $slow -le 1 ] || limit_ms=$((limit_ms * slow))
 loud
 for try in 1 2 3; do
 	clients 4
