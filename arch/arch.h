@@ -325,12 +325,13 @@ struct arch_topology {
 
 /*
  * A kernel.  What is raw has no header that anybody looks at: it is put into
- * RAM and entered at its first byte, with the address of the device tree in the
- * first argument's register.
+ * RAM and entered with the address of the device tree in the first argument's
+ * register.
  */
 struct arch_kernel {
 	bool raw;
 	gpa_t load;       /* of what is raw, where it goes; 0: where it fits */
+	gpa_t enter;      /* and where it is entered; 0: at its first byte */
 	gpa_t entry, end; /* by arch_load_kernel(): the first instruction, and
 			   * the first address after what it needs */
 };

@@ -23,7 +23,9 @@ COMMANDS = {
             "on_pause": "clock", "on_restore": "restore-clock", "physical": "physical-counter",
             "max_jump_ms": "max-jump-ms"},
         "CpuConfig": {"vcpu_features": "cpu"},
-        "BootSource": {"kernel_image_path": "kernel", "initrd_path": "initrd", "boot_args": "cmdline"},
+        "BootSource": {
+            "kernel_image_path": "kernel", "initrd_path": "initrd", "boot_args": "cmdline", "kaslr": "no-kaslr",
+            "raw": "raw", "load_address": "load-address", "entry": "entry"},
         "Drive": {
             "path_on_host": "disk", "is_root_device": "disk root", "is_read_only": "disk ro",
             "cache_type": "disk unsafe", "io_engine": "disk async"},
@@ -50,10 +52,12 @@ COMMANDS = {
         "VsockOverride": {"uds_path": "vsock"},
     }),
     "snapshot": (["snapshot.c"], {
-        "SnapshotCreate": {"snapshot_type": "changes", "sync_snapshot_files": "no-sync"},
+        "SnapshotCreate": {
+            "snapshot_type": "changes", "sync_snapshot_files": "no-sync", "mode": "mode",
+            "snapshot_path": "state", "mem_file_path": "memory"},
     }),
-    "ctl resume": (["ctl.c"], {
-        "VmChange": {"clock": "clock"},
+    "ctl pause or resume": (["ctl.c"], {
+        "VmChange": {"clock": "clock", "timeout_ms": "timeout"},
         "VmChange.clock": {
             "policy": "clock", "max_jump_ms": "max-jump-ms", "unsynchronized": "unsynchronized"},
     }),
@@ -90,8 +94,6 @@ WITHOUT = {
     ("SnapshotLoad", "clock_realtime"): "deprecated: --clock continuous says it",
     ("SnapshotLoad.clock", "set"): "for programs that have computed a counter's value",
     ("MemBackend", "backend_path"): FOLDER,
-    ("SnapshotCreate", "snapshot_path"): FOLDER,
-    ("SnapshotCreate", "mem_file_path"): FOLDER,
     ("VmChange", "state"): "the command's name says it",
     ("VmChange.clock", "set"): "for programs that have computed a counter's value",
 }

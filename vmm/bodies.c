@@ -30,15 +30,18 @@ int boot_source_read(struct boot_source *body, const struct json_t *json,
 		FIELD(struct boot_source, raw, JSON_KIND_BOOL, false, 0),
 		FIELD(struct boot_source, load_address, JSON_KIND_U64, false,
 		      0),
+		FIELD(struct boot_source, entry, JSON_KIND_U64, false, 0),
 	};
 
 	body->kaslr = true;
-	body->load_address = UINT64_MAX;
+	body->load_address = body->entry = UINT64_MAX;
 	if (json_read(json, fields, ARRAY_SIZE(fields), body, e))
 		return -1;
-	if (!body->load_address)
-		return err_set(e, "field `load_address` must be in guest RAM, "
-				  "and 0 is not; leave it out for the default");
+	if (!body->load_address || !body->entry)
+		return err_set(e,
+			       "field `%s` must be in guest RAM, and 0 is not; "
+			       "leave it out for the default",
+			       body->entry ? "load_address" : "entry");
 	return 0;
 }
 
@@ -61,6 +64,11 @@ static void replace(char **field, char **with)
 	*with = NULL;
 }
 
+static uint64_t given(uint64_t address)
+{
+	return address == UINT64_MAX ? 0 : address;
+}
+
 int boot_source_apply(struct boot_source *body, struct vm_config *config,
 		      struct err *e)
 {
@@ -80,9 +88,10 @@ int boot_source_apply(struct boot_source *body, struct vm_config *config,
 	replace(&config->initrd, &body->initrd);
 	replace(&config->cmdline, &body->cmdline);
 	config->no_kaslr = !body->kaslr;
-	config->raw = body->raw || body->load_address != UINT64_MAX;
-	config->load_address =
-		body->load_address == UINT64_MAX ? 0 : body->load_address;
+	config->raw = body->raw || body->load_address != UINT64_MAX ||
+		      body->entry != UINT64_MAX;
+	config->load_address = given(body->load_address);
+	config->entry = given(body->entry);
 	return 0;
 }
 
@@ -118,6 +127,9 @@ void boot_source_print(const struct vm_config *config, struct buf *out)
 	if (config->load_address)
 		buf_printf(out, ",\"load_address\":%llu",
 			   (unsigned long long)config->load_address);
+	if (config->entry)
+		buf_printf(out, ",\"entry\":%llu",
+			   (unsigned long long)config->entry);
 	buf_text(out, "}");
 }
 

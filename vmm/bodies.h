@@ -29,7 +29,7 @@ extern const char body_other_id[];
 struct boot_source {
 	char *kernel, *initrd, *cmdline; /* owned */
 	bool kaslr, raw;
-	uint64_t load_address; /* UINT64_MAX: not given */
+	uint64_t load_address, entry; /* UINT64_MAX: not given */
 };
 
 int boot_source_read(struct boot_source *body, const struct json_t *json,

@@ -49,6 +49,7 @@ struct vm_config {
 	char *kernel, *initrd, *cmdline; /* owned; NULL: not given */
 	bool raw;              /* the kernel is, see struct arch_kernel, */
 	uint64_t load_address; /* and goes there; 0: where it fits */
+	uint64_t entry;        /* and begins there; 0: at its first byte */
 	bool no_kaslr;         /* the kernel goes where it was linked */
 	enum arch_toggle cpu[ARCH_FEATURE_COUNT];
 	struct arch_reg_modifier *reg; /* owned; reg_count of them */

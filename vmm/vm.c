@@ -261,6 +261,7 @@ int vm_boot(struct vm *vm, const struct vm_config *config, struct err *e)
 	struct arch_kernel kernel = {
 		.raw = config->raw,
 		.load = config->load_address,
+		.enter = config->entry,
 	};
 	gpa_t fdt;
 

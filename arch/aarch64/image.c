@@ -355,8 +355,16 @@ static int load_raw(struct guest_mem *mem, const struct part *file,
 			       (unsigned long long)file->size,
 			       (unsigned long long)load,
 			       (unsigned long long)top);
-	k->entry = load;
+	k->entry = k->enter ? k->enter : load;
 	k->end = load + file->size;
+	if (k->entry % 4 || k->entry < load || k->entry >= k->end)
+		return err_set(e,
+			       "entry 0x%llx is not a multiple of 4 within the "
+			       "binary, which is at 0x%llx to 0x%llx; choose "
+			       "another entry or load address",
+			       (unsigned long long)k->entry,
+			       (unsigned long long)load,
+			       (unsigned long long)k->end);
 	return guest_mem_load(mem, load, file->fd, 0, file->size, e);
 }
 

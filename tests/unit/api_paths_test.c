@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Each path of the API is known with its methods, and none that is like it. */
+/* Each path of the API is known with its methods, and none that is like it;
+ * what is deprecated is marked. */
 #include <stdio.h>
 #include <string.h>
 
@@ -96,10 +97,25 @@ static void each_path_is_known_or_refused(void **state)
 	check_paths(*state);
 }
 
+static void deprecated_fields_are_marked(void **state)
+{
+	struct world *w = *state;
+	struct api_reply reply = {0};
+	const char body[] = "{\"vcpu_count\":1,\"mem_size_mib\":64,"
+			    "\"cpu_template\":\"None\"}";
+
+	routes_handle(&w->instance, PUT, "/machine-config", body, strlen(body),
+		      &reply);
+	assert_int_equal(reply.status, 204);
+	assert_true(reply.deprecated);
+	buf_free(&reply.body);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		API_TEST(each_path_is_known_or_refused),
+		API_TEST(deprecated_fields_are_marked),
 	};
 
 	return RUN_TESTS("api_paths", tests);

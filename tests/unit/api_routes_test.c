@@ -472,20 +472,6 @@ static void a_partial_machine_keeps_the_rest(void **state)
 	assert_int_equal(w->instance.config.mem_mib, 256);
 }
 
-static void deprecated_fields_are_marked(void **state)
-{
-	struct world *w = *state;
-	struct api_reply reply = {0};
-	const char body[] = "{\"vcpu_count\":1,\"mem_size_mib\":64,"
-			    "\"cpu_template\":\"None\"}";
-
-	routes_handle(&w->instance, PUT, "/machine-config", body, strlen(body),
-		      &reply);
-	assert_int_equal(reply.status, 204);
-	assert_true(reply.deprecated);
-	buf_free(&reply.body);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -496,7 +482,6 @@ int main(void)
 		API_TEST(a_start_that_fails_can_be_mended),
 		API_TEST(a_refused_body_changes_nothing),
 		API_TEST(a_partial_machine_keeps_the_rest),
-		API_TEST(deprecated_fields_are_marked),
 	};
 
 	return RUN_TESTS("api_routes", tests);

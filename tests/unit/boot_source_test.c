@@ -94,6 +94,12 @@ static void a_raw_binary_goes_where_it_is_told(void **state)
 	assert_ok(put(""), e);
 	assert_false(config.raw);
 	assert_int_equal(config.load_address, 0);
+	assert_int_equal(config.entry, 0);
+	assert_ok(put(",\"entry\":2149056516"), e);
+	assert_true(config.raw);
+	assert_int_equal(config.entry, 0x80180004);
+	assert_printed(",\"raw\":true,\"entry\":2149056516");
+	assert_err(put(",\"entry\":0"), e, "`entry`");
 	assert_err(put(",\"load_address\":0"), e, "`load_address`");
 	assert_err(put(",\"load_address\":-4"), e, "`load_address`");
 }

@@ -193,6 +193,18 @@ static void what_is_shared_lies_below(void **state)
 
 #define RAW_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void it_is_entered_within_itself(void **state)
+{
+	(void)state;
+	kernel.enter = 0x80200010;
+	assert_ok(load(0x80200000, 0x14), e);
+	assert_int_equal(kernel.entry, 0x80200010);
+	assert_err(load(0x80200000, 0x10), e, "within the binary");
+	assert_err(load(0x80200014, 0x14), e, "within the binary");
+	kernel.enter = 0x80200002;
+	assert_err(load(0x80200000, 0x14), e, "multiple of 4");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -204,6 +216,7 @@ int main(void)
 		RAW_TEST(one_that_would_overlap_the_device_tree_is_refused),
 		RAW_TEST(other_addresses_are_refused),
 		RAW_TEST(an_empty_one_is_refused),
+		RAW_TEST(it_is_entered_within_itself),
 		RAW_TEST(an_initrd_lies_between_it_and_the_device_tree),
 		RAW_TEST(its_device_tree_lies_in_ram_that_it_tells_of),
 		RAW_TEST(what_is_shared_lies_below),

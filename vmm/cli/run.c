@@ -47,22 +47,35 @@ static int set_raw(void *context, const char *value, struct err *e)
 	return 0;
 }
 
-static int set_load_address(void *context, const char *value, struct err *e)
+static int parse_address(uint64_t *address, const char *option,
+			 const char *value, struct err *e)
 {
-	struct vm_config *config = &((struct run *)context)->config;
 	char *end;
 
 	errno = 0;
-	config->load_address = strtoull(value, &end, 0);
-	config->raw = true;
-	if (*value < '0' || *value > '9' || *end || errno ||
-	    !config->load_address)
+	*address = strtoull(value, &end, 0);
+	if (*value < '0' || *value > '9' || *end || errno || !*address)
 		return err_set(e,
-			       "--load-address %.40s is not a valid address; "
-			       "write one in the guest's RAM, such as "
-			       "0x80080000",
-			       value);
+			       "--%s %.40s is not a valid address; write one "
+			       "in the guest's RAM, such as 0x80080000",
+			       option, value);
 	return 0;
+}
+
+static int set_load_address(void *context, const char *value, struct err *e)
+{
+	struct vm_config *config = &((struct run *)context)->config;
+
+	config->raw = true;
+	return parse_address(&config->load_address, "load-address", value, e);
+}
+
+static int set_entry(void *context, const char *value, struct err *e)
+{
+	struct vm_config *config = &((struct run *)context)->config;
+
+	config->raw = true;
+	return parse_address(&config->entry, "entry", value, e);
 }
 
 static int set_no_kaslr(void *context, const char *value, struct err *e)
@@ -257,6 +270,10 @@ static const struct option options[] = {
 	{"load-address", "ADDRESS",
 	 "where such a binary is loaded instead; implies --raw",
 	 set_load_address},
+	{"entry", "ADDRESS",
+	 "where such a binary is entered, if not at its first\n"
+	 "byte; implies --raw",
+	 set_entry},
 	{"no-kaslr", NULL,
 	 "give the kernel no seed for the randomisation of its\n"
 	 "address, so that more of it stays shared by guests",
