@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "vmm/mem.h"
+#include "core/machine/mem.h"
 
 struct err;
 struct kvm_vcpu;

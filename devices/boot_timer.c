@@ -3,8 +3,8 @@
 
 #include <stdatomic.h>
 
+#include "core/io/log.h"
 #include "snapshot/codec.h"
-#include "vmm/base/log.h"
 
 enum { BOOT_TIMER_DONE = 123 };
 

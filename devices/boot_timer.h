@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <time.h>
 
-#include "vmm/mmio_bus.h"
+#include "core/machine/mmio_bus.h"
 
 struct boot_timer {
 	struct timespec wall, cpu; /* at start; CLOCK_MONOTONIC, process CPU */

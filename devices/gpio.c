@@ -4,10 +4,10 @@
 #include <pthread.h>
 #include <sys/timerfd.h>
 
+#include "core/base/err.h"
+#include "core/base/util.h"
+#include "core/io/loop.h"
 #include "snapshot/codec.h"
-#include "vmm/base/err.h"
-#include "vmm/base/loop.h"
-#include "vmm/base/util.h"
 
 enum {
 	GPIO_DATA_END =

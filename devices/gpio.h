@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "vmm/irq_line.h"
-#include "vmm/mmio_bus.h"
+#include "core/machine/irq_line.h"
+#include "core/machine/mmio_bus.h"
 
 struct err;
 struct event_loop;

@@ -7,9 +7,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
+#include "core/io/log.h"
 #include "snapshot/codec.h"
-#include "vmm/base/log.h"
-#include "vmm/base/util.h"
 
 enum {
 	RTC_DR = 0x00, /* data: seconds, read-only */

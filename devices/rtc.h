@@ -17,9 +17,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "vmm/base/loop.h"
-#include "vmm/irq_line.h"
-#include "vmm/mmio_bus.h"
+#include "core/io/loop.h"
+#include "core/machine/irq_line.h"
+#include "core/machine/mmio_bus.h"
 
 struct rtc {
 	struct event_loop *loop;

@@ -9,13 +9,13 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "core/base/err.h"
+#include "core/base/metrics.h"
+#include "core/base/now.h"
+#include "core/base/util.h"
+#include "core/io/loop.h"
 #include "devices/serial_counters.h"
 #include "devices/serial_internal.h"
-#include "vmm/base/err.h"
-#include "vmm/base/loop.h"
-#include "vmm/base/metrics.h"
-#include "vmm/base/now.h"
-#include "vmm/base/util.h"
 
 /* ------------------------------------------------------------- interrupts */
 

@@ -20,8 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "devices/virtio/token_bucket.h"
-#include "vmm/mmio_bus.h"
+#include "core/base/token_bucket.h"
+#include "core/machine/mmio_bus.h"
 
 struct err;
 struct event_loop;

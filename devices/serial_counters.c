@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "devices/serial_counters.h"
 
+#include "core/base/metrics.h"
+#include "core/base/util.h"
 #include "devices/serial.h"
-#include "vmm/base/metrics.h"
-#include "vmm/base/util.h"
 
 struct serial_counters serial_counters;
 

@@ -7,8 +7,8 @@
 #include <stdint.h>
 #include <sys/eventfd.h>
 
+#include "core/io/loop.h"
 #include "devices/serial.h"
-#include "vmm/base/loop.h"
 
 enum {
 	RX_SIZE = 256,   /* more than the chip's 16: guests cannot tell */

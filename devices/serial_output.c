@@ -4,14 +4,14 @@
 #include <poll.h>
 #include <sys/timerfd.h>
 
+#include "core/base/err.h"
+#include "core/base/metrics.h"
+#include "core/base/now.h"
+#include "core/base/util.h"
+#include "core/io/io.h"
+#include "core/io/log.h"
 #include "devices/serial_counters.h"
 #include "devices/serial_internal.h"
-#include "vmm/base/err.h"
-#include "vmm/base/io.h"
-#include "vmm/base/log.h"
-#include "vmm/base/metrics.h"
-#include "vmm/base/now.h"
-#include "vmm/base/util.h"
 
 enum {
 	FLUSH_NS = 2000000,

@@ -15,7 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "vmm/irq_line.h"
+#include "core/machine/irq_line.h"
 
 enum { VMCLOCK_SIZE = 4096 };
 

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "vmm/base/err.h"
+#include "core/base/err.h"
 
 void vmgenid_init(struct vmgenid *id, void *page, struct irq_line irq)
 {

@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-#include "vmm/irq_line.h"
+#include "core/machine/irq_line.h"
 
 enum { VMGENID_SIZE = 16 };
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/base/util.h"
+#include "core/base/util.h"
 
 enum { LENGTH_SIZE = 4, FIRST_CAPACITY = 4096 };
 

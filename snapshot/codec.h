@@ -26,7 +26,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "vmm/base/err.h"
+#include "core/base/err.h"
 
 enum {
 	SNAP_DEPTH_MAX = 8,   /* sections within sections */

@@ -8,14 +8,14 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "core/base/err.h"
+#include "core/base/go_on.h"
+#include "core/base/util.h"
+#include "core/io/io.h"
+#include "core/io/log.h"
 #include "snapshot/codec.h"
 #include "snapshot/state_file.h"
 #include "snapshot/target.h"
-#include "vmm/base/err.h"
-#include "vmm/base/go_on.h"
-#include "vmm/base/io.h"
-#include "vmm/base/log.h"
-#include "vmm/base/util.h"
 
 static const char suffix[] = TARGET_SUFFIX;
 

@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/err.h"
+#include "core/base/util.h"
 #include "snapshot/codec.h"
 #include "snapshot/schema_table.h"
 #include "snapshot/state_file.h"
-#include "vmm/base/err.h"
-#include "vmm/base/util.h"
 
 struct walk {
 	struct snap s;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "snapshot/schema_table.h"
 
-#include "vmm/base/util.h"
+#include "core/base/util.h"
 
 const struct schema schema_table[] = {
 	{"snid", "identity", "id:h16 memory_offset:x8"},

@@ -6,10 +6,10 @@
 #include <sys/stat.h>
 #include <zlib.h>
 
+#include "core/base/err.h"
+#include "core/base/util.h"
+#include "core/io/io.h"
 #include "snapshot/codec.h"
-#include "vmm/base/err.h"
-#include "vmm/base/io.h"
-#include "vmm/base/util.h"
 
 /* Begins as no text does, and shows when a transfer changed line ends. */
 static const uint8_t magic[8] = {0x8b, 's', 't', 'a', 's', '\r', '\n', 0x1a};

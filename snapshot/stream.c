@@ -14,11 +14,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/base/err.h"
+#include "core/base/go_on.h"
+#include "core/base/util.h"
+#include "core/io/io.h"
 #include "snapshot/state_file.h"
-#include "vmm/base/err.h"
-#include "vmm/base/go_on.h"
-#include "vmm/base/io.h"
-#include "vmm/base/util.h"
 
 enum { POLL_MS = 50, RETRY_MS = 10, PIECE = 1 << 20 };
 

@@ -12,10 +12,10 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "vmm/base/err.h"
-#include "vmm/base/io.h"
-#include "vmm/base/log.h"
-#include "vmm/base/util.h"
+#include "core/base/err.h"
+#include "core/base/util.h"
+#include "core/io/io.h"
+#include "core/io/log.h"
 
 /*
  * Marks a file that is not complete, from the moment it is created.  Linux

@@ -5,13 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/err.h"
+#include "core/base/util.h"
+#include "core/io/io.h"
+#include "core/machine/mem.h"
 #include "snapshot/codec.h"
-#include "snapshot/pagemap.h"
+#include "snapshot/memory/pagemap.h"
 #include "snapshot/state_file.h"
-#include "vmm/base/err.h"
-#include "vmm/base/io.h"
-#include "vmm/base/util.h"
-#include "vmm/mem.h"
 
 enum { CHUNK = 4096 }; /* pages that are looked at together */
 

@@ -2,7 +2,7 @@
 #
 # Does the command line have what the API has? For each command that stands for a request: every
 # field of the request's body (docs/api.yaml, whose schemas are closed) has an option of that command
-# (the tables in vmm/cli), or a reason why not. A field that is new in the API has to be put into
+# (the tables in vmm/cli and vmm/ctl), or a reason why not. A field that is new in the API has to be put into
 # one of the tables here, and what is here has to exist there.
 import os
 import re
@@ -15,7 +15,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # command: files with its options, and {body: {field: option, or "option word"}}. An option is a row
 # of a table of options, a word one of those that its value may have.
 COMMANDS = {
-    "run": (["run.c", "run_devices.c", "foreground.h"], {
+    "run": (["cli/run.c", "cli/run_devices.c", "cli/foreground.h"], {
         "MachineConfig": {
             "vcpu_count": "cpus", "mem_size_mib": "memory", "nested": "cpu nested=",
             "track_dirty_pages": "track-dirty-pages", "clock": "clock"},
@@ -39,7 +39,7 @@ COMMANDS = {
         "Entropy": {},
         "Logger": {"level": "log-level"},
     }),
-    "restore": (["restore.c", "foreground.h"], {
+    "restore": (["cli/restore.c", "cli/foreground.h"], {
         "SnapshotLoad": {
             "track_dirty_pages": "track-dirty-pages", "resume_vm": "paused",
             "network_overrides": "net", "vsock_override": "vsock", "drive_overrides": "disk",
@@ -51,12 +51,12 @@ COMMANDS = {
         "DriveOverride": {"drive_id": "disk", "path_on_host": "disk"},
         "VsockOverride": {"uds_path": "vsock"},
     }),
-    "snapshot": (["snapshot.c"], {
+    "snapshot": (["ctl/snapshot.c"], {
         "SnapshotCreate": {
             "snapshot_type": "changes", "sync_snapshot_files": "no-sync", "mode": "mode",
             "snapshot_path": "state", "mem_file_path": "memory"},
     }),
-    "ctl pause or resume": (["ctl.c"], {
+    "ctl pause or resume": (["ctl/ctl.c"], {
         "VmChange": {"clock": "clock", "timeout_ms": "timeout"},
         "VmChange.clock": {
             "policy": "clock", "max_jump_ms": "max-jump-ms", "unsynchronized": "unsynchronized"},
@@ -111,7 +111,7 @@ def fields_of(schemas, name):
 def read(files):
     texts = []
     for name in files:
-        with open(f"{ROOT}/vmm/cli/{name}") as file:
+        with open(f"{ROOT}/vmm/{name}") as file:
             texts.append(file.read())
     return "\n".join(texts)
 

@@ -4,8 +4,8 @@
 #include <malloc.h>
 #include <string.h>
 
-#include "vmm/base/log.h"
-#include "vmm/base/util.h"
+#include "core/base/util.h"
+#include "core/io/log.h"
 #include "vmm/cli/cli.h"
 
 static const struct {

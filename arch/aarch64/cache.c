@@ -10,8 +10,8 @@
 
 #include "arch/aarch64/internal.h"
 #include "arch/arch.h"
-#include "vmm/base/io.h"
-#include "vmm/base/log.h"
+#include "core/io/io.h"
+#include "core/io/log.h"
 
 static bool read_property(int dir, unsigned index, const char *name, char *buf,
 			  size_t size)

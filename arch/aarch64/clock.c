@@ -24,9 +24,9 @@
 #include "arch/aarch64/clock_model.h"
 #include "arch/aarch64/internal.h"
 #include "arch/arch.h"
-#include "vmm/base/err.h"
-#include "vmm/base/now.h"
-#include "vmm/kvm/kvm.h"
+#include "core/base/err.h"
+#include "core/base/now.h"
+#include "core/kvm/kvm.h"
 
 enum {
 	BUSY_TRIES = 50, /* of a millisecond each */

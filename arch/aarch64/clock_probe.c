@@ -13,9 +13,9 @@
 
 #include "arch/aarch64/clock_model.h"
 #include "arch/aarch64/internal.h"
-#include "vmm/base/err.h"
-#include "vmm/base/util.h"
-#include "vmm/kvm/kvm.h"
+#include "core/base/err.h"
+#include "core/base/util.h"
+#include "core/kvm/kvm.h"
 
 #define REG_PC                                                 \
 	(KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | \

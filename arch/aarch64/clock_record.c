@@ -13,10 +13,10 @@
 
 #include "arch/aarch64/clock_model.h"
 #include "arch/arch.h"
+#include "core/base/err.h"
+#include "core/base/util.h"
+#include "core/kvm/kvm.h"
 #include "snapshot/codec.h"
-#include "vmm/base/err.h"
-#include "vmm/base/util.h"
-#include "vmm/kvm/kvm.h"
 
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
 

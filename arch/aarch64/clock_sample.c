@@ -5,8 +5,8 @@
 
 #include "arch/aarch64/clock_model.h"
 #include "arch/arch.h"
-#include "vmm/base/now.h"
-#include "vmm/kvm/kvm.h"
+#include "core/base/now.h"
+#include "core/kvm/kvm.h"
 
 enum {
 	SAMPLE_TRIES = 4,

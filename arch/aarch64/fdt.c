@@ -10,7 +10,7 @@
 #include <sys/random.h>
 
 #include "arch/aarch64/fdt_writer.h"
-#include "vmm/base/err.h"
+#include "core/base/err.h"
 
 enum {
 	CLOCK_HZ = 24000000,

@@ -5,8 +5,8 @@
 #include <stdio.h>
 
 #include "arch/aarch64/fdt_writer.h"
-#include "vmm/base/log.h"
-#include "vmm/kvm/kvm.h"
+#include "core/io/log.h"
+#include "core/kvm/kvm.h"
 
 #define MPIDR_AFFINITY 0xff00ffffffull
 

@@ -5,7 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "vmm/base/util.h"
+#include "core/base/util.h"
 
 void fdt_w_check(struct writer *w, int r)
 {

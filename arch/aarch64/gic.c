@@ -11,8 +11,8 @@
 
 #include "arch/aarch64/internal.h"
 #include "arch/arch.h"
-#include "vmm/base/err.h"
-#include "vmm/kvm/kvm.h"
+#include "core/base/err.h"
+#include "core/kvm/kvm.h"
 
 enum { GIC_V2_VCPUS_MAX = 8 };
 

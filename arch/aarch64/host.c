@@ -7,8 +7,8 @@
 
 #include "arch/aarch64/internal.h"
 #include "arch/arch.h"
-#include "vmm/base/err.h"
-#include "vmm/kvm/kvm.h"
+#include "core/base/err.h"
+#include "core/kvm/kvm.h"
 
 struct arch_check *arch_check_add(struct arch_checks *checks, const char *name,
 				  int result, const char *format, ...)

@@ -15,8 +15,8 @@
 #include "arch/aarch64/image_kind.h"
 #include "arch/aarch64/internal.h"
 #include "arch/arch.h"
-#include "vmm/base/err.h"
-#include "vmm/base/io.h"
+#include "core/base/err.h"
+#include "core/io/io.h"
 
 /* The first 64 bytes of an arm64 Image; all fields little-endian. */
 struct image_header {

@@ -9,8 +9,8 @@
 
 #include <string.h>
 
-#include "vmm/base/err.h"
-#include "vmm/base/util.h"
+#include "core/base/err.h"
+#include "core/base/util.h"
 
 #define OBJCOPY "aarch64-linux-gnu-objcopy -O binary "
 /* As in arch/arm64/boot/Makefile. */

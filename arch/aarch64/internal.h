@@ -25,9 +25,9 @@
 
 #include <stdint.h>
 
-#include "vmm/base/util.h"
-#include "vmm/gpa.h"
-#include "vmm/mem.h"
+#include "core/base/util.h"
+#include "core/machine/gpa.h"
+#include "core/machine/mem.h"
 
 #define GIC_TOP        ((gpa_t)0x40000000)
 #define BOOT_TIMER_GPA ((gpa_t)0x40000000)

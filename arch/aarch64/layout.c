@@ -4,8 +4,8 @@
 
 #include "arch/aarch64/internal.h"
 #include "arch/arch.h"
-#include "vmm/base/err.h"
-#include "vmm/kvm/kvm.h"
+#include "core/base/err.h"
+#include "core/kvm/kvm.h"
 
 const struct arch_layout arch_layout = {
 	.boot_timer = BOOT_TIMER_GPA,

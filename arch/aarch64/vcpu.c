@@ -7,9 +7,9 @@
 
 #include "arch/aarch64/internal.h"
 #include "arch/arch.h"
-#include "vmm/base/err.h"
-#include "vmm/base/log.h"
-#include "vmm/kvm/kvm.h"
+#include "core/base/err.h"
+#include "core/io/log.h"
+#include "core/kvm/kvm.h"
 
 #define CORE_REG(name)                                         \
 	(KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | \

@@ -12,9 +12,9 @@
 
 #include "arch/aarch64/internal.h"
 #include "arch/arch.h"
+#include "core/base/err.h"
+#include "core/kvm/kvm.h"
 #include "snapshot/codec.h"
-#include "vmm/base/err.h"
-#include "vmm/kvm/kvm.h"
 
 enum {
 	REGS_MAX = 2048,

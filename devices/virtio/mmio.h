@@ -9,7 +9,7 @@
  */
 #pragma once
 
-#include "vmm/mmio_bus.h"
+#include "core/machine/mmio_bus.h"
 
 /* Handlers run on vCPU threads. */
 extern const struct mmio_ops virtio_mmio_ops;

@@ -5,10 +5,10 @@
 #include <sys/timerfd.h>
 #include <time.h>
 
+#include "core/base/err.h"
+#include "core/base/now.h"
+#include "core/base/util.h"
 #include "snapshot/codec.h"
-#include "vmm/base/err.h"
-#include "vmm/base/now.h"
-#include "vmm/base/util.h"
 
 static bool is_limited(const struct rate_limiter *l)
 {

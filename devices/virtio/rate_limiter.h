@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "devices/virtio/token_bucket.h"
+#include "core/base/token_bucket.h"
 #include "devices/virtio/virtio.h"
 
 struct err;

@@ -10,9 +10,9 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
-#include "vmm/base/err.h"
-#include "vmm/base/now.h"
-#include "vmm/base/util.h"
+#include "core/base/err.h"
+#include "core/base/now.h"
+#include "core/base/util.h"
 
 #define BIT(n) (1ull << (n))
 

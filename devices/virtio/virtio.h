@@ -20,9 +20,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/io/log.h"
+#include "core/io/loop.h"
 #include "devices/virtio/virtq.h"
-#include "vmm/base/log.h"
-#include "vmm/base/loop.h"
 
 struct err;
 struct snap;
@@ -230,7 +230,7 @@ void virtio_unwatch(struct virtio_device *dev, struct virtio_source *source);
 void virtio_set_status(struct virtio_device *dev, uint32_t status);
 /*
  * The driver reads InterruptStatus; it writes InterruptACK, which may be told
- * late (vmm/kvm/kvm.h): after an interrupt that is newer.  So what it has not
+ * late (core/kvm/kvm.h): after an interrupt that is newer.  So what it has not
  * read, it has not acknowledged.  Any thread, no lock.
  */
 uint32_t virtio_interrupt_status(struct virtio_device *dev);

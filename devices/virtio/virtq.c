@@ -3,10 +3,10 @@
 
 #include <linux/virtio_ring.h>
 
+#include "core/base/util.h"
+#include "core/machine/mem.h"
 #include "devices/virtio/guest_access.h"
 #include "snapshot/codec.h"
-#include "vmm/base/util.h"
-#include "vmm/mem.h"
 
 /* Data that counts as one more request when it comes to fairness. */
 enum { BUDGET_SHIFT = 16 };

@@ -22,7 +22,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "vmm/gpa.h"
+#include "core/machine/gpa.h"
 
 struct guest_mem;
 struct snap;

@@ -9,9 +9,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "core/base/err.h"
+#include "core/base/util.h"
 #include "tests/fake/kvm_fake_internal.h"
-#include "vmm/base/err.h"
-#include "vmm/base/util.h"
 
 struct kvm_fake kvm_fake;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A KVM whose guest is a script, for tests: it implements vmm/kvm/kvm.h.
+ * A KVM whose guest is a script, for tests: it implements core/kvm/kvm.h.
  *
  * There is one of it in a process; kvm_fake_reset() starts anew. VMs and
  * vCPUs keep their registers and record what was done to them. Descriptors it
@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "vmm/kvm/kvm.h"
+#include "core/kvm/kvm.h"
 
 enum {
 	FAKE_VCPUS_MAX = 64,

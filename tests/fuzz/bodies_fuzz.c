@@ -5,11 +5,11 @@
  */
 #include <string.h>
 
+#include "core/base/buf.h"
+#include "core/base/err.h"
+#include "core/json/json.h"
 #include "tests/fuzz/fuzz.h"
-#include "vmm/base/buf.h"
-#include "vmm/base/err.h"
-#include "vmm/base/json.h"
-#include "vmm/bodies.h"
+#include "vmm/config/bodies.h"
 
 static int boot_source(struct vm_config *config, const struct json_t *json,
 		       struct err *e)

@@ -10,9 +10,9 @@
 
 #include "arch/aarch64/internal.h"
 #include "arch/arch.h"
+#include "core/base/err.h"
+#include "core/base/util.h"
 #include "tests/fuzz/fuzz.h"
-#include "vmm/base/err.h"
-#include "vmm/base/util.h"
 
 /* Little, so that what decompresses to too much is soon refused. */
 #define RAM_SIZE   MIB(8)

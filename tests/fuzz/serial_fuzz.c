@@ -9,11 +9,11 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
+#include "core/base/err.h"
+#include "core/base/util.h"
+#include "core/io/loop.h"
 #include "devices/serial.h"
 #include "tests/fuzz/fuzz.h"
-#include "vmm/base/err.h"
-#include "vmm/base/loop.h"
-#include "vmm/base/util.h"
 
 enum { OP_READ, OP_WRITE, OP_RECEIVE, OP_OUTSIDE, OP_COUNT };
 enum { TO_NULL, TO_NOTHING, TO_STUCK_PIPE, TO_COUNT };

@@ -9,14 +9,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "core/base/err.h"
+#include "core/io/io.h"
 #include "snapshot/codec.h"
 #include "snapshot/publish.h"
 #include "snapshot/schema.h"
 #include "snapshot/state_file.h"
 #include "snapshot/working_set.h"
 #include "tests/fuzz/fuzz.h"
-#include "vmm/base/err.h"
-#include "vmm/base/io.h"
 
 enum { WORKING_SET_BYTES = 128 << 20 }; /* as the seeds have it */
 

@@ -12,14 +12,14 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 
-#include "devices/virtio/balloon.h"
+#include "core/base/err.h"
+#include "core/base/util.h"
+#include "core/io/log.h"
+#include "core/machine/mem.h"
+#include "devices/virtio/balloon/balloon.h"
 #include "devices/virtio/mmio.h"
 #include "snapshot/codec.h"
 #include "tests/fuzz/fuzz.h"
-#include "vmm/base/err.h"
-#include "vmm/base/log.h"
-#include "vmm/base/util.h"
-#include "vmm/mem.h"
 
 enum { PAGE = 4096, PAGES = 256, RAM = 0x80000000, RING = 16 };
 /* A page of rings for each queue, two of lists, and what may be given. */

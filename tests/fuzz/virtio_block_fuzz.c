@@ -14,13 +14,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "devices/virtio/block.h"
+#include "core/base/err.h"
+#include "core/base/util.h"
+#include "core/io/log.h"
+#include "core/machine/mem.h"
+#include "devices/virtio/block/block.h"
 #include "devices/virtio/mmio.h"
 #include "tests/fuzz/fuzz.h"
-#include "vmm/base/err.h"
-#include "vmm/base/log.h"
-#include "vmm/base/util.h"
-#include "vmm/mem.h"
 
 enum { RAM = 0x80000000, RAM_SIZE = 1 << 16, RING = 16, DISK = 64 * 512 };
 enum { AVAIL = 0x400, USED = 0x800, DATA = 0x1000 };

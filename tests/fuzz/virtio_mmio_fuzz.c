@@ -9,14 +9,14 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
+#include "core/base/err.h"
+#include "core/base/util.h"
+#include "core/io/log.h"
+#include "core/machine/mem.h"
 #include "devices/virtio/mmio.h"
 #include "devices/virtio/virtio.h"
 #include "snapshot/codec.h"
 #include "tests/fuzz/fuzz.h"
-#include "vmm/base/err.h"
-#include "vmm/base/log.h"
-#include "vmm/base/util.h"
-#include "vmm/mem.h"
 
 enum { RAM = 0x80000000, RAM_SIZE = 1 << 14, OP_SIZE = 6, WINDOW = 4096 };
 enum { OP_READ, OP_WRITE, OP_LOOP, OP_STORE, OP_START, OP_QUIET, OP_STATE };

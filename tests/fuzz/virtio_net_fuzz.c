@@ -12,13 +12,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/base/err.h"
+#include "core/base/util.h"
+#include "core/io/log.h"
+#include "core/machine/mem.h"
 #include "devices/virtio/mmio.h"
-#include "devices/virtio/net.h"
+#include "devices/virtio/net/net.h"
 #include "tests/fuzz/fuzz.h"
-#include "vmm/base/err.h"
-#include "vmm/base/log.h"
-#include "vmm/base/util.h"
-#include "vmm/mem.h"
 
 enum { RAM = 0x80000000, RAM_SIZE = 1 << 19, RING = 16, QUEUE = 0x1000 };
 enum { AVAIL = 0x400, USED = 0x800 };

@@ -9,9 +9,9 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "core/base/err.h"
+#include "core/machine/mem.h"
 #include "tests/fuzz/fuzz.h"
-#include "vmm/base/err.h"
-#include "vmm/mem.h"
 
 enum { RAM = 0x80000000, RAM_SIZE = 1 << 16 };
 

@@ -14,13 +14,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "core/base/err.h"
+#include "core/base/util.h"
+#include "core/io/log.h"
+#include "core/machine/mem.h"
 #include "devices/virtio/mmio.h"
-#include "devices/virtio/vsock.h"
+#include "devices/virtio/vsock/vsock.h"
 #include "tests/fuzz/fuzz.h"
-#include "vmm/base/err.h"
-#include "vmm/base/log.h"
-#include "vmm/base/util.h"
-#include "vmm/mem.h"
 
 enum { RAM = 0x80000000, RAM_SIZE = 1 << 18, RING = 16, QUEUE = 0x1000 };
 enum { AVAIL = 0x400, USED = 0x800, OUT = 0x4000, IN = 0x20000 };

@@ -13,17 +13,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "devices/virtio/net.h"
-#include "snapshot/memory_file.h"
+#include "core/base/err.h"
+#include "core/io/log.h"
+#include "core/io/loop.h"
+#include "devices/virtio/net/net.h"
+#include "snapshot/memory/memory_file.h"
 #include "snapshot/state_file.h"
 #include "tests/fake/kvm_fake.h"
 #include "tests/fuzz/fuzz.h"
-#include "vmm/base/err.h"
-#include "vmm/base/log.h"
-#include "vmm/base/loop.h"
-#include "vmm/config.h"
-#include "vmm/vm.h"
-#include "vmm/vm_snapshot.h"
+#include "vmm/config/config.h"
+#include "vmm/vm/vm.h"
+#include "vmm/vm/vm_snapshot.h"
 
 enum { MODELS = 4, BODY_MAX = 1 << 16, MEM_MIB = 32, VCPUS_MAX = 3 };
 

@@ -5,10 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
 #include "tests/unit/api_world.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/util.h"
-#include "vmm/vm_internal.h"
+#include "vmm/vm/vm_internal.h"
 
 #define GET HTTP_METHOD_GET
 #define PUT HTTP_METHOD_PUT

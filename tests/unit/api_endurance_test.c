@@ -6,9 +6,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
 #include "tests/unit/api_world.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/util.h"
 
 /* AddressSanitizer's: what is allocated and not freed. */
 size_t __sanitizer_get_current_allocated_bytes(void);

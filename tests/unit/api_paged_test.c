@@ -21,11 +21,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
+#include "core/io/log.h"
 #include "tests/fake/kvm_fake.h"
 #include "tests/unit/api_world.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/log.h"
-#include "vmm/base/util.h"
 
 enum {
 	RAM = 64 << 20,

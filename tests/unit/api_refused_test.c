@@ -9,10 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
 #include "tests/unit/api_world.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/util.h"
-#include "vmm/config.h"
+#include "vmm/config/config.h"
 
 #define GET HTTP_METHOD_GET
 #define PUT HTTP_METHOD_PUT

@@ -3,10 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/util.h"
 #include "tests/unit/api_world.h"
 #include "tests/unit/testing.h"
 #include "vmm/api/routes.h"
-#include "vmm/base/util.h"
 
 /* ---------------------------------------------------------------- the table */
 

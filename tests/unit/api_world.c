@@ -10,12 +10,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/base/now.h"
+#include "core/base/util.h"
+#include "core/io/log.h"
 #include "tests/fake/kvm_fake.h"
 #include "tests/unit/testing.h"
 #include "vmm/api/routes.h"
-#include "vmm/base/log.h"
-#include "vmm/base/now.h"
-#include "vmm/base/util.h"
 
 enum { PATIENCE_MS = 10000 };
 

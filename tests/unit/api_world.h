@@ -5,11 +5,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/base/err.h"
+#include "core/io/loop.h"
 #include "vmm/api/api.h"
 #include "vmm/api/http.h"
-#include "vmm/base/err.h"
-#include "vmm/base/loop.h"
-#include "vmm/instance.h"
+#include "vmm/instance/instance.h"
 
 struct world {
 	struct event_loop loop;

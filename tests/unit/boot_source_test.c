@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where a guest boots from, in JSON: the boot source of vmm/bodies.c. */
+/* Where a guest boots from, in JSON: the boot source of vmm/config/bodies.c. */
 #include <string.h>
 
+#include "core/base/buf.h"
+#include "core/json/json.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/buf.h"
-#include "vmm/base/json.h"
-#include "vmm/bodies.h"
+#include "vmm/config/bodies.h"
 
 static struct vm_config config;
 static struct err e;

@@ -2,10 +2,10 @@
 /* The boot timer: devices/boot_timer.c.  The clocks are the test's. */
 #include <unistd.h>
 
+#include "core/io/log.h"
 #include "devices/boot_timer.h"
 #include "tests/unit/fake_clock.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/log.h"
 
 static struct boot_timer timer;
 static int fds[2];

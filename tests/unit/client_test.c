@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Servers that are not there, or do not behave: vmm/cli/client.c. */
+/* Servers that are not there, or do not behave: vmm/ctl/client.c. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,9 +7,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
 #include "tests/unit/ctl_server.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/util.h"
 #include "vmm/cli/cli.h"
 
 /* ---------------------------------------------------------- nobody is there */

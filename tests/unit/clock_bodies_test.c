@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is said about guest time in JSON: vmm/clock_bodies.c. */
+/* What is said about guest time in JSON: vmm/config/clock_bodies.c. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/buf.h"
+#include "core/base/util.h"
+#include "core/json/json.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/buf.h"
-#include "vmm/base/json.h"
-#include "vmm/base/util.h"
-#include "vmm/bodies.h"
+#include "vmm/config/bodies.h"
 
 static struct err e;
 

@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 #include "arch/arch.h"
+#include "core/base/err.h"
 #include "tests/fake/kvm_fake.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/err.h"
 
 static struct arch_checks checks;
 

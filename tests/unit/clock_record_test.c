@@ -11,11 +11,11 @@
 #include <unistd.h>
 
 #include "arch/arch.h"
+#include "core/base/err.h"
 #include "snapshot/codec.h"
 #include "tests/fake/kvm_fake.h"
 #include "tests/unit/fake_clock.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/err.h"
 
 enum { NOW = 1800000000 }; /* seconds since 1970 */
 

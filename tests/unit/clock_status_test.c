@@ -5,12 +5,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/buf.h"
+#include "core/base/err.h"
+#include "core/json/json.h"
 #include "tests/fake/kvm_fake.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/buf.h"
-#include "vmm/base/err.h"
-#include "vmm/base/json.h"
-#include "vmm/bodies.h"
+#include "vmm/config/bodies.h"
 
 struct machine {
 	struct kvm_vm vm;

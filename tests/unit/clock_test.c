@@ -10,9 +10,9 @@
 #include <time.h>
 
 #include "arch/arch.h"
+#include "core/base/err.h"
 #include "tests/fake/kvm_fake.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/err.h"
 
 /* -------------------------------------------------------------------- KVM */
 

@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/err.h"
 #include "snapshot/codec.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/err.h"
-#include "vmm/config.h"
+#include "vmm/config/config.h"
 
 struct pair {
 	struct vm_config in, out;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What may be asked for, and the guest's command line: vmm/config.c. */
+/* What may be asked for, and the guest's command line: vmm/config/config.c. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/unit/testing.h"
-#include "vmm/config.h"
+#include "vmm/config/config.h"
 
 #define EARLYCON " earlycon=uart,mmio,0x40002000"
 

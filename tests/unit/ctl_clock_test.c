@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `stasis ctl clock` and `stasis trace-offset`: vmm/cli/ctl_clock.c. */
+/* `stasis ctl clock` and `stasis trace-offset`: vmm/ctl/ctl_clock.c. */
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/err.h"
+#include "core/json/json.h"
 #include "tests/unit/ctl_server.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/err.h"
-#include "vmm/base/json.h"
 #include "vmm/cli/cli.h"
-#include "vmm/cli/ctl_clock.h"
+#include "vmm/ctl/ctl_clock.h"
 
 /* A guest of 100 MHz that was frozen for 10 s after its first 20. */
 static const char *const told =

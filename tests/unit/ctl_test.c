@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `stasis ctl`: what it sends and what it shows: vmm/cli/ctl.c. */
+/* `stasis ctl`: what it sends and what it shows: vmm/ctl/ctl.c. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
 #include "tests/unit/ctl_server.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/util.h"
 #include "vmm/cli/cli.h"
 
 /* ------------------------------------------------------------- what is sent */

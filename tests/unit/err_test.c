@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Failures in words: vmm/base/err.c. */
+/* Failures in words: core/base/err.c. */
 #include <errno.h>
 #include <string.h>
 
+#include "core/base/err.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/err.h"
 
 static void set_formats_and_gives_minus_one(void **state)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <sys/resource.h>
 
+#include "core/io/fd_limit.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/fd_limit.h"
 
 static struct rlimit before;
 

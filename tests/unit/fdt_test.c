@@ -8,10 +8,10 @@
 
 #include "arch/aarch64/internal.h"
 #include "arch/arch.h"
+#include "core/base/err.h"
+#include "core/machine/mem.h"
 #include "tests/fake/kvm_fake.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/err.h"
-#include "vmm/mem.h"
 
 enum { RAM_SIZE = 32 << 20 };
 

@@ -2,10 +2,10 @@
 /* The GPIO controller and its power key: devices/gpio.c. */
 #include <poll.h>
 
+#include "core/io/loop.h"
 #include "devices/gpio.h"
 #include "tests/unit/irq_counter.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/loop.h"
 
 enum {
 	KEY = 0x4, /* data register that shows line 0 */

@@ -2,9 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/util.h"
 #include "tests/unit/testing.h"
 #include "vmm/api/http.h"
-#include "vmm/base/util.h"
 
 static struct http_parser http;
 

@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "arch/aarch64/image_kind.h"
+#include "core/base/err.h"
+#include "core/base/util.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/err.h"
-#include "vmm/base/util.h"
 
 static uint8_t head[IMAGE_HEAD_SIZE];
 static struct err e;

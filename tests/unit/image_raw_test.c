@@ -10,10 +10,10 @@
 
 #include "arch/aarch64/internal.h"
 #include "arch/arch.h"
+#include "core/base/err.h"
+#include "core/base/util.h"
 #include "tests/fake/kvm_fake.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/err.h"
-#include "vmm/base/util.h"
 
 enum { RAM_SIZE = 32 << 20, SHARED_END = 0x80080000, FDT = 0x81f00000 };
 

@@ -9,10 +9,10 @@
 #include <zlib.h>
 
 #include "arch/arch.h"
+#include "core/base/err.h"
+#include "core/base/util.h"
+#include "core/machine/mem.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/err.h"
-#include "vmm/base/util.h"
-#include "vmm/mem.h"
 
 enum { RAM = 0x80000000, KERNEL = 0x80200000, RAM_SIZE = 32 << 20 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Writing to what others share with us, opened blocking, and do not read:
- * vmm/base/io_nowait.c.  A test that would wait is ended by its alarm.
+ * core/io/io_nowait.c.  A test that would wait is ended by its alarm.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,9 +15,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
+#include "core/io/io.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/io.h"
-#include "vmm/base/util.h"
 
 static bool old_kernel; /* before 6.5: pipes do not know RWF_NOWAIT */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Opening and reading files: vmm/base/io.c. */
+/* Opening and reading files: core/io/io.c. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -11,9 +11,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
+#include "core/io/io.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/io.h"
-#include "vmm/base/util.h"
 
 /* A folder of its own for each test that needs names. */
 static int make_folder(void **state)

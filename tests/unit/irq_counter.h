@@ -2,7 +2,7 @@
 /* An interrupt line that counts how often it was raised. */
 #pragma once
 
-#include "vmm/irq_line.h"
+#include "core/machine/irq_line.h"
 
 static inline void irq_counter_pulse(void *context, unsigned irq)
 {

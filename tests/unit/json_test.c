@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* JSON into structs, strictly: vmm/base/json.c. */
+/* JSON into structs, strictly: core/json/json.c. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/util.h"
+#include "core/json/json.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/json.h"
-#include "vmm/base/util.h"
 
 struct target {
 	char *text;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Unix sockets at paths that others use, or used: vmm/base/listener.c. */
+/* Unix sockets at paths that others use, or used: core/io/listener.c. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,9 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
+#include "core/io/listener.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/listener.h"
-#include "vmm/base/util.h"
 
 static struct world {
 	char folder[32], path[40], other[40];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Log lines: vmm/base/log.c.  The clock is the test's. */
+/* Log lines: core/io/log.c.  The clock is the test's. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -9,10 +9,10 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
+#include "core/io/log.h"
 #include "tests/unit/fake_clock.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/log.h"
-#include "vmm/base/util.h"
 
 static int fds[2];
 static struct log_config config;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The event loop: vmm/base/loop.c. */
+/* The event loop: core/io/loop.c. */
 #include <errno.h>
 #include <sys/eventfd.h>
 
+#include "core/base/util.h"
+#include "core/io/loop.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/loop.h"
-#include "vmm/base/util.h"
 
 enum { SOURCES = 3 };
 

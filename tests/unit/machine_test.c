@@ -12,11 +12,11 @@
 
 #include "arch/aarch64/internal.h"
 #include "arch/arch.h"
+#include "core/base/err.h"
+#include "core/kvm/kvm.h"
+#include "core/machine/mem.h"
 #include "tests/fake/kvm_fake.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/err.h"
-#include "vmm/kvm/kvm.h"
-#include "vmm/mem.h"
 
 struct machine {
 	struct kvm_vm vm;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Giving guest RAM back to the host: guest_mem_discard() in vmm/mem.c. */
+/* Giving guest RAM back to the host: guest_mem_discard() in core/machine/mem.c.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,9 +8,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
+#include "core/machine/mem.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/util.h"
-#include "vmm/mem.h"
 
 #define LOW  ((gpa_t)0x80000000)
 #define SIZE MIB(4)

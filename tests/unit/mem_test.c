@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Guest RAM: which addresses are some, and files in it (vmm/mem.c). */
+/* Guest RAM: which addresses are some, and files in it (core/machine/mem.c). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
+#include "core/machine/mem.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/util.h"
-#include "vmm/mem.h"
 
 #define LOW    ((gpa_t)0x80000000)
 #define HIGH   ((gpa_t)0x8000000000)

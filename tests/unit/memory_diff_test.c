@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What changed in guest RAM: snapshot/memory_file.c, memory_merge.c. */
+/* What changed in guest RAM: snapshot/memory/memory_file.c, memory_merge.c. */
 #include <errno.h>
 #include <string.h>
 
+#include "core/base/util.h"
 #include "tests/unit/memory_world.h"
-#include "vmm/base/util.h"
 
 /* --------------------------------------------------------------------- diff */
 

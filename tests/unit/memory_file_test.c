@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Guest RAM into a file: snapshot/memory_file.c, pagemap.c. */
+/* Guest RAM into a file: snapshot/memory/memory_file.c, pagemap.c. */
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include "core/base/util.h"
 #include "tests/unit/memory_world.h"
-#include "vmm/base/util.h"
 
 /* ------------------------------------------------------------------- saving */
 

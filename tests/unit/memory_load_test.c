@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Guest RAM from a file, and again into one: snapshot/memory_file.c. */
+/* Guest RAM from a file, and again into one: snapshot/memory/memory_file.c. */
 #include <string.h>
 #include <unistd.h>
 
-#include "snapshot/memory_compare.h"
+#include "core/base/util.h"
+#include "snapshot/memory/memory_compare.h"
 #include "tests/unit/memory_world.h"
-#include "vmm/base/util.h"
 
 /* ------------------------------------------------------------------ loading */
 

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which diff goes over which memory: snapshot/memory_mark.c, and what
- * vmm/vm_changes.c and vm_snapshot.c say in it. */
+/* Which diff goes over which memory: snapshot/memory/memory_mark.c, and what
+ * vmm/vm/vm_changes.c and vm_snapshot.c say in it. */
 #include <errno.h>
 #include <string.h>
 
 #include "arch/arch.h"
+#include "core/base/util.h"
+#include "core/io/io.h"
+#include "core/machine/mem.h"
 #include "snapshot/codec.h"
-#include "snapshot/memory_mark.h"
+#include "snapshot/memory/memory_mark.h"
 #include "tests/unit/snapshot_world.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/io.h"
-#include "vmm/base/util.h"
-#include "vmm/mem.h"
 
 enum { AT = 4096 };
 

@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "vmm/base/io.h"
-#include "vmm/base/util.h"
+#include "core/base/util.h"
+#include "core/io/io.h"
 
 struct world world;
 

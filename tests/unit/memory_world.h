@@ -2,9 +2,9 @@
 /* Guest RAM to save and load, and file systems that this machine has not. */
 #pragma once
 
-#include "snapshot/memory_file.h"
+#include "core/machine/mem.h"
+#include "snapshot/memory/memory_file.h"
 #include "tests/unit/testing.h"
-#include "vmm/mem.h"
 
 #define LOW  ((gpa_t)0x80000000)
 #define HIGH ((gpa_t)0x8000000000)

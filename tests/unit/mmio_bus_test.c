@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who answers an access: vmm/mmio_bus.c. */
+/* Who answers an access: core/machine/mmio_bus.c. */
+#include "core/io/log.h"
+#include "core/machine/mmio_bus.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/log.h"
-#include "vmm/mmio_bus.h"
 
 /* A device that remembers its last access. */
 struct probe {

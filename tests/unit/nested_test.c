@@ -7,9 +7,9 @@
 
 #include "arch/aarch64/internal.h"
 #include "arch/arch.h"
+#include "core/base/err.h"
 #include "tests/fake/kvm_fake.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/err.h"
 
 struct machine {
 	struct kvm_vm vm;

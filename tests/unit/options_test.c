@@ -2,8 +2,8 @@
 /* Command-line options: vmm/cli/options.c. */
 #include <string.h>
 
+#include "core/base/util.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/util.h"
 #include "vmm/cli/options.h"
 
 struct seen {

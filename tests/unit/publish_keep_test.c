@@ -13,10 +13,10 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
+#include "core/io/io.h"
+#include "core/io/log.h"
 #include "tests/unit/publish_world.h"
-#include "vmm/base/io.h"
-#include "vmm/base/log.h"
-#include "vmm/base/util.h"
 
 enum { LAUNCHER = 1234, OTHER = 4321 };
 

@@ -6,12 +6,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
+#include "core/io/io.h"
+#include "core/io/log.h"
 #include "snapshot/codec.h"
 #include "snapshot/state_file.h"
 #include "tests/unit/publish_world.h"
-#include "vmm/base/io.h"
-#include "vmm/base/log.h"
-#include "vmm/base/util.h"
 
 /* -------------------------------------------------------------------- tests */
 

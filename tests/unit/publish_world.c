@@ -11,9 +11,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/io/io.h"
 #include "snapshot/codec.h"
 #include "snapshot/state_file.h"
-#include "vmm/base/io.h"
 
 /* ------------------------------------------------ dying at every step, etc. */
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* --disk, --net, --vsock and --balloon of stasis run. */
+#include "core/base/util.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/util.h"
 #include "vmm/cli/run_devices.h"
-#include "vmm/config.h"
+#include "vmm/config/config.h"
 
 static struct vm_config config;
 static struct err e;

@@ -5,16 +5,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
+#include "core/io/loop.h"
+#include "core/json/json.h"
 #include "snapshot/codec.h"
 #include "snapshot/schema.h"
 #include "tests/fake/kvm_fake.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/json.h"
-#include "vmm/base/loop.h"
-#include "vmm/base/util.h"
-#include "vmm/config.h"
-#include "vmm/vm.h"
-#include "vmm/vm_snapshot.h"
+#include "vmm/config/config.h"
+#include "vmm/vm/vm.h"
+#include "vmm/vm/vm_snapshot.h"
 
 enum { DISK = 1 << 20 };
 

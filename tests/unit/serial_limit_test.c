@@ -5,11 +5,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "core/base/buf.h"
+#include "core/base/metrics.h"
+#include "core/io/loop.h"
 #include "devices/serial.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/buf.h"
-#include "vmm/base/loop.h"
-#include "vmm/base/metrics.h"
 
 static void beyond_its_limit_output_is_dropped_and_counted(void **state)
 {

@@ -14,10 +14,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
+#include "core/io/loop.h"
 #include "devices/serial.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/loop.h"
-#include "vmm/base/util.h"
 
 enum {
 	PATIENCE_MS = 5000, /* what must happen has happened by then */

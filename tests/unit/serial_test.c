@@ -7,10 +7,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
+#include "core/io/loop.h"
 #include "devices/serial.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/loop.h"
-#include "vmm/base/util.h"
 
 enum { RX_SIZE = 256 };
 

@@ -12,12 +12,12 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
+#include "core/io/log.h"
+#include "core/io/loop.h"
 #include "devices/serial.h"
 #include "tests/unit/fake_clock.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/log.h"
-#include "vmm/base/loop.h"
-#include "vmm/base/util.h"
 
 enum { PIPE = 4096, RING = 16384, PATIENCE_MS = 40 };
 

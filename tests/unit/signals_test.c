@@ -6,9 +6,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
+#include "core/io/loop.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/loop.h"
-#include "vmm/base/util.h"
 #include "vmm/cli/signals.h"
 
 unsigned __wrap_alarm(unsigned seconds);

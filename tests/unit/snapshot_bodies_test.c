@@ -4,12 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/err.h"
+#include "core/base/util.h"
+#include "core/json/json.h"
 #include "snapshot/codec.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/err.h"
-#include "vmm/base/json.h"
-#include "vmm/base/util.h"
-#include "vmm/snapshot_bodies.h"
+#include "vmm/config/snapshot_bodies.h"
 
 #define PATHS   "\"snapshot_path\": \"s\", \"mem_file_path\": \"m\""
 #define BACKEND "\"mem_backend\": {\"backend_path\": \"b\", \"backend_type\": "

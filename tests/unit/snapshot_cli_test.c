@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `stasis snapshot` and `stasis inspect`: vmm/cli/snapshot.c, inspect.c. */
+/* `stasis snapshot` and `stasis inspect`: vmm/ctl/snapshot.c, inspect.c. */
 #include <fcntl.h>
 #include <ftw.h>
 #include <pthread.h>
@@ -12,14 +12,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
+#include "core/io/io.h"
 #include "snapshot/codec.h"
-#include "snapshot/memory_mark.h"
+#include "snapshot/memory/memory_mark.h"
 #include "snapshot/state_file.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/io.h"
-#include "vmm/base/util.h"
 #include "vmm/cli/cli.h"
-#include "vmm/vm_snapshot.h"
+#include "vmm/vm/vm_snapshot.h"
 
 enum { ANSWERS_MAX = 6 };
 

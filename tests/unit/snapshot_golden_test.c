@@ -18,16 +18,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "devices/virtio/net.h"
+#include "core/base/util.h"
+#include "core/io/io.h"
+#include "core/io/loop.h"
+#include "devices/virtio/net/net.h"
 #include "snapshot/state_file.h"
 #include "tests/fake/kvm_fake.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/io.h"
-#include "vmm/base/loop.h"
-#include "vmm/base/util.h"
-#include "vmm/config.h"
-#include "vmm/vm.h"
-#include "vmm/vm_snapshot.h"
+#include "vmm/config/config.h"
+#include "vmm/vm/vm.h"
+#include "vmm/vm/vm_snapshot.h"
 
 #define TTBR0  ARM64_SYS_REG(3, 0, 2, 0, 0)
 #define SP_EL0 ARM64_SYS_REG(3, 0, 4, 1, 0)

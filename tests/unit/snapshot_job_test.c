@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The thread that writes a snapshot (vmm/snapshot_job.c): what a diff may go
- * over, and that the main thread does not wait for the disk.
+ * The thread that writes a snapshot (vmm/instance/snapshot_job.c): what a diff
+ * may go over, and that the main thread does not wait for the disk.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,13 +12,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
+#include "core/io/io.h"
+#include "core/io/log.h"
 #include "snapshot/publish.h"
 #include "snapshot/state_file.h"
 #include "tests/unit/snapshot_job_world.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/io.h"
-#include "vmm/base/log.h"
-#include "vmm/base/util.h"
 
 /* ------------------------------------------------------- what a diff goes over
  */

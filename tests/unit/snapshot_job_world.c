@@ -11,11 +11,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "snapshot/memory_mark.h"
+#include "core/base/util.h"
+#include "core/io/io.h"
+#include "snapshot/memory/memory_mark.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/io.h"
-#include "vmm/base/util.h"
-#include "vmm/vm_snapshot.h"
+#include "vmm/vm/vm_snapshot.h"
 
 struct job_world job_world;
 

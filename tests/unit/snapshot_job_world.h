@@ -9,10 +9,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "vmm/base/err.h"
-#include "vmm/base/loop.h"
-#include "vmm/mem.h"
-#include "vmm/snapshot_job.h"
+#include "core/base/err.h"
+#include "core/io/loop.h"
+#include "core/machine/mem.h"
+#include "vmm/instance/snapshot_job.h"
 
 enum {
 	JOB_RAM = 16 << 20, /* bytes */

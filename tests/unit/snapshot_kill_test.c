@@ -16,14 +16,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
+#include "core/io/io.h"
+#include "core/io/log.h"
+#include "core/machine/mem.h"
 #include "tests/unit/snapshot_world.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/io.h"
-#include "vmm/base/log.h"
-#include "vmm/base/util.h"
-#include "vmm/instance.h"
-#include "vmm/mem.h"
-#include "vmm/snapshot_bodies.h"
+#include "vmm/config/snapshot_bodies.h"
+#include "vmm/instance/instance.h"
 
 enum {
 	NONE = 1, /* the status of a load that was refused */

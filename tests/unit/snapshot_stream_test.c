@@ -11,14 +11,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "snapshot/memory_file.h"
+#include "core/base/util.h"
+#include "core/io/io.h"
+#include "core/io/log.h"
+#include "snapshot/memory/memory_file.h"
 #include "snapshot/publish.h"
 #include "tests/unit/snapshot_job_world.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/io.h"
-#include "vmm/base/log.h"
-#include "vmm/base/util.h"
-#include "vmm/vm_snapshot.h"
+#include "vmm/vm/vm_snapshot.h"
 
 /* ------------------------------------------------------------------ readers */
 

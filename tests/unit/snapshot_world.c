@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "snapshot/memory_file.h"
+#include "snapshot/memory/memory_file.h"
 #include "snapshot/state_file.h"
 #include "tests/fake/kvm_fake.h"
 #include "tests/unit/testing.h"

@@ -7,11 +7,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "vmm/base/err.h"
-#include "vmm/base/loop.h"
-#include "vmm/config.h"
-#include "vmm/vm.h"
-#include "vmm/vm_snapshot.h"
+#include "core/base/err.h"
+#include "core/io/loop.h"
+#include "vmm/config/config.h"
+#include "vmm/vm/vm.h"
+#include "vmm/vm/vm_snapshot.h"
 
 enum { SNAPSHOT_WORLD_DISK = 65536 };
 

@@ -9,10 +9,10 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "core/base/util.h"
+#include "core/io/io.h"
 #include "snapshot/state_file.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/io.h"
-#include "vmm/base/util.h"
 
 enum { HEADER = 24, CRC = 4, SIZE_MAX_HERE = 512 };
 

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 #include <stdbool.h>
 
-#include "vmm/base/err.h"
+#include "core/base/err.h"
 
 #define RUN_TESTS(name, tests) \
 	cmocka_run_group_tests_name((name), (tests), NULL, NULL)

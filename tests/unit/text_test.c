@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What goes to terminals, logs and JSON: vmm/base/text.c. */
+/* What goes to terminals, logs and JSON: core/base/text.c. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/buf.h"
+#include "core/base/text.h"
+#include "core/base/util.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/buf.h"
-#include "vmm/base/text.h"
-#include "vmm/base/util.h"
 
 /* NOLINTBEGIN(misc-misleading-bidirectional) */
 static const struct {

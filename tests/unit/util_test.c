@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Checked arithmetic, alignment, scoped clean-up: vmm/base/util.h. */
+/* Checked arithmetic, alignment, scoped clean-up: core/base/util.h. */
 #include <fcntl.h>
 
+#include "core/base/util.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/util.h"
 
 static void add_that_wraps_is_refused(void **state)
 {

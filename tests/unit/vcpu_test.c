@@ -13,11 +13,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "core/base/err.h"
+#include "core/machine/mmio_bus.h"
 #include "tests/fake/kvm_fake.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/err.h"
-#include "vmm/mmio_bus.h"
-#include "vmm/vcpu.h"
+#include "vmm/vm/vcpu.h"
 
 enum { DEVICE = 0x1000, PATIENCE_MS = 10000 };
 

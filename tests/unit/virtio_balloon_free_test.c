@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Free page hinting and reporting: devices/virtio/balloon_free.c. */
+/* Free page hinting and reporting: devices/virtio/balloon/balloon_free.c. */
 #include <linux/virtio_balloon.h>
 #include <linux/virtio_mmio.h>
 #include <string.h>
 
+#include "core/base/util.h"
 #include "tests/unit/testing.h"
 #include "tests/unit/virtio_balloon_guest.h"
-#include "vmm/base/util.h"
 
 enum { PAGE = 4096, LARGE = 65536 };
 enum { QUEUE = 2 }; /* of the one that is tried */

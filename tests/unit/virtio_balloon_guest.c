@@ -9,9 +9,9 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
 #include "snapshot/codec.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/util.h"
 
 enum { PAGE = 4096 };
 

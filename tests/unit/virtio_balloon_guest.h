@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "devices/virtio/balloon.h"
+#include "devices/virtio/balloon/balloon.h"
 #include "tests/unit/virtio_driver.h"
 
 enum { BALLOON_RING = 256 };

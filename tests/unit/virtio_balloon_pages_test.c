@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inflating and deflating: devices/virtio/balloon_pages.c. */
+/* Inflating and deflating: devices/virtio/balloon/balloon_pages.c. */
 #include <linux/virtio_balloon.h>
 #include <linux/virtio_mmio.h>
 #include <linux/virtio_ring.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/util.h"
 #include "tests/unit/testing.h"
 #include "tests/unit/virtio_balloon_guest.h"
-#include "vmm/base/util.h"
 
 enum { PAGE = 4096, LARGE = 65536, PARTS = LARGE / PAGE };
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Statistics of the guest: devices/virtio/balloon_stats.c. */
+/* Statistics of the guest: devices/virtio/balloon/balloon_stats.c. */
 #include <linux/virtio_balloon.h>
 #include <linux/virtio_mmio.h>
 #include <string.h>
 
+#include "core/base/util.h"
 #include "tests/unit/testing.h"
 #include "tests/unit/virtio_balloon_guest.h"
-#include "vmm/base/util.h"
 
 enum { STATS = 2 };
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The balloon as a device: devices/virtio/balloon.c. */
+/* The balloon as a device: devices/virtio/balloon/balloon.c. */
 #include <linux/virtio_balloon.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
 #include "tests/unit/testing.h"
 #include "tests/unit/virtio_balloon_guest.h"
-#include "vmm/base/util.h"
 
 enum { RAM_MIB = DRIVER_RAM_SIZE >> 20 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is behind a disk: devices/virtio/block.c, block_file.c.
+ * What is behind a disk: devices/virtio/block/block.c, block_file.c.
  */
 #include <fcntl.h>
 #include <linux/virtio_blk.h>
@@ -12,12 +12,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "devices/virtio/block.h"
+#include "core/base/util.h"
+#include "core/io/log.h"
+#include "devices/virtio/block/block.h"
 #include "snapshot/codec.h"
 #include "tests/unit/testing.h"
 #include "tests/unit/virtio_block_guest.h"
-#include "vmm/base/log.h"
-#include "vmm/base/util.h"
 
 enum { SECTOR = 512, SECTORS = 64 };
 

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "devices/virtio/block.h"
+#include "devices/virtio/block/block.h"
 #include "tests/unit/virtio_driver.h"
 
 /* Who begins a test begins the one and sets the other. */

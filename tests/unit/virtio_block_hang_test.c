@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Storage that does not answer: nobody waits for it without a bound.
- * devices/virtio/block_async.c, virtio.c.  Requests of the ring go to a pipe
- * that is full, until the test reads from it.
+ * devices/virtio/block/block_async.c, virtio.c.  Requests of the ring go to a
+ * pipe that is full, until the test reads from it.
  */
 #include <fcntl.h>
 #include <liburing.h>
@@ -13,10 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "devices/virtio/block.h"
+#include "core/base/now.h"
+#include "devices/virtio/block/block.h"
 #include "tests/unit/testing.h"
 #include "tests/unit/virtio_block_guest.h"
-#include "vmm/base/now.h"
 
 enum { SECTOR = 512, SECTORS = 64, MS = 1000000 };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the host does with a disk's requests, and what may go wrong there:
- * devices/virtio/block_step.c, block_async.c.  Some of libc fails when told to.
+ * devices/virtio/block/block_step.c, block_async.c.  Some of libc fails when
+ * told to.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,10 +14,10 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "devices/virtio/block.h"
+#include "core/base/util.h"
+#include "devices/virtio/block/block.h"
 #include "tests/unit/testing.h"
 #include "tests/unit/virtio_block_guest.h"
-#include "vmm/base/util.h"
 
 enum { SECTOR = 512, SECTORS = 64 };
 

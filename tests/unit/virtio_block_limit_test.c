@@ -6,7 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "devices/virtio/block.h"
+#include "devices/virtio/block/block.h"
 #include "tests/unit/testing.h"
 #include "tests/unit/virtio_block_guest.h"
 

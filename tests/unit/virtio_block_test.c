@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a driver asks of a disk, by both engines: devices/virtio/block.c,
+ * What a driver asks of a disk, by both engines: devices/virtio/block/block.c,
  * block_request.c, block_async.c.
  */
 #include <fcntl.h>
@@ -12,10 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "devices/virtio/block.h"
+#include "core/base/util.h"
+#include "devices/virtio/block/block.h"
 #include "tests/unit/testing.h"
 #include "tests/unit/virtio_driver.h"
-#include "vmm/base/util.h"
 
 enum { SECTOR = 512, SECTORS = 64, SIZE = 16, DISK = SECTORS * SECTOR };
 enum { UNSET = 0x77 };

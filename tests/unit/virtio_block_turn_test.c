@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How long a disk may hold the main loop, and what of its work is charged:
- * devices/virtio/block.c, block_step.c.  Storage is this test's: each of its
- * calls takes as long as it says, on a clock that stands still otherwise.
+ * devices/virtio/block/block.c, block_step.c.  Storage is this test's: each of
+ * its calls takes as long as it says, on a clock that stands still otherwise.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,13 +13,13 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "devices/virtio/block.h"
+#include "core/base/now.h"
+#include "core/base/util.h"
+#include "devices/virtio/block/block.h"
 #include "snapshot/codec.h"
 #include "tests/unit/fake_clock.h"
 #include "tests/unit/testing.h"
 #include "tests/unit/virtio_block_guest.h"
-#include "vmm/base/now.h"
-#include "vmm/base/util.h"
 
 enum { SECTOR = 512, RING = 256, CHAIN = 66, STATUS_UNSET = 0x77 };
 enum { DISK = 64 << 20, DISK_SECTORS = DISK / SECTOR };

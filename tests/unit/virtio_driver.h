@@ -8,9 +8,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/io/loop.h"
+#include "core/machine/mem.h"
 #include "devices/virtio/virtio.h"
-#include "vmm/base/loop.h"
-#include "vmm/mem.h"
 
 enum {
 	DRIVER_RAM = 0x80000000,

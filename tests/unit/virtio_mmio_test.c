@@ -5,11 +5,11 @@
 #include <linux/virtio_ring.h>
 #include <string.h>
 
+#include "core/base/util.h"
 #include "devices/virtio/mmio.h"
 #include "tests/unit/testing.h"
 #include "tests/unit/virtio_driver.h"
 #include "tests/unit/virtio_probe.h"
-#include "vmm/base/util.h"
 
 enum { SIZE = 8, ACK_DRIVER = 3, FEATURES_OK = 8, DRIVER_OK = 4 };
 

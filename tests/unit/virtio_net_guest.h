@@ -7,7 +7,7 @@
 
 #include <linux/virtio_net.h>
 
-#include "devices/virtio/net.h"
+#include "devices/virtio/net/net.h"
 #include "tests/unit/virtio_driver.h"
 
 enum { SIZE = 16, BIG = 70000, NET_HEADER = 12 };

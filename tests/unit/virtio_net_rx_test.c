@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Network, to the guest: devices/virtio/net_rx.c. */
+/* Network, to the guest: devices/virtio/net/net_rx.c. */
 #include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
 #include "snapshot/codec.h"
 #include "tests/unit/testing.h"
 #include "tests/unit/virtio_net_guest.h"
-#include "vmm/base/util.h"
 
 /* Frame bytes that are in guest memory at @at, from @from on. */
 static void assert_bytes(gpa_t at, unsigned from, unsigned len)

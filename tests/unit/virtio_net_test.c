@@ -8,9 +8,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
 #include "tests/unit/testing.h"
 #include "tests/unit/virtio_net_guest.h"
-#include "vmm/base/util.h"
 
 static const uint8_t mac[NET_MAC_LEN] = {2, 0, 0, 1, 2, 3};
 

@@ -15,9 +15,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
 #include "tests/unit/testing.h"
 #include "tests/unit/virtio_net_guest.h"
-#include "vmm/base/util.h"
 
 enum { DRIVER_OK = 4, NEEDS_RESET = 0x40, NO_BACKEND = -1 };
 

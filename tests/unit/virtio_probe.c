@@ -3,9 +3,9 @@
 
 #include <stdlib.h>
 
+#include "core/base/util.h"
 #include "snapshot/codec.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/util.h"
 
 static void copy(const struct virtq_chain *chain, uint64_t len)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Entropy: devices/virtio/rng.c, on a getrandom() that can fail. */
+/* Entropy: devices/virtio/rng/rng.c, on a getrandom() that can fail. */
 #include <errno.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "devices/virtio/rng.h"
+#include "devices/virtio/rng/rng.h"
 #include "tests/unit/testing.h"
 #include "tests/unit/virtio_driver.h"
 

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "devices/virtio/block.h"
+#include "devices/virtio/block/block.h"
 #include "tests/unit/testing.h"
 #include "tests/unit/virtio_driver.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Limits, to the token and the nanosecond: devices/virtio/token_bucket.c. */
-#include "devices/virtio/token_bucket.h"
+/* Limits, to the token and the nanosecond: core/base/token_bucket.c. */
+#include "core/base/token_bucket.h"
 #include "tests/unit/testing.h"
 
 #define MS 1000000ull

@@ -5,11 +5,11 @@
 #include <linux/virtio_ring.h>
 #include <string.h>
 
+#include "core/base/util.h"
 #include "devices/virtio/virtq.h"
 #include "tests/unit/testing.h"
 #include "tests/unit/virtio_driver.h"
 #include "tests/unit/virtio_probe.h"
-#include "vmm/base/util.h"
 
 enum { SIZE = 16 };
 #define EVENT_IDX (1ull << VIRTIO_RING_F_EVENT_IDX)

@@ -9,10 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
 #include "snapshot/codec.h"
 #include "tests/unit/testing.h"
 #include "tests/unit/virtio_vsock_ends.h"
-#include "vmm/base/util.h"
 
 /* ----------------------------------------------------------------- credit */
 

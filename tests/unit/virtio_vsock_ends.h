@@ -7,7 +7,7 @@
 
 #include <linux/virtio_vsock.h>
 
-#include "devices/virtio/vsock.h"
+#include "devices/virtio/vsock/vsock.h"
 #include "tests/unit/virtio_driver.h"
 
 enum { SIZE = 64, HEADER = 44, CID = 7, BUFFER = 4096, BULK = 200000 };

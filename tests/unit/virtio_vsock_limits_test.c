@@ -10,12 +10,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
+#include "core/io/fd_limit.h"
+#include "core/io/log.h"
 #include "tests/unit/fake_clock.h"
 #include "tests/unit/testing.h"
 #include "tests/unit/virtio_vsock_ends.h"
-#include "vmm/base/fd_limit.h"
-#include "vmm/base/log.h"
-#include "vmm/base/util.h"
 
 static struct rlimit before;
 static int64_t ahead_ms; /* of the real clock */

@@ -7,9 +7,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
 #include "tests/unit/testing.h"
 #include "tests/unit/virtio_vsock_ends.h"
-#include "vmm/base/util.h"
 
 static void config_space_has_the_cid(void **state)
 {

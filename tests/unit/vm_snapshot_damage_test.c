@@ -12,8 +12,8 @@
 #include "tests/fake/kvm_fake.h"
 #include "tests/unit/snapshot_world.h"
 #include "tests/unit/testing.h"
-#include "vmm/vm.h"
-#include "vmm/vm_snapshot.h"
+#include "vmm/vm/vm.h"
+#include "vmm/vm/vm_snapshot.h"
 
 static void a_call_that_fails_while_saving_leaves_the_vm_whole(void **state)
 {

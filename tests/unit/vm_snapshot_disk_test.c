@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which disk a snapshot takes for the one that it had: vmm/vm_snapshot.c,
- * devices/virtio/block_identity.c.
+ * Which disk a snapshot takes for the one that it had: vmm/vm/vm_snapshot.c,
+ * devices/virtio/block/block_identity.c.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 #include "tests/fake/kvm_fake.h"
 #include "tests/unit/snapshot_world.h"
 #include "tests/unit/testing.h"
-#include "vmm/vm.h"
+#include "vmm/vm/vm.h"
 
 enum {
 	SIZE = 4 << 20,

@@ -10,12 +10,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
 #include "tests/fake/kvm_fake.h"
 #include "tests/unit/snapshot_world.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/util.h"
-#include "vmm/vm.h"
-#include "vmm/vm_snapshot.h"
+#include "vmm/vm/vm.h"
+#include "vmm/vm/vm_snapshot.h"
 
 #define CORE(member)                                           \
 	(KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | \

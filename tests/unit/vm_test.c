@@ -12,15 +12,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "devices/virtio/block.h"
+#include "core/base/err.h"
+#include "core/base/now.h"
+#include "core/io/loop.h"
+#include "devices/virtio/block/block.h"
 #include "tests/fake/kvm_fake.h"
 #include "tests/unit/testing.h"
-#include "vmm/base/err.h"
-#include "vmm/base/loop.h"
-#include "vmm/base/now.h"
-#include "vmm/config.h"
-#include "vmm/vm.h"
-#include "vmm/vm_internal.h"
+#include "vmm/config/config.h"
+#include "vmm/vm/vm.h"
+#include "vmm/vm/vm_internal.h"
 
 struct world {
 	struct event_loop loop;

@@ -3,12 +3,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
+#include "core/io/io.h"
 #include "snapshot/codec.h"
 #include "snapshot/state_file.h"
 #include "snapshot/working_set.h"
 #include "tests/unit/memory_world.h"
-#include "vmm/base/io.h"
-#include "vmm/base/util.h"
 
 enum { AROUND = 65536, BYTES_MAX = 512 };
 

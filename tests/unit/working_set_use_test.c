@@ -11,15 +11,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
+#include "core/io/io.h"
+#include "core/io/log.h"
+#include "core/io/loop.h"
 #include "snapshot/publish.h"
 #include "snapshot/working_set.h"
 #include "tests/unit/memory_world.h"
-#include "vmm/base/io.h"
-#include "vmm/base/log.h"
-#include "vmm/base/loop.h"
-#include "vmm/base/util.h"
-#include "vmm/working_set_reader.h"
-#include "vmm/working_set_recorder.h"
+#include "vmm/instance/working_set_reader.h"
+#include "vmm/instance/working_set_recorder.h"
 
 enum { AROUND = 65536, ADVICE_MAX = 64 };
 

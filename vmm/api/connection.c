@@ -10,10 +10,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/base/util.h"
+#include "core/io/log.h"
 #include "vmm/api/routes.h"
 #include "vmm/api/server.h"
-#include "vmm/base/log.h"
-#include "vmm/base/util.h"
 
 /* ----------------------------------------------------------------- replies */
 

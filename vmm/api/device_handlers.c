@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Requests about devices. */
-#include "devices/virtio/balloon.h"
+#include "core/base/err.h"
+#include "devices/virtio/balloon/balloon.h"
 #include "vmm/api/handlers.h"
 #include "vmm/api/routes.h"
-#include "vmm/base/err.h"
-#include "vmm/bodies.h"
-#include "vmm/instance.h"
+#include "vmm/config/bodies.h"
+#include "vmm/instance/instance.h"
 
 int put_drive(struct instance *in, const struct api_request *request,
 	      struct api_reply *reply, struct err *e)

@@ -4,15 +4,15 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/base/err.h"
+#include "core/base/metrics.h"
+#include "core/base/now.h"
+#include "core/base/util.h"
+#include "core/base/version.h"
+#include "core/json/json.h"
 #include "vmm/api/routes.h"
-#include "vmm/base/err.h"
-#include "vmm/base/json.h"
-#include "vmm/base/metrics.h"
-#include "vmm/base/now.h"
-#include "vmm/base/util.h"
-#include "vmm/bodies.h"
-#include "vmm/instance.h"
-#include "vmm/version.h"
+#include "vmm/config/bodies.h"
+#include "vmm/instance/instance.h"
 
 int bad_body(struct err *e)
 {

@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "vmm/config.h"
+#include "vmm/config/config.h"
 
 struct api_reply;
 struct err;

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "vmm/base/util.h"
+#include "core/base/util.h"
 
 const char *const http_method_name[] = {
 	[HTTP_METHOD_GET] = "GET",

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "vmm/base/buf.h"
+#include "core/base/buf.h"
 
 enum {
 	HTTP_LINE_MAX = 1024,  /* of the request, and of each header */

@@ -4,13 +4,13 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "core/base/err.h"
+#include "core/base/metrics.h"
+#include "core/base/util.h"
+#include "core/io/log.h"
+#include "core/json/json.h"
 #include "vmm/api/handlers.h"
-#include "vmm/base/err.h"
-#include "vmm/base/json.h"
-#include "vmm/base/log.h"
-#include "vmm/base/metrics.h"
-#include "vmm/base/util.h"
-#include "vmm/instance.h"
+#include "vmm/instance/instance.h"
 
 /* ----------------------------------------------------------------- counters */
 

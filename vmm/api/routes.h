@@ -5,9 +5,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "core/base/buf.h"
 #include "vmm/api/http.h"
-#include "vmm/base/buf.h"
-#include "vmm/instance.h"
+#include "vmm/instance/instance.h"
 
 struct err;
 

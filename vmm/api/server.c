@@ -11,14 +11,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/base/err.h"
+#include "core/base/metrics.h"
+#include "core/base/now.h"
+#include "core/base/util.h"
+#include "core/io/io.h"
+#include "core/io/log.h"
 #include "vmm/api/routes.h"
-#include "vmm/base/err.h"
-#include "vmm/base/io.h"
-#include "vmm/base/log.h"
-#include "vmm/base/metrics.h"
-#include "vmm/base/now.h"
-#include "vmm/base/util.h"
-#include "vmm/instance.h"
+#include "vmm/instance/instance.h"
 
 enum { ACCEPT_PAUSE_MS = 100 };
 

@@ -6,12 +6,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/base/buf.h"
+#include "core/io/listener.h"
+#include "core/io/loop.h"
 #include "vmm/api/api.h"
 #include "vmm/api/http.h"
 #include "vmm/api/routes.h"
-#include "vmm/base/buf.h"
-#include "vmm/base/listener.h"
-#include "vmm/base/loop.h"
 
 enum {
 	API_CONNECTIONS_MAX = 10,

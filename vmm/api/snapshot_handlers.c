@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "core/base/err.h"
 #include "vmm/api/handlers.h"
 #include "vmm/api/routes.h"
-#include "vmm/base/err.h"
-#include "vmm/bodies.h"
-#include "vmm/instance.h"
-#include "vmm/snapshot_bodies.h"
+#include "vmm/config/bodies.h"
+#include "vmm/config/snapshot_bodies.h"
+#include "vmm/instance/instance.h"
 
 int put_snapshot_create(struct instance *in, const struct api_request *request,
 			struct api_reply *reply, struct err *e)

@@ -4,9 +4,9 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include "core/base/err.h"
+#include "core/io/listener.h"
 #include "vmm/api/server.h"
-#include "vmm/base/err.h"
-#include "vmm/base/listener.h"
 
 int api_listen(struct api *api, const char *path, struct err *e)
 {

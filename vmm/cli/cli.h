@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "vmm/version.h"
+#include "core/base/version.h"
 
 /* Firecracker's. */
 #define DEFAULT_SOCKET "/run/firecracker.socket"

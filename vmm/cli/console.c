@@ -10,10 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "vmm/base/err.h"
-#include "vmm/base/log.h"
-#include "vmm/base/util.h"
-#include "vmm/vm.h"
+#include "core/base/err.h"
+#include "core/base/util.h"
+#include "core/io/log.h"
+#include "vmm/vm/vm.h"
 
 enum { ESCAPE = 0x01 /* Ctrl-A */ };
 

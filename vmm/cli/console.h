@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <termios.h>
 
-#include "vmm/base/loop.h"
+#include "core/io/loop.h"
 
 struct err;
 struct vm;

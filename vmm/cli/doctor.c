@@ -10,13 +10,13 @@
 #include <unistd.h>
 
 #include "arch/arch.h"
-#include "vmm/base/err.h"
-#include "vmm/base/json.h"
-#include "vmm/base/log.h"
-#include "vmm/base/util.h"
+#include "core/base/err.h"
+#include "core/base/util.h"
+#include "core/io/log.h"
+#include "core/json/json.h"
+#include "core/kvm/kvm.h"
 #include "vmm/cli/cli.h"
 #include "vmm/cli/options.h"
-#include "vmm/kvm/kvm.h"
 
 struct doctor {
 	struct arch_checks found;

@@ -11,16 +11,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/err.h"
+#include "core/base/util.h"
+#include "core/io/io.h"
+#include "core/io/log.h"
+#include "core/json/json.h"
 #include "snapshot/state_file.h"
-#include "vmm/base/err.h"
-#include "vmm/base/io.h"
-#include "vmm/base/json.h"
-#include "vmm/base/log.h"
-#include "vmm/base/util.h"
 #include "vmm/cli/cli.h"
 #include "vmm/cli/launch.h"
 #include "vmm/cli/options.h"
-#include "vmm/config_file.h"
+#include "vmm/config/config_file.h"
 
 enum { ID_MAX = 64 };
 

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "vmm/base/err.h"
+#include "core/base/err.h"
 #include "vmm/cli/cli.h"
 
 int foreground_set_api_sock(void *context, const char *value, struct err *e)

@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "vmm/base/log.h"
+#include "core/io/log.h"
 #include "vmm/cli/launch.h"
 #include "vmm/cli/options.h"
 

@@ -6,12 +6,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "core/base/err.h"
+#include "core/base/util.h"
+#include "core/io/io.h"
+#include "core/io/log.h"
 #include "snapshot/schema.h"
 #include "snapshot/state_file.h"
-#include "vmm/base/err.h"
-#include "vmm/base/io.h"
-#include "vmm/base/log.h"
-#include "vmm/base/util.h"
 #include "vmm/cli/cli.h"
 #include "vmm/cli/options.h"
 

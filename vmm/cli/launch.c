@@ -3,13 +3,13 @@
 
 #include <signal.h>
 
-#include "vmm/base/err.h"
-#include "vmm/base/fd_limit.h"
-#include "vmm/base/log.h"
-#include "vmm/base/util.h"
+#include "core/base/err.h"
+#include "core/base/util.h"
+#include "core/io/fd_limit.h"
+#include "core/io/log.h"
+#include "core/machine/mmio_bus.h"
 #include "vmm/cli/cli.h"
 #include "vmm/cli/signals.h"
-#include "vmm/mmio_bus.h"
 
 static void on_started(void *context, struct vm *vm)
 {

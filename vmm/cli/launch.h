@@ -7,10 +7,10 @@
 
 #include <stdbool.h>
 
+#include "core/io/loop.h"
 #include "vmm/api/api.h"
-#include "vmm/base/loop.h"
 #include "vmm/cli/console.h"
-#include "vmm/instance.h"
+#include "vmm/instance/instance.h"
 
 struct err;
 

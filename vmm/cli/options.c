@@ -9,8 +9,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "vmm/base/err.h"
-#include "vmm/base/util.h"
+#include "core/base/err.h"
+#include "core/base/util.h"
 
 /* ------------------------------------------------------------ did you mean */
 

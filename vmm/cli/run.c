@@ -5,14 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/base/err.h"
-#include "vmm/base/log.h"
-#include "vmm/base/util.h"
+#include "core/base/err.h"
+#include "core/base/util.h"
+#include "core/io/log.h"
 #include "vmm/cli/cli.h"
 #include "vmm/cli/foreground.h"
 #include "vmm/cli/options.h"
 #include "vmm/cli/run_devices.h"
-#include "vmm/config.h"
+#include "vmm/config/config.h"
 
 #define DEFAULT_CMDLINE "console=ttyS0 reboot=k panic=1"
 

@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/base/err.h"
-#include "vmm/base/util.h"
-#include "vmm/bodies.h"
+#include "core/base/err.h"
+#include "core/base/util.h"
 #include "vmm/cli/options.h"
-#include "vmm/config.h"
+#include "vmm/config/bodies.h"
+#include "vmm/config/config.h"
 
 /* What is before the next comma, which is cut off; NULL after the last. */
 static const char *next_word(char **list)

@@ -6,8 +6,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "vmm/base/err.h"
-#include "vmm/base/util.h"
+#include "core/base/err.h"
+#include "core/base/util.h"
 #include "vmm/cli/console.h"
 
 static const struct {

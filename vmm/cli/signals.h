@@ -11,7 +11,7 @@
  */
 #pragma once
 
-#include "vmm/base/loop.h"
+#include "core/io/loop.h"
 
 struct err;
 

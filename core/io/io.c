@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/io/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "core/base/err.h"
+#include "core/base/go_on.h"
+#include "core/base/util.h"
+
+void io_set_blocking(int fd)
+{
+	/* There are no other flags that these descriptors have. */
+	fcntl(fd, F_SETFL, 0);
+}
+
+int io_open_file(const char *path, uint64_t *size, struct err *e)
+{
+	/* O_NONBLOCK: a FIFO must not make us wait for its writer. */
+	AUTO_CLOSE int fd =
+		open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+
+	if (fd < 0)
+		return err_errno(e, "cannot open %s", path);
+	if (fstat(fd, &st))
+		return err_errno(e, "cannot look at %s", path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, "%s is %s; a regular file is needed", path,
+			       S_ISDIR(st.st_mode) ? "a directory"
+						   : "not a file");
+	io_set_blocking(fd);
+	*size = (uint64_t)st.st_size;
+	return take_fd(&fd);
+}
+
+ssize_t io_pread(int fd, void *buf, size_t len, uint64_t offset)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = pread(fd, (char *)buf + done, len - done,
+				  (off_t)(offset + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		if (n == 0)
+			break;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+int io_pwrite(int fd, const void *buf, size_t len, uint64_t offset)
+{
+	for (size_t done = 0; done < len;) {
+		ssize_t n = pwrite(fd, (const char *)buf + done, len - done,
+				   (off_t)(offset + done));
+
+		if (n < 0 && errno != EINTR)
+			return -1;
+		if (n == 0) {
+			errno = EIO;
+			return -1;
+		}
+		if (n > 0)
+			done += (size_t)n;
+	}
+	return 0;
+}
+
+int io_write_back(int fd, const struct go_on *go_on)
+{
+	enum { PIECE = 1 << 20, AHEAD = 8 << 20 }; /* keeps the disk busy */
+	const unsigned wait = SYNC_FILE_RANGE_WAIT_BEFORE |
+			      SYNC_FILE_RANGE_WRITE |
+			      SYNC_FILE_RANGE_WAIT_AFTER;
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return -1;
+	for (off_t at = -AHEAD; at < st.st_size && may_go_on(go_on);
+	     at += PIECE) {
+		int r = sync_file_range(fd, at + AHEAD, PIECE,
+					SYNC_FILE_RANGE_WRITE);
+
+		if (!r && at >= 0)
+			r = sync_file_range(fd, at, PIECE, wait);
+		/* A failed write is reported once: fsync() would not see it. */
+		if (r && errno != EINVAL && errno != ENOSYS && errno != ESPIPE)
+			return -1;
+	}
+	return 0;
+}
+
+int io_descriptor_of(const char *path)
+{
+	static const char *const folders[] = {"/dev/fd/", "/proc/self/fd/"};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(folders); i++) {
+		const char *digits = path + strlen(folders[i]);
+		char *end;
+		unsigned long n;
+
+		if (strncmp(path, folders[i], strlen(folders[i])) != 0)
+			continue;
+		errno = 0;
+		n = strtoul(digits, &end, 10);
+		if (*digits >= '0' && *digits <= '9' && !*end && !errno &&
+		    n <= INT_MAX)
+			return (int)n;
+	}
+	return -1;
+}
+
+int io_open_sink(const char *path, struct err *e)
+{
+	/* O_RDWR, or a FIFO would have to have a reader already. */
+	int fd = open(path,
+		      O_RDWR | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC |
+			      O_NOCTTY,
+		      0600);
+
+	if (fd < 0)
+		return err_errno(e, "cannot open %.512s for writing", path);
+	return fd;
+}
+
+/* All that comes from @fd, if that is no more than @max; @name is for people.
+ */
+static char *read_all(int fd, const char *name, size_t max, size_t *len,
+		      struct err *e)
+{
+	/* One byte more than may be, and the end; what is not used costs
+	 * nothing. */
+	AUTO_FREE char *text = malloc(max + 2);
+	char *taken;
+	size_t n = 0;
+
+	while (text && n <= max) {
+		ssize_t r = read(fd, text + n, max + 1 - n);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0) {
+			err_errno(e, "cannot read %s", name);
+			return NULL;
+		}
+		if (!r)
+			break;
+		n += (size_t)r;
+	}
+	if (n > max) {
+		err_set(e, "%s is larger than %zu bytes", name, max);
+		return NULL;
+	}
+	taken = text ? realloc(text, n + 1) : NULL;
+	if (!taken) {
+		err_errno(e, "cannot read %s", name);
+		return NULL;
+	}
+	text = NULL;
+	taken[n] = '\0';
+	*len = n;
+	return taken;
+}
+
+char *io_read_file(const char *path, size_t max, size_t *len, struct err *e)
+{
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0) {
+		err_errno(e, "cannot open %s", path);
+		return NULL;
+	}
+	return read_all(fd, path, max, len, e);
+}
+
+char *io_read_input(const char *path, size_t max, size_t *len, struct err *e)
+{
+	if (!strcmp(path, "-"))
+		return read_all(STDIN_FILENO, "standard input", max, len, e);
+	return io_read_file(path, max, len, e);
+}
+
+bool io_read_text(int dir, const char *path, char *buf, size_t size)
+{
+	AUTO_CLOSE int fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	/* One read: the kernel gives such a file whole or not at all. */
+	n = read(fd, buf, size - 1);
+	if (n <= 0)
+		return false;
+	if (buf[n - 1] == '\n')
+		n--;
+	buf[n] = '\0';
+	return true;
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Writing to what others share with us, and may have opened blocking.
+ *
+ * O_NONBLOCK is a flag of the open file description, so setting it would
+ * change the descriptors of other processes, too.  Each kind of file has
+ * another way to ask for the same, just for one call.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "core/base/util.h"
+#include "core/io/io.h"
+
+enum { PAGE = 4096 }; /* one slot of a pipe, at least */
+
+/*
+ * Before Linux 6.5 pipes do not know RWF_NOWAIT, but splice() has a flag of its
+ * own: a pipe of ours carries the bytes there.  They go whole or not at all.
+ */
+static ssize_t splice_nowait(int fd, const void *buf, size_t len)
+{
+	int carrier[2];
+	ssize_t n;
+	int error;
+
+	if (pipe2(carrier, O_CLOEXEC | O_NONBLOCK))
+		return -1;
+	n = write(carrier[1], buf, min_u64(len, PAGE));
+	if (n > 0)
+		n = splice(carrier[0], NULL, fd, NULL, (size_t)n,
+			   SPLICE_F_NONBLOCK);
+	error = errno;
+	close(carrier[0]);
+	close(carrier[1]);
+	errno = error;
+	return n;
+}
+
+static ssize_t pipe_nowait(int fd, const void *buf, size_t len)
+{
+	const struct iovec iov = {.iov_base = (void *)buf, .iov_len = len};
+	ssize_t n = pwritev2(fd, &iov, 1, -1, RWF_NOWAIT);
+
+	if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS))
+		return splice_nowait(fd, buf, len);
+	return n;
+}
+
+/*
+ * Terminals know no such flag.  One that is writable takes one character, even
+ * a newline that becomes two, and of a pty no more can be known.
+ */
+static ssize_t terminal_nowait(int fd, const char *buf, size_t len)
+{
+	struct pollfd out = {.fd = fd, .events = POLLOUT};
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n;
+
+		if (poll(&out, 1, 0) != 1 || !(out.revents & POLLOUT)) {
+			errno = out.revents ? EIO : EAGAIN;
+			break;
+		}
+		n = write(fd, buf + done, 1);
+		if (n != 1)
+			break;
+		done++;
+	}
+	return done ? (ssize_t)done : -1;
+}
+
+ssize_t io_write_nowait(int fd, const void *buf, size_t len)
+{
+	int flags = fcntl(fd, F_GETFL);
+	struct stat st;
+
+	if (flags < 0 || fstat(fd, &st))
+		return -1;
+	if (flags & O_NONBLOCK)
+		return write(fd, buf, len);
+	if (S_ISFIFO(st.st_mode))
+		return pipe_nowait(fd, buf, len);
+	if (S_ISSOCK(st.st_mode))
+		return send(fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (S_ISCHR(st.st_mode) && isatty(fd))
+		return terminal_nowait(fd, buf, len);
+	return write(fd, buf, len);
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/io/listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "core/base/util.h"
+
+enum { NAME_TRIES = 16, PLACE_TRIES = 8 };
+
+static int fail(int error)
+{
+	errno = error;
+	return -1;
+}
+
+/* ------------------------------------------------------------ who listens */
+
+/*
+ * 0 if somebody listens at @path, with the process in *owner, 0 if it is not
+ * known.  -ECONNREFUSED if nobody does; another -errno if that cannot be told.
+ */
+static int find_owner(const char *path, pid_t *owner)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	AUTO_CLOSE int fd =
+		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct ucred peer = {0};
+	socklen_t size = sizeof(peer);
+
+	*owner = 0;
+	snprintf(name.sun_path, sizeof(name.sun_path), "%s", path);
+	if (fd < 0)
+		return -errno;
+	if (!connect(fd, (struct sockaddr *)&name, sizeof(name))) {
+		if (!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size))
+			*owner = peer.pid;
+		return 0;
+	}
+	/* Its queue is full, or it is of another kind: it lives. */
+	return errno == EAGAIN || errno == EPROTOTYPE ? 0 : -errno;
+}
+
+int listener_check(struct listener_name *name, const char *path)
+{
+	struct stat st;
+	pid_t owner;
+	int r;
+
+	name->remark[0] = '\0';
+	if (lstat(path, &st))
+		return errno == ENOENT ? 0 : -1;
+	if (!S_ISSOCK(st.st_mode)) {
+		snprintf(name->remark, sizeof(name->remark),
+			 " (it is not a socket)");
+		return fail(EADDRINUSE);
+	}
+	r = find_owner(path, &owner);
+	if (r == -ECONNREFUSED || r == -ENOENT)
+		return 0;
+	if (owner)
+		snprintf(name->remark, sizeof(name->remark),
+			 " (process %d listens there)", (int)owner);
+	return fail(r ? -r : EADDRINUSE);
+}
+
+/* -------------------------------------------------------- taking the place */
+
+/* As rename(), but never over what is there. */
+static int move(const char *from, const char *to)
+{
+	struct stat st;
+
+	if (!renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE))
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -1;
+	/* This file system cannot.  There is a gap between look and leap. */
+	if (!lstat(to, &st)) {
+		errno = EEXIST;
+		return -1;
+	}
+	return rename(from, to);
+}
+
+/*
+ * Put @ours in the place of a stale socket.  Another process may have done so
+ * since we looked: so swap the two, and look at what we got.  1: try again.
+ */
+static int replace(const char *ours, const char *path)
+{
+	struct listener_name ignored;
+
+	if (renameat2(AT_FDCWD, ours, AT_FDCWD, path, RENAME_EXCHANGE)) {
+		if (errno == ENOENT)
+			return 1;
+		return errno == EINVAL || errno == ENOSYS ? rename(ours, path)
+							  : -1;
+	}
+	if (!listener_check(&ignored, ours))
+		return unlink(ours);
+	return renameat2(AT_FDCWD, ours, AT_FDCWD, path, RENAME_EXCHANGE) ? -1
+									  : 1;
+}
+
+static int take_place(struct listener_name *name, const char *ours,
+		      const char *path)
+{
+	for (unsigned i = 0; i < PLACE_TRIES; i++) {
+		int r;
+
+		if (!move(ours, path))
+			return 0;
+		if (errno != EEXIST || listener_check(name, path))
+			return -1;
+		r = replace(ours, path);
+		if (r <= 0)
+			return r;
+	}
+	return fail(EADDRINUSE);
+}
+
+/* ---------------------------------------------------------------- the name */
+
+/* A random name in @path's folder. */
+static int draw_name(const char *path, struct sockaddr_un *address)
+{
+	const char *slash = strrchr(path, '/');
+	int folder = slash ? (int)(slash - path) + 1 : 0;
+	uint32_t random;
+	int n;
+
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		return -1;
+	n = snprintf(address->sun_path, sizeof(address->sun_path), "%.*s.%08x",
+		     folder, path, random);
+	if (n < 0 || (size_t)n >= sizeof(address->sun_path) ||
+	    strlen(path) > LISTENER_PATH_MAX)
+		return fail(ENAMETOOLONG);
+	return 0;
+}
+
+/* Bind to a name that nothing has: what is there already is not ours. */
+static int bind_somewhere(int fd, const char *path, struct sockaddr_un *address)
+{
+	for (unsigned i = 0; i < NAME_TRIES; i++) {
+		if (draw_name(path, address))
+			return -1;
+		if (!bind(fd, (struct sockaddr *)address, sizeof(*address)))
+			return 0;
+		if (errno != EADDRINUSE)
+			return -1;
+	}
+	return -1;
+}
+
+/* Unlink it, and leave errno as it is. */
+static int give_up(const char *path)
+{
+	int saved = errno;
+
+	unlink(path);
+	return fail(saved);
+}
+
+int listener_open(struct listener_name *name, const char *path, int backlog)
+{
+	struct sockaddr_un ours = {.sun_family = AF_UNIX};
+	AUTO_CLOSE int fd =
+		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct stat st;
+
+	*name = (struct listener_name){0};
+	if (fd < 0 || bind_somewhere(fd, path, &ours))
+		return -1;
+	if (listen(fd, backlog) || lstat(ours.sun_path, &st) ||
+	    take_place(name, ours.sun_path, path))
+		return give_up(ours.sun_path);
+	snprintf(name->path, sizeof(name->path), "%s", path);
+	name->dev = st.st_dev;
+	name->ino = st.st_ino;
+	return take_fd(&fd);
+}
+
+void listener_remove(struct listener_name *name)
+{
+	struct stat st;
+
+	if (name->path[0] && !lstat(name->path, &st) &&
+	    st.st_dev == name->dev && st.st_ino == name->ino)
+		unlink(name->path);
+	name->path[0] = '\0';
+}

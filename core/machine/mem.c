@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/machine/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base/err.h"
+#include "core/base/util.h"
+#include "core/io/io.h"
+
+/*
+ * Pages of a file, mapped privately.  One that is given back becomes anonymous
+ * memory, because MADV_DONTNEED would bring the file's content back; which
+ * ones are is known, because that splits mappings, of which Linux allows a
+ * process 65530.
+ */
+struct guest_mem_file {
+	uint8_t *host;
+	int fd; /* owned; -1: not kept */
+	uint64_t offset;
+	uint64_t page, page_count; /* of how many bytes; how many */
+	unsigned edges;            /* between the two kinds of pages */
+	uint64_t anonymous[];      /* a bit per page */
+};
+
+enum { EDGES_MAX = 8192 }; /* of a file */
+
+/*
+ * Around RAM, so that a pointer that runs past its end hits no other mapping.
+ * At least this much; what aligning leaves over belongs to it, too.
+ */
+enum { GUARD = 64 * 1024, HUGE_PAGE = 2 * 1024 * 1024 };
+
+/*
+ * A mapping that is guest RAM, at @at.  A core dump leaves it out: it is as
+ * large as the guest, and holds the guest's secrets.  False with errno.
+ */
+static bool map_ram(void *at, uint64_t len, int flags, int fd, uint64_t offset)
+{
+	if (mmap(at, len, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE | flags, fd,
+		 (off_t)offset) == MAP_FAILED)
+		return false;
+	/* It fails only where there is no mapping. */
+	madvise(at, len, MADV_DONTDUMP);
+	return true;
+}
+
+static bool map_zeroes(void *at, uint64_t len)
+{
+	return map_ram(at, len, MAP_ANONYMOUS, -1, 0);
+}
+
+/*
+ * Map @r at a multiple of a huge page, or KVM could not use any, in the middle
+ * of address space that is reserved and cannot be accessed.
+ */
+static bool map_region(struct guest_mem_region *r)
+{
+	const uint64_t len = r->size + 2 * (uint64_t)HUGE_PAGE;
+	uint8_t *space =
+		mmap(NULL, len, PROT_NONE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *host;
+	int why;
+
+	if (space == MAP_FAILED)
+		return false;
+	host = space + (align_up((uintptr_t)space + GUARD, HUGE_PAGE) -
+			(uintptr_t)space);
+	if (!map_zeroes(host, r->size)) {
+		why = errno;
+		munmap(space, len);
+		errno = why;
+		return false;
+	}
+	r->host = host;
+	r->space = space;
+	return true;
+}
+
+static void unmap_region(const struct guest_mem_region *r)
+{
+	munmap(r->space, r->size + 2 * (uint64_t)HUGE_PAGE);
+}
+
+int guest_mem_create(struct guest_mem *mem,
+		     const struct guest_mem_region *regions, unsigned count,
+		     struct err *e)
+{
+	*mem = (struct guest_mem){0};
+	for (unsigned i = 0; i < count; i++) {
+		struct guest_mem_region r = regions[i];
+
+		if (!map_region(&r))
+			return err_errno(
+				e,
+				"cannot reserve %llu MiB of RAM (ask for less, "
+				"or allow more: ulimit -v, "
+				"vm.overcommit_memory)",
+				(unsigned long long)(r.size >> 20));
+		mem->region[mem->region_count++] = r;
+	}
+	return 0;
+}
+
+void guest_mem_destroy(struct guest_mem *mem)
+{
+	guest_mem_untrack(mem);
+	for (unsigned i = 0; i < mem->region_count; i++)
+		unmap_region(&mem->region[i]);
+	mem->region_count = 0;
+	while (mem->file_count) {
+		util_close(&mem->file[--mem->file_count]->fd);
+		free(mem->file[mem->file_count]);
+	}
+}
+
+void *guest_mem_at(const struct guest_mem *mem, gpa_t gpa, uint64_t len)
+{
+	for (unsigned i = 0; i < mem->region_count; i++) {
+		const struct guest_mem_region *r = &mem->region[i];
+		uint64_t offset = gpa - r->gpa;
+
+		/* By subtraction: no sum of hostile numbers can wrap. */
+		if (gpa >= r->gpa && offset < r->size &&
+		    len <= r->size - offset)
+			return r->host + offset;
+	}
+	return NULL;
+}
+
+uint64_t guest_mem_size(const struct guest_mem *mem)
+{
+	uint64_t size = 0;
+
+	for (unsigned i = 0; i < mem->region_count; i++)
+		size += mem->region[i].size;
+	return size;
+}
+
+void guest_mem_expect_little(struct guest_mem *mem, gpa_t gpa, uint64_t len)
+{
+	void *host = guest_mem_at(mem, gpa, len);
+
+	if (host)
+		madvise(host, len, MADV_NOHUGEPAGE);
+}
+
+static int load_failed(uint64_t len, gpa_t gpa, struct err *e)
+{
+	return err_set(e, "%llu bytes at 0x%llx are not within guest RAM",
+		       (unsigned long long)len, (unsigned long long)gpa);
+}
+
+/*
+ * How much of it can be mapped: whole pages, and the one in which the file
+ * ends, whose rest reads as zero.  Not pages beyond the end: those could be
+ * mapped, too, but never touched.
+ */
+static uint64_t mappable(const struct guest_mem *mem, gpa_t gpa,
+			 uint64_t offset, uint64_t len, uint64_t file_size)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uintptr_t host = (uintptr_t)guest_mem_at(mem, gpa, len);
+
+	if (host % page || offset % page)
+		return 0;
+	if (offset + len == file_size &&
+	    guest_mem_at(mem, gpa, align_up(len, page)))
+		return align_up(len, page);
+	return align_down(len, page);
+}
+
+/* False if there is no room to remember that a file is mapped there. */
+static bool remember_file(struct guest_mem *mem, uint8_t *host, uint64_t len,
+			  int fd, uint64_t offset)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), words;
+	struct guest_mem_file *f;
+
+	if (mem->file_count == GUEST_MEM_FILES_MAX)
+		return false;
+	words = align_up(len / page, 64) / 64;
+	f = calloc(1, sizeof(*f) + words * sizeof(f->anonymous[0]));
+	if (!f)
+		return false;
+	f->fd = mem->keep_files ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+	if (mem->keep_files && f->fd < 0) {
+		free(f);
+		return false;
+	}
+	f->host = host;
+	f->offset = offset;
+	f->page = page;
+	f->page_count = len / page;
+	f->edges = 2;
+	mem->file[mem->file_count++] = f;
+	return true;
+}
+
+int guest_mem_load(struct guest_mem *mem, gpa_t gpa, int fd, uint64_t offset,
+		   uint64_t len, struct err *e)
+{
+	uint8_t *host = guest_mem_at(mem, gpa, len);
+	uint64_t mapped, rest;
+	struct stat st;
+	ssize_t n;
+
+	if (!host)
+		return load_failed(len, gpa, e);
+	if (fstat(fd, &st))
+		return err_errno(e, "cannot read it into guest RAM");
+	if (offset > (uint64_t)st.st_size ||
+	    len > (uint64_t)st.st_size - offset)
+		return err_set(e, "it became shorter while it was read");
+	mapped = mappable(mem, gpa, offset, len, (uint64_t)st.st_size);
+	if (mapped && !remember_file(mem, host, mapped, fd, offset))
+		mapped = 0;
+	if (mapped && !map_ram(host, mapped, 0, fd, offset))
+		return err_errno(e, "cannot map it into guest RAM");
+	if (mapped >= len)
+		return 0;
+	rest = len - mapped;
+	n = io_pread(fd, host + mapped, rest, offset + mapped);
+	if (n < 0)
+		return err_errno(e, "cannot read it into guest RAM");
+	if ((uint64_t)n != rest)
+		return err_set(e, "it became shorter while it was read");
+	return 0;
+}
+
+/* ----------------------------------------------------------- giving it back */
+
+static bool is_anonymous(const struct guest_mem_file *f, uint64_t i)
+{
+	/* Around the file there is RAM. */
+	return i >= f->page_count || f->anonymous[i / 64] >> i % 64 & 1;
+}
+
+static int dontneed(void *host, uint64_t len)
+{
+	return madvise(host, len, MADV_DONTNEED) ? -errno : 0;
+}
+
+/* Pages from @i to before @end, all of which are the file's. */
+static int replace(struct guest_mem_file *f, uint64_t i, uint64_t end)
+{
+	unsigned joined = is_anonymous(f, i - 1) + is_anonymous(f, end);
+	unsigned edges = f->edges + 2 - 2 * joined;
+
+	/* A guest that punches more holes than that keeps its pages. */
+	if (!joined && edges > EDGES_MAX)
+		return -ENOMEM;
+	if (!map_zeroes(f->host + i * f->page, (end - i) * f->page))
+		return -errno;
+	f->edges = edges;
+	for (; i < end; i++)
+		f->anonymous[i / 64] |= 1ull << i % 64;
+	return 0;
+}
+
+static int discard_file(struct guest_mem_file *f, uint64_t i, uint64_t end)
+{
+	while (i < end) {
+		bool anonymous = is_anonymous(f, i);
+		uint64_t next = i + 1;
+		int r;
+
+		while (next < end && is_anonymous(f, next) == anonymous)
+			next++;
+		r = anonymous ? dontneed(f->host + i * f->page,
+					 (next - i) * f->page)
+			      : replace(f, i, next);
+		if (r)
+			return r;
+		i = next;
+	}
+	return 0;
+}
+
+/*
+ * The file at @at, or NULL; what is there is the same up to *end, which gets
+ * smaller.  Of two, the one that was loaded last.
+ */
+static struct guest_mem_file *file_at(const struct guest_mem *mem,
+				      const uint8_t *at, uint8_t **end)
+{
+	struct guest_mem_file *found = NULL;
+
+	for (unsigned i = 0; i < mem->file_count; i++) {
+		struct guest_mem_file *f = mem->file[i];
+		uint8_t *f_end = f->host + f->page_count * f->page;
+
+		if (f->host > at && f->host < *end)
+			*end = f->host;
+		if (f_end > at && f_end < *end)
+			*end = f_end;
+		if (f->host <= at && at < f_end)
+			found = f;
+	}
+	return found;
+}
+
+struct guest_mem_run guest_mem_run_at(const struct guest_mem *mem,
+				      const uint8_t *host, uint64_t len)
+{
+	uint8_t *end = (uint8_t *)host + len;
+	const struct guest_mem_file *f = file_at(mem, host, &end);
+	struct guest_mem_run run = {.fd = -1};
+	uint64_t page, next, stop;
+
+	run.len = (uint64_t)(end - host);
+	if (!f)
+		return run;
+	page = next = (uint64_t)(host - f->host) / f->page;
+	stop = (uint64_t)(end - f->host) / f->page;
+	while (next < stop && is_anonymous(f, next) == is_anonymous(f, page))
+		next++;
+	run.len = (next - page) * f->page;
+	if (is_anonymous(f, page)) {
+		run.origin = GUEST_MEM_DISCARDED;
+		return run;
+	}
+	run.origin = GUEST_MEM_FILE;
+	run.fd = f->fd;
+	run.offset = f->offset + (uint64_t)(host - f->host);
+	return run;
+}
+
+int guest_mem_discard(const struct guest_mem *mem, void *host, uint64_t len)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint8_t *at = (uint8_t *)host + (-(uintptr_t)host & (page - 1));
+	uint8_t *stop = (uint8_t *)host + len;
+
+	stop -= (uintptr_t)stop & (page - 1);
+	/* They are zero from now on, which the guest's log does not tell. */
+	if (at < stop)
+		guest_mem_written(mem, at, (uint64_t)(stop - at));
+	while (at < stop) {
+		uint8_t *end = stop;
+		struct guest_mem_file *f = file_at(mem, at, &end);
+		int r = f ? discard_file(f, (uint64_t)(at - f->host) / page,
+					 (uint64_t)(end - f->host) / page)
+			  : dontneed(at, (uint64_t)(end - at));
+
+		if (r)
+			return r;
+		at = end;
+	}
+	return 0;
+}
+
+/* ------------------------------------------------------------ served by others
+ */
+
+enum { LOOK_PAGES = 256 }; /* at once */
+
+bool guest_mem_present(const struct guest_mem *mem, const void *host,
+		       uint64_t len)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint8_t *at = (uint8_t *)host - ((uintptr_t)host & (page - 1));
+	uint8_t *end = (uint8_t *)host + len;
+	uint8_t is_there[LOOK_PAGES];
+
+	if (!mem->ask)
+		return true;
+	for (; at < end; at += LOOK_PAGES * page) {
+		uint64_t left = align_up((uint64_t)(end - at), page) / page;
+		uint64_t count = min_u64(left, LOOK_PAGES);
+
+		if (mincore(at, count * page, is_there))
+			return true;
+		for (uint64_t i = 0; i < count; i++) {
+			if (is_there[i] & 1)
+				continue;
+			at += i * page;
+			mem->ask(mem->ask_context, at, (uint64_t)(end - at));
+			return false;
+		}
+	}
+	return true;
+}

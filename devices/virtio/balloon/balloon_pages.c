@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <linux/virtio_balloon.h>
+#include <string.h>
+
+#include "core/base/err.h"
+#include "core/base/metrics.h"
+#include "devices/virtio/balloon/balloon_internal.h"
+
+/*
+ * Numbers of a request: worked on at once, and in total, which bounds the
+ * request to as many calls of the host.  Linux sends 256 and Windows 1024; of
+ * one that is longer, the rest stays with the guest.
+ */
+enum { BATCH = 256, PFNS_MAX = 1024 };
+
+/* Adjacent memory. */
+struct run {
+	uint8_t *start, *end;
+};
+
+/* ------------------------------------------------- pages larger than 4 KiB */
+
+static unsigned pages_per_host_page(const struct balloon *b)
+{
+	return (unsigned)(b->host_page / BALLOON_PAGE);
+}
+
+int balloon_pages_init(struct balloon *b, struct err *e)
+{
+	const struct guest_mem *mem = b->dev.slot.mem;
+
+	if (pages_per_host_page(b) == 1)
+		return 0;
+	for (unsigned i = 0; i < mem->region_count; i++) {
+		b->inside[i] = calloc(mem->region[i].size / b->host_page,
+				      sizeof(b->inside[i][0]));
+		if (!b->inside[i])
+			return err_set(e, "no memory for the balloon");
+	}
+	return 0;
+}
+
+void balloon_pages_fini(struct balloon *b)
+{
+	for (unsigned i = 0; i < GUEST_MEM_REGIONS_MAX; i++) {
+		free(b->inside[i]);
+		b->inside[i] = NULL;
+	}
+}
+
+void balloon_pages_reset(struct balloon *b)
+{
+	const struct guest_mem *mem = b->dev.slot.mem;
+
+	for (unsigned i = 0; i < mem->region_count; i++) {
+		if (b->inside[i])
+			memset(b->inside[i], 0,
+			       mem->region[i].size / b->host_page *
+				       sizeof(b->inside[i][0]));
+	}
+}
+
+/*
+ * The word for the page of the host that @at is in; *bit is that of @at, *start
+ * where that page is.  There are such words.
+ */
+static uint16_t *inside(struct balloon *b, uint8_t *at, uint16_t *bit,
+			uint8_t **start)
+{
+	const struct guest_mem_region *r = b->dev.slot.mem->region;
+	unsigned i = 0;
+	uint64_t offset, within;
+
+	while (at < r[i].host || (uint64_t)(at - r[i].host) >= r[i].size)
+		i++;
+	offset = (uint64_t)(at - r[i].host);
+	within = offset % b->host_page;
+	*bit = (uint16_t)(1u << within / BALLOON_PAGE);
+	*start = at - within;
+	return &b->inside[i][offset / b->host_page];
+}
+
+/* A page enters the balloon: is a page of the host at *start complete now? */
+static bool enter(struct balloon *b, uint8_t *at, uint8_t **start)
+{
+	uint16_t *word, bit;
+
+	*start = at;
+	if (!b->inside[0])
+		return true;
+	word = inside(b, at, &bit, start);
+	*word |= bit;
+	return *word == (1u << pages_per_host_page(b)) - 1;
+}
+
+static void leave(struct balloon *b, uint8_t *at)
+{
+	uint16_t *word, bit;
+	uint8_t *start;
+
+	word = inside(b, at, &bit, &start);
+	*word &= (uint16_t)~bit;
+}
+
+static void *page_at(const struct balloon *b, uint32_t pfn)
+{
+	return guest_mem_at(b->dev.slot.mem,
+			    (gpa_t)pfn << VIRTIO_BALLOON_PFN_SHIFT,
+			    BALLOON_PAGE);
+}
+
+static void leave_all(struct balloon *b, const uint32_t *pfn, unsigned count)
+{
+	for (unsigned i = 0; b->inside[0] && i < count; i++) {
+		uint8_t *at = page_at(b, pfn[i]);
+
+		if (at)
+			leave(b, at);
+	}
+}
+
+/* ------------------------------------------------------------------ sorting */
+
+static void sift_down(uint32_t *v, unsigned at, unsigned count)
+{
+	uint32_t value = v[at];
+	unsigned child;
+
+	for (; (child = 2 * at + 1) < count; at = child) {
+		if (child + 1 < count && v[child + 1] > v[child])
+			child++;
+		if (v[child] <= value)
+			break;
+		v[at] = v[child];
+	}
+	v[at] = value;
+}
+
+/* A heap sort: qsort() may allocate, and look at the size of the host. */
+static void sort(uint32_t *v, unsigned count)
+{
+	for (unsigned i = count / 2; i--;)
+		sift_down(v, i, count);
+	for (unsigned i = count; i-- > 1;) {
+		uint32_t largest = v[0];
+
+		v[0] = v[i];
+		v[i] = largest;
+		sift_down(v, 0, i);
+	}
+}
+
+/* --------------------------------------------------------------- requests */
+
+static void end_run(struct balloon *b, struct virtq *vq, struct run *run)
+{
+	if (run->start != run->end &&
+	    !balloon_give_back(b, vq, run->start,
+			       (uint64_t)(run->end - run->start)))
+		metric_add(&b->metrics.event_fails, 1);
+}
+
+/* How many are not RAM. */
+static unsigned inflate(struct balloon *b, struct virtq *vq, uint32_t *pfn,
+			unsigned count)
+{
+	struct run run = {NULL, NULL};
+	unsigned wrong = 0;
+
+	sort(pfn, count);
+	for (unsigned i = 0; i < count; i++) {
+		uint8_t *at = page_at(b, pfn[i]), *start;
+
+		if (!at) {
+			wrong++;
+			continue;
+		}
+		if (!enter(b, at, &start))
+			continue;
+		if (start >= run.start && start < run.end)
+			continue; /* twice */
+		if (start != run.end) {
+			end_run(b, vq, &run);
+			run.start = start;
+		}
+		run.end = start + b->host_page;
+	}
+	end_run(b, vq, &run);
+	/* If it need not say so, it may use them again. */
+	if (!virtio_has(&b->dev, VIRTIO_BALLOON_F_MUST_TELL_HOST))
+		leave_all(b, pfn, count);
+	return wrong;
+}
+
+static unsigned deflate(struct balloon *b, struct virtq *vq, uint32_t *pfn,
+			unsigned count)
+{
+	(void)vq;
+	leave_all(b, pfn, count);
+	return 0;
+}
+
+/* What the driver asked for with b->chain. */
+static void request(struct balloon *b, struct virtq *vq,
+		    unsigned (*work)(struct balloon *b, struct virtq *vq,
+				     uint32_t *pfn, unsigned count))
+{
+	uint64_t count = b->chain.out_len / sizeof(uint32_t);
+	unsigned batch, wrong = 0;
+	uint32_t pfn[BATCH];
+
+	if (b->chain.out_len % sizeof(pfn[0]) || b->chain.in_len ||
+	    count > PFNS_MAX)
+		balloon_mistake(b, "sends no list of pages, or too long a one");
+	count = min_u64(count, PFNS_MAX);
+	for (uint64_t i = 0; i < count; i += batch) {
+		batch = (unsigned)min_u64(count - i, BATCH);
+		virtq_read(&b->chain, i * sizeof(pfn[0]), pfn,
+			   batch * sizeof(pfn[0]));
+		wrong += work(b, vq, pfn, batch);
+	}
+	if (wrong)
+		balloon_mistake(b, "inflates pages that are not RAM");
+}
+
+void balloon_inflate(struct balloon *b, struct virtq *vq)
+{
+	while (virtq_pop(vq, &b->chain)) {
+		metric_add(&b->metrics.inflate_count, 1);
+		request(b, vq, inflate);
+		/* Not earlier: then the driver may take pages back. */
+		virtq_push(vq, &b->chain, 0);
+		virtio_turn_is_over(&b->dev);
+	}
+}
+
+void balloon_deflate(struct balloon *b, struct virtq *vq)
+{
+	while (virtq_pop(vq, &b->chain)) {
+		metric_add(&b->metrics.deflate_count, 1);
+		request(b, vq, deflate);
+		virtq_push(vq, &b->chain, 0);
+	}
+}

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Requests through io_uring.  The table of requests belongs to the device; a
+ * request is in flight, or in the list of free ones.  All of it under the
+ * device's lock, also where a vCPU thread takes completions because it waits
+ * for a reset.
+ */
+#include <errno.h>
+#include <liburing.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "core/base/now.h"
+#include "core/base/util.h"
+#include "devices/virtio/block/block_internal.h"
+
+/* Bytes that one turn of the loop may submit. */
+enum { PREPARED_MAX = 16 << 20 };
+
+struct block_async {
+	struct io_uring ring;
+	bool has_ring;
+	int event_fd; /* the kernel's: something is done */
+	struct virtio_source source;
+	/*
+	 * Large, but memory only as far as it is used: free ones are kept
+	 * beside it, as a stack.
+	 */
+	struct block_request *requests;
+	uint64_t prepared; /* bytes, since the last submission */
+	unsigned free_count;
+	uint8_t free[BLOCK_INFLIGHT_MAX];
+};
+
+static struct block *block_of(struct virtio_device *dev)
+{
+	return container_of(dev, struct block, dev);
+}
+
+struct block_request *block_async_get(struct block_async *a)
+{
+	if (!a->free_count)
+		return NULL;
+	return &a->requests[a->free[--a->free_count]];
+}
+
+void block_async_put(struct block_async *a, struct block_request *r)
+{
+	a->free[a->free_count++] = (uint8_t)(r - a->requests);
+}
+
+static void prepare(struct block *b, struct block_request *r)
+{
+	/* There is an entry for each request that can be in flight. */
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&b->async->ring);
+	const struct block_step *s = &r->step;
+
+	switch (s->op) {
+	case BLOCK_READ:
+		io_uring_prep_readv(sqe, b->file.fd, r->iov, r->iov_count,
+				    s->at);
+		break;
+	case BLOCK_WRITE:
+		io_uring_prep_writev2(sqe, b->file.fd, r->iov, r->iov_count,
+				      s->at, block_write_flags(b));
+		break;
+	case BLOCK_ALLOCATE:
+		io_uring_prep_fallocate(sqe, b->file.fd, s->mode, s->at,
+					s->len);
+		break;
+	case BLOCK_DATASYNC:
+		io_uring_prep_fsync(sqe, b->file.fd, IORING_FSYNC_DATASYNC);
+		break;
+	}
+	io_uring_sqe_set_data(sqe, r);
+	b->async->prepared += s->len;
+}
+
+static void finish(struct block *b, struct block_request *r, unsigned status)
+{
+	block_finish(b, r, status);
+	block_async_put(b->async, r);
+	b->dev.inflight--;
+}
+
+/*
+ * Try the page cache first: reading it takes a cheaper call than io_uring's.
+ * What is not there, errors included, is left to the ring.
+ */
+static unsigned read_cached(struct block *b, struct block_request *r)
+{
+	ssize_t n = preadv2(b->file.fd, r->iov, (int)r->iov_count,
+			    (off_t)r->step.at, RWF_NOWAIT);
+
+	if (n < 0 && errno == EOPNOTSUPP)
+		b->file.always_waits = true;
+	return n > 0 ? block_step_done(b, r, n) : BLOCK_MORE;
+}
+
+void block_async_queue(struct block *b, struct block_request *r)
+{
+	unsigned status = BLOCK_MORE;
+
+	b->dev.inflight++;
+	block_step_next(b, r);
+	if (r->step.op == BLOCK_READ && !b->file.always_waits) {
+		status = read_cached(b, r);
+		if (status == BLOCK_MORE)
+			block_step_next(b, r);
+	}
+	if (status == BLOCK_MORE)
+		prepare(b, r);
+	else
+		finish(b, r, status);
+}
+
+static void complete(struct block *b, struct block_request *r, int result)
+{
+	unsigned status =
+		result == -EAGAIN ? BLOCK_MORE : block_step_done(b, r, result);
+
+	if (status == BLOCK_MORE) {
+		block_step_next(b, r);
+		prepare(b, r);
+	} else {
+		finish(b, r, status);
+	}
+}
+
+static void reap(struct block *b)
+{
+	struct block_async *a = b->async;
+	struct io_uring *ring = &a->ring;
+	struct io_uring_cqe *cqe;
+
+	while (a->prepared < PREPARED_MAX && !io_uring_peek_cqe(ring, &cqe)) {
+		struct block_request *r = io_uring_cqe_get_data(cqe);
+		int result = cqe->res;
+
+		io_uring_cqe_seen(ring, cqe);
+		complete(b, r, result);
+	}
+}
+
+/*
+ * Submit what is prepared: first steps, and those that follow a completion.
+ * The kernel may make them at once, in this call.
+ */
+static void push(struct block *b)
+{
+	struct block_async *a = b->async;
+	bool again = a->prepared >= PREPARED_MAX; /* reap() left some */
+
+	a->prepared = 0;
+	if (io_uring_sq_ready(&a->ring) && io_uring_submit(&a->ring) < 0)
+		again = true;
+	if (again)
+		(void)!eventfd_write(a->event_fd, 1);
+}
+
+void block_async_submit(struct block *b)
+{
+	struct io_uring *ring = &b->async->ring;
+
+	if (!io_uring_sq_ready(ring))
+		return;
+	/* Much is done at once: no event for that. */
+	io_uring_cq_eventfd_toggle(ring, false);
+	push(b);
+	reap(b);
+	io_uring_cq_eventfd_toggle(ring, true);
+	/* What was done in between got none. */
+	reap(b);
+	push(b);
+}
+
+/* Until the kernel says that something is done, or the time is over. */
+static bool wait_for_event(struct block_async *a, uint64_t deadline_ns)
+{
+	struct pollfd event = {.fd = a->event_fd, .events = POLLIN};
+	uint64_t now = deadline_ns ? clock_now_ns(CLOCK_MONOTONIC) : 0;
+	uint64_t ms = (deadline_ns - now) / 1000000;
+
+	if (now >= deadline_ns)
+		return false;
+	poll(&event, 1, 1 + (int)min_u64(ms, 1000));
+	return true;
+}
+
+bool block_async_drain(struct block *b, uint64_t deadline_ns)
+{
+	struct block_async *a = b->async;
+	eventfd_t count;
+
+	do {
+		/* What is signalled from here on is not missed. */
+		(void)eventfd_read(a->event_fd, &count);
+		reap(b);
+		push(b);
+	} while (b->dev.inflight && wait_for_event(a, deadline_ns));
+	return !b->dev.inflight;
+}
+
+static void event_ready(struct virtio_device *dev)
+{
+	struct block *b = block_of(dev);
+
+	/* Watched for edges: it need not be read. */
+	reap(b);
+	push(b);
+	/* There may have been no request free for what waits. */
+	virtio_run_queue(dev, 0);
+}
+
+static int set_up(struct block *b, struct block_async *a)
+{
+	int r = io_uring_queue_init(BLOCK_INFLIGHT_MAX, &a->ring, 0);
+
+	if (r)
+		return r;
+	a->has_ring = true;
+	a->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (a->event_fd < 0)
+		return -errno;
+	r = io_uring_register_eventfd(&a->ring, a->event_fd);
+	if (r)
+		return r;
+	return virtio_watch(&b->dev, &a->source, a->event_fd, EPOLLIN | EPOLLET,
+			    event_ready);
+}
+
+int block_async_create(struct block *b)
+{
+	struct block_async *a = calloc(1, sizeof(*a));
+	int r = -ENOMEM;
+
+	if (!a)
+		return r;
+	b->async = a;
+	a->event_fd = -1;
+	a->requests = calloc(BLOCK_INFLIGHT_MAX, sizeof(*a->requests));
+	if (a->requests)
+		r = set_up(b, a);
+	if (r) {
+		block_async_destroy(b);
+		return r;
+	}
+	for (unsigned i = BLOCK_INFLIGHT_MAX; i; i--) /* the first on top */
+		block_async_put(a, &a->requests[i - 1]);
+	return 0;
+}
+
+void block_async_destroy(struct block *b)
+{
+	struct block_async *a = b->async;
+
+	if (!a)
+		return;
+	virtio_unwatch(&b->dev, &a->source);
+	if (a->has_ring)
+		io_uring_queue_exit(&a->ring);
+	util_close(&a->event_fd);
+	free(a->requests);
+	free(a);
+	b->async = NULL;
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Is this the disk that it was?  What tells is the open file, never its name.
+ *
+ * The same file, by device, inode and time of birth (a file system gives inode
+ * numbers again), is the same disk if it was not modified.  Another file is a
+ * copy, whose times say nothing: it is the same disk if samples of its content
+ * are.  They are few, so they find another disk, and a disk that was used,
+ * whose file system has written to its superblock; not every change.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/uio.h>
+
+#include "core/base/err.h"
+#include "core/base/util.h"
+#include "devices/virtio/block/block_internal.h"
+
+enum { SAMPLE = 4096, SPREAD = 9 };
+
+/* Where partition tables and the superblocks of file systems are. */
+static const uint64_t chosen[] = {
+	0, 4096, 64 << 10, 1 << 20, (1 << 20) + 4096, (1 << 20) + (64 << 10)};
+
+_Static_assert(ARRAY_SIZE(chosen) + SPREAD + 1 == BLOCK_SAMPLES,
+	       "all samples have a place");
+
+/* Zero: not known. */
+static uint64_t hash(const uint64_t *words, size_t count)
+{
+	uint64_t h = 0xcbf29ce484222325;
+
+	for (size_t i = 0; i < count; i++) {
+		h = (h ^ words[i]) * 0x9e3779b97f4a7c15;
+		h ^= h >> 32;
+	}
+	return h ? h : 1;
+}
+
+static uint64_t sample(const struct block *b, uint64_t at, int flags)
+{
+	uint64_t buf[SAMPLE / sizeof(uint64_t)];
+	struct iovec iov = {buf, sizeof(buf)};
+	ssize_t n = preadv2(b->file.fd, &iov, 1, (off_t)at, flags);
+
+	if (n < 0 && errno == EOPNOTSUPP) /* knows no RWF_NOWAIT */
+		n = preadv(b->file.fd, &iov, 1, (off_t)at);
+	return n == sizeof(buf) ? hash(buf, ARRAY_SIZE(buf)) : 0;
+}
+
+static void choose_places(struct block_identity *id)
+{
+	uint64_t end = align_down(id->size, SAMPLE);
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(chosen); i++)
+		id->sample[n++].at = chosen[i];
+	for (unsigned i = 1; i <= SPREAD; i++)
+		id->sample[n++].at = align_down(end / (SPREAD + 1) * i, SAMPLE);
+	id->sample[n].at = end ? end - SAMPLE : 0;
+}
+
+static int look(const struct block *b, struct block_identity *id, bool *is_file,
+		struct err *e)
+{
+	struct statx st;
+
+	if (statx(b->file.fd, "", AT_EMPTY_PATH,
+		  STATX_BASIC_STATS | STATX_BTIME, &st))
+		return err_errno(e, "cannot look at its file");
+	*is_file = S_ISREG(st.stx_mode);
+	*id = (struct block_identity){
+		.size = *is_file ? st.stx_size
+				 : b->file.sectors << SECTOR_SHIFT,
+		.device = makedev(st.stx_dev_major, st.stx_dev_minor),
+		.inode = st.stx_ino,
+		.mtime_sec = (uint64_t)st.stx_mtime.tv_sec,
+		.mtime_ns = st.stx_mtime.tv_nsec,
+	};
+	if (st.stx_mask & STATX_BTIME) {
+		id->birth_sec = (uint64_t)st.stx_btime.tv_sec;
+		id->birth_ns = st.stx_btime.tv_nsec;
+	}
+	return 0;
+}
+
+int block_identity_get(const struct virtio_device *dev,
+		       struct block_identity *id, struct err *e)
+{
+	const struct block *b = container_of(dev, struct block, dev);
+	bool is_file;
+
+	if (look(b, id, &is_file, e))
+		return -1;
+	id->has_samples = true;
+	choose_places(id);
+	/* Of what is in the page cache: storage may hang. */
+	for (unsigned i = 0; i < BLOCK_SAMPLES; i++)
+		id->sample[i].hash = sample(b, id->sample[i].at, RWF_NOWAIT);
+	return 0;
+}
+
+static bool is_same_file(const struct block_identity *a,
+			 const struct block_identity *b)
+{
+	if (a->device != b->device || a->inode != b->inode)
+		return false;
+	/* Zero: not known to the file system, or to an older snapshot. */
+	return !a->birth_sec || !b->birth_sec ||
+	       (a->birth_sec == b->birth_sec && a->birth_ns == b->birth_ns);
+}
+
+static int check_samples(const struct block *b,
+			 const struct block_identity *then, struct err *e)
+{
+	for (unsigned i = 0; i < BLOCK_SAMPLES; i++) {
+		uint64_t at = then->sample[i].at;
+
+		if (then->sample[i].hash &&
+		    sample(b, at, 0) != then->sample[i].hash)
+			return err_set(e,
+				       "it is not the disk that it was when "
+				       "the snapshot was taken: what is at "
+				       "byte %llu differs; give that disk, or "
+				       "a copy from then",
+				       (unsigned long long)at);
+	}
+	return 0;
+}
+
+int block_identity_check(const struct virtio_device *dev,
+			 const struct block_identity *then, struct err *e)
+{
+	const struct block *b = container_of(dev, struct block, dev);
+	struct block_identity now = {0};
+	bool is_file = false;
+
+	if (look(b, &now, &is_file, e))
+		return -1;
+	/* One that grew was modified; a device says nothing of when. */
+	if (then->has_samples &&
+	    (!is_file || now.size != then->size || !is_same_file(&now, then)))
+		return check_samples(b, then, e);
+	if (!is_same_file(&now, then) || (now.mtime_sec == then->mtime_sec &&
+					  now.mtime_ns == then->mtime_ns))
+		return 0;
+	return err_set(e, "it was written to since the snapshot was taken, so "
+			  "the guest's file systems would be damaged; give a "
+			  "copy from then (\"drive_overrides\")");
+}

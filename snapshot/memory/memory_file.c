@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "snapshot/memory/memory_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "core/base/err.h"
+#include "core/base/util.h"
+#include "core/io/io.h"
+#include "core/machine/mem.h"
+#include "snapshot/memory/extent.h"
+#include "snapshot/memory/memory_compare.h"
+#include "snapshot/memory/pagemap.h"
+
+/* Up to MEMORY_FILE_CHUNK of a region, and which of its pages to write. */
+struct chunk {
+	const uint8_t *host;
+	uint64_t offset; /* in the file */
+	uint64_t page, page_count;
+	uint64_t want[MEMORY_FILE_CHUNK / 4096 / 64];
+};
+
+struct saving {
+	struct memory_save *save;
+	int pagemap; /* -1: all pages must be looked at */
+	uint64_t page;
+	bool checking; /* what was written */
+	struct err *e;
+};
+
+static bool has_bit(const uint64_t *set, uint64_t bit)
+{
+	return set[bit / 64] >> bit % 64 & 1;
+}
+
+static void clear_bit(uint64_t *set, uint64_t bit)
+{
+	set[bit / 64] &= ~(1ull << bit % 64);
+}
+
+static bool is_zero(const uint8_t *page, uint64_t size)
+{
+	/* Each byte is the one before it, and the first is 0. */
+	return !page[0] && !memcmp(page, page + 1, size - 1);
+}
+
+static uint8_t *chunk_page(const struct chunk *c, uint64_t i)
+{
+	return (uint8_t *)c->host + i * c->page;
+}
+
+/* ------------------------------------------------------------------- saving */
+
+/* Chunks begin at multiples of 64 pages. */
+static void want_dirty(struct chunk *c, const uint64_t *dirty)
+{
+	memcpy(c->want, dirty, align_up(c->page_count, 64) / 8);
+}
+
+static void drop_zeroes(struct chunk *c)
+{
+	for (uint64_t i = 0; i < c->page_count; i++) {
+		if (has_bit(c->want, i) && is_zero(chunk_page(c, i), c->page))
+			clear_bit(c->want, i);
+	}
+}
+
+static int want_not_zero(const struct saving *s, struct chunk *c)
+{
+	if (s->pagemap >= 0) {
+		memset(c->want, 0, sizeof(c->want));
+		if (pagemap_find(s->pagemap, s->save->mem, c->host,
+				 c->page_count, PAGEMAP_NOT_ZERO, c->want))
+			return err_errno(s->e, "cannot tell which pages of "
+					       "guest RAM are in use");
+	}
+	drop_zeroes(c);
+	return 0;
+}
+
+static bool is_wanted_zero(const struct chunk *c, uint64_t i)
+{
+	return i < c->page_count && has_bit(c->want, i) &&
+	       is_zero(chunk_page(c, i), c->page);
+}
+
+/* In a copy of its base; where that cannot be, zeroes are written. */
+static void punch_zeroes(const struct saving *s, struct chunk *c)
+{
+	for (uint64_t i = 0; i < c->page_count; i++) {
+		uint64_t first = i;
+
+		while (is_wanted_zero(c, i))
+			i++;
+		if (i == first ||
+		    fallocate(s->save->fd,
+			      FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			      (off_t)(c->offset + first * c->page),
+			      (off_t)((i - first) * c->page)))
+			continue;
+		for (; first < i; first++)
+			clear_bit(c->want, first);
+	}
+}
+
+/* Pages that need not be looked at: those of a mapped file would be read. */
+static int send_zeroes(const struct saving *s, uint64_t len)
+{
+	static uint8_t
+		zeroes[65536]; /* not const: it takes no room in the file */
+	const struct memory_sink *sink = s->save->sink;
+
+	for (uint64_t n; len; len -= n) {
+		n = min_u64(len, sizeof(zeroes));
+		if (sink->put(sink->context, zeroes, n, s->e))
+			return -1;
+	}
+	return 0;
+}
+
+static int write_run(const struct saving *s, const struct chunk *c,
+		     uint64_t first, uint64_t end)
+{
+	uint64_t len = (end - first) * c->page;
+	const struct memory_sink *sink = s->save->sink;
+
+	if (sink) {
+		if (sink->put(sink->context, chunk_page(c, first), len, s->e))
+			return -1;
+	} else if (io_pwrite(s->save->fd, chunk_page(c, first), len,
+			     c->offset + first * c->page))
+		return err_errno(s->e, "cannot write guest RAM to its file");
+	s->save->written += len;
+	return 0;
+}
+
+static int write_chunk(const struct saving *s, const struct chunk *c)
+{
+	for (uint64_t i = 0; i < c->page_count;) {
+		uint64_t end = i + 1;
+
+		while (end < c->page_count &&
+		       has_bit(c->want, end) == has_bit(c->want, i))
+			end++;
+		if (has_bit(c->want, i) && write_run(s, c, i, end))
+			return -1;
+		if (!has_bit(c->want, i) && s->save->sink &&
+		    send_zeroes(s, (end - i) * c->page))
+			return -1;
+		i = end;
+	}
+	return 0;
+}
+
+/*
+ * Where blocks are larger than pages (ZFS, huge pages in tmpfs), a page brings
+ * its neighbours with it, as zeroes.  Those are written, too: what RAM has
+ * there is right in any case.  And who finds a page of zeroes and makes a hole
+ * of it (ZFS compressing) cannot hold a diff.
+ */
+static int check_chunk(const struct saving *s, const struct chunk *c)
+{
+	uint64_t limit = c->offset + c->page_count * c->page, i = 0;
+	struct extent x = {.end = c->offset};
+	bool lost = false;
+	int r;
+
+	do {
+		r = extent_next(s->save->fd, x.end, limit, &x);
+		if (r < 0)
+			return err_errno(s->e, "cannot find the data in the "
+					       "memory file");
+		if (!r)
+			x = (struct extent){limit, limit};
+		for (; i < (x.at - c->offset) / c->page; i++)
+			lost |= has_bit(c->want, i);
+		for (; c->offset + i * c->page < x.end; i++) {
+			if (!has_bit(c->want, i) && write_run(s, c, i, i + 1))
+				return -1;
+		}
+	} while (r);
+	if (lost)
+		return err_set(s->e, "this file system makes holes of zeroes, "
+				     "and a diff would lose them; write it "
+				     "elsewhere, or take a full snapshot");
+	return 0;
+}
+
+static int save_chunk(const struct saving *s, unsigned region, uint64_t at,
+		      uint64_t file_offset)
+{
+	const struct guest_mem_region *r = &s->save->mem->region[region];
+	uint64_t len = min_u64(r->size - at, MEMORY_FILE_CHUNK);
+	const uint64_t *const *dirty = s->save->dirty;
+	struct chunk c = {
+		.host = r->host + at,
+		.offset = file_offset + at,
+		.page = s->page,
+		.page_count = len / s->page,
+	};
+
+	if (s->save->compare && !s->checking &&
+	    memory_compare(s->save->mem, c.host, c.page_count,
+			   s->save->compare[region] + at / s->page / 64))
+		return err_errno(s->e, "cannot compare guest RAM with the "
+				       "memory file it is from");
+	memset(c.want, 0xff, sizeof(c.want));
+	if (dirty)
+		want_dirty(&c, dirty[region] + at / s->page / 64);
+	else if (want_not_zero(s, &c))
+		return -1;
+	if (dirty && s->save->onto_base)
+		punch_zeroes(s, &c);
+	return s->checking ? check_chunk(s, &c) : write_chunk(s, &c);
+}
+
+static bool may_go_on(const struct saving *s, uint64_t done, uint64_t total)
+{
+	const struct memory_save *save = s->save;
+
+	return s->checking || !save->go_on ||
+	       save->go_on(save->context, done, total);
+}
+
+static int save_regions(const struct saving *s)
+{
+	const struct guest_mem *mem = s->save->mem;
+	uint64_t total = guest_mem_size(mem), offset = 0;
+
+	for (unsigned i = 0; i < mem->region_count; i++) {
+		uint64_t size = mem->region[i].size;
+
+		for (uint64_t at = 0; at < size; at += MEMORY_FILE_CHUNK) {
+			if (!may_go_on(s, offset + at, total))
+				return err_set(s->e, "it was cancelled");
+			if (save_chunk(s, i, at, offset))
+				return -1;
+		}
+		offset += size;
+	}
+	if (!may_go_on(s, total, total))
+		return err_set(s->e, "it was cancelled");
+	return 0;
+}
+
+/* All that is not written is a hole, unless it is the base's. */
+static int make_room(const struct memory_save *save, struct err *e)
+{
+	uint64_t size = guest_mem_size(save->mem);
+
+	if ((!(save->dirty && save->onto_base) && ftruncate(save->fd, 0)) ||
+	    ftruncate(save->fd, (off_t)size))
+		return err_errno(e,
+				 "cannot make a file of %llu MiB for guest "
+				 "RAM",
+				 (unsigned long long)size >> 20);
+	return 0;
+}
+
+int memory_file_save(struct memory_save *save, struct err *e)
+{
+	AUTO_CLOSE int pagemap =
+		save->dirty || save->read_all ? -1 : pagemap_open();
+	struct saving s = {
+		.save = save,
+		.pagemap = pagemap,
+		.page = (uint64_t)sysconf(_SC_PAGESIZE),
+		.e = e,
+	};
+
+	save->written = 0;
+	if (!save->sink && make_room(save, e))
+		return -1;
+	if (save_regions(&s))
+		return -1;
+	s.checking = true;
+	return save->dirty && !save->onto_base ? save_regions(&s) : 0;
+}
+
+bool memory_file_can_tell_changed(void)
+{
+	AUTO_CLOSE int pagemap = pagemap_open();
+
+	return pagemap >= 0 || (errno != ENOENT && errno != EACCES &&
+				errno != EPERM && errno != ENOTDIR);
+}
+
+int memory_file_changed(const struct guest_mem *mem, unsigned index,
+			uint64_t *bitmap, struct err *e)
+{
+	const struct guest_mem_region *r = &mem->region[index];
+	AUTO_CLOSE int pagemap = pagemap_open();
+
+	if (pagemap < 0 ||
+	    pagemap_find(pagemap, mem, r->host,
+			 r->size / (uint64_t)sysconf(_SC_PAGESIZE),
+			 PAGEMAP_CHANGED, bitmap))
+		return err_errno(e, "cannot tell which pages of guest RAM "
+				    "changed");
+	return 0;
+}
+
+/* ------------------------------------------------------------------ loading */
+
+static int check_size(const struct guest_mem *mem, int fd, struct err *e)
+{
+	uint64_t size = guest_mem_size(mem);
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return err_errno(e, "cannot look at the memory file");
+	if ((uint64_t)st.st_size != size)
+		return err_set(e,
+			       "the memory file has %lld bytes, and the "
+			       "guest's RAM %llu",
+			       (long long)st.st_size, (unsigned long long)size);
+	return 0;
+}
+
+int memory_file_map(struct guest_mem *mem, int fd, struct err *e)
+{
+	uint64_t offset = 0;
+
+	if (check_size(mem, fd, e))
+		return -1;
+	/* Its holes are worth knowing when it is saved again. */
+	mem->keep_files = true;
+	for (unsigned i = 0; i < mem->region_count; i++) {
+		const struct guest_mem_region *r = &mem->region[i];
+
+		if (guest_mem_load(mem, r->gpa, fd, offset, r->size, e))
+			return err_prefix(e, "the memory file");
+		offset += r->size;
+	}
+	return 0;
+}
+
+static int read_region(const struct guest_mem_region *r, int fd,
+		       uint64_t offset, struct err *e)
+{
+	struct extent x = {.end = offset};
+	int found;
+
+	while ((found = extent_next(fd, x.end, offset + r->size, &x)) > 0) {
+		ssize_t n = io_pread(fd, r->host + (x.at - offset),
+				     x.end - x.at, x.at);
+
+		if (n >= 0 && (uint64_t)n != x.end - x.at)
+			return err_set(e, "the memory file became shorter");
+		if (n < 0)
+			return err_errno(e, "cannot read the memory file");
+	}
+	return found ? err_errno(e, "cannot read the memory file") : 0;
+}
+
+int memory_file_read(struct guest_mem *mem, int fd, struct err *e)
+{
+	uint64_t offset = 0;
+
+	if (check_size(mem, fd, e))
+		return -1;
+	for (unsigned i = 0; i < mem->region_count; i++) {
+		if (read_region(&mem->region[i], fd, offset, e))
+			return -1;
+		offset += mem->region[i].size;
+	}
+	return 0;
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The JSON objects in which Firecracker's API describes a VM, as plain
+ * structs.  The same objects are the sections of its configuration file.
+ *
+ * For each there is one function that reads it (what it may contain) and, if
+ * it describes a part of the VM, one that takes it over into the struct
+ * vm_config (what it may mean).  The latter changes all or nothing.
+ *
+ * Source: the OpenAPI document of Firecracker 1.17; docs/api.yaml is ours.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vmm/config/config.h"
+
+struct buf;
+struct err;
+struct json_t;
+
+/* How a body is refused that is another's than the path names. */
+extern const char body_other_id[];
+
+/* ------------------------------------------------------------- boot-source */
+
+struct boot_source {
+	char *kernel, *initrd, *cmdline; /* owned */
+	bool kaslr, raw;
+	uint64_t load_address, entry; /* UINT64_MAX: not given */
+};
+
+int boot_source_read(struct boot_source *body, const struct json_t *json,
+		     struct err *e);
+/* The files must be there already.  Takes the strings. */
+int boot_source_apply(struct boot_source *body, struct vm_config *config,
+		      struct err *e);
+void boot_source_fini(struct boot_source *body);
+void boot_source_print(const struct vm_config *config, struct buf *out);
+
+/* -------------------------------------------------------------- guest time */
+
+/* Members that are not given are left alone. */
+int clock_config_read(struct clock_config *clock, const struct json_t *json,
+		      struct err *e);
+void clock_config_print(const struct clock_config *clock, struct buf *out);
+
+/* How long a restored guest had stood still, and how well that is known. */
+void clock_restored_print(const struct arch_clock *clock, struct buf *out);
+
+/* A policy's name, or an object. */
+int clock_request_read(struct clock_request *request, const struct json_t *json,
+		       struct err *e);
+
+/* The reply to GET /clock; @stopped: the guest does not run. */
+void clock_status_print(const struct arch_clock *clock, bool stopped,
+			struct buf *out);
+
+/* ---------------------------------------------------------- machine-config */
+
+struct machine_config {
+	uint64_t vcpu_count, mem_size_mib;
+	bool smt, track_dirty_pages, nested;
+	char *cpu_template, *huge_pages; /* owned; NULL: not given */
+	const struct json_t *clock_json; /* of the document */
+	struct clock_config clock;
+	bool clock_given;
+};
+
+/* What @config says now, so that a partial body changes only what it names. */
+void machine_config_init(struct machine_config *body,
+			 const struct vm_config *config);
+/* @partial: nothing is required (PATCH). */
+int machine_config_read(struct machine_config *body, const struct json_t *json,
+			bool partial, struct err *e);
+int machine_config_apply(const struct machine_config *body,
+			 struct vm_config *config, struct err *e);
+void machine_config_fini(struct machine_config *body);
+void machine_config_print(const struct vm_config *config, struct buf *out);
+
+/* -------------------------------------------------------------- cpu-config */
+
+struct cpu_config {
+	enum arch_toggle feature[ARCH_FEATURE_COUNT];
+	struct arch_reg_modifier reg[ARCH_REG_MODIFIERS_MAX];
+	unsigned reg_count;
+};
+
+int cpu_config_read(struct cpu_config *body, const struct json_t *json,
+		    struct err *e);
+int cpu_config_apply(const struct cpu_config *body, struct vm_config *config,
+		     struct err *e);
+
+/* ------------------------------------------------------- drives and entropy */
+
+/* A limit; NULL for none. */
+int token_bucket_read(struct token_bucket_config *bucket,
+		      const struct json_t *json, struct err *e);
+
+/* @id: what the path says; NULL: only the body does. */
+int drive_read(struct drive_config *body, const struct json_t *json,
+	       const char *id, struct err *e);
+/* The file must be usable.  Takes @body over, all or nothing. */
+int drive_apply(struct drive_config *body, struct vm_config *config,
+		struct err *e);
+void drives_print(const struct vm_config *config, struct buf *out);
+
+/* A change of limits: of those buckets that are named. */
+struct limiter_patch {
+	bool has_bandwidth, has_ops;
+	struct rate_limiter_config limiter;
+};
+
+/* What of it a device is told; points into @patch. */
+struct rate_limiter_update limiter_update(const struct limiter_patch *patch);
+/* What is told about it later. */
+void limiter_apply(const struct limiter_patch *patch,
+		   struct rate_limiter_config *limiter);
+
+/* A change of a running VM's drive. */
+struct drive_patch {
+	char *id, *path; /* owned; path NULL: stays */
+	bool has_limits; /* they were given, if only as {} */
+	struct limiter_patch limits;
+};
+
+int drive_patch_read(struct drive_patch *body, const struct json_t *json,
+		     const char *id, struct err *e);
+void drive_patch_fini(struct drive_patch *body);
+
+int entropy_read(struct rate_limiter_config *body, const struct json_t *json,
+		 struct err *e);
+void entropy_print(const struct vm_config *config, struct buf *out);
+
+/* ------------------------------------------------------ network interfaces */
+
+/* @id as with drives. */
+int interface_read(struct interface_config *body, const struct json_t *json,
+		   const char *id, struct err *e);
+/* The tap must be usable.  Takes @body over, all or nothing. */
+int interface_apply(struct interface_config *body, struct vm_config *config,
+		    struct err *e);
+void interfaces_print(const struct vm_config *config, struct buf *out);
+
+/* A change of a running VM's interface. */
+struct interface_patch {
+	char *id; /* owned */
+	struct limiter_patch rx, tx;
+};
+
+int interface_patch_read(struct interface_patch *body,
+			 const struct json_t *json, const char *id,
+			 struct err *e);
+void interface_patch_fini(struct interface_patch *body);
+
+/* "06:00:c0:a8:00:01"; six octets. */
+int mac_parse(uint8_t mac[6], const char *text, struct err *e);
+
+/* ------------------------------------------------------- vsock and balloon */
+
+int vsock_read(struct vsock_params *body, const struct json_t *json,
+	       struct err *e);
+/* The path must be free.  Takes @body over, in place of another. */
+int vsock_apply(struct vsock_params *body, struct vm_config *config,
+		struct err *e);
+/* null if there is none. */
+void vsock_print(const struct vm_config *config, struct buf *out);
+
+int balloon_read(struct balloon_config *body, const struct json_t *json,
+		 struct err *e);
+/* It must fit into RAM. */
+int balloon_apply(const struct balloon_config *body, struct vm_config *config,
+		  struct err *e);
+/* null if there is none. */
+void balloon_print(const struct vm_config *config, struct buf *out);
+
+/* MiB. */
+int balloon_target_read(uint32_t *amount_mib, const struct json_t *json,
+			struct err *e);
+/* Seconds. */
+int balloon_interval_read(uint16_t *interval_s, const struct json_t *json,
+			  struct err *e);
+void balloon_stats_print(const struct balloon_stats *stats, struct buf *out);
+
+/* @json NULL: the default. */
+int balloon_hinting_read(bool *acknowledge_on_stop, const struct json_t *json,
+			 struct err *e);
+void balloon_hinting_print(const struct balloon_hinting_status *status,
+			   struct buf *out);
+
+/* ------------------------------------------- where the VMM itself writes to */
+
+struct logger_config {
+	char *path, *level, *module; /* owned; NULL: not given */
+	bool show_level, show_origin;
+};
+
+int logger_config_read(struct logger_config *body, const struct json_t *json,
+		       struct err *e);
+void logger_config_fini(struct logger_config *body);
+
+struct metrics_config {
+	char *path; /* owned */
+	bool emit_id;
+	char *properties; /* owned: a JSON object of strings, or NULL */
+};
+
+int metrics_config_read(struct metrics_config *body, const struct json_t *json,
+			struct err *e);
+void metrics_config_fini(struct metrics_config *body);
+
+struct serial_body {
+	char *path; /* owned; NULL: where it goes anyway */
+	struct token_bucket_config limit;
+	bool waits; /* for a reader that is late; or what is late is dropped */
+};
+
+int serial_body_read(struct serial_body *body, const struct json_t *json,
+		     struct err *e);
+void serial_body_fini(struct serial_body *body);
+
+/* ----------------------------------------------------------------- requests */
+
+enum action {
+	ACTION_INSTANCE_START,
+	ACTION_FLUSH_METRICS,
+	ACTION_SEND_CTRL_ALT_DEL,
+	ACTION_STOP, /* ours */
+	ACTION_COUNT
+};
+
+int action_read(enum action *action, const struct json_t *json, struct err *e);
+
+struct vm_state_body {
+	bool resume;    /* else pause */
+	bool has_clock; /* else as configured */
+	struct clock_request clock;
+	unsigned timeout_ms; /* of a pause */
+};
+
+int vm_state_read(struct vm_state_body *body, const struct json_t *json,
+		  struct err *e);

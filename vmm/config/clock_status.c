@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Guest time as it is and what was done to it, for who asks. */
+#include <fcntl.h>
+
+#include "core/base/buf.h"
+#include "core/base/util.h"
+#include "core/io/io.h"
+#include "vmm/config/bodies.h"
+
+static const char *const event_name[] = {
+	[CLOCK_BOOTED] = "booted",
+	[CLOCK_STOPPED] = "paused",
+	[CLOCK_WENT_ON] = "resumed",
+	[CLOCK_RESTORED] = "restored",
+};
+static const char *const policy_name[] = {
+	[CLOCK_FROZEN] = "frozen",
+	[CLOCK_CONTINUOUS] = "continuous",
+	[CLOCK_SET] = "set",
+};
+
+static void print_number(struct buf *out, const char *name, uint64_t value)
+{
+	buf_printf(out, ",\"%s\":%llu", name, (unsigned long long)value);
+}
+
+/* Where the guest's counter is ahead of the host's, it is negative. */
+static void print_offset(struct buf *out, uint64_t offset)
+{
+	buf_printf(out, ",\"offset\":%lld", (long long)offset);
+}
+
+static void print_event(const struct arch_clock *clock,
+			const struct arch_clock_event *event, struct buf *out)
+{
+	buf_printf(out, "{\"event\":\"%s\"", event_name[event->kind]);
+	if (event->kind == CLOCK_WENT_ON || event->kind == CLOCK_RESTORED) {
+		buf_printf(out, ",\"policy\":\"%s\"",
+			   policy_name[event->policy]);
+		print_number(out, "paused_ns",
+			     arch_clock_ns(clock, event->paused_ticks));
+		print_number(out, "jump_ns",
+			     arch_clock_ns(clock, event->jump_ticks));
+	}
+	print_number(out, "realtime_ns", event->realtime_ns);
+	print_number(out, "host_counter", event->host);
+	print_number(out, "guest_counter", event->guest);
+	print_offset(out, event->offset);
+	print_number(out, "error_ticks", event->error_ticks);
+	print_number(out, "late_ticks", event->late_ticks);
+	buf_text(out, "}");
+}
+
+static void print_history(const struct arch_clock *clock, struct buf *out)
+{
+	uint64_t n = min_u64(clock->event_count, CLOCK_HISTORY_MAX);
+
+	buf_text(out, ",\"history\":[");
+	for (uint64_t i = clock->event_count - n; i < clock->event_count; i++) {
+		if (i != clock->event_count - n)
+			buf_text(out, ",");
+		print_event(clock, &clock->history[i % CLOCK_HISTORY_MAX], out);
+	}
+	buf_text(out, "]}");
+}
+
+void clock_status_print(const struct arch_clock *clock, bool stopped,
+			struct buf *out)
+{
+	struct arch_clock_pair now;
+	char boot_id[40] = "";
+
+	arch_clock_pair(&now);
+	io_read_text(AT_FDCWD, "/proc/sys/kernel/random/boot_id", boot_id,
+		     sizeof(boot_id));
+	buf_printf(out,
+		   "{\"state\":\"%s\",\"on_pause\":\"%s\",\"on_restore\":"
+		   "\"%s\",\"max_jump_ms\":%llu,\"mode\":\"%s\",\"physical\":"
+		   "\"%s\",\"hz\":%u",
+		   stopped ? "stopped" : "running",
+		   policy_name[clock->config.on_pause],
+		   policy_name[clock->config.on_restore],
+		   (unsigned long long)clock->config.max_jump_ms,
+		   clock->has_offset ? "offset" : "value",
+		   clock->has_offset ? "guest" : "host", clock->hz);
+	print_number(out, "host_counter", now.host);
+	print_offset(out, clock->offset);
+	print_number(out, "guest_counter",
+		     stopped ? clock->guest_stopped
+			     : arch_clock_guest(clock, now.host));
+	print_number(out, "error_ticks", clock->error_ticks);
+	print_number(out, "host_monotonic_raw_ns", now.monotonic_raw_ns);
+	print_number(out, "host_realtime_ns", now.realtime_ns);
+	print_number(out, "sample_width_ticks", now.width_ticks);
+	buf_text(out, ",\"boot_id\":");
+	buf_json_string(out, boot_id);
+	print_history(clock, out);
+}
+
+void clock_restored_print(const struct arch_clock *clock, struct buf *out)
+{
+	struct arch_clock_pair now;
+
+	arch_clock_pair(&now);
+	buf_printf(out,
+		   "{\"clock\":{\"elapsed_ns\":%llu,\"error_ns\":%llu,"
+		   "\"same_boot\":%s,\"synchronized\":%s}}",
+		   (unsigned long long)arch_clock_ns(
+			   clock, now.host - clock->host_stopped),
+		   (unsigned long long)clock->elapsed_error_ns,
+		   clock->estimated ? "false" : "true",
+		   clock->unsynchronized ? "false" : "true");
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a VM was made of, in a snapshot: enough to make another like it.  Only
+ * what matters beyond boot; kernel and initrd are told, not used.
+ */
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/util.h"
+#include "snapshot/codec.h"
+#include "vmm/config/config.h"
+
+enum { ID_SIZE = VM_ID_MAX + 1, CMDLINE_SIZE = 4096 };
+
+/* @size: of the longest and its NUL. */
+static void text_state(struct snap *s, char **text, size_t size)
+{
+	char buf[PATH_MAX];
+	bool given = *text;
+
+	snap_bool(s, &given);
+	if (!given || snap_failed(s))
+		return;
+	if (!snap_loading(s) && *text) {
+		snap_require(s, strlen(*text) < size, "a text is too long");
+		if (!snap_failed(s))
+			snap_string(s, *text, size);
+		return;
+	}
+	snap_string(s, buf, min_u64(size, sizeof(buf)));
+	if (snap_failed(s))
+		return;
+	free(*text);
+	*text = strdup(buf);
+	snap_require(s, *text, "there is no memory for it");
+}
+
+/* A choice among so many. */
+#define ENUM_STATE(s, field, count)                         \
+	do {                                                \
+		uint32_t value = (uint32_t)*(field);        \
+                                                            \
+		snap_u32(s, &value);                        \
+		snap_require(s, value < (count), #field);   \
+		if (value < (count))                        \
+			*(field) = (typeof(*(field)))value; \
+	} while (0)
+
+static void bucket_state(struct snap *s, struct token_bucket_config *b)
+{
+	snap_u64(s, &b->size);
+	snap_u64(s, &b->one_time_burst);
+	snap_u64(s, &b->refill_time_ms);
+}
+
+static void limiter_state(struct snap *s, struct rate_limiter_config *l)
+{
+	bucket_state(s, &l->bandwidth);
+	bucket_state(s, &l->ops);
+}
+
+static void clock_state(struct snap *s, struct vm_config *c)
+{
+	ENUM_STATE(s, &c->clock.on_pause, CLOCK_SET);
+	ENUM_STATE(s, &c->clock.on_restore, CLOCK_SET);
+	ENUM_STATE(s, &c->clock.physical, CLOCK_PHYSICAL_HOST + 1);
+	snap_u64(s, &c->clock.max_jump_ms);
+	snap_bool(s, &c->clock_given);
+}
+
+/* When loading: an array of so many, zeroed.  Gives how many there are. */
+static unsigned list_state(struct snap *s, void **list, unsigned *count,
+			   size_t size, unsigned max)
+{
+	uint32_t n = *count;
+
+	snap_count(s, &n, max);
+	if (snap_failed(s))
+		return 0;
+	if (snap_loading(s) && n) {
+		*list = calloc(n, size);
+		snap_require(s, *list, "there is no memory for it");
+		if (!*list)
+			return 0;
+	}
+	*count = n;
+	return n;
+}
+
+static void drive_state(struct snap *s, struct drive_config *d)
+{
+	snap_begin(s, SNAP_TAG('d', 'r', 'i', 'v'));
+	text_state(s, &d->id, ID_SIZE);
+	text_state(s, &d->path, PATH_MAX);
+	text_state(s, &d->partuuid, ID_SIZE);
+	snap_require(s, d->id && d->path, "a drive without id or path");
+	snap_bool(s, &d->root);
+	snap_bool(s, &d->read_only);
+	snap_bool(s, &d->writeback);
+	snap_bool(s, &d->async);
+	limiter_state(s, &d->limiter);
+	snap_end(s);
+}
+
+static void interface_state(struct snap *s, struct interface_config *n)
+{
+	snap_begin(s, SNAP_TAG('n', 'e', 't', ' '));
+	text_state(s, &n->id, ID_SIZE);
+	text_state(s, &n->tap, ID_SIZE);
+	snap_require(s, n->id && n->tap, "an interface without id or tap");
+	snap_bool(s, &n->has_mac);
+	snap_bytes(s, n->mac, sizeof(n->mac));
+	snap_u16(s, &n->mtu);
+	limiter_state(s, &n->rx_limiter);
+	limiter_state(s, &n->tx_limiter);
+	snap_end(s);
+}
+
+static void vsock_state(struct snap *s, struct vsock_params *v)
+{
+	snap_begin(s, SNAP_TAG('v', 's', 'o', 'c'));
+	snap_u32(s, &v->guest_cid);
+	text_state(s, &v->uds_path, PATH_MAX);
+	text_state(s, &v->id, ID_SIZE);
+	snap_end(s);
+}
+
+static void balloon_state(struct snap *s, struct vm_config *c)
+{
+	struct balloon_config *b = &c->balloon;
+
+	snap_begin(s, SNAP_TAG('b', 'a', 'l', 'l'));
+	snap_bool(s, &c->has_balloon);
+	snap_u32(s, &b->amount_mib);
+	snap_bool(s, &b->deflate_on_oom);
+	snap_u16(s, &b->stats_polling_interval_s);
+	snap_bool(s, &b->free_page_hinting);
+	snap_bool(s, &b->free_page_reporting);
+	snap_end(s);
+}
+
+/* Of each interface, which must have been loaded. */
+void vm_config_vhost_state(struct vm_config *c, struct snap *s)
+{
+	snap_begin(s, SNAP_TAG('v', 'h', 's', 't'));
+	for (unsigned i = 0; i < c->interface_count; i++) {
+		struct interface_config *interface = &c->interface[i];
+		bool vhost = interface->vhost;
+
+		snap_bool(s, &vhost);
+		if (!interface->vhost_chosen)
+			interface->vhost = vhost;
+	}
+	snap_end(s);
+}
+
+void vm_config_state(struct vm_config *c, struct snap *s)
+{
+	uint32_t vcpus = c->vcpu_count;
+	unsigned n;
+
+	snap_begin(s, SNAP_TAG('c', 'o', 'n', 'f'));
+	snap_u32(s, &vcpus);
+	c->vcpu_count = vcpus;
+	snap_u64(s, &c->mem_mib);
+	text_state(s, &c->kernel, PATH_MAX);
+	text_state(s, &c->initrd, PATH_MAX);
+	text_state(s, &c->cmdline, CMDLINE_SIZE);
+	snap_bool(s, &c->boot_timer);
+	clock_state(s, c);
+	n = list_state(s, (void **)&c->drive, &c->drive_count,
+		       sizeof(c->drive[0]), VM_DRIVES_MAX);
+	for (unsigned i = 0; i < n; i++)
+		drive_state(s, &c->drive[i]);
+	n = list_state(s, (void **)&c->interface, &c->interface_count,
+		       sizeof(c->interface[0]), VM_INTERFACES_MAX);
+	for (unsigned i = 0; i < n; i++)
+		interface_state(s, &c->interface[i]);
+	vsock_state(s, &c->vsock);
+	balloon_state(s, c);
+	snap_bool(s, &c->entropy);
+	limiter_state(s, &c->entropy_limiter);
+	snap_end(s);
+}

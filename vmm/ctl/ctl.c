@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `stasis ctl`: the API for people. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/err.h"
+#include "core/base/text.h"
+#include "core/base/util.h"
+#include "core/io/io.h"
+#include "core/io/log.h"
+#include "core/json/json.h"
+#include "vmm/cli/cli.h"
+#include "vmm/cli/options.h"
+#include "vmm/ctl/client.h"
+#include "vmm/ctl/ctl_clock.h"
+
+enum {
+	EXIT_UNREACHABLE = 2,
+	TIMEOUT_DEFAULT_S = 30,
+	TIMEOUT_MAX_S = 86400,
+	PAUSE_ANSWER_MS = 2000,
+	WORDS_MAX = 3,
+};
+
+struct ctl {
+	const char *socket, *clock; /* for resume */
+	bool has_max_jump, unsynchronized;
+	uint64_t max_jump_ms;
+	unsigned timeout_s;
+	bool has_timeout, json, help;
+	const char *words[WORDS_MAX]; /* the command, a path, JSON */
+	unsigned word_count;
+	unsigned long long lost; /* events, as far as was told */
+};
+
+struct command {
+	const char *name, *arguments, *help;
+	const char *method, *path; /* no path: the user names it */
+	const char *body;
+	const char *done; /* what to say when there is nothing to show */
+	void (*show)(struct ctl *ctl, const struct json_t *answer);
+	unsigned words_max; /* with its own name */
+};
+
+/* ------------------------------------------------------------------- output */
+
+struct text {
+	char chars[1024];
+};
+
+/* A member that is a text, cut short if it is very long. */
+static struct text text_of(const struct json_t *object, const char *name,
+			   const char *otherwise)
+{
+	const char *found = json_text(json_member(object, name));
+	struct text text;
+
+	snprintf(text.chars, sizeof(text.chars), "%s",
+		 found ? found : otherwise);
+	/* What a server says must not move the cursor of who reads it. */
+	text_make_printable(text.chars, strlen(text.chars));
+	return text;
+}
+
+static void show_json(struct ctl *ctl, const struct json_t *answer)
+{
+	json_print(stdout, answer, !ctl->json);
+	putchar('\n');
+}
+
+static void show_metrics(struct ctl *ctl, const struct json_t *answer)
+{
+	(void)ctl;
+	json_print_flat(stdout, answer);
+}
+
+static void show_clock(struct ctl *ctl, const struct json_t *answer)
+{
+	(void)ctl;
+	ctl_show_clock(answer);
+}
+
+static void show_status(struct ctl *ctl, const struct json_t *answer)
+{
+	(void)ctl;
+	printf("state    %s\n", text_of(answer, "state", "?").chars);
+	printf("id       %s\n", text_of(answer, "id", "?").chars);
+	printf("version  %s\n", text_of(answer, "vmm_version", "?").chars);
+}
+
+/* "2026-11-22T23:06:29.123456Z  paused  (reason)" */
+static int show_event(void *context, const char *line, size_t len,
+		      struct err *e)
+{
+	struct ctl *ctl = context;
+	struct json_t *event = json_parse(line, len, e);
+	uint64_t us = 0, dropped = 0;
+	char date[LOG_UTC_MAX];
+
+	if (!event)
+		return err_prefix(e, "an event that is no JSON");
+	json_u64(json_member(event, "time_us"), &us);
+	json_u64(json_member(event, "dropped"), &dropped);
+	if (ctl->json) {
+		json_print(stdout, event, false);
+	} else {
+		log_print_utc(date, sizeof(date), us / 1000000);
+		printf("%s.%06uZ  %s", date, (unsigned)(us % 1000000),
+		       text_of(event, "event", "?").chars);
+		if (json_member(event, "state"))
+			printf(" %s", text_of(event, "state", "?").chars);
+		if (json_member(event, "reason"))
+			printf("  %s", text_of(event, "reason", "?").chars);
+		if (dropped > ctl->lost)
+			printf("  (%llu events before it were lost)",
+			       (unsigned long long)dropped - ctl->lost);
+	}
+	ctl->lost = dropped;
+	putchar('\n');
+	json_free(event);
+	if (fflush(stdout))
+		return err_errno(e, "cannot write to standard output");
+	return 0;
+}
+
+/* ----------------------------------------------------------------- commands */
+
+static const struct command commands[] = {
+	{"status", "", "what runs there, and in which state", "GET", "/",
+	 .show = show_status, .words_max = 1},
+	{"pause", "", "stop the guest's CPUs", "PATCH", "/vm",
+	 "{\"state\":\"Paused\"}", "paused", .words_max = 1},
+	{"resume", "", "let them go on; --clock says with which time", "PATCH",
+	 "/vm", "{\"state\":\"Resumed\"}", "resumed", .words_max = 1},
+	{"stop", "", "end the VMM, at once", "PUT", "/actions",
+	 "{\"action_type\":\"Stop\"}", "stopped", .words_max = 1},
+	{"power-button", "", "press it: the guest shuts down if it likes",
+	 "PUT", "/actions", "{\"action_type\":\"SendCtrlAltDel\"}", "pressed",
+	 .words_max = 1},
+	{"clock", "", "the guest's time, and what was done to it", "GET",
+	 "/clock", .show = show_clock, .words_max = 1},
+	{"metrics", "", "counters since the start that are not 0", "GET",
+	 "/metrics", .show = show_metrics, .words_max = 1},
+	{"events", "", "what happens, as it happens", "GET", "/events",
+	 .words_max = 1},
+	{"get", "PATH", "any request, for example: get /machine-config", "GET",
+	 .show = show_json, .words_max = 2},
+	{"put", "PATH JSON", "@FILE is JSON from a file, - from standard input",
+	 "PUT", .done = "done", .words_max = 3},
+	{"patch", "PATH JSON", "likewise", "PATCH", .done = "done",
+	 .words_max = 3},
+	{"delete", "PATH", "likewise", "DELETE", .done = "done",
+	 .words_max = 2},
+};
+
+static const struct command *find_command(const struct ctl *ctl, struct err *e)
+{
+	if (ctl->word_count == 0) {
+		err_set(e, "say what to do; stasis ctl --help lists it");
+		return NULL;
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(commands); i++) {
+		if (!strcmp(commands[i].name, ctl->words[0]))
+			return &commands[i];
+	}
+	err_set(e, "unknown command \"%.40s\"; stasis ctl --help lists them",
+		ctl->words[0]);
+	return NULL;
+}
+
+static int check_words(const struct ctl *ctl, const struct command *c,
+		       struct err *e)
+{
+	if (ctl->word_count > c->words_max)
+		return err_set(e, "%s: \"%.40s\" is too much", c->name,
+			       ctl->words[c->words_max]);
+	if (!c->path && ctl->word_count < 2)
+		return err_set(e, "%s needs a path: %s %s", c->name, c->name,
+			       c->arguments);
+	if (!c->path && !client_path_is_valid(ctl->words[1]))
+		return err_set(e,
+			       "\"%.40s\" is no path of the API; it starts "
+			       "with / and has no blanks",
+			       ctl->words[1]);
+	if (ctl->clock && strcmp(c->name, "resume") != 0)
+		return err_set(e, "--clock is for resume");
+	if (!ctl->clock && (ctl->has_max_jump || ctl->unsynchronized))
+		return err_set(e,
+			       "--%s goes with resume --clock continuous; "
+			       "give both",
+			       ctl->has_max_jump ? "max-jump-ms"
+						 : "unsynchronized");
+	return 0;
+}
+
+/* ----------------------------------------------------------------- the body */
+
+static void add_resume(const struct ctl *ctl, struct buf *body)
+{
+	buf_text(body, "{\"state\":\"Resumed\",\"clock\":");
+	if (!ctl->has_max_jump && !ctl->unsynchronized) {
+		buf_printf(body, "\"%s\"}", ctl->clock);
+		return;
+	}
+	buf_printf(body, "{\"policy\":\"%s\"", ctl->clock);
+	if (ctl->has_max_jump)
+		buf_printf(body, ",\"max_jump_ms\":%llu",
+			   (unsigned long long)ctl->max_jump_ms);
+	if (ctl->unsynchronized)
+		buf_text(body, ",\"unsynchronized\":true");
+	buf_text(body, "}}");
+}
+
+static bool is_pause(const struct command *c)
+{
+	return !strcmp(c->name, "pause");
+}
+
+/* The most that the VMM takes is an hour. */
+static unsigned pause_timeout_ms(const struct ctl *ctl)
+{
+	return (ctl->timeout_s < 3600 ? ctl->timeout_s : 3600) * 1000;
+}
+
+static int read_body(const struct ctl *ctl, const struct command *c,
+		     struct buf *body, struct err *e)
+{
+	const char *json = ctl->word_count > 2 ? ctl->words[2] : c->body;
+	struct json_t *document;
+
+	if (ctl->clock) {
+		add_resume(ctl, body);
+	} else if (ctl->has_timeout && is_pause(c)) {
+		buf_printf(body, "{\"state\":\"Paused\",\"timeout_ms\":%u}",
+			   pause_timeout_ms(ctl));
+	} else if (json && (!strcmp(json, "-") || json[0] == '@')) {
+		AUTO_FREE char *text = NULL;
+		size_t len;
+
+		text = io_read_input(json[0] == '@' ? json + 1 : json,
+				     CLIENT_BODY_MAX, &len, e);
+		if (!text)
+			return -1;
+		buf_add(body, text, len);
+	} else if (json) {
+		buf_text(body, json);
+	}
+	if (body->failed)
+		return err_set(e, "no memory for the request");
+	if (!json)
+		return 0;
+	document = json_parse(body->data ? body->data : "", body->len, e);
+	if (!document)
+		return err_prefix(e, "this is no JSON");
+	json_free(document);
+	return 0;
+}
+
+/* --------------------------------------------------------------- the answer */
+
+static int refused(struct ctl *ctl, const struct client_request *request,
+		   unsigned status, struct json_t *answer)
+{
+	/* "error" says who could not even read the request. */
+	const char *name = json_member(answer, "fault_message")
+				   ? "fault_message"
+				   : "error";
+
+	if (ctl->json && answer)
+		show_json(ctl, answer);
+	log_error("%s %s is refused (%u): %s", request->method, request->path,
+		  status, text_of(answer, name, "it does not say why").chars);
+	return EXIT_FAILED;
+}
+
+static int show_answer(struct ctl *ctl, const struct command *c,
+		       const struct client_request *request,
+		       const struct client_answer *answer)
+{
+	struct err e;
+	struct json_t *document = NULL;
+	int status = EXIT_OK;
+
+	if (answer->body.len > 0)
+		document = json_parse(answer->body.data, answer->body.len, &e);
+	if (answer->status < 200 || answer->status > 299) {
+		status = refused(ctl, request, answer->status, document);
+	} else if (answer->body.len > 0 && !document) {
+		log_error("the answer to %s %s is no JSON: %s", request->method,
+			  request->path, e.text);
+		status = EXIT_UNREACHABLE;
+	} else if (document && (ctl->json || !c->show)) {
+		show_json(ctl, document);
+	} else if (document) {
+		c->show(ctl, document);
+	} else if (c->done && !ctl->json) {
+		puts(c->done);
+	}
+	json_free(document);
+	if (fflush(stdout)) {
+		log_error("cannot write to standard output: %s",
+			  strerrordesc_np(errno));
+		status = EXIT_FAILED;
+	}
+	return status;
+}
+
+static int run(struct ctl *ctl)
+{
+	struct client_request request = {
+		.socket = ctl->socket,
+		.timeout_ms = ctl->timeout_s * 1000,
+		.context = ctl,
+	};
+	struct client_answer answer;
+	struct buf body = {0};
+	struct err e;
+	const struct command *c = find_command(ctl, &e);
+	int status;
+
+	if (!c || check_words(ctl, c, &e) || read_body(ctl, c, &body, &e)) {
+		log_error("%s", e.text);
+		buf_free(&body);
+		return EXIT_BAD_ARGUMENTS;
+	}
+	/* The VMM says by then why it did not pause. */
+	if (is_pause(c))
+		request.timeout_ms += PAUSE_ANSWER_MS;
+	request.method = c->method;
+	request.path = c->path ? c->path : ctl->words[1];
+	request.body = body.len ? body.data : NULL;
+	request.body_len = body.len;
+	if (!strcmp(request.path, "/events") && !strcmp(c->method, "GET"))
+		request.line = show_event;
+	if (client_call(&request, &answer, &e)) {
+		log_error("cannot reach a VMM at %s: %s", ctl->socket, e.text);
+		status = EXIT_UNREACHABLE;
+	} else {
+		status = show_answer(ctl, c, &request, &answer);
+	}
+	buf_free(&answer.body);
+	buf_free(&body);
+	return status;
+}
+
+/* ------------------------------------------------------------------ options */
+
+static int set_socket(void *context, const char *value, struct err *e)
+{
+	(void)e;
+	((struct ctl *)context)->socket = value;
+	return 0;
+}
+
+static int set_clock(void *context, const char *value, struct err *e)
+{
+	if (strcmp(value, "frozen") != 0 && strcmp(value, "continuous") != 0)
+		return err_set(e,
+			       "--clock %.40s is not known; choose frozen or "
+			       "continuous",
+			       value);
+	((struct ctl *)context)->clock = value;
+	return 0;
+}
+
+static int set_max_jump(void *context, const char *value, struct err *e)
+{
+	struct ctl *ctl = context;
+
+	ctl->has_max_jump = true;
+	return options_parse_max_jump(value, &ctl->max_jump_ms, e);
+}
+
+static int set_any_clocks(void *context, const char *value, struct err *e)
+{
+	(void)value;
+	(void)e;
+	((struct ctl *)context)->unsynchronized = true;
+	return 0;
+}
+
+static int set_timeout(void *context, const char *value, struct err *e)
+{
+	char *end;
+	unsigned long n = strtoul(value, &end, 10);
+
+	if (*value < '0' || *value > '9' || *end || n < 1 || n > TIMEOUT_MAX_S)
+		return err_set(e,
+			       "--timeout %.40s is not possible; choose 1 to "
+			       "%d seconds",
+			       value, TIMEOUT_MAX_S);
+	((struct ctl *)context)->timeout_s = (unsigned)n;
+	((struct ctl *)context)->has_timeout = true;
+	return 0;
+}
+
+static int set_json(void *context, const char *value, struct err *e)
+{
+	(void)value;
+	(void)e;
+	((struct ctl *)context)->json = true;
+	return 0;
+}
+
+static int set_help(void *context, const char *value, struct err *e)
+{
+	(void)value;
+	(void)e;
+	((struct ctl *)context)->help = true;
+	return 0;
+}
+
+static const struct option options[] = {
+	{"socket", "PATH", "the VMM's API socket\n(default " DEFAULT_SOCKET ")",
+	 set_socket},
+	{"clock", "POLICY",
+	 "resume: frozen (the guest did not notice) or\n"
+	 "continuous (it finds that time went on)",
+	 set_clock},
+	{"max-jump-ms", "MS",
+	 "how far continuous time may jump, for this once\n"
+	 "(default: as configured, 600000)",
+	 set_max_jump},
+	{"unsynchronized", NULL,
+	 "continuous after a restore, although nobody (NTP)\n"
+	 "says that the clocks are right",
+	 set_any_clocks},
+	{"json", NULL, "print what the VMM answers, a line of JSON each",
+	 set_json},
+	{"timeout", "SECONDS",
+	 "wait that long for an answer (default 30);\n"
+	 "a pause that takes longer is cancelled",
+	 set_timeout},
+	{"help", NULL, "show this", set_help},
+};
+
+static void print_help(void)
+{
+	printf("Usage: stasis ctl [options] COMMAND\n\n"
+	       "Ask a running VMM, or tell it what to do.\n\n");
+	for (unsigned i = 0; i < ARRAY_SIZE(commands); i++) {
+		const struct command *c = &commands[i];
+		int n = printf("  %s %s", c->name, c->arguments);
+
+		printf("%*s%s\n", 26 - n, "", c->help);
+	}
+	putchar('\n');
+	options_print(options, ARRAY_SIZE(options));
+	printf("\n"
+	       "Exit status: 0 when it was done; 1 when the VMM refused; 2 "
+	       "when no VMM answers;\n153 for wrong arguments.\n"
+	       "\n"
+	       "Examples:\n"
+	       "  stasis ctl --socket vm.sock status\n"
+	       "  stasis ctl --socket vm.sock resume --clock continuous\n"
+	       "  stasis ctl --socket vm.sock put /boot-source @boot.json\n");
+}
+
+int cli_ctl(int argc, char **argv)
+{
+	struct ctl ctl = {
+		.socket = DEFAULT_SOCKET,
+		.timeout_s = TIMEOUT_DEFAULT_S,
+	};
+	struct option_words words = {.word = ctl.words, .max = WORDS_MAX};
+	struct err e;
+
+	argc = options_take_words(options, ARRAY_SIZE(options), argc, argv,
+				  &words, &e);
+	ctl.word_count = words.count;
+	if (argc < 0 ||
+	    options_parse(options, ARRAY_SIZE(options), argc, argv, &ctl, &e)) {
+		log_error("%s", e.text);
+		return EXIT_BAD_ARGUMENTS;
+	}
+	if (ctl.help) {
+		print_help();
+		return EXIT_OK;
+	}
+	return run(&ctl);
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/ctl/ctl_clock.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/err.h"
+#include "core/base/util.h"
+#include "core/io/log.h"
+#include "core/json/json.h"
+
+static int64_t number(const struct json_t *object, const char *name)
+{
+	int64_t n = 0;
+
+	json_i64(json_member(object, name), &n);
+	return n;
+}
+
+/* A word of ours; what is none is not shown. */
+static const char *word(const struct json_t *object, const char *name)
+{
+	const char *text = json_text(json_member(object, name));
+
+	if (!text || strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") !=
+			     strlen(text))
+		return "?";
+	return text;
+}
+
+int clock_answer_read(struct clock_answer *answer, const struct json_t *json,
+		      struct err *e)
+{
+	*answer = (struct clock_answer){
+		.hz = number(json, "hz"),
+		.host_counter = number(json, "host_counter"),
+		.offset = number(json, "offset"),
+		.guest_counter = number(json, "guest_counter"),
+		.host_raw_ns = number(json, "host_monotonic_raw_ns"),
+		.history = json_member(json, "history"),
+	};
+	if (answer->hz < 1 || json_array_len(answer->history) < 0)
+		return err_set(e, "this is not what GET /clock answers");
+	return 0;
+}
+
+int64_t clock_answer_trace_offset(const struct clock_answer *answer,
+				  int64_t guest_counter, int64_t guest_ns)
+{
+	uint64_t ago = (uint64_t)guest_counter + (uint64_t)answer->offset -
+		       (uint64_t)answer->host_counter;
+	__int128 ns = (__int128)(int64_t)ago * 1000000000 / answer->hz;
+
+	return (int64_t)((uint64_t)answer->host_raw_ns + (uint64_t)ns -
+			 (uint64_t)guest_ns);
+}
+
+static double seconds(const struct clock_answer *answer, int64_t ticks)
+{
+	return (double)ticks / (double)answer->hz;
+}
+
+/* "2026-11-22T23:06:29.123Z  resumed   frozen after 2.001 s, 31 us late" */
+static void show_event(const struct clock_answer *answer,
+		       const struct json_t *event)
+{
+	uint64_t ns = (uint64_t)number(event, "realtime_ns");
+	double late_us = seconds(answer, number(event, "late_ticks")) * 1e6;
+	const char *name = word(event, "event");
+	char date[LOG_UTC_MAX];
+
+	log_print_utc(date, sizeof(date), ns / 1000000000);
+	printf("%s.%03uZ  %-8s at %.6f s", date,
+	       (unsigned)(ns / 1000000 % 1000), name,
+	       seconds(answer, number(event, "guest_counter")));
+	if (json_member(event, "policy"))
+		printf(", %s after %.6f s, jumped %.6f s, released within",
+		       word(event, "policy"),
+		       (double)number(event, "paused_ns") / 1e9,
+		       (double)number(event, "jump_ns") / 1e9);
+	else
+		printf(", %s within",
+		       strcmp(name, "paused") != 0 ? "released" : "stopped");
+	printf(" %.1f us, offset %lld +%lld\n", late_us,
+	       (long long)number(event, "offset"),
+	       (long long)number(event, "error_ticks"));
+}
+
+void ctl_show_clock(const struct json_t *json)
+{
+	struct clock_answer answer;
+	struct err e;
+
+	if (clock_answer_read(&answer, json, &e)) {
+		log_error("%s", e.text);
+		return;
+	}
+	printf("state    %s\n", word(json, "state"));
+	printf("policy   %s over a pause, %s over a restore; jumps up to %lld "
+	       "ms\n",
+	       word(json, "on_pause"), word(json, "on_restore"),
+	       (long long)number(json, "max_jump_ms"));
+	printf("counter  %lld Hz; set by %s; the physical one is the %s's\n",
+	       (long long)answer.hz, word(json, "mode"),
+	       word(json, "physical"));
+	printf("guest    %lld ticks, %.6f s\n", (long long)answer.guest_counter,
+	       seconds(&answer, answer.guest_counter));
+	printf("host     %lld ticks; boot %s\n", (long long)answer.host_counter,
+	       word(json, "boot_id"));
+	printf("offset   %lld ticks, at most %lld more\n\n",
+	       (long long)answer.offset,
+	       (long long)number(json, "error_ticks"));
+	for (int i = 0; i < json_array_len(answer.history); i++)
+		show_event(&answer, json_array_at(answer.history, (unsigned)i));
+}

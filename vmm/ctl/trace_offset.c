@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `stasis trace-offset`: what it takes to lay a guest's traces over the host's.
+ *
+ * perf goes through the counters: `perf inject --guest-data` subtracts a number
+ * of ticks from the guest's.  trace-cmd has clocks in nanoseconds only, and
+ * where a guest's began only the guest can tell.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/buf.h"
+#include "core/base/err.h"
+#include "core/base/util.h"
+#include "core/io/log.h"
+#include "core/json/json.h"
+#include "vmm/cli/cli.h"
+#include "vmm/cli/options.h"
+#include "vmm/ctl/client.h"
+#include "vmm/ctl/ctl_clock.h"
+
+enum { TIMEOUT_MS = 30000 };
+
+struct trace_offset {
+	const char *socket;
+	bool json, help, has_guest;
+	int64_t counter, ns; /* of the guest, at the same moment */
+};
+
+/* Only one offset can be told to the tools. */
+static int64_t valid_since(const struct clock_answer *answer)
+{
+	int64_t since = 0, offset;
+
+	for (int i = json_array_len(answer->history) - 1; i >= 0; i--) {
+		const struct json_t *event =
+			json_array_at(answer->history, (unsigned)i);
+
+		if (!json_i64(json_member(event, "offset"), &offset) ||
+		    offset != answer->offset ||
+		    !json_i64(json_member(event, "guest_counter"), &since))
+			break;
+	}
+	return since;
+}
+
+static void show(const struct trace_offset *t,
+		 const struct clock_answer *answer)
+{
+	const long long ticks = (long long)(0 - (uint64_t)answer->offset);
+	const long long since = (long long)valid_since(answer);
+	const long long ns =
+		(long long)clock_answer_trace_offset(answer, t->counter, t->ns);
+
+	if (t->json) {
+		printf("{\"hz\":%lld,\"perf_time_offset\":%lld,"
+		       "\"valid_since_guest_counter\":%lld",
+		       (long long)answer->hz, ticks, since);
+		if (t->has_guest)
+			printf(",\"trace_cmd_ts_offset_ns\":%lld", ns);
+		puts("}");
+		return;
+	}
+	printf("the guest's counter is the host's plus %lld, at %lld Hz, since "
+	       "it was at %lld\n\n"
+	       "perf:      perf inject -i HOST.data --guest-data="
+	       "GUEST.data,PID,%lld -o MERGED.data\n"
+	       "           (PID: the VMM's)\n",
+	       ticks, (long long)answer->hz, since, ticks);
+	if (t->has_guest)
+		printf("trace-cmd: trace-cmd report -i HOST.dat -i GUEST.dat "
+		       "--ts-offset %lld\n"
+		       "           (both recorded with -C mono_raw)\n",
+		       ns);
+	else
+		printf("trace-cmd: run `clock-follow --pair` in the guest, and "
+		       "this again with\n           --guest COUNTER:NS as it "
+		       "says\n");
+	if (valid_since(answer) > 0)
+		printf("\nWhat was recorded before the guest's counter was at "
+		       "%lld has another offset\n(stasis ctl clock lists "
+		       "them).\n",
+		       since);
+}
+
+static int ask(const struct trace_offset *t, struct err *e)
+{
+	const struct client_request request = {
+		.socket = t->socket,
+		.method = "GET",
+		.path = "/clock",
+		.timeout_ms = TIMEOUT_MS,
+	};
+	struct client_answer reply;
+	struct clock_answer answer;
+	struct json_t *json = NULL;
+	const char *why;
+	int r = client_call(&request, &reply, e);
+
+	if (!r && reply.body.len) {
+		json = json_parse(reply.body.data, reply.body.len, e);
+		r = json ? 0 : -1;
+	}
+	why = json_text(json_member(json, "fault_message"));
+	if (!r && reply.status != 200)
+		r = err_set(e, "it is refused (%u): %.500s", reply.status,
+			    why ? why : "it does not say why");
+	if (!r)
+		r = clock_answer_read(&answer, json, e);
+	if (!r)
+		show(t, &answer);
+	json_free(json);
+	buf_free(&reply.body);
+	return r;
+}
+
+/* ------------------------------------------------------------------ options */
+
+static int set_socket(void *context, const char *value, struct err *e)
+{
+	(void)e;
+	((struct trace_offset *)context)->socket = value;
+	return 0;
+}
+
+static int set_guest(void *context, const char *value, struct err *e)
+{
+	struct trace_offset *t = context;
+	char *colon, *end = NULL;
+
+	t->counter = strtoll(value, &colon, 10);
+	if (*value >= '0' && *value <= '9' && *colon == ':' &&
+	    colon[1] >= '0' && colon[1] <= '9')
+		t->ns = strtoll(colon + 1, &end, 10);
+	t->has_guest = end && !*end;
+	return t->has_guest
+		       ? 0
+		       : err_set(e,
+				 "--guest %.60s is not COUNTER:NS as "
+				 "`clock-follow --pair` says it in the guest",
+				 value);
+}
+
+static int set_json(void *context, const char *value, struct err *e)
+{
+	(void)value;
+	(void)e;
+	((struct trace_offset *)context)->json = true;
+	return 0;
+}
+
+static int set_help(void *context, const char *value, struct err *e)
+{
+	(void)value;
+	(void)e;
+	((struct trace_offset *)context)->help = true;
+	return 0;
+}
+
+static const struct option options[] = {
+	{"socket", "PATH", "the VMM's API socket\n(default " DEFAULT_SOCKET ")",
+	 set_socket},
+	{"guest", "COUNTER:NS",
+	 "the guest's counter and its CLOCK_MONOTONIC_RAW at one\n"
+	 "moment; `clock-follow --pair` prints them there",
+	 set_guest},
+	{"json", NULL, "print JSON", set_json},
+	{"help", NULL, "show this", set_help},
+};
+
+int cli_trace_offset(int argc, char **argv)
+{
+	struct trace_offset t = {.socket = DEFAULT_SOCKET};
+	struct err e;
+
+	if (options_parse(options, ARRAY_SIZE(options), argc, argv, &t, &e)) {
+		log_error("%s", e.text);
+		return EXIT_BAD_ARGUMENTS;
+	}
+	if (t.help) {
+		printf("Usage: stasis trace-offset [options]\n\n"
+		       "Print what perf and trace-cmd need to merge a guest's "
+		       "traces with the host's.\n\n");
+		options_print(options, ARRAY_SIZE(options));
+		return EXIT_OK;
+	}
+	if (ask(&t, &e)) {
+		log_error("%s: %s", t.socket, e.text);
+		return EXIT_FAILED;
+	}
+	return EXIT_OK;
+}

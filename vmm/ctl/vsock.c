@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `stasis vsock`: a stream between standard input and output and a port of the
+ * guest's, through the socket that the VMM has for that
+ * (devices/virtio/vsock/vsock.h).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "core/base/err.h"
+#include "core/base/util.h"
+#include "core/io/listener.h"
+#include "core/io/log.h"
+#include "vmm/cli/cli.h"
+#include "vmm/cli/options.h"
+
+struct vsock_cli {
+	const char *path;
+	uint32_t port;
+	bool listen, help;
+};
+
+/* ------------------------------------------------------------------ copying */
+
+/* One direction.  Small: a pipe that is writable takes that much at once. */
+struct pump {
+	int from, to;
+	size_t at, len;
+	bool read_all, done;
+	char data[4096];
+};
+
+static bool later(ssize_t n)
+{
+	return n < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
+static void pump_in(struct pump *p)
+{
+	ssize_t n = read(p->from, p->data, sizeof(p->data));
+
+	if (later(n))
+		return;
+	p->at = 0;
+	p->len = n > 0 ? (size_t)n : 0;
+	p->read_all = n <= 0;
+}
+
+static void pump_out(struct pump *p)
+{
+	ssize_t n = write(p->to, p->data + p->at, p->len);
+
+	if (later(n))
+		return;
+	if (n < 0) {
+		p->done = true;
+		return;
+	}
+	p->at += (size_t)n;
+	p->len -= (size_t)n;
+}
+
+/* What to wait for; a descriptor below 0 is ignored. */
+static struct pollfd wanted(const struct pump *p)
+{
+	if (p->done)
+		return (struct pollfd){.fd = -1};
+	return (struct pollfd){
+		.fd = p->len ? p->to : p->from,
+		.events = p->len ? POLLOUT : POLLIN,
+	};
+}
+
+/* Until the guest's end is closed, or both directions ended. */
+static int copy(int fd)
+{
+	struct pump up = {.from = STDIN_FILENO, .to = fd};
+	struct pump down = {.from = fd, .to = STDOUT_FILENO};
+	struct pump *pumps[] = {&up, &down};
+
+	while (!down.done || !up.done) {
+		struct pollfd fds[] = {wanted(&up),
+				       wanted(&down),
+				       {.fd = down.done ? fd : -1}};
+
+		if (poll(fds, ARRAY_SIZE(fds), -1) < 0)
+			continue;
+		for (unsigned i = 0; i < ARRAY_SIZE(pumps); i++) {
+			if (!fds[i].revents)
+				continue;
+			if (pumps[i]->len)
+				pump_out(pumps[i]);
+			else
+				pump_in(pumps[i]);
+		}
+		if (up.read_all && !up.done) {
+			up.done = true;
+			shutdown(fd, SHUT_WR);
+		}
+		if (down.done && !down.read_all)
+			return EXIT_FAILED;
+		down.done |= down.read_all;
+		if (fds[2].revents & POLLHUP)
+			return EXIT_OK;
+	}
+	return EXIT_OK;
+}
+
+/* --------------------------------------------------------------- connecting */
+
+static int open_socket(struct sockaddr_un *address, const char *path,
+		       struct err *e)
+{
+	int fd;
+
+	address->sun_family = AF_UNIX;
+	if (strlen(path) >= sizeof(address->sun_path))
+		return err_set(e, "%s: the path is too long", path);
+	memcpy(address->sun_path, path, strlen(path));
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	return fd < 0 ? err_errno(e, "cannot create a socket") : fd;
+}
+
+/* Not a byte more than the line: the rest is the guest's. */
+static int read_answer(int fd, uint32_t port, struct err *e)
+{
+	char line[32];
+	size_t len = 0;
+
+	while (len < sizeof(line) - 1) {
+		ssize_t n = read(fd, line + len, 1);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return err_set(e,
+				       "nobody in the guest listens on port "
+				       "%u",
+				       port);
+		if (line[len++] == '\n')
+			break;
+	}
+	if (strncmp(line, "OK ", 3) != 0)
+		return err_set(e, "what answers there is no VMM");
+	return 0;
+}
+
+static int connect_port(const struct vsock_cli *cli, struct err *e)
+{
+	struct sockaddr_un address = {0};
+	AUTO_CLOSE int fd = open_socket(&address, cli->path, e);
+	char line[32];
+	int len = snprintf(line, sizeof(line), "CONNECT %u\n", cli->port);
+
+	if (fd < 0)
+		return -1;
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)))
+		return err_errno(e, "cannot connect to %s", cli->path);
+	if (write(fd, line, (size_t)len) != len)
+		return err_errno(e, "cannot ask for port %u", cli->port);
+	if (read_answer(fd, cli->port, e))
+		return -1;
+	return take_fd(&fd);
+}
+
+static void on_signal(int number)
+{
+	(void)number;
+}
+
+/*
+ * Wait for a connection.  Ctrl-C ends the wait, and not before the socket is
+ * removed: outside of ppoll() these signals are blocked, so none is missed.
+ */
+static int wait_readable(int fd)
+{
+	const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+	const struct sigaction caught = {.sa_handler = on_signal};
+	struct pollfd in = {.fd = fd, .events = POLLIN};
+	struct sigaction old[ARRAY_SIZE(signals)];
+	sigset_t set, before;
+	int r;
+
+	sigemptyset(&set);
+	for (unsigned i = 0; i < ARRAY_SIZE(signals); i++)
+		sigaddset(&set, signals[i]);
+	sigprocmask(SIG_BLOCK, &set, &before);
+	for (unsigned i = 0; i < ARRAY_SIZE(signals); i++)
+		sigaction(signals[i], &caught, &old[i]);
+	r = ppoll(&in, 1, NULL, &before);
+	for (unsigned i = 0; i < ARRAY_SIZE(signals); i++)
+		sigaction(signals[i], &old[i], NULL);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	return r == 1 ? 0 : -1;
+}
+
+/* Where the guest's connections to this port arrive; the first is taken. */
+static int accept_port(const struct vsock_cli *cli, struct err *e)
+{
+	char path[LISTENER_PATH_MAX + 12];
+	struct listener_name name;
+	AUTO_CLOSE int fd = -1;
+	int taken;
+
+	snprintf(path, sizeof(path), "%s_%u", cli->path, cli->port);
+	fd = listener_open(&name, path, 1);
+	if (fd < 0)
+		return err_errno(e, "cannot listen on %s%s", path, name.remark);
+	taken = wait_readable(fd) ? -1 : accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+	if (taken < 0)
+		err_errno(e, "cannot accept on %s", path);
+	listener_remove(&name);
+	return taken;
+}
+
+/* ------------------------------------------------------------------ options */
+
+static int set_uds(void *context, const char *value, struct err *e)
+{
+	(void)e;
+	((struct vsock_cli *)context)->path = value;
+	return 0;
+}
+
+static int set_listen(void *context, const char *value, struct err *e)
+{
+	(void)value;
+	(void)e;
+	((struct vsock_cli *)context)->listen = true;
+	return 0;
+}
+
+static int set_help(void *context, const char *value, struct err *e)
+{
+	(void)value;
+	(void)e;
+	((struct vsock_cli *)context)->help = true;
+	return 0;
+}
+
+static const struct option options[] = {
+	{"uds", "PATH",
+	 "the VMM's socket: of stasis run --vsock, or PUT\n/vsock", set_uds},
+	{"listen", NULL, "wait for the guest to connect to this port of ours",
+	 set_listen},
+	{"help", NULL, "show this", set_help},
+};
+
+static void print_help(void)
+{
+	printf("Usage: stasis vsock --uds PATH [--listen] PORT\n"
+	       "\n"
+	       "Connect standard input and output to a port of the guest's.  "
+	       "The end of the\ninput is passed on; then what the guest still "
+	       "says is copied.\n"
+	       "\n");
+	options_print(options, ARRAY_SIZE(options));
+	printf("\n"
+	       "Exit status: 0 when the connection ended; 1 when there was "
+	       "none; 153 for wrong\narguments.\n"
+	       "\n"
+	       "Examples:\n"
+	       "  stasis vsock --uds /tmp/vm.vsock 52\n"
+	       "  tar c folder | stasis vsock --uds /tmp/vm.vsock 52\n");
+}
+
+static int parse(struct vsock_cli *cli, int argc, char **argv, struct err *e)
+{
+	unsigned long long port = 0;
+	const char *word = NULL;
+	char *end = NULL;
+	struct option_words words = {.word = &word, .max = 1};
+
+	argc = options_take_words(options, ARRAY_SIZE(options), argc, argv,
+				  &words, e);
+	if (argc < 0 ||
+	    options_parse(options, ARRAY_SIZE(options), argc, argv, cli, e))
+		return -1;
+	if (cli->help)
+		return 0;
+	if (word && *word >= '0' && *word <= '9')
+		port = strtoull(word, &end, 10);
+	if (!end || *end || port > UINT32_MAX)
+		return err_set(e, "give a port, a number; stasis vsock --help "
+				  "tells more");
+	if (!cli->path)
+		return err_set(e, "--uds PATH is needed; stasis vsock --help "
+				  "tells more");
+	cli->port = (uint32_t)port;
+	return 0;
+}
+
+int cli_vsock(int argc, char **argv)
+{
+	struct vsock_cli cli = {0};
+	struct err e = {0};
+	AUTO_CLOSE int fd = -1;
+
+	signal(SIGPIPE, SIG_IGN);
+	if (parse(&cli, argc, argv, &e)) {
+		log_error("%s", e.text);
+		return EXIT_BAD_ARGUMENTS;
+	}
+	if (cli.help) {
+		print_help();
+		return EXIT_OK;
+	}
+	fd = cli.listen ? accept_port(&cli, &e) : connect_port(&cli, &e);
+	if (fd >= 0 && fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK))
+		err_errno(&e, "cannot use the connection");
+	if (*e.text) {
+		log_error("%s", e.text);
+		return EXIT_FAILED;
+	}
+	return copy(fd);
+}

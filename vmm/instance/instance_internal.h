@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* For the files that implement instance.h. */
+#pragma once
+
+#include "core/base/metrics.h"
+#include "vmm/instance/instance.h"
+
+/* How long the last of each took, microseconds; twice, as Firecracker tells
+ * them: it has two threads. */
+extern struct instance_latencies {
+	uint64_t full_create_snapshot, diff_create_snapshot, load_snapshot;
+	uint64_t pause_vm, resume_vm;
+	uint64_t vmm_full_create_snapshot, vmm_diff_create_snapshot;
+	uint64_t vmm_load_snapshot;
+	uint64_t vmm_pause_vm, vmm_resume_vm;
+} instance_latencies;
+
+uint64_t instance_now_us(void);
+
+#define INSTANCE_TOOK(what, began)                                \
+	do {                                                      \
+		uint64_t took = instance_now_us() - (began);      \
+                                                                  \
+		metric_set(&instance_latencies.what, took);       \
+		metric_set(&instance_latencies.vmm_##what, took); \
+	} while (0)
+
+void instance_tell(struct instance *in, enum instance_event event,
+		   const char *reason);
+
+void instance_done(struct instance *in, enum instance_task task, int result,
+		   const struct err *e);
+
+/* What a VM uses of this process. */
+struct vm_host instance_vm_host(struct instance *in);
+
+/* instance_load.c: pages have come; the VM cannot be had; NULL is fine. */
+void instance_load_ready(struct instance *in);
+void instance_load_fail(struct instance *in, const char *reason);
+void instance_load_destroy(struct instance_load *load);
+
+/* The process is to end, unsuccessfully. */
+void instance_fail(struct instance *in, const char *reason);

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Becoming the VM that was saved.
+ *
+ * Its RAM is there at once, unless a page server serves it.  Then the loop runs
+ * while we try to connect, and while the pages come that the rest touches; the
+ * instance is not started until it is all of that VM.
+ */
+#include <stdlib.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "core/base/err.h"
+#include "core/base/util.h"
+#include "core/io/log.h"
+#include "snapshot/memory/uffd.h"
+#include "snapshot/publish.h"
+#include "vmm/config/snapshot_bodies.h"
+#include "vmm/instance/instance.h"
+#include "vmm/instance/instance_internal.h"
+#include "vmm/instance/working_set_reader.h"
+#include "vmm/instance/working_set_recorder.h"
+#include "vmm/vm/vm_snapshot.h"
+
+enum { CONNECT_EACH_MS = 20, CONNECT_TRIES = 250 /* five seconds */ };
+
+struct instance_load {
+	struct instance *in;
+	struct snapshot_load body;
+	struct published files;
+	struct vm_saved saved;
+	uint64_t began; /* microseconds */
+
+	int socket; /* to the page server, until the VM has it; -1 */
+	unsigned tries;
+	struct event_source again; /* a timer */
+	struct vm *vm;             /* until it is the instance's */
+};
+
+void instance_load_destroy(struct instance_load *l)
+{
+	if (!l)
+		return;
+	loop_close(l->in->host.loop, &l->again);
+	util_close(&l->socket);
+	vm_destroy(l->vm);
+	vm_saved_fini(&l->saved);
+	publish_close(&l->files);
+	snapshot_load_fini(&l->body);
+	free(l);
+}
+
+/* ------------------------------------------------------------------ its end */
+
+/* Nothing ran in @vm yet. */
+static int record(struct instance *in, const struct vm *vm,
+		  const struct snapshot_load *body,
+		  const struct published *files, struct err *e)
+{
+	if (!body->record_working_set)
+		return 0;
+	in->recorder = working_set_recorder_create(vm_memory(vm), in->host.loop,
+						   body->memory_path, files, e);
+	return in->recorder ? 0 : -1;
+}
+
+/* From here on the configuration is the snapshot's. */
+static void adopt(struct instance *in, struct instance_load *l)
+{
+	vm_config_fini(&in->config);
+	in->config = l->saved.config;
+	vm_config_init(&l->saved.config);
+	in->vm = l->vm;
+	l->vm = NULL;
+	in->state = INSTANCE_PAUSED;
+	in->host.started(in->host.context, in->vm);
+	instance_tell(in, EVENT_RESTORED, NULL);
+}
+
+/* All pages are there. */
+static int finish(struct instance_load *l, struct err *e)
+{
+	struct instance *in = l->in;
+
+	if (vm_restore_finish(l->vm, &l->saved, e))
+		return -1;
+	adopt(in, l);
+	if (record(in, in->vm, &l->body, &l->files, e))
+		return -1;
+	in->has_clock = l->body.has_clock;
+	in->clock = l->body.clock;
+	return l->body.resume ? instance_resume(in, NULL, e) : 0;
+}
+
+/* As Firecracker does: half a VM is of no use to anybody. */
+static int end(struct instance *in, int result, struct err *e)
+{
+	uint64_t began = in->load->began;
+
+	instance_load_destroy(in->load);
+	in->load = NULL;
+	INSTANCE_TOOK(load_snapshot, began);
+	if (!result)
+		return 0;
+	err_prefix(e, "Failed to restore from snapshot");
+	instance_fail(in, e->text);
+	return -1;
+}
+
+static void end_later(struct instance *in, int result, struct err *e)
+{
+	result = end(in, result, e);
+	instance_done(in, INSTANCE_LOADS, result, e);
+}
+
+void instance_load_fail(struct instance *in, const char *reason)
+{
+	struct err e;
+
+	err_set(&e, "%s", reason);
+	end_later(in, -1, &e);
+}
+
+/* -------------------------------------------------------------------- steps */
+
+/* What was overridden is the caller's business; the rest must be as it was. */
+static void choose_disks(struct vm_saved *saved,
+			 const struct snapshot_load *body)
+{
+	for (unsigned i = 0; i < saved->config.drive_count; i++)
+		saved->any_disk[i] = snapshot_load_overrides_drive(
+			body, saved->config.drive[i].id);
+}
+
+static int open_files(struct instance_load *l, struct err *e)
+{
+	const struct snapshot_load *body = &l->body;
+	struct published *files = &l->files;
+
+	if (publish_open(
+		    files, body->state_path,
+		    body->backend == MEMORY_UFFD ? NULL : body->memory_path, e))
+		return err_prefix(e, "Failed to get snapshot state from file");
+	/* What is recorded must not be what was read ahead. */
+	if (body->backend == MEMORY_FILE && !body->record_working_set)
+		l->in->reader =
+			working_set_reader_start(body->memory_path, files);
+	if (vm_saved_read(&l->saved, files->body, files->len, files->minor, e))
+		return err_prefix(e, "%.256s", body->state_path);
+	l->saved.config.track_dirty = body->track_dirty;
+	if (snapshot_load_override(&l->body, &l->saved.config, e))
+		return -1;
+	choose_disks(&l->saved, body);
+	return 0;
+}
+
+/* There is a connection, if there is to be one. */
+static int build(struct instance_load *l, struct err *e)
+{
+	const struct vm_ram_source ram = {
+		.fd = l->files.memory_fd,
+		.eager = l->body.backend == MEMORY_EAGER,
+		.pager = l->body.backend == MEMORY_UFFD ? &l->socket : NULL,
+	};
+	const struct vm_host host = instance_vm_host(l->in);
+
+	l->vm = vm_restore_begin(&l->saved, &ram, &host, e);
+	if (!l->vm)
+		return -1;
+	return vm_restore_is_ready(l->vm) ? finish(l, e) : INSTANCE_LATER;
+}
+
+void instance_load_ready(struct instance *in)
+{
+	struct err e;
+	int r = finish(in->load, &e);
+
+	end_later(in, r, &e);
+}
+
+/* ----------------------------------------------------------- the connection */
+
+static void on_again(struct event_source *source, uint32_t events);
+
+static int try_again_later(struct instance_load *l, struct err *e)
+{
+	const struct itimerspec each = {
+		.it_value.tv_nsec = CONNECT_EACH_MS * 1000000L,
+		.it_interval.tv_nsec = CONNECT_EACH_MS * 1000000L,
+	};
+	int fd;
+
+	if (l->again.fd >= 0)
+		return INSTANCE_LATER;
+	fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (fd < 0 || timerfd_settime(fd, 0, &each, NULL) ||
+	    loop_add(l->in->host.loop, &l->again, fd, EPOLLIN)) {
+		util_close(&fd);
+		return err_set(e, "cannot wait for the page server");
+	}
+	return INSTANCE_LATER;
+}
+
+/* Their backlog may be full for a moment, when many clones start at once. */
+static int connect_and_build(struct instance_load *l, struct err *e)
+{
+	bool busy;
+
+	l->socket = uffd_connect(l->body.memory_path, &busy, e);
+	if (l->socket < 0)
+		return busy && ++l->tries < CONNECT_TRIES
+			       ? try_again_later(l, e)
+			       : -1;
+	loop_close(l->in->host.loop, &l->again);
+	return build(l, e);
+}
+
+static void on_again(struct event_source *source, uint32_t events)
+{
+	struct instance_load *l =
+		container_of(source, struct instance_load, again);
+	struct err e;
+	uint64_t n;
+	int r;
+
+	(void)events;
+	if (read(source->fd, &n, sizeof(n)) != sizeof(n))
+		return;
+	r = connect_and_build(l, &e);
+	if (r != INSTANCE_LATER)
+		end_later(l->in, r, &e);
+}
+
+int instance_load(struct instance *in, struct snapshot_load *body,
+		  struct err *e)
+{
+	struct instance_load *l;
+	int r;
+
+	if (in->configured)
+		return err_set(e, "Loading a microVM snapshot not allowed "
+				  "after configuring boot-specific "
+				  "resources.");
+	l = calloc(1, sizeof(*l));
+	if (!l)
+		return err_errno(e, "cannot load a snapshot");
+	in->load = l;
+	l->in = in;
+	l->began = instance_now_us();
+	l->socket = -1;
+	l->again = (struct event_source){.fd = -1, .ready = on_again};
+	l->files = (struct published){.memory_fd = -1};
+	l->body = *body;
+	*body = (struct snapshot_load){0};
+	r = open_files(l, e);
+	if (!r)
+		r = l->body.backend == MEMORY_UFFD ? connect_and_build(l, e)
+						   : build(l, e);
+	return r == INSTANCE_LATER ? r : end(in, r, e);
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/vm/prefault.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "core/base/err.h"
+#include "core/base/thread.h"
+#include "core/base/util.h"
+#include "core/io/loop.h"
+
+enum { QUEUE_MAX = 64 };
+
+struct range {
+	const uint8_t *host;
+	uint64_t len;
+};
+
+struct prefault {
+	struct event_loop *loop;
+	struct event_source source;
+	int fd; /* eventfd: something arrived */
+	prefault_arrived *arrived;
+	void *context;
+	pthread_t thread;
+
+	pthread_mutex_t lock; /* guards the rest */
+	pthread_cond_t changed;
+	/* The first is being touched. */
+	struct range queue[QUEUE_MAX];
+	unsigned count;
+	bool stopped;
+};
+
+/* -------------------------------------------------------------- the thread */
+
+/* The first range, when there is one; false when the thread is to end. */
+static bool next(struct prefault *p, struct range *out)
+{
+	bool stopped;
+
+	pthread_mutex_lock(&p->lock);
+	while (!p->count && !p->stopped)
+		pthread_cond_wait(&p->changed, &p->lock);
+	stopped = p->stopped;
+	*out = p->queue[0];
+	pthread_mutex_unlock(&p->lock);
+	return !stopped;
+}
+
+static bool is_stopped(struct prefault *p)
+{
+	bool stopped;
+
+	pthread_mutex_lock(&p->lock);
+	stopped = p->stopped;
+	pthread_mutex_unlock(&p->lock);
+	return stopped;
+}
+
+/* Its value does not matter, and another thread may change it. */
+static void touch(const uint8_t *at)
+{
+	(void)__atomic_load_n((const volatile uint8_t *)at, __ATOMIC_RELAXED);
+}
+
+static void touch_all(struct prefault *p, const struct range *r)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t first = (uintptr_t)r->host & (page - 1);
+
+	if (r->len)
+		touch(r->host);
+	for (uint64_t at = page - first; at < r->len && !is_stopped(p);
+	     at += page)
+		touch(r->host + at);
+}
+
+static void done(struct prefault *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->count--;
+	for (unsigned i = 0; i < p->count; i++)
+		p->queue[i] = p->queue[i + 1];
+	pthread_mutex_unlock(&p->lock);
+	(void)eventfd_write(p->fd, 1);
+}
+
+static void *prefault_thread(void *arg)
+{
+	struct prefault *p = arg;
+	struct range r;
+
+	pthread_setname_np(pthread_self(), "prefault");
+	while (next(p, &r)) {
+		touch_all(p, &r);
+		done(p);
+	}
+	return NULL;
+}
+
+/* --------------------------------------------------------- the main thread */
+
+static void on_arrived(struct event_source *source, uint32_t events)
+{
+	struct prefault *p = container_of(source, struct prefault, source);
+	eventfd_t n;
+
+	(void)events;
+	(void)eventfd_read(p->fd, &n);
+	p->arrived(p->context);
+}
+
+static void prefault_free(struct prefault *p)
+{
+	loop_remove(p->loop, &p->source);
+	util_close(&p->fd);
+	pthread_cond_destroy(&p->changed);
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+}
+
+struct prefault *prefault_start(struct event_loop *loop,
+				prefault_arrived *arrived, void *context,
+				struct err *e)
+{
+	struct prefault *p = calloc(1, sizeof(*p));
+	int r;
+
+	if (!p) {
+		err_errno(e, "cannot wait for pages of guest RAM");
+		return NULL;
+	}
+	p->loop = loop;
+	p->arrived = arrived;
+	p->context = context;
+	p->source = (struct event_source){.fd = -1, .ready = on_arrived};
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_cond_init(&p->changed, NULL);
+	p->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	r = p->fd < 0 ? errno : -loop_add(loop, &p->source, p->fd, EPOLLIN);
+	if (!r)
+		r = thread_start(&p->thread, prefault_thread, p);
+	if (!r)
+		return p;
+	errno = r;
+	err_errno(e, "cannot wait for pages of guest RAM");
+	prefault_free(p);
+	return NULL;
+}
+
+static bool is_queued(const struct prefault *p, const void *host, uint64_t len)
+{
+	for (unsigned i = 0; i < p->count; i++) {
+		if (p->queue[i].host == host && p->queue[i].len == len)
+			return true;
+	}
+	return false;
+}
+
+void prefault_ask(struct prefault *p, const void *host, uint64_t len)
+{
+	pthread_mutex_lock(&p->lock);
+	if (p->count < QUEUE_MAX && !is_queued(p, host, len))
+		p->queue[p->count++] = (struct range){host, len};
+	pthread_cond_signal(&p->changed);
+	pthread_mutex_unlock(&p->lock);
+}
+
+void prefault_destroy(struct prefault *p)
+{
+	if (!p)
+		return;
+	pthread_mutex_lock(&p->lock);
+	p->stopped = true;
+	pthread_cond_signal(&p->changed);
+	pthread_mutex_unlock(&p->lock);
+	pthread_join(p->thread, NULL);
+	prefault_free(p);
+}

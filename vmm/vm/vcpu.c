@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/vm/vcpu.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+
+#include "core/base/err.h"
+#include "core/base/metrics.h"
+#include "core/base/util.h"
+#include "core/io/log.h"
+
+enum {
+	/* Virtual: only what an exit's deepest path touches becomes memory. */
+	STACK_SIZE = 256 * 1024,
+	/* Tens of microseconds: some times what setting an offset takes. */
+	READY_LOOKS = 20000,
+	/* More than KVM can keep, with pages of 64 KiB. */
+	LATE_WRITES_MAX = 4096,
+};
+
+/*
+ * Wait until the guest may run, which was left when the host's counter was at
+ * @left.  Returns what is wanted then, not VCPUS_PARK.
+ */
+static enum vcpus_wanted park(struct vcpu *vcpu, uint64_t left,
+			      enum vcpus_wanted not_yet)
+{
+	struct vcpu_set *set = vcpu->set;
+	enum vcpus_wanted wanted;
+
+	pthread_mutex_lock(&set->lock);
+	/* The last to arrive need not be the last to have left. */
+	if ((int64_t)(left - set->left) > 0)
+		set->left = left;
+	set->parked++;
+	vcpu->parked = true;
+	pthread_cond_broadcast(&set->changed);
+	if (set->awaited && set->parked == set->started) {
+		set->awaited = false;
+		(void)eventfd_write(set->told_fd, 1);
+	}
+	while ((wanted = set->wanted) == VCPUS_PARK || wanted == not_yet)
+		pthread_cond_wait(&set->changed, &set->lock);
+	set->parked--;
+	vcpu->parked = false;
+	/*
+	 * Under the lock: a kick for a later wish comes after that wish was
+	 * made, hence after this.
+	 */
+	kvm_vcpu_clear_kick(&vcpu->kvm);
+	pthread_mutex_unlock(&set->lock);
+	return wanted;
+}
+
+/*
+ * The guest's time runs before this thread does: stay awake for the moment that
+ * the main thread takes between the two.  It may be for want of this CPU that
+ * it does not come.
+ */
+static enum vcpus_wanted watch(const struct vcpu_set *set)
+{
+	enum vcpus_wanted wanted = set->wanted;
+
+	for (unsigned i = 0; i < READY_LOOKS && wanted == VCPUS_READY; i++)
+		wanted = set->wanted;
+	return wanted;
+}
+
+/* As park(), and false when the thread must end instead. */
+static bool wait_to_run(struct vcpu *vcpu, uint64_t left)
+{
+	enum vcpus_wanted wanted = park(vcpu, left, VCPUS_PARK);
+
+	if (wanted == VCPUS_READY)
+		wanted = watch(vcpu->set);
+	while (wanted != VCPUS_RUN && wanted != VCPUS_EXIT)
+		wanted = park(vcpu, left, VCPUS_READY);
+	return wanted == VCPUS_RUN;
+}
+
+static void want_locked(struct vcpu_set *set, enum vcpus_wanted wanted)
+{
+	set->wanted = wanted;
+	set->awaited = false;
+	pthread_cond_broadcast(&set->changed);
+	if (wanted != VCPUS_PARK && wanted != VCPUS_EXIT)
+		return;
+	for (unsigned i = 0; i < set->started; i++) {
+		if (!set->vcpu[i].parked)
+			kvm_vcpu_kick(&set->vcpu[i].kvm);
+	}
+}
+
+/* The guest is over: hold all vCPUs and tell the main thread, once. */
+static void end_guest(struct vcpu_set *set, enum vcpu_end end,
+		      const char *reason)
+{
+	pthread_mutex_lock(&set->lock);
+	if (set->end == VCPU_END_NONE) {
+		set->end = end;
+		snprintf(set->reason, sizeof(set->reason), "%s", reason);
+		if (set->wanted == VCPUS_RUN)
+			want_locked(set, VCPUS_PARK);
+		(void)eventfd_write(set->told_fd, 1);
+	}
+	pthread_mutex_unlock(&set->lock);
+}
+
+static struct vcpu_counters {
+	uint64_t exit_mmio_read, exit_mmio_write, failures;
+} counters;
+
+static const struct metric counter_table[] = {
+	METRIC(struct vcpu_counters, exit_mmio_read),
+	METRIC(struct vcpu_counters, exit_mmio_write),
+	METRIC(struct vcpu_counters, failures),
+};
+
+struct metrics_group vcpu_metrics = {
+	.name = "vcpu",
+	.metric = counter_table,
+	.count = ARRAY_SIZE(counter_table),
+	.base = &counters,
+};
+
+static void end_by_error(struct vcpu *vcpu)
+{
+	char why[160], where[120], reason[VCPU_REASON_MAX];
+
+	kvm_vcpu_explain(&vcpu->kvm, why, sizeof(why));
+	arch_vcpu_describe(&vcpu->kvm, where, sizeof(where));
+	snprintf(reason, sizeof(reason), "vCPU %u cannot go on: %s (%s)",
+		 vcpu->kvm.index, why, where);
+	metric_add(&counters.failures, 1);
+	end_guest(vcpu->set, VCPU_END_ERROR, reason);
+}
+
+/*
+ * What the guest wrote before, and KVM kept: it comes before what comes now,
+ * whichever thread takes it.  As many as fit into KVM's ring, at most, or
+ * others could keep this vCPU busy.
+ */
+static void handle_late_writes(struct vcpu *vcpu)
+{
+	struct vcpu_set *set = vcpu->set;
+	struct kvm_mmio m;
+
+	if (!kvm_vcpu_late_write(&vcpu->kvm, &m))
+		return;
+	pthread_mutex_lock(&set->late_lock);
+	for (unsigned i = 0;
+	     i < LATE_WRITES_MAX && kvm_vcpu_late_write(&vcpu->kvm, &m); i++) {
+		mmio_bus_write(set->bus, m.gpa, m.len, m.value);
+		kvm_vcpu_late_done(&vcpu->kvm);
+	}
+	pthread_mutex_unlock(&set->late_lock);
+}
+
+static void handle_mmio(struct vcpu *vcpu)
+{
+	const struct mmio_bus *bus = vcpu->set->bus;
+	struct kvm_mmio m;
+
+	handle_late_writes(vcpu);
+	kvm_vcpu_mmio(&vcpu->kvm, &m);
+	metric_add(m.is_write ? &counters.exit_mmio_write
+			      : &counters.exit_mmio_read,
+		   1);
+	if (m.is_write)
+		mmio_bus_write(bus, m.gpa, m.len, m.value);
+	else
+		kvm_vcpu_mmio_answer(&vcpu->kvm,
+				     mmio_bus_read(bus, m.gpa, m.len));
+}
+
+/* As a bus would: what no device can take is aborted. */
+static void handle_undecoded(struct vcpu *vcpu)
+{
+	static struct log_limit limit;
+	int r;
+
+	log_guest(&limit,
+		  "device access with an instruction that cannot be "
+		  "emulated, at 0x%llx: aborted",
+		  (unsigned long long)kvm_vcpu_fault_gpa(&vcpu->kvm));
+	r = kvm_vcpu_inject_abort(&vcpu->kvm);
+	if (r) {
+		vcpu->kvm.run_errno = -r;
+		end_by_error(vcpu);
+	}
+}
+
+/* Run the guest until it is interrupted. */
+static void run_guest(struct vcpu *vcpu)
+{
+	for (;;) {
+		switch (kvm_vcpu_run(&vcpu->kvm)) {
+		case KVM_EXITED_MMIO:
+			handle_mmio(vcpu);
+			break;
+		case KVM_EXITED_NO_SYNDROME:
+			handle_undecoded(vcpu);
+			break;
+		case KVM_EXITED_INTERRUPTED:
+			return;
+		case KVM_EXITED_OFF:
+			end_guest(vcpu->set, VCPU_END_OFF, "");
+			return;
+		case KVM_EXITED_RESET:
+			end_guest(vcpu->set, VCPU_END_RESET, "");
+			return;
+		case KVM_EXITED_ERROR:
+			end_by_error(vcpu);
+			return;
+		}
+	}
+}
+
+static void *vcpu_thread(void *arg)
+{
+	struct vcpu *vcpu = arg;
+	uint64_t left = kvm_counter_read();
+	char name[16];
+
+	snprintf(name, sizeof(name), "fc_vcpu %u", vcpu->kvm.index);
+	pthread_setname_np(pthread_self(), name);
+	kvm_vcpu_set_thread(&vcpu->kvm);
+	while (wait_to_run(vcpu, left)) {
+		run_guest(vcpu);
+		left = kvm_vcpu_left(&vcpu->kvm);
+	}
+	pthread_mutex_lock(&vcpu->set->lock);
+	vcpu->set->gone++;
+	pthread_cond_broadcast(&vcpu->set->changed);
+	pthread_mutex_unlock(&vcpu->set->lock);
+	return NULL;
+}
+
+/* --------------------------------------------------------- the main thread */
+
+void vcpu_set_init(struct vcpu_set *set, const struct mmio_bus *bus,
+		   int told_fd)
+{
+	pthread_condattr_t attr;
+
+	*set = (struct vcpu_set){
+		.bus = bus,
+		.told_fd = told_fd,
+		.left = kvm_counter_read(),
+	};
+	for (unsigned i = 0; i < ARCH_VCPUS_MAX; i++) {
+		set->vcpu[i].set = set;
+		set->vcpu[i].kvm.fd = -1;
+	}
+	pthread_mutex_init(&set->late_lock, NULL);
+	pthread_mutex_init(&set->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&set->changed, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+static int start_thread(struct vcpu *vcpu, const pthread_attr_t *attr)
+{
+	int r = pthread_create(&vcpu->thread, attr, vcpu_thread, vcpu);
+
+	if (r)
+		return r;
+	vcpu->set->started++;
+	return 0;
+}
+
+int vcpu_set_start(struct vcpu_set *set, struct err *e)
+{
+	static const int faults[] = {SIGBUS,  SIGSEGV, SIGILL, SIGFPE,
+				     SIGABRT, SIGSYS,  SIGTRAP};
+	pthread_attr_t attr;
+	sigset_t all, old;
+	int r = kvm_prepare_kicks();
+
+	if (r) {
+		errno = -r;
+		return err_errno(e, "cannot install a signal handler");
+	}
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_SIZE);
+	/*
+	 * Signals for the process are the main thread's.  Not those that say
+	 * that this thread failed: while blocked, KVM would take a memory
+	 * error for ever, and a crash would leave the terminal raw.
+	 */
+	sigfillset(&all);
+	for (unsigned i = 0; i < ARRAY_SIZE(faults); i++)
+		sigdelset(&all, faults[i]);
+	kvm_unmask_kicks(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	for (unsigned i = 0; i < set->count && !r; i++)
+		r = start_thread(&set->vcpu[i], &attr);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+	if (r) {
+		errno = r;
+		return err_errno(e, "cannot start a vCPU thread");
+	}
+	return 0;
+}
+
+static struct timespec deadline_in(unsigned ms)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += ms / 1000;
+	t.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (t.tv_nsec >= 1000000000) {
+		t.tv_sec++;
+		t.tv_nsec -= 1000000000;
+	}
+	return t;
+}
+
+bool vcpu_set_park(struct vcpu_set *set, unsigned timeout_ms)
+{
+	struct timespec deadline = deadline_in(timeout_ms);
+	bool parked;
+
+	pthread_mutex_lock(&set->lock);
+	want_locked(set, VCPUS_PARK);
+	while (set->parked < set->started &&
+	       !pthread_cond_timedwait(&set->changed, &set->lock, &deadline))
+		continue;
+	parked = set->parked == set->started;
+	set->awaited = !parked;
+	pthread_mutex_unlock(&set->lock);
+	if (parked && set->count)
+		handle_late_writes(&set->vcpu[0]);
+	return parked;
+}
+
+uint64_t vcpu_set_left(struct vcpu_set *set)
+{
+	uint64_t left;
+
+	pthread_mutex_lock(&set->lock);
+	left = set->left;
+	pthread_mutex_unlock(&set->lock);
+	return left;
+}
+
+void vcpu_set_ready(struct vcpu_set *set)
+{
+	pthread_mutex_lock(&set->lock);
+	if (set->end == VCPU_END_NONE)
+		want_locked(set, VCPUS_READY);
+	pthread_mutex_unlock(&set->lock);
+}
+
+void vcpu_set_release(struct vcpu_set *set)
+{
+	pthread_mutex_lock(&set->lock);
+	/* They may be parked again before they got to run. */
+	set->left = kvm_counter_read();
+	if (set->end == VCPU_END_NONE)
+		want_locked(set, VCPUS_RUN);
+	pthread_mutex_unlock(&set->lock);
+}
+
+void vcpu_set_fail(struct vcpu_set *set, const char *reason)
+{
+	end_guest(set, VCPU_END_ERROR, reason);
+}
+
+enum vcpu_end vcpu_set_end(struct vcpu_set *set, char reason[VCPU_REASON_MAX])
+{
+	enum vcpu_end end;
+
+	pthread_mutex_lock(&set->lock);
+	end = set->end;
+	if (reason)
+		memcpy(reason, set->reason, VCPU_REASON_MAX);
+	pthread_mutex_unlock(&set->lock);
+	return end;
+}
+
+/* Waiting for them costs the end of each VM a wake-up; joining is cheaper. */
+bool vcpu_set_stop_within(struct vcpu_set *set, unsigned timeout_ms)
+{
+	struct timespec deadline = deadline_in(timeout_ms);
+	bool all;
+
+	pthread_mutex_lock(&set->lock);
+	want_locked(set, VCPUS_EXIT);
+	while (set->gone < set->started &&
+	       !pthread_cond_timedwait(&set->changed, &set->lock, &deadline))
+		continue;
+	all = set->gone == set->started;
+	pthread_mutex_unlock(&set->lock);
+	return all;
+}
+
+void vcpu_set_stop(struct vcpu_set *set)
+{
+	pthread_mutex_lock(&set->lock);
+	want_locked(set, VCPUS_EXIT);
+	pthread_mutex_unlock(&set->lock);
+	for (unsigned i = 0; i < set->started; i++)
+		pthread_join(set->vcpu[i].thread, NULL);
+	set->started = 0;
+}
+
+void vcpu_set_fini(struct vcpu_set *set)
+{
+	for (unsigned i = 0; i < set->count; i++)
+		kvm_vcpu_destroy(&set->vcpu[i].kvm);
+	pthread_cond_destroy(&set->changed);
+	pthread_mutex_destroy(&set->lock);
+	pthread_mutex_destroy(&set->late_lock);
+}

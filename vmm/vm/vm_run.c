@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A VM that runs: paused, resumed, and ended by its guest.
+ *
+ *   vm_pause_within() -- quiet and parked within a moment ---------> settle()
+ *          |                                                            ^
+ *          +-- VM_PAUSING -- storage answers, the last vCPU parks ------+
+ *                    |
+ *                    +-- the timeout, vm_cancel_pause(), the guest's end: all
+ *                        run on, as if nobody had asked
+ *
+ * Devices are quiesced first: the guest's clocks need not stand still while a
+ * disk takes its time.  A vCPU parks in microseconds unless the host is short
+ * of CPU time, or guest RAM is served by a process that takes its time.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "core/base/err.h"
+#include "core/base/now.h"
+#include "core/base/util.h"
+#include "core/io/log.h"
+#include "vmm/vm/clock_metrics.h"
+#include "vmm/vm/vm_internal.h"
+
+enum {
+	/* Waited for on the spot, as the loop must not be held longer. */
+	AT_ONCE_MS = 10,
+	/* Then looked for that often: a device does not say that it is quiet.
+	 */
+	LOOK_MS = 5,
+	SYNC_PAUSE_MS = 1000,
+	/* Then a guest that has ended is over, wherever its vCPUs are. */
+	END_MS = 500,
+};
+
+/* ---------------------------------------------------------------- deadlines */
+
+static void on_deadline(struct event_source *source, uint32_t events);
+
+static struct timespec timespec_of(unsigned ms)
+{
+	return (struct timespec){ms / 1000, (long)(ms % 1000) * 1000000};
+}
+
+static uint64_t deadline_in(unsigned ms)
+{
+	return clock_now_ns(CLOCK_MONOTONIC) + ms * (NS_PER_S / 1000);
+}
+
+/* After @first_ms, and then every @each_ms.  False if there can be no timer. */
+static bool wait_for(struct vm *vm, enum vm_waits what, unsigned first_ms,
+		     unsigned each_ms)
+{
+	const struct itimerspec when = {
+		.it_value = timespec_of(first_ms),
+		.it_interval = timespec_of(each_ms),
+	};
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+
+	if (fd < 0)
+		return false;
+	vm->deadline.ready = on_deadline;
+	if (timerfd_settime(fd, 0, &when, NULL) ||
+	    loop_add(vm->host.loop, &vm->deadline, fd, EPOLLIN)) {
+		util_close(&fd);
+		return false;
+	}
+	vm->waits = what;
+	return true;
+}
+
+void vm_stop_waiting(struct vm *vm)
+{
+	vm->waits = VM_WAITS_FOR_NOTHING;
+	loop_close(vm->host.loop, &vm->deadline);
+}
+
+/* -------------------------------------------------------------------- pause */
+
+/* As if nobody had asked for a pause. */
+static void run_on(struct vm *vm)
+{
+	vm->parking = false;
+	vcpu_set_release(&vm->vcpus);
+	virtio_slots_resume(&vm->virtio);
+}
+
+/* All are parked: stop the rest. */
+static int settle(struct vm *vm, struct err *e)
+{
+	int r = arch_clock_stop(&vm->clock, &vm->vcpus.vcpu[0].kvm,
+				vcpu_set_left(&vm->vcpus), e);
+
+	vm->parking = false;
+	clock_metrics_update(&vm->clock);
+	if (r) {
+		run_on(vm);
+		return -1;
+	}
+	log_debug("guest time stopped: counter %llu, offset %llu",
+		  (unsigned long long)vm->clock.guest_stopped,
+		  (unsigned long long)vm->clock.offset);
+	if (vm->serial)
+		serial_flush(vm->serial);
+	return 0;
+}
+
+/* Are devices quiet and vCPUs parked by then?  Else why not: a device's name,
+ * or "" for a vCPU. */
+static const char *stop_by(struct vm *vm, uint64_t deadline_ns)
+{
+	const char *busy = virtio_slots_quiesce(&vm->virtio, deadline_ns);
+	uint64_t now;
+
+	if (busy)
+		return busy;
+	if (!vm->parking)
+		arch_clock_stopping(&vm->clock);
+	vm->parking = true;
+	now = clock_now_ns(CLOCK_MONOTONIC);
+	return vcpu_set_park(&vm->vcpus,
+			     deadline_ns > now
+				     ? (unsigned)((deadline_ns - now) /
+						  (NS_PER_S / 1000))
+				     : 0)
+		       ? NULL
+		       : "";
+}
+
+static int too_slow(struct vm *vm, const char *busy, unsigned timeout_ms,
+		    struct err *e)
+{
+	run_on(vm);
+	if (*busy)
+		return err_set(
+			e,
+			"%s: its storage has not answered for %u ms; "
+			"the VM runs on, try again with a longer timeout",
+			busy, timeout_ms);
+	return err_set(e,
+		       "a vCPU did not stop within %u ms%s; the VM runs on, "
+		       "try again with a longer timeout",
+		       timeout_ms,
+		       vm_is_paged(vm) ? " (it may wait for the page server)"
+				       : "");
+}
+
+int vm_pause_within(struct vm *vm, unsigned timeout_ms, struct err *e)
+{
+	unsigned at_once = timeout_ms < AT_ONCE_MS ? timeout_ms : AT_ONCE_MS;
+	const char *busy;
+
+	if (vm->waits == VM_PAUSING)
+		return VM_PAUSE_LATER;
+	if (vm->waits == VM_ENDING)
+		return err_set(e, "the guest has ended");
+	busy = stop_by(vm, deadline_in(at_once));
+	if (!busy)
+		return settle(vm, e);
+	vm->pause_timeout_ms = timeout_ms;
+	vm->pause_deadline_ns = deadline_in(timeout_ms - at_once);
+	if (timeout_ms > at_once && wait_for(vm, VM_PAUSING, LOOK_MS, LOOK_MS))
+		return VM_PAUSE_LATER;
+	return too_slow(vm, busy, at_once, e);
+}
+
+int vm_pause(struct vm *vm, struct err *e)
+{
+	const char *busy = stop_by(vm, deadline_in(SYNC_PAUSE_MS));
+
+	return busy ? too_slow(vm, busy, SYNC_PAUSE_MS, e) : settle(vm, e);
+}
+
+void vm_cancel_pause(struct vm *vm)
+{
+	if (vm->waits != VM_PAUSING)
+		return;
+	vm_stop_waiting(vm);
+	run_on(vm);
+}
+
+/* Has what is waited for happened, or taken too long?  Then the answer. */
+static void look_again(struct vm *vm)
+{
+	const struct vm_host host = vm->host;
+	const char *busy = stop_by(vm, 0);
+	struct err e = {0};
+	int r;
+
+	if (busy && clock_now_ns(CLOCK_MONOTONIC) < vm->pause_deadline_ns)
+		return;
+	vm_stop_waiting(vm);
+	r = busy ? too_slow(vm, busy, vm->pause_timeout_ms, &e)
+		 : settle(vm, &e);
+	host.paused(host.context, r, &e);
+}
+
+/* -------------------------------------------------------------- the guest's
+ * end */
+
+static void end(struct vm *vm)
+{
+	static const enum vm_end ends[] = {
+		[VCPU_END_OFF] = VM_END_OFF,
+		[VCPU_END_RESET] = VM_END_RESET,
+		[VCPU_END_ERROR] = VM_END_ERROR,
+	};
+	const struct vm_host host = vm->host;
+	char reason[VCPU_REASON_MAX];
+	enum vm_end end = ends[vcpu_set_end(&vm->vcpus, reason)];
+
+	vm_stop_waiting(vm);
+	loop_remove(host.loop, &vm->told);
+	if (vm->serial) {
+		serial_drain(vm->serial);
+		if (serial_dropped(vm->serial))
+			log_warn(
+				"the guest's output was not read: %llu bytes "
+				"are lost",
+				(unsigned long long)serial_dropped(vm->serial));
+	}
+	host.ended(host.context, end, reason);
+}
+
+/* Its last words belong before ours, so the others should have stopped. */
+static void begin_end(struct vm *vm)
+{
+	const struct vm_host host = vm->host;
+	struct err e;
+
+	virtio_slots_abandon(&vm->virtio);
+	if (vm->waits == VM_PAUSING) {
+		vm_stop_waiting(vm);
+		err_set(&e, "the guest has ended");
+		host.paused(host.context, -1, &e);
+	}
+	if (vcpu_set_park(&vm->vcpus,
+			  vm->waits == VM_ENDING ? 0 : AT_ONCE_MS) ||
+	    (vm->waits != VM_ENDING && !wait_for(vm, VM_ENDING, END_MS, 0)))
+		end(vm);
+}
+
+/* ------------------------------------------------------------- what comes */
+
+static void on_told(struct event_source *source, uint32_t events)
+{
+	struct vm *vm = container_of(source, struct vm, told);
+	eventfd_t n;
+
+	(void)events;
+	(void)eventfd_read(vm->told_fd, &n);
+	if (vcpu_set_end(&vm->vcpus, NULL) != VCPU_END_NONE)
+		begin_end(vm);
+	else if (vm->waits == VM_PAUSING)
+		look_again(vm);
+}
+
+static void on_deadline(struct event_source *source, uint32_t events)
+{
+	struct vm *vm = container_of(source, struct vm, deadline);
+	uint64_t expired;
+
+	(void)events;
+	if (read(source->fd, &expired, sizeof(expired)) < 0)
+		return;
+	if (vm->waits == VM_ENDING)
+		end(vm);
+	else
+		look_again(vm);
+}
+
+int vm_listen(struct vm *vm)
+{
+	vm->told.ready = on_told;
+	vm->told_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	vcpu_set_init(&vm->vcpus, &vm->bus, vm->told_fd);
+	if (vm->told_fd < 0)
+		return -1;
+	return loop_add(vm->host.loop, &vm->told, vm->told_fd, EPOLLIN);
+}
+
+/* ------------------------------------------------------------------- resume */
+
+int vm_may_resume(const struct vm *vm, const struct clock_request *clock,
+		  struct err *e)
+{
+	return arch_clock_may_start(&vm->clock, clock, e);
+}
+
+int vm_resume(struct vm *vm, const struct clock_request *clock, struct err *e)
+{
+	struct arch_clock_sample sample;
+
+	arch_clock_sample(&sample);
+	time_pages_notify(&vm->time_pages, arch_clock_moves(&vm->clock, clock));
+	vcpu_set_ready(&vm->vcpus);
+	if (arch_clock_start(&vm->clock, &vm->kvm, &vm->vcpus.vcpu[0].kvm,
+			     clock, e)) {
+		/* They are outside of the guest.  Were one late, it would
+		 * still park, and not run with a wrong clock. */
+		vcpu_set_park(&vm->vcpus, SYNC_PAUSE_MS);
+		clock_metrics_update(&vm->clock);
+		return -1;
+	}
+	time_pages_resume(&vm->time_pages, &vm->clock, &sample);
+	vcpu_set_release(&vm->vcpus);
+	arch_clock_started(&vm->clock);
+	/* Where they wait for this CPU: all the rest can wait longer. */
+	sched_yield();
+	clock_metrics_update(&vm->clock);
+	/* Not before: it takes time, which the guest's clock would show. */
+	log_debug("guest time goes on: offset %llu, at most %llu ticks more",
+		  (unsigned long long)vm->clock.offset,
+		  (unsigned long long)vm->clock.error_ticks);
+	virtio_slots_resume(&vm->virtio);
+	return 0;
+}

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/vm/vm_snapshot.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "core/base/err.h"
+#include "core/base/util.h"
+#include "core/base/version.h"
+#include "vmm/vm/vm_internal.h"
+
+/* ----------------------------------------------------------- the beginning */
+
+static void head_state(struct vm_saved *saved, struct snap *s)
+{
+	snapshot_id_state(&saved->id, s);
+	snap_begin(s, SNAP_TAG('h', 'e', 'a', 'd'));
+	snap_string(s, saved->stasis, sizeof(saved->stasis));
+	snap_string(s, saved->kernel, sizeof(saved->kernel));
+	snap_u32(s, &saved->page_size);
+	snap_end(s);
+}
+
+static void disks_state(struct vm_saved *saved, struct snap *s)
+{
+	snap_begin(s, SNAP_TAG('d', 'i', 's', 'k'));
+	for (unsigned i = 0; i < saved->config.drive_count; i++) {
+		snap_u64(s, &saved->disk[i].size);
+		snap_u64(s, &saved->disk[i].device);
+		snap_u64(s, &saved->disk[i].inode);
+		snap_u64(s, &saved->disk[i].mtime_sec);
+		snap_u64(s, &saved->disk[i].mtime_ns);
+	}
+	snap_end(s);
+}
+
+static void beginning_state(struct vm_saved *saved, struct snap *s)
+{
+	head_state(saved, s);
+	vm_config_state(&saved->config, s);
+	disks_state(saved, s);
+	arch_clock_record_state(&saved->clock, s);
+	arch_saved_state(&saved->arch, s);
+}
+
+/* What was added in 1.2. */
+static void disk_contents_state(struct vm_saved *saved, struct snap *s)
+{
+	snap_begin(s, SNAP_TAG('d', 's', 'k', 's'));
+	for (unsigned i = 0; i < saved->config.drive_count; i++) {
+		struct block_identity *disk = &saved->disk[i];
+
+		snap_u64(s, &disk->birth_sec);
+		snap_u64(s, &disk->birth_ns);
+		for (unsigned n = 0; n < BLOCK_SAMPLES; n++) {
+			snap_u64(s, &disk->sample[n].at);
+			snap_u64(s, &disk->sample[n].hash);
+		}
+		disk->has_samples = true;
+	}
+	snap_end(s);
+}
+
+static struct virtio_device *drive_of(const struct vm *vm,
+				      const struct vm_saved *saved, unsigned i)
+{
+	return virtio_slots_find(&vm->virtio, VIRTIO_KIND_BLOCK,
+				 saved->config.drive[i].id);
+}
+
+static int identify_disks(const struct vm *vm, struct vm_saved *saved,
+			  struct err *e)
+{
+	for (unsigned i = 0; i < saved->config.drive_count; i++) {
+		if (block_identity_get(drive_of(vm, saved, i), &saved->disk[i],
+				       e))
+			return err_prefix(e, "drive %.64s",
+					  saved->config.drive[i].id);
+	}
+	return 0;
+}
+
+static int check_disks(const struct vm *vm, const struct vm_saved *saved,
+		       struct err *e)
+{
+	for (unsigned i = 0; i < saved->config.drive_count; i++) {
+		const struct drive_config *d = &saved->config.drive[i];
+
+		if (!saved->any_disk[i] &&
+		    block_identity_check(drive_of(vm, saved, i),
+					 &saved->disk[i], e))
+			return err_prefix(e, "drive %.64s: %.256s", d->id,
+					  d->path);
+	}
+	return 0;
+}
+
+static int fill_beginning(struct vm *vm, struct vm_saved *saved, struct err *e)
+{
+	struct utsname host;
+
+	if (getrandom(saved->id.bytes, sizeof(saved->id.bytes), 0) !=
+	    sizeof(saved->id.bytes))
+		return err_errno(e, "cannot get random numbers");
+	saved->id.offset = vm_mark_offset();
+	if (uname(&host))
+		return err_errno(e, "cannot tell this host's kernel");
+	snprintf(saved->stasis, sizeof(saved->stasis), "%s", STASIS_VERSION);
+	snprintf(saved->kernel, sizeof(saved->kernel), "%s", host.release);
+	saved->page_size = (uint32_t)sysconf(_SC_PAGESIZE);
+	if (identify_disks(vm, saved, e) ||
+	    arch_clock_record(&vm->clock, &saved->clock, e) ||
+	    arch_saved_get(&vm->arch, &saved->arch, e))
+		return -1;
+	return 0;
+}
+
+/* ------------------------------------------------------------- the machine */
+
+static void devices_state(struct vm *vm, struct snap *s)
+{
+	bool has_serial = vm->serial;
+
+	snap_begin(s, SNAP_TAG('d', 'e', 'v', 's'));
+	boot_timer_state(&vm->boot_timer, s);
+	rtc_state(&vm->rtc, s);
+	gpio_state(vm->gpio, s);
+	snap_bool(s, &has_serial);
+	snap_require(s, has_serial == !!vm->serial, "serial port");
+	if (vm->serial && !snap_failed(s))
+		serial_state(vm->serial, s);
+	snap_end(s);
+}
+
+/*
+ * Everything, in the order in which it is safe to save it: devices, which may
+ * still raise an interrupt, then what KVM has.
+ */
+static int machine_state(struct vm *vm, struct vm_saved *saved, struct snap *s,
+			 struct err *e)
+{
+	devices_state(vm, s);
+	virtio_slots_state(&vm->virtio, s);
+	time_pages_state(&vm->time_pages, s);
+	for (unsigned i = 0; i < vm->vcpus.count; i++) {
+		if (arch_vcpu_state(&vm->vcpus.vcpu[i].kvm, s, e))
+			return -1;
+	}
+	if (arch_irqchip_state(&vm->arch, s, e))
+		return -1;
+	if (snap_version(s) >= 2)
+		vm_config_vhost_state(&saved->config, s);
+	if (snap_version(s) >= 3) {
+		rtc_alarm_state(&vm->rtc, s);
+		disk_contents_state(saved, s);
+		arch_clock_boot_state(&saved->clock, s);
+	}
+	return 0;
+}
+
+/* ------------------------------------------------------------------- saving */
+
+uint64_t vm_mark_offset(void)
+{
+	return arch_layout.snapshot_id - arch_layout.reserved;
+}
+
+static void put_mark(struct vm *vm)
+{
+	memcpy(guest_mem_at(&vm->mem, arch_layout.snapshot_id,
+			    sizeof(vm->mark)),
+	       &vm->mark, sizeof(vm->mark));
+}
+
+/* All of it, as far as is known here. */
+static int mark_ram(struct vm *vm, const struct snapshot_id *id, struct err *e)
+{
+	static const uint8_t none[sizeof(vm->mark.run)];
+	struct memory_mark mark = {.kind = MEMORY_WHOLE};
+
+	memcpy(mark.run, vm->mark.run, sizeof(mark.run));
+	if (!memcmp(mark.run, none, sizeof(none)) &&
+	    getrandom(mark.run, sizeof(mark.run), 0) != sizeof(mark.run))
+		return err_errno(e, "cannot get random numbers");
+	memcpy(mark.id, id->bytes, sizeof(mark.id));
+	vm->mark = mark;
+	put_mark(vm);
+	return 0;
+}
+
+struct memory_mark vm_changes_mark(struct vm *vm,
+				   const struct vm_changes *changes)
+{
+	bool is_log = vm->mem.dirty;
+
+	if (changes->known) {
+		vm->mark.kind = is_log ? MEMORY_SINCE_LAST : MEMORY_SINCE_LOAD;
+		memcpy(vm->mark.base, is_log ? vm->saved : vm->loaded,
+		       sizeof(vm->mark.base));
+		put_mark(vm);
+	}
+	return vm->mark;
+}
+
+int vm_save(struct vm *vm, const struct vm_config *config, struct snap *s,
+	    struct err *e)
+{
+	struct vm_saved *saved = calloc(1, sizeof(*saved));
+	int r = -1;
+
+	snap_save(s, SNAPSHOT_VERSION);
+	if (!saved)
+		return err_errno(e, "cannot save the VM");
+	saved->config = *config;
+	if (!fill_beginning(vm, saved, e)) {
+		beginning_state(saved, s);
+		r = machine_state(vm, saved, s, e);
+	}
+	if (!r)
+		r = snap_finish(s, e);
+	if (!r)
+		r = mark_ram(vm, &saved->id, e);
+	free(saved);
+	return r;
+}
+
+/* ------------------------------------------------------------------ loading */
+
+int vm_saved_read(struct vm_saved *saved, const void *body, size_t len,
+		  uint16_t minor, struct err *e)
+{
+	*saved = (struct vm_saved){0};
+	vm_config_init(&saved->config);
+	snap_load(&saved->rest, body, len, snap_version_of(minor));
+	beginning_state(saved, &saved->rest);
+	if (snap_failed(&saved->rest))
+		return err_set(e, "%s", saved->rest.err.text);
+	if (vm_config_check_loaded(&saved->config, e))
+		return err_prefix(e, "snapshot");
+	return 0;
+}
+
+void vm_saved_fini(struct vm_saved *saved)
+{
+	vm_config_fini(&saved->config);
+	snap_fini(&saved->rest);
+}
+
+/* Whoever gave it may have given another's. */
+static int check_ram(struct vm *vm, const struct snapshot_id *id, struct err *e)
+{
+	const void *mark = guest_mem_at(&vm->mem, arch_layout.snapshot_id,
+					sizeof(id->bytes));
+
+	if (!memcmp(mark, id->bytes, sizeof(id->bytes)))
+		return 0;
+	return err_set(e, "the memory is that of another snapshot than the "
+			  "state; give the one that was written with it");
+}
+
+static int load(struct vm *vm, struct vm_saved *saved, struct err *e)
+{
+	struct snap *s = &saved->rest;
+
+	if (check_ram(vm, &saved->id, e))
+		return -1;
+	if (machine_state(vm, saved, s, e))
+		return -1;
+	if (snap_finish(s, e) || check_disks(vm, saved, e) ||
+	    vm_restore_vhost(vm, &saved->config, e))
+		return -1;
+	memcpy(vm->loaded, saved->id.bytes, sizeof(vm->loaded));
+	memcpy(vm->saved, saved->id.bytes, sizeof(vm->saved));
+	return arch_clock_restore(&vm->clock, &saved->clock, e);
+}
+
+struct vm *vm_restore_begin(struct vm_saved *saved,
+			    const struct vm_ram_source *ram,
+			    const struct vm_host *host, struct err *e)
+{
+	const struct vm_origin origin = {.arch = &saved->arch, .ram = ram};
+
+	return vm_build(&saved->config, host, &origin, e);
+}
+
+int vm_restore_finish(struct vm *vm, struct vm_saved *saved, struct err *e)
+{
+	return vm_build_machine(vm, &saved->config, e) || load(vm, saved, e)
+		       ? -1
+		       : 0;
+}
+
+struct vm *vm_restore(struct vm_saved *saved, const struct vm_ram_source *ram,
+		      const struct vm_host *host, struct err *e)
+{
+	struct vm *vm = vm_restore_begin(saved, ram, host, e);
+
+	if (vm && vm_restore_finish(vm, saved, e)) {
+		vm_destroy(vm);
+		return NULL;
+	}
+	return vm;
+}
