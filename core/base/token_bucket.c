@@ -13,7 +13,7 @@ void token_bucket_init(struct token_bucket *b,
 		       uint64_t now_ns)
 {
 	*b = (struct token_bucket){.last_ns = now_ns};
-	if (!config->size || !config->refill_time_ms)
+	if (!token_bucket_config_limits(config))
 		return;
 	b->size = b->budget = config->size;
 	b->burst = config->one_time_burst;

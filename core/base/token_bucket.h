@@ -22,6 +22,12 @@ struct token_bucket_config {
 	uint64_t one_time_burst;
 };
 
+static inline bool
+token_bucket_config_limits(const struct token_bucket_config *config)
+{
+	return config->size && config->refill_time_ms;
+}
+
 struct token_bucket {
 	uint64_t size;
 	uint64_t refill_ns; /* 0: no limit */

@@ -85,7 +85,7 @@ static uint32_t register_read(struct virtio_device *dev, uint64_t offset)
 	case VIRTIO_MMIO_VERSION:
 		return VERSION;
 	case VIRTIO_MMIO_DEVICE_ID:
-		return dev->ops->device_id;
+		return dev->ops->kind->device_id;
 	case VIRTIO_MMIO_VENDOR_ID:
 		return VENDOR;
 	case VIRTIO_MMIO_DEVICE_FEATURES:

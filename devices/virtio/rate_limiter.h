@@ -22,6 +22,13 @@ struct rate_limiter_config {
 	struct token_bucket_config ops;
 };
 
+static inline bool
+rate_limiter_config_limits(const struct rate_limiter_config *config)
+{
+	return token_bucket_config_limits(&config->bandwidth) ||
+	       token_bucket_config_limits(&config->ops);
+}
+
 /* A change: a bucket that is NULL stays as it is, one of zeros has no limit. */
 struct rate_limiter_update {
 	const struct token_bucket_config *bandwidth, *ops;

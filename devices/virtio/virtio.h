@@ -20,6 +20,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/base/metrics.h"
+#include "core/base/util.h"
 #include "core/io/log.h"
 #include "core/io/loop.h"
 #include "devices/virtio/virtq.h"
@@ -30,8 +32,26 @@ struct virtio_device;
 
 enum { VIRTIO_QUEUES_MAX = 5, VIRTIO_NAME_MAX = 80 };
 
-struct virtio_ops {
+/*
+ * What all devices of one kind have in common: constant, one for each kind, and
+ * its identity.
+ */
+struct virtio_kind {
 	uint32_t device_id; /* VIRTIO_ID_* */
+	const char *name;   /* of its metrics, Firecracker's: "block" */
+	bool many; /* there may be several, each with metrics of its own */
+	const struct metric *metric; /* metric_count of them, of a struct of */
+	unsigned metric_count;       /* counters that is in each device, */
+	size_t metrics_at;           /* at this offset */
+};
+
+/* For a struct that begins with its `dev`, and has `metrics`. */
+#define VIRTIO_METRICS(type, table)                           \
+	.metric = (table), .metric_count = ARRAY_SIZE(table), \
+	.metrics_at = offsetof(type, metrics) - offsetof(type, dev)
+
+struct virtio_ops {
+	const struct virtio_kind *kind;
 	unsigned queue_count;
 	unsigned writable_at, writable_len; /* by the driver, of its config */
 
@@ -140,6 +160,12 @@ static inline unsigned virtio_queue_count(const struct virtio_device *dev)
 {
 	return dev->ops->queue_count;
 }
+/* The counters of its kind, which live as long as the device. */
+static inline const void *virtio_counters(const struct virtio_device *dev)
+{
+	return (const char *)dev + dev->ops->kind->metrics_at;
+}
+
 static inline int virtio_kick_fd(const struct virtio_device *dev,
 				 unsigned queue)
 {

@@ -26,14 +26,15 @@ static void restart(struct virtio_device *dev, struct snap *s)
 
 static void state(struct virtio_device *dev, struct snap *s)
 {
-	uint32_t id = dev->ops->device_id,
+	uint32_t id = dev->ops->kind->device_id,
 		 isr = atomic_load(&dev->isr) & ISR_ALL;
 	uint32_t queues = dev->ops->queue_count;
 
 	snap_begin(s, STATE_TAG);
 	snap_u32(s, &id);
 	snap_u32(s, &queues);
-	snap_require(s, id == dev->ops->device_id, "a device is another one");
+	snap_require(s, id == dev->ops->kind->device_id,
+		     "a device is another one");
 	snap_require(s, queues == dev->ops->queue_count,
 		     "a device has other queues");
 	snap_require(s, !dev->inflight, "a device is not quiet");

@@ -59,8 +59,10 @@ static bool drain(struct virtio_device *dev, uint64_t deadline_ns)
 	return true;
 }
 
+static const struct virtio_kind kind = {.device_id = 42};
+
 static const struct virtio_ops ops = {
-	.device_id = 42,
+	.kind = &kind,
 	.queue_count = 2,
 	.writable_at = 4,
 	.writable_len = 9,

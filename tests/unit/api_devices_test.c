@@ -47,9 +47,16 @@ static const struct refusal {
 		 BAD_BODY "field `mtu`: 0 is not possible"},
 		{PUT, "/network-interfaces/eth0",
 		 "{\"iface_id\":\"eth0\",\"host_dev_name\":\"none\",\"vhost\":"
-		 "true,\"tx_rate_limiter\":{}}",
+		 "true,\"tx_rate_limiter\":{\"ops\":{\"size\":1,"
+		 "\"refill_time\":1}}}",
 		 BAD_BODY "field `vhost`: the kernel's device has no rate "
 			  "limiters; leave out one or the other"},
+		/* A bucket of zeros limits nothing, and is in nobody's way. */
+		{PUT, "/network-interfaces/eth0",
+		 "{\"iface_id\":\"eth0\",\"host_dev_name\":\"none\",\"vhost\":"
+		 "true,\"tx_rate_limiter\":{\"ops\":{\"size\":0,"
+		 "\"refill_time\":0}}}",
+		 "Network config error"},
 		{PUT, "/network-interfaces/eth0",
 		 "{\"iface_id\":\"eth0\",\"host_dev_name\":\"none\",\"vhost\":"
 		 "1}",
@@ -296,7 +303,8 @@ static void devices_are_in_firecrackers_order(void **state)
 		const struct virtio_slots *slots = &w->instance.vm->virtio;
 
 		assert_true(i < slots->count);
-		assert_int_equal(slots->slot[i].dev->ops->device_id, wanted[i]);
+		assert_int_equal(slots->slot[i].dev->ops->kind->device_id,
+				 wanted[i]);
 	}
 }
 

@@ -66,8 +66,10 @@ static void destroy(struct virtio_device *dev)
 	free(container_of(dev, struct probe, dev));
 }
 
+static const struct virtio_kind kind = {.device_id = PROBE_ID};
+
 static const struct virtio_ops ops = {
-	.device_id = PROBE_ID,
+	.kind = &kind,
 	.queue_count = 2,
 	.writable_at = 8,
 	.writable_len = 4,

@@ -225,7 +225,7 @@ static void a_disk_that_hangs_is_named_and_holds_nothing(void **state)
 
 	assert_ok(vm_config_put_drive(&w->config, &drive, &w->e), w->e);
 	vm = create_and_boot(w);
-	dev = virtio_slots_find(&vm->virtio, VIRTIO_KIND_BLOCK, "root");
+	dev = virtio_slots_find(&vm->virtio, &block_kind, "root");
 	if (block_engine(dev) != BLOCK_ASYNC) {
 		vm_destroy(vm);
 		skip();

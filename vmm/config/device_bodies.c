@@ -53,15 +53,10 @@ int limiter_read(struct limiter_patch *body, const char *field,
 	return 0;
 }
 
-static bool is_limited(const struct token_bucket_config *bucket)
-{
-	return bucket->size && bucket->refill_time_ms;
-}
-
 static void print_bucket(const struct token_bucket_config *bucket,
 			 struct buf *out)
 {
-	if (!is_limited(bucket)) {
+	if (!token_bucket_config_limits(bucket)) {
 		buf_text(out, "null");
 		return;
 	}
@@ -75,7 +70,7 @@ static void print_bucket(const struct token_bucket_config *bucket,
 
 void limiter_print(const struct rate_limiter_config *limiter, struct buf *out)
 {
-	if (!is_limited(&limiter->bandwidth) && !is_limited(&limiter->ops)) {
+	if (!rate_limiter_config_limits(limiter)) {
 		buf_text(out, "null");
 		return;
 	}

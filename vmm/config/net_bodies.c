@@ -57,7 +57,8 @@ static int check_interface(struct interface_config *body,
 			       "%d",
 			       (unsigned long long)raw->mtu, NET_MTU_MIN,
 			       NET_MTU_MAX);
-	if (raw->vhost && (raw->rx || raw->tx))
+	if (raw->vhost && (rate_limiter_config_limits(&rx.limiter) ||
+			   rate_limiter_config_limits(&tx.limiter)))
 		return err_set(e, "field `vhost`: the kernel's device has no "
 				  "rate limiters; leave out one or the other");
 	body->vhost = raw->vhost;

@@ -64,7 +64,7 @@ int virtio_slots_next(struct virtio_slots *s, struct virtio_slot *out,
 }
 
 int virtio_slots_add(struct virtio_slots *s, struct virtio_device *dev,
-		     enum virtio_kind kind, const char *id, struct err *e)
+		     const char *id, struct err *e)
 {
 	unsigned i = s->count - 1;
 	struct mmio_window window = {
@@ -75,7 +75,6 @@ int virtio_slots_add(struct virtio_slots *s, struct virtio_device *dev,
 	};
 
 	s->slot[i].dev = dev;
-	s->slot[i].kind = kind;
 	s->slot[i].id = strdup(id);
 	if (!s->slot[i].id)
 		return err_errno(e, "cannot keep a device's name");
@@ -93,10 +92,11 @@ int virtio_slots_add(struct virtio_slots *s, struct virtio_device *dev,
 }
 
 struct virtio_device *virtio_slots_find(const struct virtio_slots *s,
-					enum virtio_kind kind, const char *id)
+					const struct virtio_kind *kind,
+					const char *id)
 {
 	for (unsigned i = 0; i < s->count; i++) {
-		if (s->slot[i].kind == kind && s->slot[i].dev &&
+		if (s->slot[i].dev && s->slot[i].dev->ops->kind == kind &&
 		    (!id || !strcmp(s->slot[i].id, id)))
 			return s->slot[i].dev;
 	}
@@ -138,10 +138,10 @@ void virtio_slots_state(struct virtio_slots *s, struct snap *snap)
 	snap_count(snap, &count, ARCH_VIRTIO_MAX);
 	snap_require(snap, count == s->count, "number of virtio devices");
 	for (unsigned i = 0; i < s->count && !snap_failed(snap); i++) {
-		uint32_t id = s->slot[i].dev->ops->device_id;
+		uint32_t id = s->slot[i].dev->ops->kind->device_id;
 
 		snap_u32(snap, &id);
-		snap_require(snap, id == s->slot[i].dev->ops->device_id,
+		snap_require(snap, id == s->slot[i].dev->ops->kind->device_id,
 			     "kind of a virtio device");
 		virtio_state(s->slot[i].dev, snap);
 	}

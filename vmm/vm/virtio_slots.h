@@ -17,16 +17,6 @@ struct kvm_vm;
 struct mmio_bus;
 struct snap;
 
-/* In the order of their places, which is Firecracker's. */
-enum virtio_kind {
-	VIRTIO_KIND_BALLOON,
-	VIRTIO_KIND_BLOCK,
-	VIRTIO_KIND_NET,
-	VIRTIO_KIND_VSOCK,
-	VIRTIO_KIND_RNG,
-	VIRTIO_KINDS
-};
-
 struct virtio_slots {
 	struct kvm_vm *kvm;
 	struct mmio_bus *bus;
@@ -35,7 +25,6 @@ struct virtio_slots {
 
 	unsigned count;
 	struct {
-		enum virtio_kind kind;
 		char *id; /* owned: what users call it */
 		struct virtio_device *dev;
 		int irq_fd;
@@ -47,11 +36,12 @@ int virtio_slots_next(struct virtio_slots *slots, struct virtio_slot *out,
 		      struct err *e);
 /* Put it there; it is destroyed with the others, also after a failure. */
 int virtio_slots_add(struct virtio_slots *slots, struct virtio_device *dev,
-		     enum virtio_kind kind, const char *id, struct err *e);
+		     const char *id, struct err *e);
 
 /* NULL if there is none. */
 struct virtio_device *virtio_slots_find(const struct virtio_slots *slots,
-					enum virtio_kind kind, const char *id);
+					const struct virtio_kind *kind,
+					const char *id);
 
 /*
  * All of them: nothing in flight and nothing taken; and on again.  What is in

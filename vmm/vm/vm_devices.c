@@ -94,18 +94,26 @@ static int attach_serial(struct vm *vm, struct err *e)
 	return attach(vm, arch_layout.serial, &serial_mmio_ops, vm->serial, e);
 }
 
+/* ----------------------------------------------------------- virtio devices */
+
+/* @dev may be NULL: it could not be created, and @e says why. */
+static int add(struct vm *vm, const char *id, struct virtio_device *dev,
+	       struct err *e)
+{
+	return dev ? virtio_slots_add(&vm->virtio, dev, id, e) : -1;
+}
+
 static int attach_balloon(struct vm *vm, const struct vm_config *config,
 			  struct err *e)
 {
 	struct virtio_slot slot;
-	struct virtio_device *dev;
 
+	if (!config->has_balloon)
+		return 0;
 	if (virtio_slots_next(&vm->virtio, &slot, e))
 		return -1;
-	dev = balloon_create(&slot, &config->balloon, e);
-	return dev ? virtio_slots_add(&vm->virtio, dev, VIRTIO_KIND_BALLOON,
-				      "balloon", e)
-		   : -1;
+	return add(vm, "balloon", balloon_create(&slot, &config->balloon, e),
+		   e);
 }
 
 static int attach_drive(struct vm *vm, const struct drive_config *drive,
@@ -120,28 +128,29 @@ static int attach_drive(struct vm *vm, const struct drive_config *drive,
 		.limiter = drive->limiter,
 	};
 	struct virtio_slot slot;
-	struct virtio_device *dev;
 
-	if (virtio_slots_next(&vm->virtio, &slot, e))
-		return -1;
-	dev = block_create(&slot, &config, e);
-	if (!dev)
+	if (virtio_slots_next(&vm->virtio, &slot, e) ||
+	    add(vm, drive->id, block_create(&slot, &config, e), e))
 		return err_prefix(e, "drive %s", drive->id);
-	return virtio_slots_add(&vm->virtio, dev, VIRTIO_KIND_BLOCK, drive->id,
-				e);
+	return 0;
 }
 
-static bool is_limited(const struct rate_limiter_config *limiter)
+static int attach_drives(struct vm *vm, const struct vm_config *config,
+			 struct err *e)
 {
-	return limiter->bandwidth.size || limiter->ops.size;
+	for (unsigned i = 0; i < config->drive_count; i++) {
+		if (attach_drive(vm, &config->drive[i], e))
+			return -1;
+	}
+	return 0;
 }
 
 static int use_vhost(struct virtio_device *dev,
 		     const struct interface_config *interface, struct err *e)
 {
 	/* The API would not have taken it; a snapshot's file may say so. */
-	if (is_limited(&interface->rx_limiter) ||
-	    is_limited(&interface->tx_limiter))
+	if (rate_limiter_config_limits(&interface->rx_limiter) ||
+	    rate_limiter_config_limits(&interface->tx_limiter))
 		return err_set(e,
 			       "network interface %s has rate limits, which "
 			       "vhost has not",
@@ -164,8 +173,7 @@ int vm_restore_vhost(struct vm *vm, const struct vm_config *config,
 				 "RAM comes from a page server",
 				 interface->id);
 		else if (interface->vhost &&
-			 use_vhost(virtio_slots_find(&vm->virtio,
-						     VIRTIO_KIND_NET,
+			 use_vhost(virtio_slots_find(&vm->virtio, &net_kind,
 						     interface->id),
 				   interface, e))
 			return -1;
@@ -189,32 +197,37 @@ static int attach_interface(struct vm *vm,
 	struct virtio_device *dev;
 
 	if (virtio_slots_next(&vm->virtio, &slot, e))
-		return -1;
-	dev = net_create(&slot, &config, e);
-	if (!dev)
 		return err_prefix(e, "network interface %s", interface->id);
-	if (virtio_slots_add(&vm->virtio, dev, VIRTIO_KIND_NET, interface->id,
-			     e))
-		return -1;
+	dev = net_create(&slot, &config, e);
+	if (add(vm, interface->id, dev, e))
+		return err_prefix(e, "network interface %s", interface->id);
 	return interface->vhost ? use_vhost(dev, interface, e) : 0;
 }
 
-static int attach_vsock(struct vm *vm, const struct vsock_params *params,
+static int attach_interfaces(struct vm *vm, const struct vm_config *config,
+			     struct err *e)
+{
+	for (unsigned i = 0; i < config->interface_count; i++) {
+		if (attach_interface(vm, &config->interface[i], e))
+			return -1;
+	}
+	return 0;
+}
+
+static int attach_vsock(struct vm *vm, const struct vm_config *config,
 			struct err *e)
 {
-	const struct vsock_config config = {
-		.guest_cid = params->guest_cid,
-		.uds_path = params->uds_path,
+	const struct vsock_config vsock = {
+		.guest_cid = config->vsock.guest_cid,
+		.uds_path = config->vsock.uds_path,
 	};
 	struct virtio_slot slot;
-	struct virtio_device *dev;
 
+	if (!vsock.uds_path)
+		return 0;
 	if (virtio_slots_next(&vm->virtio, &slot, e))
 		return -1;
-	dev = vsock_create(&slot, &config, e);
-	return dev ? virtio_slots_add(&vm->virtio, dev, VIRTIO_KIND_VSOCK,
-				      "vsock", e)
-		   : -1;
+	return add(vm, "vsock", vsock_create(&slot, &vsock, e), e);
 }
 
 static int attach_rng(struct vm *vm, const struct vm_config *config,
@@ -222,17 +235,35 @@ static int attach_rng(struct vm *vm, const struct vm_config *config,
 {
 	const struct rng_config rng = {.limiter = config->entropy_limiter};
 	struct virtio_slot slot;
-	struct virtio_device *dev;
 
+	if (!config->entropy)
+		return 0;
 	if (virtio_slots_next(&vm->virtio, &slot, e))
 		return -1;
-	dev = rng_create(&slot, &rng, e);
-	return dev ? virtio_slots_add(&vm->virtio, dev, VIRTIO_KIND_RNG, "rng",
-				      e)
-		   : -1;
+	return add(vm, "rng", rng_create(&slot, &rng, e), e);
 }
 
-/* In Firecracker's order, which is that of the guest's names for them. */
+/*
+ * All kinds of virtio devices: a row each, in Firecracker's order, in which the
+ * guest finds and names them.
+ */
+static const struct row {
+	const struct virtio_kind *kind;
+	/* Those that @config asks for. */
+	int (*attach)(struct vm *vm, const struct vm_config *config,
+		      struct err *e);
+} rows[] = {
+	{&balloon_kind, attach_balloon}, {&block_kind, attach_drives},
+	{&net_kind, attach_interfaces},  {&vsock_kind, attach_vsock},
+	{&rng_kind, attach_rng},
+};
+_Static_assert(ARRAY_SIZE(rows) <= VM_KINDS_MAX, "raise it");
+
+const struct virtio_kind *vm_device_kind(unsigned i)
+{
+	return i < ARRAY_SIZE(rows) ? rows[i].kind : NULL;
+}
+
 static int attach_virtio(struct vm *vm, const struct vm_config *config,
 			 struct err *e)
 {
@@ -240,19 +271,11 @@ static int attach_virtio(struct vm *vm, const struct vm_config *config,
 	vm->virtio.bus = &vm->bus;
 	vm->virtio.mem = &vm->mem;
 	vm->virtio.loop = vm->host.loop;
-	if (config->has_balloon && attach_balloon(vm, config, e))
-		return -1;
-	for (unsigned i = 0; i < config->drive_count; i++) {
-		if (attach_drive(vm, &config->drive[i], e))
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (rows[i].attach(vm, config, e))
 			return -1;
 	}
-	for (unsigned i = 0; i < config->interface_count; i++) {
-		if (attach_interface(vm, &config->interface[i], e))
-			return -1;
-	}
-	if (config->vsock.uds_path && attach_vsock(vm, &config->vsock, e))
-		return -1;
-	return config->entropy ? attach_rng(vm, config, e) : 0;
+	return 0;
 }
 
 int vm_attach_devices(struct vm *vm, const struct vm_config *config,
@@ -277,7 +300,7 @@ int vm_patch_drive(struct vm *vm, const struct drive_patch *patch,
 		   struct err *e)
 {
 	struct virtio_device *dev =
-		virtio_slots_find(&vm->virtio, VIRTIO_KIND_BLOCK, patch->id);
+		virtio_slots_find(&vm->virtio, &block_kind, patch->id);
 	const struct rate_limiter_update update =
 		limiter_update(&patch->limits);
 
@@ -293,7 +316,7 @@ int vm_patch_interface(struct vm *vm, const struct interface_patch *patch,
 		       struct err *e)
 {
 	struct virtio_device *dev =
-		virtio_slots_find(&vm->virtio, VIRTIO_KIND_NET, patch->id);
+		virtio_slots_find(&vm->virtio, &net_kind, patch->id);
 	const struct rate_limiter_update rx = limiter_update(&patch->rx);
 	const struct rate_limiter_update tx = limiter_update(&patch->tx);
 
@@ -306,7 +329,7 @@ int vm_patch_interface(struct vm *vm, const struct interface_patch *patch,
 struct virtio_device *vm_balloon(const struct vm *vm, struct err *e)
 {
 	struct virtio_device *dev =
-		virtio_slots_find(&vm->virtio, VIRTIO_KIND_BALLOON, NULL);
+		virtio_slots_find(&vm->virtio, &balloon_kind, NULL);
 
 	if (!dev)
 		err_set(e, "No balloon device found.");

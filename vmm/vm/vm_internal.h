@@ -97,6 +97,10 @@ void vm_stop_waiting(struct vm *vm);
  * Create all devices and put them on the bus, in the order of their addresses.
  * What was made before a failure is for vm_destroy().
  */
+/* The kinds of virtio devices there are; NULL after the last. */
+enum { VM_KINDS_MAX = 8 };
+const struct virtio_kind *vm_device_kind(unsigned i);
+
 int vm_attach_devices(struct vm *vm, const struct vm_config *config,
 		      struct err *e);
 /* A snapshot tells last which interfaces are to be vhost's. */

@@ -23,8 +23,8 @@
 #include "core/base/now.h"
 #include "core/base/util.h"
 #include "core/io/log.h"
-#include "vmm/vm/clock_metrics.h"
 #include "vmm/vm/vm_internal.h"
+#include "vmm/vm/vm_metrics.h"
 
 enum {
 	/* Waited for on the spot, as the loop must not be held longer. */

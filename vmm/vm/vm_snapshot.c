@@ -68,7 +68,7 @@ static void disk_contents_state(struct vm_saved *saved, struct snap *s)
 static struct virtio_device *drive_of(const struct vm *vm,
 				      const struct vm_saved *saved, unsigned i)
 {
-	return virtio_slots_find(&vm->virtio, VIRTIO_KIND_BLOCK,
+	return virtio_slots_find(&vm->virtio, &block_kind,
 				 saved->config.drive[i].id);
 }
 

@@ -134,9 +134,31 @@ static void balloon_destroy(struct virtio_device *dev)
 	free(b);
 }
 
+static const struct metric metric_table[] = {
+	METRIC(struct balloon_metrics, activate_fails),
+	METRIC(struct balloon_metrics, cfg_fails),
+	METRIC(struct balloon_metrics, inflate_count),
+	METRIC(struct balloon_metrics, stats_updates_count),
+	METRIC(struct balloon_metrics, stats_update_fails),
+	METRIC(struct balloon_metrics, deflate_count),
+	METRIC(struct balloon_metrics, event_fails),
+	METRIC(struct balloon_metrics, free_page_report_count),
+	METRIC(struct balloon_metrics, free_page_report_freed),
+	METRIC(struct balloon_metrics, free_page_report_fails),
+	METRIC(struct balloon_metrics, free_page_hint_count),
+	METRIC(struct balloon_metrics, free_page_hint_freed),
+	METRIC(struct balloon_metrics, free_page_hint_fails),
+};
+
+const struct virtio_kind balloon_kind = {
+	.device_id = VIRTIO_ID_BALLOON,
+	.name = "balloon",
+	VIRTIO_METRICS(struct balloon, metric_table),
+};
+
 #define OPS(queues)                                                            \
 	{                                                                      \
-		.device_id = VIRTIO_ID_BALLOON,                                \
+		.kind = &balloon_kind,                                         \
 		.queue_count = (queues),                                       \
 		.writable_at = offsetof(struct virtio_balloon_config, actual), \
 		.writable_len = sizeof(uint32_t),                              \
@@ -256,9 +278,4 @@ int balloon_set_target(struct virtio_device *dev, uint32_t amount_mib,
 	}
 	virtio_leave(dev);
 	return r;
-}
-
-const struct balloon_metrics *balloon_metrics(const struct virtio_device *dev)
-{
-	return &container_of(dev, struct balloon, dev)->metrics;
 }

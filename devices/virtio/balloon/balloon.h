@@ -75,6 +75,8 @@ struct balloon_hinting_status {
 int balloon_check(const struct balloon_config *config, uint64_t ram_mib,
 		  struct err *e);
 
+extern const struct virtio_kind balloon_kind;
+
 /* NULL on failure.  virtio_destroy() ends it. */
 struct virtio_device *balloon_create(const struct virtio_slot *slot,
 				     const struct balloon_config *config,
@@ -106,5 +108,8 @@ int balloon_hinting_status(struct virtio_device *dev,
 			   struct balloon_hinting_status *status,
 			   struct err *e);
 
-/* The counters themselves, which live as long as the device. */
-const struct balloon_metrics *balloon_metrics(const struct virtio_device *dev);
+static inline const struct balloon_metrics *
+balloon_metrics(const struct virtio_device *dev)
+{
+	return virtio_counters(dev);
+}

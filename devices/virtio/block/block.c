@@ -197,8 +197,38 @@ static void block_destroy(struct virtio_device *dev)
 	free(b);
 }
 
-static const struct virtio_ops block_ops = {
+static const struct metric metric_table[] = {
+	METRIC(struct block_metrics, activate_fails),
+	METRIC(struct block_metrics, cfg_fails),
+	METRIC(struct block_metrics, no_avail_buffer),
+	METRIC(struct block_metrics, event_fails),
+	METRIC(struct block_metrics, execute_fails),
+	METRIC(struct block_metrics, invalid_reqs_count),
+	METRIC(struct block_metrics, flush_count),
+	METRIC(struct block_metrics, queue_event_count),
+	METRIC(struct block_metrics, rate_limiter_event_count),
+	METRIC(struct block_metrics, update_count),
+	METRIC(struct block_metrics, update_fails),
+	METRIC(struct block_metrics, read_bytes),
+	METRIC(struct block_metrics, write_bytes),
+	METRIC(struct block_metrics, read_count),
+	METRIC(struct block_metrics, write_count),
+	METRIC(struct block_metrics, rate_limiter_throttled_events),
+	METRIC(struct block_metrics, io_engine_throttled_events),
+	METRIC(struct block_metrics, remaining_reqs_count),
+	METRIC(struct block_metrics, discard_count),
+	METRIC(struct block_metrics, write_zeroes_count),
+};
+
+const struct virtio_kind block_kind = {
 	.device_id = VIRTIO_ID_BLOCK,
+	.name = "block",
+	.many = true,
+	VIRTIO_METRICS(struct block, metric_table),
+};
+
+static const struct virtio_ops block_ops = {
+	.kind = &block_kind,
 	.queue_count = 1,
 	.kick = block_kick,
 	.drain = block_drain,
@@ -357,9 +387,4 @@ enum block_engine block_engine(const struct virtio_device *dev)
 	const struct block *b = container_of(dev, struct block, dev);
 
 	return b->async ? BLOCK_ASYNC : BLOCK_SYNC;
-}
-
-const struct block_metrics *block_metrics(const struct virtio_device *dev)
-{
-	return &container_of(dev, struct block, dev)->metrics;
 }

@@ -68,6 +68,8 @@ struct block_metrics {
  */
 int block_check(const struct block_config *config, struct err *e);
 
+extern const struct virtio_kind block_kind;
+
 /* NULL on failure.  virtio_destroy() ends it. */
 struct virtio_device *block_create(const struct virtio_slot *slot,
 				   const struct block_config *config,
@@ -113,5 +115,8 @@ int block_identity_check(const struct virtio_device *dev,
 /* What it is now: BLOCK_SYNC if io_uring was not allowed. */
 enum block_engine block_engine(const struct virtio_device *dev);
 
-/* The counters themselves, which live as long as the device. */
-const struct block_metrics *block_metrics(const struct virtio_device *dev);
+static inline const struct block_metrics *
+block_metrics(const struct virtio_device *dev)
+{
+	return virtio_counters(dev);
+}

@@ -154,8 +154,47 @@ static void net_destroy(struct virtio_device *dev)
 	free(n);
 }
 
-static const struct virtio_ops net_ops = {
+static const struct metric metric_table[] = {
+	METRIC(struct net_metrics, activate_fails),
+	METRIC(struct net_metrics, cfg_fails),
+	METRIC(struct net_metrics, mac_address_updates),
+	METRIC(struct net_metrics, no_rx_avail_buffer),
+	METRIC(struct net_metrics, no_tx_avail_buffer),
+	METRIC(struct net_metrics, event_fails),
+	METRIC(struct net_metrics, rx_queue_event_count),
+	METRIC(struct net_metrics, rx_event_rate_limiter_count),
+	METRIC(struct net_metrics, rx_partial_writes),
+	METRIC(struct net_metrics, rx_rate_limiter_throttled),
+	METRIC(struct net_metrics, rx_tap_event_count),
+	METRIC(struct net_metrics, rx_bytes_count),
+	METRIC(struct net_metrics, rx_packets_count),
+	METRIC(struct net_metrics, rx_fails),
+	METRIC(struct net_metrics, rx_count),
+	METRIC(struct net_metrics, tap_read_fails),
+	METRIC(struct net_metrics, tap_write_fails),
+	METRIC(struct net_metrics, tx_bytes_count),
+	METRIC(struct net_metrics, tx_malformed_frames),
+	METRIC(struct net_metrics, tx_fails),
+	METRIC(struct net_metrics, tx_count),
+	METRIC(struct net_metrics, tx_packets_count),
+	METRIC(struct net_metrics, tx_partial_reads),
+	METRIC(struct net_metrics, tx_queue_event_count),
+	METRIC(struct net_metrics, tx_rate_limiter_event_count),
+	METRIC(struct net_metrics, tx_rate_limiter_throttled),
+	METRIC(struct net_metrics, tx_spoofed_mac_count),
+	METRIC(struct net_metrics, tx_remaining_reqs_count),
+	METRIC(struct net_metrics, tap_gone_count),
+};
+
+const struct virtio_kind net_kind = {
 	.device_id = VIRTIO_ID_NET,
+	.name = "net",
+	.many = true,
+	VIRTIO_METRICS(struct net, metric_table),
+};
+
+static const struct virtio_ops net_ops = {
+	.kind = &net_kind,
 	.queue_count = NET_QUEUES,
 	.kick = net_kick,
 	.drain = net_drain,
@@ -298,9 +337,4 @@ int net_update_limiters(struct virtio_device *dev,
 	ret = update_limiters(n, rx, tx, e);
 	virtio_leave(dev);
 	return ret;
-}
-
-const struct net_metrics *net_metrics(const struct virtio_device *dev)
-{
-	return &container_of(dev, struct net, dev)->metrics;
 }

@@ -79,6 +79,8 @@ struct net_metrics {
  */
 int net_check(const struct net_config *config, struct err *e);
 
+extern const struct virtio_kind net_kind;
+
 /* NULL on failure.  virtio_destroy() ends it. */
 struct virtio_device *net_create(const struct virtio_slot *slot,
 				 const struct net_config *config,
@@ -106,5 +108,8 @@ int net_update_limiters(struct virtio_device *dev,
 			const struct rate_limiter_update *rx,
 			const struct rate_limiter_update *tx, struct err *e);
 
-/* The counters themselves, which live as long as the device. */
-const struct net_metrics *net_metrics(const struct virtio_device *dev);
+static inline const struct net_metrics *
+net_metrics(const struct virtio_device *dev)
+{
+	return virtio_counters(dev);
+}

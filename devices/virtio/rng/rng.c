@@ -102,8 +102,24 @@ static void rng_destroy(struct virtio_device *dev)
 	free(r);
 }
 
-static const struct virtio_ops rng_ops = {
+static const struct metric metric_table[] = {
+	METRIC(struct rng_metrics, activate_fails),
+	METRIC(struct rng_metrics, entropy_event_fails),
+	METRIC(struct rng_metrics, entropy_event_count),
+	METRIC(struct rng_metrics, entropy_bytes),
+	METRIC(struct rng_metrics, host_rng_fails),
+	METRIC(struct rng_metrics, entropy_rate_limiter_throttled),
+	METRIC(struct rng_metrics, rate_limiter_event_count),
+};
+
+const struct virtio_kind rng_kind = {
 	.device_id = VIRTIO_ID_RNG,
+	.name = "entropy",
+	VIRTIO_METRICS(struct rng, metric_table),
+};
+
+static const struct virtio_ops rng_ops = {
+	.kind = &rng_kind,
 	.queue_count = 1,
 	.kick = rng_kick,
 	.state = rng_state,
@@ -136,9 +152,4 @@ int rng_update_limiter(struct virtio_device *dev,
 	ret = rate_limiter_update(&rng_of(dev)->limiter, dev, update, e);
 	virtio_leave(dev);
 	return ret;
-}
-
-const struct rng_metrics *rng_metrics(const struct virtio_device *dev)
-{
-	return &container_of(dev, struct rng, dev)->metrics;
 }

@@ -29,6 +29,8 @@ struct rng_metrics {
 	uint64_t rate_limiter_event_count;
 };
 
+extern const struct virtio_kind rng_kind;
+
 /* NULL on failure.  virtio_destroy() ends it. */
 struct virtio_device *rng_create(const struct virtio_slot *slot,
 				 const struct rng_config *config,
@@ -37,5 +39,8 @@ struct virtio_device *rng_create(const struct virtio_slot *slot,
 int rng_update_limiter(struct virtio_device *dev,
 		       const struct rate_limiter_update *update, struct err *e);
 
-/* The counters themselves, which live as long as the device. */
-const struct rng_metrics *rng_metrics(const struct virtio_device *dev);
+static inline const struct rng_metrics *
+rng_metrics(const struct virtio_device *dev)
+{
+	return virtio_counters(dev);
+}

@@ -190,8 +190,37 @@ static void vsock_destroy(struct virtio_device *dev)
 	free(v);
 }
 
-static const struct virtio_ops vsock_ops = {
+static const struct metric metric_table[] = {
+	METRIC(struct vsock_metrics, activate_fails),
+	METRIC(struct vsock_metrics, cfg_fails),
+	METRIC(struct vsock_metrics, rx_queue_event_fails),
+	METRIC(struct vsock_metrics, tx_queue_event_fails),
+	METRIC(struct vsock_metrics, ev_queue_event_fails),
+	METRIC(struct vsock_metrics, muxer_event_fails),
+	METRIC(struct vsock_metrics, conn_event_fails),
+	METRIC(struct vsock_metrics, rx_queue_event_count),
+	METRIC(struct vsock_metrics, tx_queue_event_count),
+	METRIC(struct vsock_metrics, rx_bytes_count),
+	METRIC(struct vsock_metrics, tx_bytes_count),
+	METRIC(struct vsock_metrics, rx_packets_count),
+	METRIC(struct vsock_metrics, tx_packets_count),
+	METRIC(struct vsock_metrics, conns_added),
+	METRIC(struct vsock_metrics, conns_killed),
+	METRIC(struct vsock_metrics, conns_removed),
+	METRIC(struct vsock_metrics, killq_resync),
+	METRIC(struct vsock_metrics, tx_flush_fails),
+	METRIC(struct vsock_metrics, tx_write_fails),
+	METRIC(struct vsock_metrics, rx_read_fails),
+};
+
+const struct virtio_kind vsock_kind = {
 	.device_id = VIRTIO_ID_VSOCK,
+	.name = "vsock",
+	VIRTIO_METRICS(struct vsock, metric_table),
+};
+
+static const struct virtio_ops vsock_ops = {
+	.kind = &vsock_kind,
 	.queue_count = VSOCK_QUEUES,
 	.kick = vsock_kick,
 	.reset = vsock_reset,
@@ -300,9 +329,4 @@ int vsock_check(const struct vsock_config *config, struct err *e)
 unsigned vsock_conn_count(const struct virtio_device *dev)
 {
 	return container_of(dev, struct vsock, dev)->conn_count;
-}
-
-const struct vsock_metrics *vsock_metrics(const struct virtio_device *dev)
-{
-	return &container_of(dev, struct vsock, dev)->metrics;
 }

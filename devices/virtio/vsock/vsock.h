@@ -71,6 +71,8 @@ struct vsock_metrics {
  */
 int vsock_check(const struct vsock_config *config, struct err *e);
 
+extern const struct virtio_kind vsock_kind;
+
 /* NULL on failure.  virtio_destroy() ends it, and removes the socket. */
 struct virtio_device *vsock_create(const struct virtio_slot *slot,
 				   const struct vsock_config *config,
@@ -79,5 +81,8 @@ struct virtio_device *vsock_create(const struct virtio_slot *slot,
 /* Connections that there are now. */
 unsigned vsock_conn_count(const struct virtio_device *dev);
 
-/* The counters themselves, which live as long as the device. */
-const struct vsock_metrics *vsock_metrics(const struct virtio_device *dev);
+static inline const struct vsock_metrics *
+vsock_metrics(const struct virtio_device *dev)
+{
+	return virtio_counters(dev);
+}
