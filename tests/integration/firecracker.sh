@@ -171,7 +171,7 @@ refused "metadata that is no JSON" 152 "metadata metadata.json" \
 
 bad() { refused "configuration: $1" 152 "$2" --no-api --config-file "${3:-vm.json}"; }
 bad "a file that is missing" "missing.json" missing.json
-bad "a folder" "is a directory" .
+bad "a folder" "Is a directory" .
 printf '{"boot-source": {' >vm.json
 bad "JSON that is cut short" vm.json
 : >vm.json
