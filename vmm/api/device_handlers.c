@@ -7,20 +7,6 @@
 #include "vmm/config/bodies.h"
 #include "vmm/instance/instance.h"
 
-int put_drive(struct instance *in, const struct api_request *request,
-	      struct api_reply *reply, struct err *e)
-{
-	struct drive_config body;
-	int r;
-
-	(void)reply;
-	if (drive_read(&body, request->json, request->id, e))
-		return bad_body(e);
-	r = drive_apply(&body, &in->config, e);
-	drive_config_fini(&body);
-	return r ? err_prefix(e, "Drive config error") : 0;
-}
-
 int patch_drive(struct instance *in, const struct api_request *request,
 		struct api_reply *reply, struct err *e)
 {
@@ -41,33 +27,6 @@ int patch_drive(struct instance *in, const struct api_request *request,
 		 : 0;
 }
 
-int put_entropy(struct instance *in, const struct api_request *request,
-		struct api_reply *reply, struct err *e)
-{
-	struct rate_limiter_config body;
-
-	(void)reply;
-	if (entropy_read(&body, request->json, e))
-		return bad_body(e);
-	in->config.entropy = true;
-	in->config.entropy_limiter = body;
-	return 0;
-}
-
-int put_interface(struct instance *in, const struct api_request *request,
-		  struct api_reply *reply, struct err *e)
-{
-	struct interface_config body;
-	int r;
-
-	(void)reply;
-	if (interface_read(&body, request->json, request->id, e))
-		return bad_body(e);
-	r = interface_apply(&body, &in->config, e);
-	interface_config_fini(&body);
-	return r ? err_prefix(e, "Network config error") : 0;
-}
-
 int patch_interface(struct instance *in, const struct api_request *request,
 		    struct api_reply *reply, struct err *e)
 {
@@ -82,20 +41,6 @@ int patch_interface(struct instance *in, const struct api_request *request,
 	return r ? err_prefix(e, "Network config error") : 0;
 }
 
-int put_vsock(struct instance *in, const struct api_request *request,
-	      struct api_reply *reply, struct err *e)
-{
-	struct vsock_params body;
-	int r;
-
-	if (vsock_read(&body, request->json, e))
-		return bad_body(e);
-	reply->deprecated = body.id;
-	r = vsock_apply(&body, &in->config, e);
-	vsock_params_fini(&body);
-	return r ? err_prefix(e, "Vsock config error") : 0;
-}
-
 /* ------------------------------------------------------------------ balloon */
 
 int get_balloon(struct instance *in, const struct api_request *request,
@@ -107,19 +52,6 @@ int get_balloon(struct instance *in, const struct api_request *request,
 				  "found.");
 	balloon_print(&in->config, &reply->body);
 	return 0;
-}
-
-int put_balloon(struct instance *in, const struct api_request *request,
-		struct api_reply *reply, struct err *e)
-{
-	struct balloon_config body;
-
-	(void)reply;
-	if (balloon_read(&body, request->json, e))
-		return bad_body(e);
-	return balloon_apply(&body, &in->config, e)
-		       ? err_prefix(e, "Balloon config error")
-		       : 0;
 }
 
 int patch_balloon(struct instance *in, const struct api_request *request,

@@ -12,6 +12,7 @@
 #include "core/json/json.h"
 #include "vmm/api/routes.h"
 #include "vmm/config/bodies.h"
+#include "vmm/config/body_table.h"
 #include "vmm/instance/instance.h"
 
 int bad_body(struct err *e)
@@ -63,27 +64,9 @@ int get_machine_config(struct instance *in, const struct api_request *request,
 int get_vm_config(struct instance *in, const struct api_request *request,
 		  struct api_reply *reply, struct err *e)
 {
-	struct buf *out = &reply->body;
-
 	(void)request;
 	(void)e;
-	buf_text(out, "{\"balloon\":");
-	balloon_print(&in->config, out);
-	buf_text(out, ",\"drives\":");
-	drives_print(&in->config, out);
-	buf_text(out, ",\"boot-source\":");
-	boot_source_print(&in->config, out);
-	buf_text(out, ",\"cpu-config\":null,\"logger\":null,"
-		      "\"machine-config\":");
-	machine_config_print(&in->config, out);
-	buf_text(out, ",\"memory-hotplug\":null,\"metrics\":null,"
-		      "\"mmds-config\":null,\"network-interfaces\":");
-	interfaces_print(&in->config, out);
-	buf_text(out, ",\"pmem\":[],\"vsock\":");
-	vsock_print(&in->config, out);
-	buf_text(out, ",\"entropy\":");
-	entropy_print(&in->config, out);
-	buf_text(out, "}");
+	bodies_print(&in->config, &reply->body);
 	return 0;
 }
 
@@ -122,22 +105,18 @@ int get_events(struct instance *in, const struct api_request *request,
 
 /* ------------------------------------------------------------- before boot */
 
-int put_boot_source(struct instance *in, const struct api_request *request,
-		    struct api_reply *reply, struct err *e)
+/* Any part of the VM that body_table.h knows. */
+int put_body(struct instance *in, const struct api_request *request,
+	     struct api_reply *reply, struct err *e)
 {
-	struct boot_source body = {0};
-	int r;
+	const struct body_kind *kind = request->kind;
+	int r = body_put(kind, &in->config, request->json,
+			 kind->is_list ? request->id : NULL, &reply->deprecated,
+			 e);
 
-	(void)reply;
-	if (boot_source_read(&body, request->json, e)) {
-		r = bad_body(e);
-	} else {
-		r = boot_source_apply(&body, &in->config, e);
-		if (r)
-			err_prefix(e, "Boot source error");
-	}
-	boot_source_fini(&body);
-	return r;
+	if (r == BODY_UNREADABLE)
+		return bad_body(e);
+	return r ? err_prefix(e, "%s", kind->refusal) : 0;
 }
 
 static int set_machine_config(struct instance *in, const struct json_t *json,
@@ -172,19 +151,6 @@ int patch_machine_config(struct instance *in, const struct api_request *request,
 	if (json_is_empty(request->json))
 		return err_set(e, "Empty PATCH request.");
 	return set_machine_config(in, request->json, true, reply, e);
-}
-
-int put_cpu_config(struct instance *in, const struct api_request *request,
-		   struct api_reply *reply, struct err *e)
-{
-	struct cpu_config body;
-
-	(void)reply;
-	if (cpu_config_read(&body, request->json, e))
-		return bad_body(e);
-	if (cpu_config_apply(&body, &in->config, e))
-		return err_prefix(e, "Configure CPU error");
-	return 0;
 }
 
 int put_logger(struct instance *in, const struct api_request *request,

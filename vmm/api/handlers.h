@@ -9,6 +9,7 @@
 #include "vmm/config/config.h"
 
 struct api_reply;
+struct body_kind;
 struct err;
 struct instance;
 struct json_t;
@@ -16,7 +17,8 @@ struct json_t;
 struct api_request {
 	const struct json_t *json; /* NULL: no body */
 	const char *path;
-	char id[VM_ID_MAX + 1]; /* that is part of the path; "": none */
+	const struct body_kind *kind; /* for put_body() */
+	char id[VM_ID_MAX + 1];       /* that is part of the path; "": none */
 };
 
 typedef int api_handler(struct instance *in, const struct api_request *request,
@@ -24,14 +26,12 @@ typedef int api_handler(struct instance *in, const struct api_request *request,
 
 api_handler get_instance, get_version, get_machine_config, get_vm_config,
 	get_metrics, get_events, get_clock;
-api_handler put_actions, put_boot_source, put_drive, put_entropy,
-	put_cpu_config, put_interface, put_logger, put_machine_config,
-	put_metrics, put_serial;
+api_handler put_actions, put_body, put_logger, put_machine_config, put_metrics,
+	put_serial;
 api_handler patch_drive, patch_interface, patch_machine_config, patch_vm;
 api_handler put_snapshot_create, put_snapshot_load;
-api_handler put_vsock;
-api_handler get_balloon, put_balloon, patch_balloon, get_balloon_stats,
-	patch_balloon_stats, start_hinting, get_hinting, stop_hinting;
+api_handler get_balloon, patch_balloon, get_balloon_stats, patch_balloon_stats,
+	start_hinting, get_hinting, stop_hinting;
 
 /* A snapshot was loaded, which @reply is to tell. */
 void reply_loaded(const struct instance *in, struct api_reply *reply);

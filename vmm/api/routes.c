@@ -10,6 +10,7 @@
 #include "core/io/log.h"
 #include "core/json/json.h"
 #include "vmm/api/handlers.h"
+#include "vmm/config/body_table.h"
 #include "vmm/instance/instance.h"
 
 /* ----------------------------------------------------------------- counters */
@@ -136,6 +137,7 @@ struct route {
 	api_handler *handler; /* NULL: this build does not have it */
 	struct calls *calls;
 	bool body_optional;
+	const struct body_kind *kind; /* for put_body() */
 };
 
 #define GET   HTTP_METHOD_GET
@@ -144,64 +146,72 @@ struct route {
 #define DEL   HTTP_METHOD_DELETE
 
 static const struct route routes[] = {
-	{GET, "", ANY, get_instance, &calls.get.instance_info, false},
-	{GET, "version", ANY, get_version, &calls.get.vmm_version, false},
-	{PUT, "actions", ANY, put_actions, &calls.put.actions, false},
-	{GET, "balloon", ANY, get_balloon, &calls.get.balloon, false},
-	{PUT, "balloon", BOOT, put_balloon, &calls.put.balloon, false},
-	{PATCH, "balloon", POST, patch_balloon, &calls.patch.balloon, false},
+	{GET, "", ANY, get_instance, &calls.get.instance_info, false, NULL},
+	{GET, "version", ANY, get_version, &calls.get.vmm_version, false, NULL},
+	{PUT, "actions", ANY, put_actions, &calls.put.actions, false, NULL},
+	{GET, "balloon", ANY, get_balloon, &calls.get.balloon, false, NULL},
+	{PUT, "balloon", BOOT, put_body, &calls.put.balloon, false,
+	 &body_balloon},
+	{PATCH, "balloon", POST, patch_balloon, &calls.patch.balloon, false,
+	 NULL},
 	{GET, "balloon/statistics", POST, get_balloon_stats, &calls.get.balloon,
-	 false},
+	 false, NULL},
 	{PATCH, "balloon/statistics", POST, patch_balloon_stats,
-	 &calls.patch.balloon, false},
+	 &calls.patch.balloon, false, NULL},
 	{PATCH, "balloon/hinting/start", POST, start_hinting,
-	 &calls.patch.balloon, true},
+	 &calls.patch.balloon, true, NULL},
 	{GET, "balloon/hinting/status", POST, get_hinting, &calls.get.balloon,
-	 false},
+	 false, NULL},
 	{PATCH, "balloon/hinting/stop", POST, stop_hinting,
-	 &calls.patch.balloon, true},
-	{PUT, "boot-source", BOOT, put_boot_source, &calls.put.boot_source,
-	 false},
-	{GET, "clock", POST, get_clock, &calls.get.clock, false},
-	{PUT, "cpu-config", PRE, put_cpu_config, &calls.put.cpu_cfg, false},
-	{PUT, "drives/*", BOOT, put_drive, &calls.put.drive, false},
-	{PATCH, "drives/*", POST, patch_drive, &calls.patch.drive, false},
-	{DEL, "drives/*", POST, NULL, &calls.other, true},
-	{PUT, "entropy", BOOT, put_entropy, &calls.put.entropy, false},
-	{GET, "events", ANY, get_events, &calls.get.events, false},
-	{GET, "hotplug/memory", POST, NULL, &calls.get.hotplug_memory, false},
-	{PUT, "hotplug/memory", BOOT, NULL, &calls.put.hotplug_memory, false},
+	 &calls.patch.balloon, true, NULL},
+	{PUT, "boot-source", BOOT, put_body, &calls.put.boot_source, false,
+	 &body_boot_source},
+	{GET, "clock", POST, get_clock, &calls.get.clock, false, NULL},
+	{PUT, "cpu-config", PRE, put_body, &calls.put.cpu_cfg, false,
+	 &body_cpu_config},
+	{PUT, "drives/*", BOOT, put_body, &calls.put.drive, false,
+	 &body_drives},
+	{PATCH, "drives/*", POST, patch_drive, &calls.patch.drive, false, NULL},
+	{DEL, "drives/*", POST, NULL, &calls.other, true, NULL},
+	{PUT, "entropy", BOOT, put_body, &calls.put.entropy, false,
+	 &body_entropy},
+	{GET, "events", ANY, get_events, &calls.get.events, false, NULL},
+	{GET, "hotplug/memory", POST, NULL, &calls.get.hotplug_memory, false,
+	 NULL},
+	{PUT, "hotplug/memory", BOOT, NULL, &calls.put.hotplug_memory, false,
+	 NULL},
 	{PATCH, "hotplug/memory", POST, NULL, &calls.patch.hotplug_memory,
-	 false},
-	{PUT, "logger", PRE, put_logger, &calls.put.logger, false},
+	 false, NULL},
+	{PUT, "logger", PRE, put_logger, &calls.put.logger, false, NULL},
 	{GET, "machine-config", ANY, get_machine_config, &calls.get.machine_cfg,
-	 false},
+	 false, NULL},
 	{PUT, "machine-config", BOOT, put_machine_config,
-	 &calls.put.machine_cfg, false},
+	 &calls.put.machine_cfg, false, NULL},
 	{PATCH, "machine-config", BOOT, patch_machine_config,
-	 &calls.patch.machine_cfg, false},
-	{GET, "metrics", ANY, get_metrics, &calls.get.metrics, false},
-	{PUT, "metrics", PRE, put_metrics, &calls.put.metrics, false},
-	{GET, "mmds", ANY, NULL, &calls.get.mmds, false},
-	{PUT, "mmds", ANY, NULL, &calls.put.mmds, false},
-	{PATCH, "mmds", ANY, NULL, &calls.patch.mmds, false},
-	{PUT, "mmds/config", PRE, NULL, &calls.put.mmds, false},
-	{PUT, "network-interfaces/*", BOOT, put_interface, &calls.put.network,
-	 false},
+	 &calls.patch.machine_cfg, false, NULL},
+	{GET, "metrics", ANY, get_metrics, &calls.get.metrics, false, NULL},
+	{PUT, "metrics", PRE, put_metrics, &calls.put.metrics, false, NULL},
+	{GET, "mmds", ANY, NULL, &calls.get.mmds, false, NULL},
+	{PUT, "mmds", ANY, NULL, &calls.put.mmds, false, NULL},
+	{PATCH, "mmds", ANY, NULL, &calls.patch.mmds, false, NULL},
+	{PUT, "mmds/config", PRE, NULL, &calls.put.mmds, false, NULL},
+	{PUT, "network-interfaces/*", BOOT, put_body, &calls.put.network, false,
+	 &body_interfaces},
 	{PATCH, "network-interfaces/*", POST, patch_interface,
-	 &calls.patch.network, false},
-	{DEL, "network-interfaces/*", POST, NULL, &calls.other, true},
-	{PUT, "pmem/*", BOOT, NULL, &calls.put.pmem, false},
-	{PATCH, "pmem/*", POST, NULL, &calls.patch.pmem, false},
-	{DEL, "pmem/*", POST, NULL, &calls.other, true},
-	{PUT, "serial", PRE, put_serial, &calls.put.serial, false},
+	 &calls.patch.network, false, NULL},
+	{DEL, "network-interfaces/*", POST, NULL, &calls.other, true, NULL},
+	{PUT, "pmem/*", BOOT, NULL, &calls.put.pmem, false, NULL},
+	{PATCH, "pmem/*", POST, NULL, &calls.patch.pmem, false, NULL},
+	{DEL, "pmem/*", POST, NULL, &calls.other, true, NULL},
+	{PUT, "serial", PRE, put_serial, &calls.put.serial, false, NULL},
 	{PUT, "snapshot/create", POST, put_snapshot_create, &calls.put.snapshot,
-	 false},
+	 false, NULL},
 	{PUT, "snapshot/load", PRE, put_snapshot_load, &calls.put.snapshot,
-	 false},
-	{PATCH, "vm", POST, patch_vm, &calls.patch.vm, false},
-	{GET, "vm/config", ANY, get_vm_config, &calls.get.vm_config, false},
-	{PUT, "vsock", BOOT, put_vsock, &calls.put.vsock, false},
+	 false, NULL},
+	{PATCH, "vm", POST, patch_vm, &calls.patch.vm, false, NULL},
+	{GET, "vm/config", ANY, get_vm_config, &calls.get.vm_config, false,
+	 NULL},
+	{PUT, "vsock", BOOT, put_body, &calls.put.vsock, false, &body_vsock},
 };
 
 static size_t token_len(const char *path)
@@ -321,7 +331,7 @@ static int call(const struct route *route, struct instance *in,
 		const char *path, const char *body, size_t len,
 		struct api_reply *reply, struct err *e)
 {
-	struct api_request request = {.path = path};
+	struct api_request request = {.path = path, .kind = route->kind};
 	struct json_t *document = NULL;
 	int r;
 

@@ -132,6 +132,9 @@ void drive_patch_fini(struct drive_patch *body);
 
 int entropy_read(struct rate_limiter_config *body, const struct json_t *json,
 		 struct err *e);
+/* There is an entropy device, with this limit. */
+int entropy_apply(const struct rate_limiter_config *body,
+		  struct vm_config *config, struct err *e);
 void entropy_print(const struct vm_config *config, struct buf *out);
 
 /* ------------------------------------------------------ network interfaces */

@@ -8,23 +8,12 @@
 #include "core/base/util.h"
 #include "core/io/io.h"
 #include "core/json/json.h"
+#include "vmm/config/body_table.h"
 
 typedef int (*section_reader)(struct config_file *file,
 			      const struct json_t *value, struct err *e);
 
 /* ---------------------------------------------------------------- sections */
-
-static int read_boot_source(struct config_file *file,
-			    const struct json_t *value, struct err *e)
-{
-	struct boot_source body = {0};
-	int r = boot_source_read(&body, value, e);
-
-	if (!r)
-		r = boot_source_apply(&body, &file->vm, e);
-	boot_source_fini(&body);
-	return r;
-}
 
 static int read_machine(struct config_file *file, const struct json_t *value,
 			struct err *e)
@@ -40,31 +29,6 @@ static int read_machine(struct config_file *file, const struct json_t *value,
 	return r;
 }
 
-/* Given in place, or as the path of a file that has it. */
-static int read_cpu(struct config_file *file, const struct json_t *value,
-		    struct err *e)
-{
-	const char *path = json_text(value);
-	AUTO_FREE char *text = NULL;
-	struct json_t *document = NULL;
-	struct cpu_config body;
-	size_t len;
-	int r;
-
-	if (path) {
-		text = io_read_file(path, CONFIG_FILE_MAX, &len, e);
-		document = text ? json_parse(text, len, e) : NULL;
-		if (!document)
-			return err_prefix(e, "%.256s", path);
-		value = document;
-	}
-	r = cpu_config_read(&body, value, e);
-	if (!r)
-		r = cpu_config_apply(&body, &file->vm, e);
-	json_free(document);
-	return r;
-}
-
 static int read_logger(struct config_file *file, const struct json_t *value,
 		       struct err *e)
 {
@@ -75,79 +39,6 @@ static int read_metrics(struct config_file *file, const struct json_t *value,
 			struct err *e)
 {
 	return metrics_config_read(&file->metrics, value, e);
-}
-
-static int read_drives(struct config_file *file, const struct json_t *value,
-		       struct err *e)
-{
-	int len = json_array_len(value);
-
-	if (len < 0)
-		return err_set(e, "expected an array");
-	for (int i = 0; i < len; i++) {
-		struct drive_config body;
-		int r = drive_read(&body, json_array_at(value, (unsigned)i),
-				   NULL, e);
-
-		if (!r)
-			r = drive_apply(&body, &file->vm, e);
-		drive_config_fini(&body);
-		if (r)
-			return err_prefix(e, "element %d", i);
-	}
-	return 0;
-}
-
-static int read_interfaces(struct config_file *file, const struct json_t *value,
-			   struct err *e)
-{
-	int len = json_array_len(value);
-
-	if (len < 0)
-		return err_set(e, "expected an array");
-	for (int i = 0; i < len; i++) {
-		struct interface_config body;
-		int r = interface_read(&body, json_array_at(value, (unsigned)i),
-				       NULL, e);
-
-		if (!r)
-			r = interface_apply(&body, &file->vm, e);
-		interface_config_fini(&body);
-		if (r)
-			return err_prefix(e, "element %d", i);
-	}
-	return 0;
-}
-
-static int read_entropy(struct config_file *file, const struct json_t *value,
-			struct err *e)
-{
-	if (entropy_read(&file->vm.entropy_limiter, value, e))
-		return -1;
-	file->vm.entropy = true;
-	return 0;
-}
-
-static int read_vsock(struct config_file *file, const struct json_t *value,
-		      struct err *e)
-{
-	struct vsock_params body;
-	int r = vsock_read(&body, value, e);
-
-	if (!r)
-		r = vsock_apply(&body, &file->vm, e);
-	vsock_params_fini(&body);
-	return r;
-}
-
-static int read_balloon(struct config_file *file, const struct json_t *value,
-			struct err *e)
-{
-	struct balloon_config body;
-
-	return balloon_read(&body, value, e)
-		       ? -1
-		       : balloon_apply(&body, &file->vm, e);
 }
 
 /* Devices that are not there yet: a list of none of them is fine. */
@@ -173,27 +64,95 @@ static int read_unsupported(struct config_file *file,
 	return err_set(e, "this build does not support it; leave it out");
 }
 
+/* ------------------------------------------------- those of body_table.h */
+
+static int put(struct config_file *file, const struct body_kind *kind,
+	       const struct json_t *value, struct err *e)
+{
+	bool deprecated;
+
+	return body_put(kind, &file->vm, value, NULL, &deprecated, e);
+}
+
+static int put_list(struct config_file *file, const struct body_kind *kind,
+		    const struct json_t *value, struct err *e)
+{
+	int len = json_array_len(value);
+
+	if (len < 0)
+		return err_set(e, "expected an array");
+	for (int i = 0; i < len; i++) {
+		if (put(file, kind, json_array_at(value, (unsigned)i), e))
+			return err_prefix(e, "element %d", i);
+	}
+	return 0;
+}
+
+/* The section is the path of a file that has the object. */
+static int put_file(struct config_file *file, const struct body_kind *kind,
+		    const char *path, struct err *e)
+{
+	size_t len;
+	AUTO_FREE char *text = io_read_file(path, CONFIG_FILE_MAX, &len, e);
+	struct json_t *document = text ? json_parse(text, len, e) : NULL;
+	int r;
+
+	if (!document)
+		return err_prefix(e, "%.256s", path);
+	r = put(file, kind, document, e);
+	json_free(document);
+	return r;
+}
+
+static int put_section(struct config_file *file, const struct body_kind *kind,
+		       const struct json_t *value, struct err *e)
+{
+	const char *path = kind->is_path_allowed ? json_text(value) : NULL;
+
+	if (path)
+		return put_file(file, kind, path, e);
+	return kind->is_list ? put_list(file, kind, value, e)
+			     : put(file, kind, value, e);
+}
+
 /* --------------------------------------------------------------- the whole */
 
+/* In the order in which they are read. */
 static const struct {
-	const char *name;
+	const char *name;             /* without a kind */
+	const struct body_kind *kind; /* or NULL, and a reader */
 	section_reader read;
-	bool required;
 } sections[] = {
-	{"boot-source", read_boot_source, true},
-	{"machine-config", read_machine, false},
-	{"drives", read_drives, true},
-	{"network-interfaces", read_interfaces, false},
-	{"pmem", read_empty_list, false},
-	{"logger", read_logger, false},
-	{"balloon", read_balloon, false},
-	{"cpu-config", read_cpu, false},
-	{"metrics", read_metrics, false},
-	{"mmds-config", read_unsupported, false},
-	{"vsock", read_vsock, false},
-	{"entropy", read_entropy, false},
-	{"memory-hotplug", read_unsupported, false},
+	{.kind = &body_boot_source},
+	{"machine-config", NULL, read_machine},
+	{.kind = &body_drives},
+	{.kind = &body_interfaces},
+	{"pmem", NULL, read_empty_list},
+	{"logger", NULL, read_logger},
+	{.kind = &body_balloon},
+	{.kind = &body_cpu_config},
+	{"metrics", NULL, read_metrics},
+	{"mmds-config", NULL, read_unsupported},
+	{.kind = &body_vsock},
+	{.kind = &body_entropy},
+	{"memory-hotplug", NULL, read_unsupported},
 };
+
+static const char *name_of(unsigned i)
+{
+	return sections[i].kind ? sections[i].kind->name : sections[i].name;
+}
+
+static int read_section(struct config_file *file, unsigned i,
+			const struct json_t *value, struct err *e)
+{
+	const struct body_kind *kind = sections[i].kind;
+
+	if (kind ? put_section(file, kind, value, e)
+		 : sections[i].read(file, value, e))
+		return err_prefix(e, "%s", name_of(i));
+	return 0;
+}
 
 static int read_document(struct config_file *file,
 			 const struct json_t *document, struct err *e)
@@ -203,16 +162,17 @@ static int read_document(struct config_file *file,
 
 	for (unsigned i = 0; i < ARRAY_SIZE(sections); i++)
 		fields[i] = (struct json_field){
-			.name = sections[i].name,
+			.name = name_of(i),
 			.kind = JSON_KIND_ANY,
-			.required = sections[i].required,
+			.required = sections[i].kind &&
+				    sections[i].kind->is_required,
 			.offset = i * sizeof(value[0]),
 		};
 	if (json_read(document, fields, ARRAY_SIZE(fields), value, e))
 		return -1;
 	for (unsigned i = 0; i < ARRAY_SIZE(sections); i++) {
-		if (value[i] && sections[i].read(file, value[i], e))
-			return err_prefix(e, "%s", sections[i].name);
+		if (value[i] && read_section(file, i, value[i], e))
+			return -1;
 	}
 	return 0;
 }

@@ -308,6 +308,15 @@ int entropy_read(struct rate_limiter_config *body, const struct json_t *json,
 	return 0;
 }
 
+int entropy_apply(const struct rate_limiter_config *body,
+		  struct vm_config *config, struct err *e)
+{
+	(void)e;
+	config->entropy = true;
+	config->entropy_limiter = *body;
+	return 0;
+}
+
 void entropy_print(const struct vm_config *config, struct buf *out)
 {
 	if (!config->entropy) {
