@@ -24,7 +24,7 @@ RECIPE = 3  # raise it when pieces are to be unpacked differently: all are then 
 SUITES = {"arm64": ("bookworm", "trixie", "trixie-backports"), "other": ("trixie",)}
 
 SYSROOT = """libc6-dev libgcc-14-dev libfdt-dev libseccomp-dev libjansson-dev libllhttp-dev
-             liburing-dev libcmocka-dev libxxhash-dev zlib1g-dev""".split()
+             liburing-dev libcmocka-dev zlib1g-dev""".split()
 
 # With what reads and applies API descriptions.
 PYTHON = """python3-minimal libpython3-stdlib python3-yaml python3-openapi-schema-validator

@@ -66,30 +66,3 @@ static inline bool clock_goes_back(uint64_t from, uint64_t to)
 {
 	return (int64_t)(to - from) < 0;
 }
-
-/*
- * The counter @ns after it was @guest, never a tick ahead; false if that is
- * more than half of its range, which nobody could tell from a step back.
- */
-static inline bool clock_advance(uint64_t guest, uint64_t ns, uint32_t hz,
-				 uint64_t *later)
-{
-	unsigned __int128 ticks = (unsigned __int128)ns * hz / 1000000000u;
-
-	*later = guest + (uint64_t)ticks;
-	return ticks <= INT64_MAX;
-}
-
-/*
- * Nanoseconds that passed between two readings of CLOCK_REALTIME, perhaps on
- * two hosts.  @tai_then, @tai_now: TAI minus UTC in seconds as each kernel has
- * it, 0 if it was not told; only if both were do leap seconds count.
- */
-static inline int64_t clock_elapsed_ns(int64_t then, int tai_then, int64_t now,
-				       int tai_now)
-{
-	int64_t leap = tai_then && tai_now ? tai_now - tai_then : 0;
-
-	return (int64_t)((uint64_t)now - (uint64_t)then +
-			 (uint64_t)leap * 1000000000u);
-}

@@ -94,8 +94,7 @@ int kvm_vm_preferred_target(struct kvm_vm *vm, struct kvm_vcpu_init *init);
 /* KVM_CREATE_DEVICE: the device's fd.  With @test nothing is created. */
 int kvm_vm_create_device(struct kvm_vm *vm, unsigned type, bool test);
 
-/* KVM_{HAS,SET}_DEVICE_ATTR on a device, a vCPU or a VM. */
-bool kvm_has_attr(int fd, unsigned group, uint64_t attr);
+/* KVM_{SET,GET}_DEVICE_ATTR on a device, a vCPU or a VM. */
 int kvm_set_attr(int fd, unsigned group, uint64_t attr, const void *value);
 int kvm_get_attr(int fd, unsigned group, uint64_t attr, void *value);
 

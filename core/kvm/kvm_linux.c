@@ -249,11 +249,6 @@ static int attr_call(int fd, unsigned long request, unsigned group,
 	return call(fd, request, &arg);
 }
 
-bool kvm_has_attr(int fd, unsigned group, uint64_t attr)
-{
-	return !attr_call(fd, KVM_HAS_DEVICE_ATTR, group, attr, NULL);
-}
-
 int kvm_set_attr(int fd, unsigned group, uint64_t attr, const void *value)
 {
 	return attr_call(fd, KVM_SET_DEVICE_ATTR, group, attr, value);

@@ -122,5 +122,3 @@ void guest_mem_untrack(struct guest_mem *mem);
 /* We wrote @len bytes at @host, which is within RAM.  Any thread. */
 void guest_mem_written(const struct guest_mem *mem, const void *host,
 		       uint64_t len);
-/* They were saved: none is dirty any more. */
-void guest_mem_clean(struct guest_mem *mem);

@@ -58,11 +58,3 @@ void guest_mem_written(const struct guest_mem *mem, const void *host,
 					  1ull << page % 64, __ATOMIC_RELAXED);
 	}
 }
-
-void guest_mem_clean(struct guest_mem *mem)
-{
-	struct guest_mem_dirty *d = mem->dirty;
-
-	for (unsigned i = 0; d && i < mem->region_count; i++)
-		memset(d->bits[i], 0, d->words[i] * sizeof(uint64_t));
-}

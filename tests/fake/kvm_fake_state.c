@@ -41,16 +41,6 @@ void kvm_fake_put_reg(unsigned index, uint64_t id, uint64_t value)
 	*r = (struct fake_reg){.id = id, .value = value};
 }
 
-/* -------------------------------------------------------------- attributes */
-
-bool kvm_has_attr(int fd, unsigned group, uint64_t attr)
-{
-	(void)fd;
-	(void)group;
-	(void)attr;
-	return true;
-}
-
 int kvm_set_attr(int fd, unsigned group, uint64_t attr, const void *value)
 {
 	struct fake_attr *a = &kvm_fake.attr[kvm_fake.attr_count];

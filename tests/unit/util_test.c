@@ -5,16 +5,6 @@
 #include "core/base/util.h"
 #include "tests/unit/testing.h"
 
-static void add_that_wraps_is_refused(void **state)
-{
-	uint64_t sum;
-
-	(void)state;
-	assert_true(checked_add(UINT64_MAX - 1, 1, &sum));
-	assert_true(sum == UINT64_MAX);
-	assert_false(checked_add(UINT64_MAX, 1, &sum));
-}
-
 static void mul_that_wraps_is_refused(void **state)
 {
 	uint64_t product;
@@ -102,7 +92,6 @@ static void container_of_finds_the_outer(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(add_that_wraps_is_refused),
 		cmocka_unit_test(mul_that_wraps_is_refused),
 		cmocka_unit_test(align_keeps_multiples),
 		cmocka_unit_test(what_was_closed_is_not_closed_again),

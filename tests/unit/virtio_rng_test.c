@@ -192,12 +192,8 @@ static void host_without_entropy_gives_what_it_has(void **state)
 	assert_int_equal(got(), 64);
 }
 
-static void limiter_holds_and_lets_go(void **state)
+static void limiter_holds(void **state)
 {
-	const struct token_bucket_config none = {0};
-	struct rate_limiter_update update = {&none, NULL};
-	struct err e;
-
 	(void)state;
 	config.limiter.bandwidth =
 		(struct token_bucket_config){100, 1000000, 0};
@@ -208,9 +204,6 @@ static void limiter_holds_and_lets_go(void **state)
 	ask(DRIVER_DATA, 50);
 	assert_false(driver_used(&d, 0, NULL, NULL));
 	assert_int_equal(rng_metrics(d.dev)->entropy_rate_limiter_throttled, 1);
-	assert_ok(rng_update_limiter(d.dev, &update, &e), e);
-	assert_int_equal(got(), 100);
-	assert_int_equal(got(), 50);
 }
 
 static void timer_lets_go(void **state)
@@ -252,7 +245,7 @@ int main(void)
 		TEST(large_requests_are_cut),
 		TEST(request_for_nothing_is_given_back),
 		TEST(host_without_entropy_gives_what_it_has),
-		TEST(limiter_holds_and_lets_go),
+		TEST(limiter_holds),
 		TEST(timer_lets_go),
 		TEST(destroying_leaves_no_descriptor),
 	};

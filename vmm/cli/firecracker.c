@@ -24,8 +24,6 @@
 
 enum { ID_MAX = 64 };
 
-#define DEFAULT_SOCKET "/run/firecracker.socket"
-
 struct arguments {
 	const char *id, *config_file, *metadata, *metrics_path, *api_sock;
 	const char *log_path, *level, *seccomp_filter, *describe_snapshot;

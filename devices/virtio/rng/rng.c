@@ -142,14 +142,3 @@ struct virtio_device *rng_create(const struct virtio_slot *slot,
 	rng_destroy(&r->dev);
 	return NULL;
 }
-
-int rng_update_limiter(struct virtio_device *dev,
-		       const struct rate_limiter_update *update, struct err *e)
-{
-	int ret;
-
-	virtio_enter(dev);
-	ret = rate_limiter_update(&rng_of(dev)->limiter, dev, update, e);
-	virtio_leave(dev);
-	return ret;
-}

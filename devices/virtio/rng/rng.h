@@ -36,9 +36,6 @@ struct virtio_device *rng_create(const struct virtio_slot *slot,
 				 const struct rng_config *config,
 				 struct err *e);
 
-int rng_update_limiter(struct virtio_device *dev,
-		       const struct rate_limiter_update *update, struct err *e);
-
 static inline const struct rng_metrics *
 rng_metrics(const struct virtio_device *dev)
 {
