@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -132,44 +132,72 @@ static void turn_away(int fd)
 	close(fd);
 }
 
-/* Who waits is left waiting for a moment, instead of waking us for ever. */
+/*
+ * A descriptor in reserve: closed, it makes room for a connection that is to be
+ * refused.  While accepting is paused it is the timer that ends the pause, for
+ * which there might be no descriptor then.
+ */
+static int make_spare(void)
+{
+	return timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+}
+
+/* Clients are left waiting for a moment, or they would wake us for ever. */
 static void pause_accepting(struct api *api)
 {
 	static const struct itimerspec soon = {
 		.it_value.tv_nsec = ACCEPT_PAUSE_MS * 1000000l,
 	};
 
-	if (!timerfd_settime(api->timer_fd, 0, &soon, NULL))
+	if (!timerfd_settime(api->spare_fd, 0, &soon, NULL) &&
+	    !loop_add(api->loop, &api->pause, api->spare_fd, EPOLLIN))
 		(void)loop_modify(api->loop, &api->listener, 0);
 }
 
-static void on_timer(struct event_source *source, uint32_t events)
+static void on_pause_over(struct event_source *source, uint32_t events)
 {
-	static const struct itimerspec never = {0};
-	struct api *api = container_of(source, struct api, timer);
+	struct api *api = container_of(source, struct api, pause);
 
 	(void)events;
-	/* Also makes the descriptor unreadable again. */
-	timerfd_settime(api->timer_fd, 0, &never, NULL);
+	loop_remove(api->loop, &api->pause);
 	(void)loop_modify(api->loop, &api->listener, EPOLLIN);
 }
 
-/* Without a descriptor a connection could not even be refused. */
+/* Refuse one for which there is no descriptor.  0, or why not even that. */
+static int refuse_one(struct api *api)
+{
+	int fd, error;
+
+	util_close(&api->spare_fd);
+	fd = accept4(api->listener.fd, NULL, NULL, SOCK_CLOEXEC);
+	error = fd < 0 ? errno : 0;
+	if (fd >= 0)
+		turn_away(fd);
+	api->spare_fd = make_spare();
+	return error;
+}
+
+/* Would the spare's number do?  Not if the limit was lowered below it. */
+static bool spare_helps(const struct api *api)
+{
+	struct rlimit limit;
+
+	return !getrlimit(RLIMIT_NOFILE, &limit) &&
+	       (rlim_t)api->spare_fd < limit.rlim_cur;
+}
+
 static void accept_none(struct api *api)
 {
 	static struct log_limit limit;
-	int fd;
+	int error = errno;
 
-	if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
+	if (error == EAGAIN || error == EINTR || error == ECONNABORTED)
 		return;
-	log_limited(&limit, "API: cannot accept: %s", strerror(errno));
-	util_close(&api->spare_fd);
-	fd = accept4(api->listener.fd, NULL, NULL, SOCK_CLOEXEC);
-	if (fd >= 0)
-		turn_away(fd);
-	else if (errno != EAGAIN)
+	log_limited(&limit, "API: cannot accept: %s", strerror(error));
+	if (error == EMFILE && spare_helps(api))
+		error = refuse_one(api);
+	if (error && error != EAGAIN)
 		pause_accepting(api);
-	api->spare_fd = eventfd(0, EFD_CLOEXEC);
 }
 
 static void on_connect(struct event_source *source, uint32_t events)
@@ -236,20 +264,9 @@ static int listen_on(struct api *api, const struct api_config *config,
 	return 0;
 }
 
-static int make_timer(struct api *api, struct err *e)
-{
-	api->timer_fd =
-		timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (api->timer_fd < 0 ||
-	    loop_add(api->loop, &api->timer, api->timer_fd, EPOLLIN))
-		return err_errno(e, "cannot create the API's timer");
-	return 0;
-}
-
 static void free_api(struct api *api)
 {
-	loop_remove(api->loop, &api->timer);
-	util_close(&api->timer_fd);
+	loop_remove(api->loop, &api->pause);
 	util_close(&api->spare_fd);
 	free(api);
 }
@@ -266,14 +283,14 @@ struct api *api_start(const struct api_config *config, struct err *e)
 	api->instance = config->instance;
 	api->body_max = config->body_max;
 	api->listener = (struct event_source){.fd = -1, .ready = on_connect};
-	api->timer = (struct event_source){.fd = -1, .ready = on_timer};
+	api->pause = (struct event_source){.fd = -1, .ready = on_pause_over};
 	api->spare_fd = -1;
-	if (make_timer(api, e) || listen_on(api, config, e)) {
+	if (listen_on(api, config, e)) {
 		listener_remove(&api->name);
 		free_api(api);
 		return NULL;
 	}
-	api->spare_fd = eventfd(0, EFD_CLOEXEC);
+	api->spare_fd = make_spare();
 	metrics_add(&group);
 	routes_init();
 	config->instance->on_event = on_event;

@@ -56,10 +56,8 @@ struct api {
 	struct event_source listener;
 	struct api_conn *conn[API_CONNECTIONS_MAX]; /* NULL: free */
 	size_t body_max;
-	int spare_fd; /* to have one when there is none */
-	/* When it is time to accept again, after that failed. */
-	struct event_source timer;
-	int timer_fd;
+	int spare_fd;              /* in reserve, and the timer of @pause */
+	struct event_source pause; /* while nothing is accepted */
 	uint64_t event_seq;
 
 	struct listener_name name; /* empty if it was not made by us */
