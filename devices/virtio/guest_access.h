@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Loads and stores of what a guest may change at the same moment: each is done
- * exactly once, and not torn.  Virtio is little-endian, and so are all hosts.
+ * Loads and stores of memory that the guest may change concurrently: each
+ * access happens exactly once and is not torn.  Virtio is little-endian, and so
+ * are all hosts.
  *
- * A fuzzer defines the loads before it includes the code under test, so that
- * memory changes with every look at it.
+ * A fuzzer defines the load macros before it includes the code under test, so
+ * that memory changes between any two loads.
  */
 #pragma once
 
@@ -20,8 +21,8 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 #define guest_load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 
 /*
- * Copy out of guest memory, once: behind this the compiler cannot think of
- * reading the source again.
+ * Copy out of guest memory.  The barrier keeps the compiler from reading @from
+ * a second time.
  */
 static inline void guest_copy(void *to, const void *from, size_t len)
 {
@@ -34,5 +35,5 @@ static inline void guest_copy(void *to, const void *from, size_t len)
 #define guest_store(p, v)         __atomic_store_n((p), (v), __ATOMIC_RELAXED)
 #define guest_store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 
-/* Partner: the driver's full barrier between its store and its load. */
+/* Full barrier; pairs with the driver's between its store and its load. */
 #define guest_barrier() __atomic_thread_fence(__ATOMIC_SEQ_CST)

@@ -11,12 +11,12 @@
 enum {
 	MAGIC = 0x74726976, /* "virt" */
 	VERSION = 2,
-	VENDOR = 0, /* as Firecracker's */
+	VENDOR = 0, /* the same as Firecracker's */
 };
 
 /* ------------------------------------------------------------ the selected */
 
-/* NULL if the driver selected a queue that does not exist. */
+/* The queue that QueueSel selects; NULL if it does not exist. */
 static struct virtq *selected(struct virtio_device *dev)
 {
 	if (dev->queue_sel >= dev->ops->queue_count)
@@ -24,7 +24,10 @@ static struct virtq *selected(struct virtio_device *dev)
 	return &dev->queue[dev->queue_sel];
 }
 
-/* May the driver still change its queues?  They are frozen at DRIVER_OK. */
+/*
+ * The selected queue if its registers may change; NULL after DRIVER_OK, which
+ * freezes them.
+ */
 static struct virtq *changeable(struct virtio_device *dev)
 {
 	if (dev->status & VIRTIO_CONFIG_S_DRIVER_OK) {
@@ -102,7 +105,7 @@ static uint32_t register_read(struct virtio_device *dev, uint64_t offset)
 	case VIRTIO_MMIO_SHM_LEN_HIGH:
 	case VIRTIO_MMIO_SHM_BASE_LOW:
 	case VIRTIO_MMIO_SHM_BASE_HIGH:
-		return UINT32_MAX; /* there is no such region */
+		return UINT32_MAX; /* no shared memory region */
 	default:
 		return 0;
 	}
@@ -144,7 +147,7 @@ static void queue_write(struct virtio_device *dev, uint64_t offset,
 		return;
 	switch (offset) {
 	case VIRTIO_MMIO_QUEUE_NUM:
-		vq->size = word; /* judged with the rest at DRIVER_OK */
+		vq->size = word; /* checked by virtq_start(), at DRIVER_OK */
 		break;
 	case VIRTIO_MMIO_QUEUE_READY:
 		vq->ready = word & 1;
@@ -201,7 +204,7 @@ static uint64_t mmio_read(void *device, uint64_t offset, unsigned len)
 	uint64_t value;
 
 	if (offset == VIRTIO_MMIO_INTERRUPT_STATUS && len == 4)
-		return virtio_interrupt_status(dev); /* without the lock */
+		return virtio_interrupt_status(dev); /* needs no lock */
 	if (offset < VIRTIO_MMIO_CONFIG && !is_register(offset, len))
 		return 0;
 	virtio_enter(dev);
@@ -213,7 +216,7 @@ static uint64_t mmio_read(void *device, uint64_t offset, unsigned len)
 	return value;
 }
 
-/* The same as the ioeventfd that usually stands in front of this register. */
+/* Does what KVM's ioeventfd for this register does, where there is none. */
 static void notify(struct virtio_device *dev, uint32_t queue)
 {
 	if (queue < dev->ops->queue_count)

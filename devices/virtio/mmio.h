@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The registers of a virtio device: virtio-mmio, version 2 (Virtual I/O Device
- * 1.2, section 4.2.2).  A window's device is a struct virtio_device.
+ * 1.2, section 4.2.2).  The window's device pointer is a struct virtio_device.
  *
- * Registers are words; what does not exist, has another width, or is not
- * aligned reads as zero and ignores writes.  Configuration space takes every
- * width.
+ * Registers are 32-bit words.  An access to a register that does not exist, of
+ * another width, or unaligned reads as zero or is ignored.  Configuration space
+ * accepts every width.
  */
 #pragma once
 

@@ -16,10 +16,10 @@ static bool is_limited(const struct rate_limiter *l)
 	       token_bucket_is_limited(&l->ops);
 }
 
-/* Zero disarms. */
+/* Call @ready after @ns nanoseconds; 0 disarms the timer. */
 static void arm(struct rate_limiter *l, uint64_t ns)
 {
-	/* A wait of centuries is one of a year: the timer asks again. */
+	/* Bounded to a year, because the timer retries anyway. */
 	uint64_t bounded = min_u64(ns, 365 * (86400 * NS_PER_S));
 	struct itimerspec spec = {
 		.it_value = {(time_t)(bounded / NS_PER_S),
@@ -34,7 +34,7 @@ static void timer_ready(struct virtio_device *dev, struct rate_limiter *l)
 {
 	uint64_t expired;
 
-	/* Disarmed or armed anew meanwhile: there is nothing to read. */
+	/* If it was disarmed or rearmed meanwhile, there is nothing to read. */
 	if (read(l->timer_fd, &expired, sizeof(expired)) < 0)
 		return;
 	l->throttled = false;
@@ -168,7 +168,10 @@ static void bucket_state(struct token_bucket *b, struct snap *s, uint64_t now)
 	snap_u64(s, &b->debt);
 	snap_require(s, b->budget <= b->size && !b->refill_ns == !b->size,
 		     "a rate limiter is impossible");
-	/* Time goes on from here; the fraction of a token is not worth it. */
+	/*
+	 * Refilling continues from now; the lost fraction of a token is
+	 * negligible.
+	 */
 	b->last_ns = now;
 	b->fraction = 0;
 }

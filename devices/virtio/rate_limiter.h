@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Limits what a device's queue may do: bytes and operations, each a token
- * bucket.  While a limit is reached, a timer is armed that says when to go
- * on; otherwise none runs, and where nothing is limited there is none.
+ * Limits bytes and operations of a device's queue, each by a token bucket.
  *
- * Under the lock of the device it belongs to.
+ * A timer is armed only while a limit is reached, and created only once
+ * something is limited.
+ *
+ * All functions: under the lock of the device that owns the limiter.
  */
 #pragma once
 
@@ -29,7 +30,10 @@ rate_limiter_config_limits(const struct rate_limiter_config *config)
 	       token_bucket_config_limits(&config->ops);
 }
 
-/* A change: a bucket that is NULL stays as it is, one of zeros has no limit. */
+/*
+ * A change of limits: a bucket that is NULL stays as it is; a bucket of zeros
+ * removes the limit.
+ */
 struct rate_limiter_update {
 	const struct token_bucket_config *bandwidth, *ops;
 };
@@ -37,16 +41,17 @@ struct rate_limiter_update {
 struct rate_limiter {
 	struct token_bucket bandwidth, ops;
 	bool throttled;     /* the timer is armed */
-	uint64_t throttles; /* how often that began */
-	uint64_t wakeups;   /* how often it ended by the timer */
+	uint64_t throttles; /* times that throttling began */
+	uint64_t wakeups;   /* times that the timer ended it */
 	int timer_fd;       /* -1 until something was limited */
 	struct virtio_source timer;
 	void (*ready)(struct virtio_device *dev);
 };
 
 /*
- * @ready is called, with the lock held and on the main thread, when it is worth
- * trying again.  Half-built is fine for rate_limiter_fini().
+ * Set up @l for @dev with the limits in @config.  Once a throttled operation is
+ * worth retrying, @ready is called on the main thread with the lock held.
+ * Returns 0 or -1; after a failure, rate_limiter_fini() is safe.
  */
 int rate_limiter_init(struct rate_limiter *l, struct virtio_device *dev,
 		      const struct rate_limiter_config *config,
@@ -54,9 +59,10 @@ int rate_limiter_init(struct rate_limiter *l, struct virtio_device *dev,
 void rate_limiter_fini(struct rate_limiter *l);
 
 /*
- * A change in two halves, for those that change more than a limiter: what can
- * fail, which leaves the limits as they are (and at most a timer that is not
- * armed), and what cannot.  Main thread, lock held.
+ * A change of limits in two steps, for callers that change more than a limiter:
+ * rate_limiter_reserve() can fail (-1) and leaves the limits as they are, at
+ * most with a new timer that is not armed; rate_limiter_apply() cannot fail.
+ * Main thread, lock held.
  */
 int rate_limiter_reserve(struct rate_limiter *l, struct virtio_device *dev,
 			 const struct rate_limiter_update *update,
@@ -64,14 +70,17 @@ int rate_limiter_reserve(struct rate_limiter *l, struct virtio_device *dev,
 void rate_limiter_apply(struct rate_limiter *l, struct virtio_device *dev,
 			const struct rate_limiter_update *update);
 
-/* Both of them.  On failure nothing is changed. */
+/* Reserve and apply.  Returns 0, or -1 with the limits unchanged. */
 int rate_limiter_update(struct rate_limiter *l, struct virtio_device *dev,
 			const struct rate_limiter_update *update,
 			struct err *e);
 
-/* One operation of so many bytes: now, or not before @ready was called. */
+/*
+ * Charge one operation of @bytes bytes.  Returns false if a limit is reached;
+ * then retry when @ready is called.
+ */
 bool rate_limiter_take(struct rate_limiter *l, uint64_t bytes);
 
-/* What is left in the buckets, and what the limits are. */
+/* Save or load the limits and what is left in the buckets. */
 void rate_limiter_state(struct rate_limiter *l, struct virtio_device *dev,
 			struct snap *s);

@@ -16,24 +16,27 @@
 
 #define BIT(n) (1ull << (n))
 
-/* Requests (and 64 KiB each of data) that a queue may take in a row. */
+/* What a queue may take in a row: requests, plus 64 KiB units of their data. */
 enum { BUDGET = VIRTQ_SIZE_MAX };
 
-/* How long a device may keep the main thread, if it looks at the clock. */
+/* The turn of a device that calls virtio_turn_is_over(): 2 ms. */
 enum { TURN_NS = 2000000 };
 
-/* How often a reset looks whether storage has answered. */
+/* A reset polls for the end of requests in flight every 5 ms. */
 enum { RESET_LOOK_NS = 5000000 };
 
-/* How long a device that is destroyed waits for what is in flight. */
+/* virtio_destroy() waits at most 0.5 s for requests in flight. */
 enum { DESTROY_NS = 500000000 };
 
 /* ------------------------------------------------------------- interrupts */
 
-/* What it costs to have them late is the price of so many that are not. */
+/*
+ * Acknowledgements before KVM is asked to batch them (coalesced MMIO): enabling
+ * that costs about as much as eight acknowledgement exits.
+ */
 enum { ACKS_BEFORE_LATE = 8 };
 
-/* The bits of dev->isr: InterruptStatus, and which of it the driver read. */
+/* dev->isr: InterruptStatus and, shifted, which of its bits the driver read. */
 enum {
 	ISR_ALL = VIRTIO_MMIO_INT_VRING | VIRTIO_MMIO_INT_CONFIG,
 	ISR_SEEN = 16, /* a shift */
@@ -41,7 +44,7 @@ enum {
 
 static void signal_fd(int fd)
 {
-	/* It cannot fail but for a full counter, which is signalled already. */
+	/* Fails only if the counter is full; then it is signalled already. */
 	(void)!eventfd_write(fd, 1);
 }
 
@@ -56,12 +59,12 @@ static void set_status_bits(struct virtio_device *dev, uint32_t why)
 
 static void interrupt(struct virtio_device *dev, uint32_t why)
 {
-	/* The bit must be there when the interrupt arrives. */
+	/* The driver must see the bit when the interrupt arrives. */
 	set_status_bits(dev, why);
 	signal_fd(dev->slot.irq_fd);
 }
 
-/* Whoever has the rings interrupts the driver, and does not tell us. */
+/* vhost interrupts the driver by itself: find out from its used rings. */
 static void look_at_used(struct virtio_device *dev)
 {
 	bool used = false;
@@ -92,7 +95,7 @@ void virtio_interrupt_ack(struct virtio_device *dev, uint32_t word)
 {
 	uint32_t old = atomic_load(&dev->isr), done;
 
-	/* Not for a device that seldom interrupts, nor before it does. */
+	/* Only once the device has interrupted often: batching costs setup. */
 	if (atomic_fetch_add(&dev->acks, 1) == ACKS_BEFORE_LATE &&
 	    dev->slot.tell_acks_late)
 		dev->slot.tell_acks_late(dev->slot.kvm, dev->slot.index);
@@ -194,7 +197,7 @@ static void kick_ready(struct event_source *source, uint32_t events)
 		container_of(source, struct virtio_kick, source);
 	struct virtio_device *dev = kick->dev;
 
-	/* Watched for edges, so it need not be read: a call saved per kick. */
+	/* EPOLLET, so it need not be read: saves a call per kick. */
 	(void)events;
 	virtio_enter(dev);
 	virtio_run_queue(dev, (unsigned)(kick - dev->kick));
@@ -273,9 +276,10 @@ static bool drain(struct virtio_device *dev, uint64_t deadline_ns)
 }
 
 /*
- * A reset ends when nothing is in flight: the driver may use the buffers for
- * something else then.  Storage that hangs costs the guest this vCPU, and
- * nobody else the lock.  False if there is no more time.
+ * A reset must not end while requests are in flight, because the driver may
+ * reuse their buffers afterwards.  If storage hangs, this vCPU hangs with it,
+ * but the lock is free between two polls.  Returns false if the device is being
+ * destroyed.
  */
 static bool drain_for_reset(struct virtio_device *dev)
 {
@@ -310,7 +314,7 @@ static void reset(struct virtio_device *dev)
 	atomic_store(&dev->isr, 0);
 }
 
-/* Section 3.1.1, step 5: what we cannot do is not agreed to. */
+/* Section 3.1.1, step 5: accept only a subset of what was offered. */
 static bool features_ok(const struct virtio_device *dev)
 {
 	return !(dev->accepted & ~dev->offered) &&
@@ -330,7 +334,7 @@ static bool is_in_order(uint32_t old, uint32_t new)
 		return false;
 	if (new &VIRTIO_CONFIG_S_FEATURES_OK && !(new &VIRTIO_CONFIG_S_DRIVER))
 		return false;
-	/* It must have been accepted before: the driver has to look. */
+	/* Not in one write: the driver must read FEATURES_OK back first. */
 	return !(new &VIRTIO_CONFIG_S_DRIVER_OK) ||
 	       old & VIRTIO_CONFIG_S_FEATURES_OK;
 }
@@ -349,7 +353,7 @@ static void start(struct virtio_device *dev)
 			needs_reset(dev, i, wrong);
 			return;
 		}
-		/* What was made available before counts, kicked or not. */
+		/* Buffers may be available already, with or without a kick. */
 		if (dev->queue[i].started)
 			signal_fd(dev->kick[i].fd);
 	}
@@ -364,7 +368,7 @@ void virtio_set_status(struct virtio_device *dev, uint32_t status)
 		reset(dev);
 		return;
 	}
-	status &= ~VIRTIO_CONFIG_S_NEEDS_RESET; /* ours */
+	status &= ~VIRTIO_CONFIG_S_NEEDS_RESET; /* set by the device only */
 	if (!is_in_order(old, status)) {
 		virtio_mistake(dev, "wrote a status that is out of order");
 		return;
@@ -413,7 +417,7 @@ void virtio_resume(struct virtio_device *dev)
 	virtio_enter(dev);
 	dev->quiesced = false;
 	kick_all(dev);
-	/* It may have been raised and lost. */
+	/* The interrupt may have been raised and lost. */
 	if (atomic_load(&dev->isr) & ISR_ALL)
 		signal_fd(dev->slot.irq_fd);
 	virtio_leave(dev);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a snapshot has of every virtio device. */
+/* The state that a snapshot holds of every virtio device. */
 #include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>
 #include <linux/virtio_ring.h>
@@ -50,7 +50,7 @@ static void state(struct virtio_device *dev, struct snap *s)
 	atomic_store(&dev->isr, isr & ISR_ALL);
 	for (unsigned i = 0; i < dev->ops->queue_count; i++)
 		virtq_state(&dev->queue[i], s);
-	/* A device that waits for a reset may have impossible queues. */
+	/* Not a device that waits for a reset: its queues may be invalid. */
 	if (snap_loading(s) && dev->status & VIRTIO_CONFIG_S_DRIVER_OK &&
 	    !(dev->status & VIRTIO_CONFIG_S_NEEDS_RESET))
 		restart(dev, s);

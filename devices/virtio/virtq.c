@@ -8,10 +8,13 @@
 #include "devices/virtio/guest_access.h"
 #include "snapshot/codec.h"
 
-/* Data that counts as one more request when it comes to fairness. */
+/* Each 64 KiB of data costs the budget as much as one more request. */
 enum { BUDGET_SHIFT = 16 };
 
-/* Of a chain's data, what is looked for: no driver has more in one request. */
+/*
+ * Bytes of a chain that are checked for presence; no driver sends more than
+ * this in one request.
+ */
 enum { PRESENT_MAX = 256 << 20 };
 
 /* -------------------------------------------------------------- start, end */
@@ -30,7 +33,7 @@ static const char *check_registers(const struct virtq *vq)
 const char *virtq_start(struct virtq *vq, const struct guest_mem *mem,
 			bool event_idx)
 {
-	/* Flags, index, the ring, and the other side's event index. */
+	/* Flags, index, N entries, and the event index at the end. */
 	uint64_t avail_len = 4 + 2ull * vq->size + 2;
 	uint64_t used_len = 4 + 8ull * vq->size + 2;
 	const char *wrong = check_registers(vq);
@@ -86,8 +89,8 @@ static bool fail(struct virtq *vq, const char *why)
 }
 
 /*
- * Are there chains to take?  If not, ask for a kick, and look again: the
- * driver may have added some before it could see that it was asked.
+ * True if a chain is available.  If not, ask for a kick and read the index
+ * again, because the driver may have added chains before it saw the request.
  */
 static bool available(struct virtq *vq)
 {
@@ -106,7 +109,10 @@ static bool available(struct virtq *vq)
 	return vq->seen_avail != vq->next_avail;
 }
 
-/* The one read of a descriptor. */
+/*
+ * Read a descriptor.  Each field is loaded once, because the guest may change
+ * it.
+ */
 static struct vring_desc fetch(const struct vring_desc *table, unsigned i)
 {
 	const struct vring_desc *d = &table[i];
@@ -126,7 +132,7 @@ static bool add_buffer(struct virtq *vq, struct virtq_chain *chain,
 	void *host = guest_mem_at(vq->mem, d->addr, d->len);
 
 	if (!d->len)
-		return true; /* whatever its address */
+		return true; /* an empty buffer may have any address */
 	if (count == VIRTQ_CHAIN_MAX)
 		return fail(vq, "a chain is too long");
 	if (!host)
@@ -145,9 +151,9 @@ static bool add_buffer(struct virtq *vq, struct virtq_chain *chain,
 }
 
 /*
- * Follow a chain through @table of @size entries, from entry @i on, with at
- * most @limit buffers.  *indirect is set to the descriptor of a table of its
- * own, if the chain ends with one.
+ * Follow a chain through @table of @size entries, starting at entry @i, and add
+ * its buffers to @chain.  If the chain ends with an indirect descriptor, set
+ * *indirect to it; @indirect is NULL where none is allowed.
  */
 static bool walk(struct virtq *vq, struct virtq_chain *chain,
 		 const struct vring_desc *table, unsigned size, unsigned i,
@@ -176,8 +182,9 @@ static bool walk(struct virtq *vq, struct virtq_chain *chain,
 }
 
 /*
- * A table may be longer than the ring, although section 2.7.5.3.1 forbids it:
- * Linux does that when it had no memory for a ring as large as it can be.
+ * Section 2.7.5.3.1 forbids an indirect table that is longer than the ring.  It
+ * is accepted up to VIRTQ_CHAIN_MAX, because Linux sends one if it had no
+ * memory for a ring of the maximum size.
  */
 static bool walk_indirect(struct virtq *vq, struct virtq_chain *chain,
 			  const struct vring_desc *d)
@@ -282,7 +289,7 @@ void virtq_push(struct virtq *vq, const struct virtq_chain *chain,
 	guest_store(&e->len, written);
 	guest_mem_written(vq->mem, e, sizeof(*e));
 	vq->next_used++;
-	/* Data and element first: the driver reads them once it sees this. */
+	/* Release: the driver reads data and element once it sees the index. */
 	guest_store_release(&vq->used->idx, vq->next_used);
 	guest_mem_written(vq->mem, &vq->used->idx, sizeof(vq->used->idx));
 	vq->pushed = true;
@@ -296,8 +303,10 @@ bool virtq_wants_interrupt(struct virtq *vq)
 		return false;
 	vq->pushed = false;
 	vq->signalled = vq->next_used;
-	/* The index must be visible before we look at what the driver wants,
-	 * or both sides could wait for each other. */
+	/*
+	 * The index must be visible before we read what the driver wants, or
+	 * each side could wait for the other.
+	 */
 	guest_barrier();
 	if (!vq->event_idx)
 		return !(guest_load(&vq->avail->flags) &

@@ -10,7 +10,10 @@
 #include "core/base/metrics.h"
 #include "core/base/util.h"
 
-/* Of one request, as Firecracker's; a driver asks again for more. */
+/*
+ * At most this many bytes for one request, like Firecracker; a driver asks
+ * again if it needs more.
+ */
 enum { BYTES_MAX = 65536 };
 
 struct rng {
@@ -25,7 +28,7 @@ static struct rng *rng_of(struct virtio_device *dev)
 	return container_of(dev, struct rng, dev);
 }
 
-/* How many of @len bytes were got. */
+/* Store random bytes at @to.  Returns how many of @len were obtained. */
 static uint64_t fill(uint8_t *to, uint64_t len)
 {
 	uint64_t done = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Entropy for the guest (Virtual I/O Device 1.2, section 5.4): what the host's
- * getrandom() gives.  One queue.
+ * Entropy device (Virtual I/O Device 1.2, section 5.4): one queue, filled from
+ * the host's getrandom().
  *
  * All functions: main thread.
  */
@@ -18,7 +18,7 @@ struct rng_config {
 	struct rate_limiter_config limiter;
 };
 
-/* Firecracker's names.  Counted with metric_add(). */
+/* Firecracker's metric names.  Updated with metric_add(). */
 struct rng_metrics {
 	uint64_t activate_fails;
 	uint64_t entropy_event_fails;
@@ -31,7 +31,7 @@ struct rng_metrics {
 
 extern const struct virtio_kind rng_kind;
 
-/* NULL on failure.  virtio_destroy() ends it. */
+/* Returns NULL on failure.  virtio_destroy() frees the device. */
 struct virtio_device *rng_create(const struct virtio_slot *slot,
 				 const struct rng_config *config,
 				 struct err *e);
