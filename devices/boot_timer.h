@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One byte that a guest's init writes when it runs: the time since the VM was
- * started is logged, in the words that Firecracker's tools look for.
+ * A register into which the guest's init writes one byte: the time since the VM
+ * was started is then logged, in the format that Firecracker's tools expect.
  */
 #pragma once
 
@@ -12,15 +12,21 @@
 #include "core/machine/mmio_bus.h"
 
 struct boot_timer {
-	struct timespec wall, cpu; /* at start; CLOCK_MONOTONIC, process CPU */
-	_Atomic bool done;         /* the guest gets one line of log */
+	struct timespec wall,
+		cpu;       /* at VM start: CLOCK_MONOTONIC, process CPU */
+	_Atomic bool done; /* only the guest's first write is logged */
 };
 
+/* Start measuring.  Main thread. */
 void boot_timer_init(struct boot_timer *timer);
 
+/* Handlers run on vCPU threads. */
 extern const struct mmio_ops boot_timer_mmio_ops;
 
 struct snap;
 
-/* While no vCPU runs.  What is measured is since the restore, then. */
+/*
+ * Save or load whether the time was logged, while no vCPU runs.  After a
+ * restore, the time since the restore is measured.
+ */
 void boot_timer_state(struct boot_timer *timer, struct snap *s);

@@ -24,24 +24,28 @@ enum {
 	GPIO_ID = 0xfe0, /* eight ID registers, to the end of the page */
 
 	POWER_KEY = 1 << 0,
-	/* Longer than gpio-keys of Linux debounces (5 ms), as a finger is. */
+	/*
+	 * Longer than the 5 ms debounce of Linux's gpio-keys, like a human
+	 * press.
+	 */
 	PRESS_MS = 100,
 };
 
 struct gpio {
 	struct event_loop *loop;
 	struct irq_line irq;
-	struct event_source release; /* a timer, while it is pressed */
+	struct event_source release; /* a timer; fd -1 while released */
 
 	pthread_mutex_t lock; /* guards the rest */
-	uint8_t in, out;      /* lines: what is put on them, and what drives */
+	uint8_t in,
+		out; /* line levels: from outside, and driven by the guest */
 	uint8_t dir, sense, both, event, enable, raw, alt;
-	uint8_t told; /* interrupts that were raised and not cleared yet */
+	uint8_t told; /* interrupts that were signalled and not cleared yet */
 };
 
 /* ----------------------------------------------------------- under the lock */
 
-/* The interrupt is an edge for the GIC: raise it when there is a new one. */
+/* The line is edge-triggered: pulse it only for a newly pending interrupt. */
 static void update(struct gpio *g)
 {
 	uint8_t masked;
@@ -122,13 +126,15 @@ static void write_register(struct gpio *g, uint64_t offset, uint8_t value)
 
 static uint64_t gpio_read(void *device, uint64_t offset, unsigned len)
 {
-	/* PL061, then the PrimeCell mark. */
+	/* PL061, then the PrimeCell ID. */
 	static const uint8_t id[] = {0x61, 0x10, 0x04, 0x00,
 				     0x0d, 0xf0, 0x05, 0xb1};
 	struct gpio *g = device;
 	uint32_t value;
 
-	/* Linux reads bytes, firmware words; the registers have eight bits. */
+	/*
+	 * Linux reads bytes, firmware reads words; the registers have 8 bits.
+	 */
 	if (len > 4 || offset % 4)
 		return 0;
 	if (offset >= GPIO_ID)
@@ -186,7 +192,7 @@ static void on_release(struct event_source *source, uint32_t events)
 	set_key(g, false);
 }
 
-/* A timer is not there before it is needed: most keys are never pressed. */
+/* The timer is created on demand, because most keys are never pressed. */
 static int start_timer(struct gpio *g)
 {
 	static const struct itimerspec soon = {
@@ -207,7 +213,7 @@ void gpio_press_power(struct gpio *g)
 {
 	stop_timer(g);
 	set_key(g, true);
-	/* Without a timer: better a key that is never held. */
+	/* Without a timer, release it at once: a key must not stay pressed. */
 	if (start_timer(g))
 		set_key(g, false);
 }
@@ -253,7 +259,7 @@ void gpio_state(struct gpio *g, struct snap *s)
 	snap_u8(s, &g->told);
 	pthread_mutex_unlock(&g->lock);
 	snap_end(s);
-	/* A key that was held is let go; nobody else would. */
+	/* A key saved while pressed needs a new timer to release it. */
 	if (snap_loading(s) && g->in & POWER_KEY && start_timer(g))
 		set_key(g, false);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An ARM PL061 GPIO controller whose line 0 is a power key: what an operator
- * presses so that the guest shuts down by itself.
+ * An ARM PL061 GPIO controller whose line 0 is a power key.  An operator
+ * presses it to make the guest shut itself down.
  *
- * Registers: ARM DDI 0190.  They are accessed on vCPU threads; everything else
- * is called on the main thread.
+ * Registers: ARM DDI 0190.  They are accessed on vCPU threads; all other
+ * functions are called on the main thread.
  */
 #pragma once
 
@@ -21,13 +21,19 @@ struct snap;
 
 extern const struct mmio_ops gpio_mmio_ops;
 
+/*
+ * Returns NULL on failure.  @loop outlives the device; gpio_destroy() frees it.
+ */
 struct gpio *gpio_create(struct event_loop *loop, struct irq_line irq,
 			 struct err *e);
+/* NULL is accepted. */
 void gpio_destroy(struct gpio *gpio);
 
-/* Press the key, and release it soon: a guest debounces it.  Pressing it while
- * it is pressed changes nothing. */
+/*
+ * Press the key and release it 100 ms later, longer than a guest debounces it.
+ * Pressing it again meanwhile only delays the release.
+ */
 void gpio_press_power(struct gpio *gpio);
 
-/* While no vCPU runs. */
+/* Save or load, while no vCPU runs. */
 void gpio_state(struct gpio *gpio, struct snap *s);

@@ -34,8 +34,9 @@ static uint64_t host_seconds(void)
 /* ----------------------------------------------------------- under the lock */
 
 /*
- * The timer exists from the first alarm on, in the loop of another thread: most
- * guests never set one.
+ * Create the timer at the first alarm, because most guests never set one.  It
+ * belongs to the main thread's loop, but may be added by a vCPU thread.
+ * Returns 0 or -1.
  */
 static int need_timer(struct rtc *r)
 {
@@ -55,8 +56,10 @@ static int need_timer(struct rtc *r)
 	return -1;
 }
 
-/* An absolute time of CLOCK_REALTIME, so that the kernel moves the timer when
- * the host's clock is set. */
+/*
+ * Arm or disarm the timer.  The time is absolute (CLOCK_REALTIME), so the
+ * kernel adjusts the timer when the host's clock is set.
+ */
 static void set_timer(struct rtc *r)
 {
 	uint64_t when = r->mask ? r->due : 0;
@@ -70,7 +73,10 @@ static void set_timer(struct rtc *r)
 	timerfd_settime(r->alarm.fd, TFD_TIMER_ABSTIME, &spec, NULL);
 }
 
-/* The interrupt is an edge for the GIC: raise it when there is a new one. */
+/*
+ * Check the alarm.  The line is edge-triggered: pulse it only for a newly
+ * pending interrupt.
+ */
 static void update(struct rtc *r)
 {
 	bool masked;
@@ -86,7 +92,10 @@ static void update(struct rtc *r)
 	set_timer(r);
 }
 
-/* A match that has passed is met when 32 bits have wrapped. */
+/*
+ * Compute the next match.  A match value in the past matches after the 32-bit
+ * time has wrapped.
+ */
 static void match(struct rtc *r)
 {
 	uint64_t now = host_seconds();
@@ -99,7 +108,7 @@ static void match(struct rtc *r)
 
 static uint32_t read_id(uint64_t offset)
 {
-	/* PL031 revision 1, then the PrimeCell mark. */
+	/* PL031 revision 1, then the PrimeCell ID. */
 	static const uint8_t id[] = {0x31, 0x10, 0x14, 0x00,
 				     0x0d, 0xf0, 0x05, 0xb1};
 
@@ -158,7 +167,7 @@ static uint64_t rtc_read(void *device, uint64_t offset, unsigned len)
 	uint32_t value;
 
 	if (len != 4 || offset % 4)
-		return 0; /* the registers are words */
+		return 0; /* registers are 32-bit words */
 	if (offset >= RTC_ID)
 		return read_id(offset);
 	pthread_mutex_lock(&r->lock);
@@ -189,12 +198,15 @@ const struct mmio_ops rtc_mmio_ops = {
 
 /* ------------------------------------------------------------- main thread */
 
-/* If the host's clock was set back since the timer expired, it is set again. */
+/*
+ * If the host's clock was set back since the timer expired, update() arms it
+ * again.
+ */
 static void on_alarm(struct event_source *source, uint32_t events)
 {
 	struct rtc *r = container_of(source, struct rtc, alarm);
 	uint64_t count;
-	/* Set to another time meanwhile, it is not readable. */
+	/* Not readable if it was rearmed meanwhile. */
 	bool expired = read(r->alarm.fd, &count, sizeof(count)) > 0;
 
 	(void)events;
@@ -238,7 +250,7 @@ void rtc_state(struct rtc *r, struct snap *s)
 
 void rtc_alarm_state(struct rtc *r, struct snap *s)
 {
-	/* Of 64 bits, times that timers take. */
+	/* Bound of the loaded 64-bit value, so that timers accept it. */
 	const uint64_t limit = 1ull << 40;
 
 	snap_begin(s, SNAP_TAG('a', 'l', 'r', 'm'));

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An ARM PL031 real-time clock that shows the host's wall clock, so it is
- * right after any pause.  What a guest sets it to is kept as a difference.
+ * An ARM PL031 real-time clock that shows the host's wall clock, so it is right
+ * after any pause.  If the guest sets the time, the difference to the host's is
+ * kept.
  *
- * Its alarm interrupts when the time that it shows reaches the match register.
- * That follows the host's wall clock, too: through pauses, which an alarm does
- * not wait for, and when the clock is set.  There is no timer until the guest
- * enables the interrupt.
+ * The alarm interrupts when the displayed time reaches the match register.  It
+ * follows the host's wall clock, too: an alarm does not wait for the end of a
+ * pause, and moves when the host's clock is set.  There is no timer until the
+ * guest enables the interrupt.
  *
- * Registers: ARM DDI 0224.  They are accessed on vCPU threads; everything else
- * is called on the main thread.
+ * Registers: ARM DDI 0224.  They are accessed on vCPU threads; all other
+ * functions are called on the main thread.
  */
 #pragma once
 
@@ -24,29 +25,33 @@
 struct rtc {
 	struct event_loop *loop;
 	struct irq_line irq;
-	struct event_source alarm; /* a timer; fd -1 until it is needed */
+	struct event_source alarm; /* a timer; fd -1 until the first alarm */
 
-	pthread_mutex_t lock; /* guards the rest, and adding the timer */
-	uint32_t shift;       /* guest's seconds minus the host's, mod 2^32 */
+	/* Guards the rest, and the creation of the timer. */
+	pthread_mutex_t lock;
+	uint32_t shift; /* guest's seconds minus the host's, mod 2^32 */
 	uint32_t load, match, mask;
-	uint64_t due;   /* host's seconds since 1970 at which the time that is
-			 * shown reaches the match register; 0: never */
-	uint64_t armed; /* what the timer is set to; 0: it is not */
+	/*
+	 * Host's seconds since 1970 at which the displayed time reaches the
+	 * match register; 0: never.
+	 */
+	uint64_t due;
+	uint64_t armed; /* what the timer is armed for; 0: it is not armed */
 	bool raised;    /* the raw interrupt status */
-	bool told;      /* and the guest was interrupted for it */
-	bool warned;    /* that there can be no timer */
+	bool told;      /* the guest was interrupted for it */
+	bool warned;    /* logged that no timer can be created */
 };
 
 extern const struct mmio_ops rtc_mmio_ops;
 
 struct snap;
 
-/* @rtc is zeroed. */
+/* @rtc is zeroed; @loop outlives it. */
 void rtc_init(struct rtc *rtc, struct event_loop *loop, struct irq_line irq);
-/* Nothing happens if it was only zeroed. */
+/* Does nothing if @rtc was only zeroed. */
 void rtc_fini(struct rtc *rtc);
 
-/* While no vCPU runs. */
+/* Save or load, while no vCPU runs. */
 void rtc_state(struct rtc *rtc, struct snap *s);
-/* Its alarm; after the rest, since format 1.2. */
+/* The same for the alarm, after rtc_state(); in snapshots since format 1.2. */
 void rtc_alarm_state(struct rtc *rtc, struct snap *s);

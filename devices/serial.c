@@ -29,7 +29,6 @@ static bool tx_pending(const struct serial *s)
 	return (s->ier & UART_IER_THRI) && s->thr_interrupt;
 }
 
-/* After a condition became true: the line is edge-triggered. */
 void serial_raise_interrupt(struct serial *s)
 {
 	if (rx_pending(s) || tx_pending(s))
@@ -65,7 +64,7 @@ static uint8_t rx_pop(struct serial *s)
 	byte = s->rx[s->rx_first];
 	s->rx_first = (s->rx_first + 1) % RX_SIZE;
 	s->rx_count--;
-	/* Not for every byte: the sender wakes up once for half a buffer. */
+	/* Not for every byte: wake the sender once per half buffer. */
 	if (s->rx_wanted && s->rx_count <= RX_SIZE / 2) {
 		s->rx_wanted = false;
 		serial_signal(s->room_fd);
@@ -145,7 +144,9 @@ static void write_thr(struct serial *s, uint8_t byte)
 	} else {
 		serial_transmit(s, byte);
 	}
-	/* Sent as soon as written, unless the reader is behind. */
+	/*
+	 * A byte is sent as soon as it is written, unless the reader is behind.
+	 */
 	s->thr_interrupt = serial_tx_ready(s);
 	if (tx_pending(s) && !was_pending)
 		serial_signal(s->irq_fd);
@@ -200,7 +201,7 @@ static void write_register(struct serial *s, uint64_t offset, uint8_t value)
 		s->scratch = value;
 		break;
 	default:
-		break; /* LSR and MSR are read-only; beyond them is nothing */
+		break; /* LSR and MSR are read-only; there are no others */
 	}
 }
 
@@ -211,7 +212,7 @@ static uint64_t serial_mmio_read(void *device, uint64_t offset, unsigned len)
 
 	if (len != 1) {
 		metric_add(&serial_counters.missed_read_count, 1);
-		return 0; /* the registers are bytes */
+		return 0; /* registers are 8 bits wide */
 	}
 	metric_add(&serial_counters.read_count, 1);
 	pthread_mutex_lock(&s->lock);

@@ -2,18 +2,18 @@
 /*
  * A 16550A UART, the guest's ttyS0.
  *
- * Output is collected and written a line at a time, or after FLUSH_NS when the
- * line is not finished.  When whoever reads it falls behind, the transmitter
- * reports that it is busy, as a slow line would; no thread ever blocks.  A
- * guest that transmits all the same loses those bytes.
+ * Output is buffered and written a line at a time, or after 2 ms (FLUSH_NS) if
+ * the line is incomplete.  If the reader falls behind, the transmitter reports
+ * busy, like a slow line; no thread ever blocks.  A guest that transmits anyway
+ * loses those bytes.
  *
  * Drivers poll a busy transmitter: Linux keeps a CPU busy for each character of
- * a kernel message.  So a reader that has taken nothing for patience_ms is not
- * waited for any longer: the transmitter reports that it is ready, and what
- * does not fit is dropped and counted, until the reader takes something again.
+ * a kernel message.  So the wait for a reader that has taken nothing for
+ * patience_ms ends: the transmitter reports ready, and bytes that do not fit
+ * the buffer are dropped and counted, until the reader takes some again.
  *
- * Threads: registers are accessed on vCPU threads; everything else is called
- * on the main thread, where flushing happens too.
+ * Threads: registers are accessed on vCPU threads, which also write out
+ * complete lines; all other functions are called on the main thread.
  */
 #pragma once
 
@@ -31,32 +31,45 @@ struct snap;
 
 struct serial_config {
 	struct event_loop *loop;
-	int out_fd;  /* kept open by its owner; -1: none */
-	int irq_fd;  /* eventfd: written to interrupt the guest */
-	int room_fd; /* eventfd: written when the guest made room for input */
-	struct token_bucket_config limit; /* of output; more is dropped */
-	unsigned patience_ms; /* with a reader; 0: wait for it, lose nothing */
+	int out_fd;  /* owned by the caller; -1: none */
+	int irq_fd;  /* eventfd; written to interrupt the guest */
+	int room_fd; /* eventfd; written when there is room for input */
+	struct token_bucket_config limit; /* of output; the excess is dropped */
+	/* How long to wait for a reader; 0: no limit, nothing is lost. */
+	unsigned patience_ms;
 };
 
 extern const struct mmio_ops serial_mmio_ops;
 
+/*
+ * Returns NULL on failure.  serial_destroy() frees the device; NULL is
+ * accepted.
+ */
 struct serial *serial_create(const struct serial_config *config, struct err *e);
 void serial_destroy(struct serial *serial);
 
-/* Feed the guest: how many bytes fitted.  If not all, room_fd will say when. */
+/*
+ * Queue input for the guest.  Returns how many of @len bytes fitted; if not
+ * all, room_fd is written once half of the buffer is free.
+ */
 size_t serial_receive(struct serial *serial, const uint8_t *data, size_t len);
 
-/* While no vCPU runs: registers, and what is on its way in and out. */
+/* Save or load registers and buffered input and output, while no vCPU runs. */
 void serial_state(struct serial *serial, struct snap *s);
 
-/* Write out what can be written at once. */
+/* Write what can be written without blocking. */
 void serial_flush(struct serial *serial);
 
-/* At the guest's end: write out all; a late reader gets two seconds. */
+/*
+ * At the end of the guest: write everything.  Waits at most 2 s for the reader.
+ */
 void serial_drain(struct serial *serial);
 
-/* Firecracker's counters of it; to be added by whoever has one. */
+/*
+ * Firecracker's metrics ("uart"); a caller that has a serial port adds them
+ * with metrics_add().
+ */
 extern struct metrics_group serial_metrics;
 
-/* Bytes lost because they were not read in time. */
+/* Bytes dropped because the reader did not take them in time. */
 uint64_t serial_dropped(struct serial *serial);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What serial.c, serial_output.c and serial_state.c share. */
+/* Shared by serial.c, serial_output.c and serial_state.c. */
 #pragma once
 
 #include <pthread.h>
@@ -11,29 +11,29 @@
 #include "devices/serial.h"
 
 enum {
-	RX_SIZE = 256,   /* more than the chip's 16: guests cannot tell */
-	TX_SIZE = 16384, /* a few screens for a reader that is late */
-	FIFO_SIZE = 16,  /* what a driver may send when it sees THRE */
+	RX_SIZE = 256, /* larger than the chip's 16, which guests cannot see */
+	TX_SIZE = 16384, /* a few screens, for a reader that is late */
+	FIFO_SIZE = 16,  /* bytes that a driver may send when it sees THRE */
 };
 
 struct serial {
-	pthread_mutex_t lock; /* guards all below but the sources */
+	pthread_mutex_t lock; /* guards everything below except timer and out */
 	uint8_t ier, lcr, mcr, scratch, divisor[2];
 	bool fifo_enabled;
-	bool thr_interrupt; /* THR became empty, and nobody has seen it yet */
+	bool thr_interrupt; /* THR became empty, and IIR was not read yet */
 
 	uint8_t rx[RX_SIZE];
 	unsigned rx_first, rx_count;
-	bool rx_wanted; /* room_fd is to be written when there is room */
+	bool rx_wanted; /* write room_fd when there is room */
 
 	uint8_t tx[TX_SIZE];
 	unsigned tx_first, tx_count;
 	bool tx_stalled; /* out_fd takes no more; the loop waits for it */
-	bool dropping;   /* ... for longer than our patience */
+	bool dropping;   /* stalled for longer than patience_ns */
 	bool flush_armed;
 	uint64_t dropped;
-	uint64_t dropped_told; /* of those, in the log: read again since */
-	uint64_t taken_ns;     /* when it last took something */
+	uint64_t dropped_told; /* the part of @dropped that was logged */
+	uint64_t taken_ns;     /* CLOCK_MONOTONIC; the reader's last progress */
 	uint64_t patience_ns;
 	struct token_bucket limit;
 
@@ -44,25 +44,30 @@ struct serial {
 
 static inline void serial_signal(int fd)
 {
-	/* Fails only if 2^64 - 1 signals are unread: it is signalled then. */
+	/* Fails only if the counter is full; then it is signalled already. */
 	if (fd >= 0)
 		(void)eventfd_write(fd, 1);
 }
 
-/* serial.c, all with the lock held: after a condition became true (the line is
- * edge-triggered). */
+/*
+ * serial.c.  Call after an interrupt condition became true, because the line is
+ * edge-triggered.  Lock held.
+ */
 void serial_raise_interrupt(struct serial *serial);
 
-/* Drivers fill the chip's FIFO without looking again. */
+/*
+ * What LSR reports as THRE: there is room for the whole FIFO, because drivers
+ * fill it without checking again.
+ */
 static inline bool serial_tx_ready(const struct serial *s)
 {
 	return s->dropping || s->tx_count <= TX_SIZE - FIFO_SIZE;
 }
 
-/* serial_output.c */
+/* serial_output.c.  Init returns 0 or -1; after a failure, fini is safe. */
 int serial_output_init(struct serial *serial, struct err *e);
 void serial_output_fini(struct serial *serial);
-/* Its lock is held. */
+/* Send a byte of the guest's.  Lock held. */
 void serial_transmit(struct serial *serial, uint8_t byte);
-/* Its lock is held: see to it that what is on its way out is written. */
+/* Make sure that buffered output gets flushed within 2 ms.  Lock held. */
 void serial_output_waits(struct serial *serial);

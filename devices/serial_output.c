@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the serial port sends, and readers that are late. */
+/* Output of the serial port, and readers that are late. */
 #include <errno.h>
 #include <poll.h>
 #include <sys/timerfd.h>
@@ -19,7 +19,10 @@ enum {
 	DRAIN_STEP_MS = 50,
 };
 
-/* Write the oldest bytes, up to the end of the ring.  False: none went. */
+/*
+ * Write the oldest bytes, at most up to the end of the ring.  Returns false if
+ * the reader takes none now.
+ */
 static bool write_some(struct serial *s)
 {
 	unsigned len = (unsigned)min_u64(s->tx_count, TX_SIZE - s->tx_first);
@@ -29,7 +32,7 @@ static bool write_some(struct serial *s)
 		return true;
 	if (n < 0 && errno == EAGAIN)
 		return false;
-	/* A reader that is gone takes everything. */
+	/* The reader is gone: drop the bytes. */
 	if (n < 0)
 		n = len;
 	s->tx_first = (s->tx_first + (unsigned)n) % TX_SIZE;
@@ -52,7 +55,7 @@ static void flush(struct serial *s)
 	}
 }
 
-/* Ask the main thread to flush: after @ns, or never (0). */
+/* Make the main thread flush after @ns; 0 disarms the timer. */
 static void arm_timer(struct serial *s, uint64_t ns)
 {
 	struct itimerspec when = {
@@ -70,7 +73,10 @@ void serial_output_waits(struct serial *s)
 		arm_timer(s, FLUSH_NS);
 }
 
-/* The lock is held. */
+/*
+ * Count dropped output; the log says so once until the reader is back.  Lock
+ * held.
+ */
 static void lose(struct serial *s, unsigned bytes)
 {
 	static struct log_limit limit;
@@ -97,7 +103,7 @@ void serial_transmit(struct serial *s, uint8_t byte)
 		return;
 	}
 	s->tx[(s->tx_first + s->tx_count++) % TX_SIZE] = byte;
-	/* While stalled, the loop is waiting for the reader already. */
+	/* If stalled, the loop already waits for the reader. */
 	if (s->tx_stalled)
 		return;
 	if (byte == '\n')
@@ -105,7 +111,7 @@ void serial_transmit(struct serial *s, uint8_t byte)
 	serial_output_waits(s);
 }
 
-/* It can be neither written nor waited for: it is gone. */
+/* The output can be neither written nor waited for: drop it. */
 static void give_up(struct serial *s)
 {
 	pthread_mutex_lock(&s->lock);
@@ -115,7 +121,10 @@ static void give_up(struct serial *s)
 	pthread_mutex_unlock(&s->lock);
 }
 
-/* The lock is held.  Has the reader had all of our patience? */
+/*
+ * Start dropping output if the reader took nothing for patience_ns; if not yet,
+ * arm the timer for that moment.  Lock held.
+ */
 static void watch_reader(struct serial *s, bool was_stalled)
 {
 	uint64_t now = clock_now_ns(CLOCK_MONOTONIC), passed;
@@ -133,7 +142,7 @@ static void watch_reader(struct serial *s, bool was_stalled)
 	serial_raise_interrupt(s);
 }
 
-/* The lock is held.  The reader took something. */
+/* The reader took something: stop dropping.  Lock held. */
 static void reader_is_back(struct serial *s)
 {
 	static struct log_limit limit;
@@ -148,7 +157,10 @@ static void reader_is_back(struct serial *s)
 	s->dropped_told = s->dropped;
 }
 
-/* Main thread: write what there is; wait for the reader if it is behind. */
+/*
+ * Write what can be written; watch out_fd if the reader is behind.  Main
+ * thread.
+ */
 static void flush_or_wait(struct serial *s)
 {
 	bool stalled, was_stalled;
@@ -164,7 +176,7 @@ static void flush_or_wait(struct serial *s)
 	if (stalled)
 		watch_reader(s, was_stalled);
 	else if (was_stalled)
-		arm_timer(s, 0); /* it watched the reader */
+		arm_timer(s, 0); /* was armed by watch_reader() */
 	pthread_mutex_unlock(&s->lock);
 	if (!stalled)
 		loop_remove(s->loop, &s->out);
@@ -209,7 +221,7 @@ void serial_drain(struct serial *s)
 		flush(s);
 		more = s->tx_count != 0;
 		pthread_mutex_unlock(&s->lock);
-		/* Ready, yet it takes nothing: nobody reads it any more. */
+		/* POLLERR or POLLHUP without POLLOUT: the reader is gone. */
 		if (more && poll(&out, 1, DRAIN_STEP_MS) == 1 &&
 		    !(out.revents & POLLOUT))
 			break;

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The serial port in a snapshot. */
+/* State of the serial port in a snapshot. */
 #include "devices/serial_internal.h"
 #include "snapshot/codec.h"
 
-/* Bytes of a ring, from the oldest: when loaded, the ring starts with them. */
+/*
+ * Save or load the bytes of a ring, oldest first; a loaded ring starts at its
+ * first byte.
+ */
 static void ring_state(struct snap *s, uint8_t *ring, unsigned size,
 		       const unsigned *first, unsigned *count)
 {

@@ -11,7 +11,7 @@ enum {
 	VERSION = 1,
 	COUNTER_ARM_VCNT = 0,
 	TIME_TAI = 1,
-	/* We do not follow the host's clock between disruptions. */
+	/* the page does not follow the host's clock between disruptions */
 	STATUS_FREERUNNING = 3,
 
 	HAS_TAI_OFFSET = 1 << 0,
@@ -20,14 +20,14 @@ enum {
 	HAS_NOTIFICATION = 1 << 9,
 };
 
-/* All little-endian. */
+/* struct vmclock_abi of Linux; all fields are little-endian. */
 struct vmclock_page {
 	uint32_t magic;
 	uint32_t size;
 	uint16_t version;
 	uint8_t counter_id;
 	uint8_t time_type;
-	uint32_t seq; /* odd while the rest changes */
+	uint32_t seq; /* odd while the page is being written */
 	uint64_t disruption;
 	uint64_t flags;
 	uint8_t pad[2];
@@ -49,13 +49,17 @@ _Static_assert(offsetof(struct vmclock_page, seq) == 0x0c, "as Linux has it");
 _Static_assert(offsetof(struct vmclock_page, counter) == 0x28, "likewise");
 _Static_assert(offsetof(struct vmclock_page, generation) == 0x68, "likewise");
 
-/* The time between two ticks, with all 64 bits in use. */
+/*
+ * The period of the counter as a fraction of 64 significant bits: returns the
+ * period in units of 2^-(64 + *shift) seconds.
+ */
 static uint64_t period_of(uint32_t hz, uint8_t *shift)
 {
 	*shift = (uint8_t)(31 - __builtin_clz(hz - 1));
 	return (uint64_t)(((unsigned __int128)1 << (64 + *shift)) / hz);
 }
 
+/* Nanoseconds in units of 2^-64 seconds. */
 static uint64_t fraction_of(uint32_t ns)
 {
 	return (uint64_t)(((unsigned __int128)ns << 64) / 1000000000u);
@@ -96,8 +100,10 @@ void vmclock_publish(struct vmclock *c, const struct vmclock_pair *pair)
 {
 	if (c->published)
 		c->disruption++;
-	/* A reader pairs this with its own barriers: odd, or changed, means
-	 * that it must read again. */
+	/*
+	 * A seqlock: a reader that sees an odd or changed number must read
+	 * again.  Pairs with the reader's barriers.
+	 */
 	__atomic_store_n(&c->page->seq, htole32(c->seq + 1), __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	fill(c, pair);

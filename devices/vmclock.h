@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * VMClock: a page that relates the guest's counter to TAI, and tells when that
- * changed, so that a guest knows the time without asking and learns at once
- * that it was stopped.
+ * VMClock: a page that relates the guest's counter to TAI and shows when that
+ * relation was disrupted.  A guest reads the time from it without an exit, and
+ * learns at once that it was stopped.
  *
- * Linux, include/uapi/linux/vmclock-abi.h (7.0; the flags' numbers differ from
- * the published draft's) and bindings/ptp/amazon,vmclock.yaml.
+ * Interface: Linux, include/uapi/linux/vmclock-abi.h (7.0; the flags' numbers
+ * differ from the published draft's) and bindings/ptp/amazon,vmclock.yaml.
  *
- * Main thread, while no vCPU runs.  The guest may write what it likes into the
- * page: nothing is read back.
+ * All functions: main thread, while no vCPU runs.  The guest may write anything
+ * into the page, so nothing is read back from it.
  */
 #pragma once
 
@@ -22,42 +22,49 @@ enum { VMCLOCK_SIZE = 4096 };
 struct snap;
 struct vmclock_page;
 
-/* A reading of the guest's counter, and of the host's clock at that moment. */
+/* The guest's counter and the host's TAI clock, read at the same moment. */
 struct vmclock_pair {
 	uint64_t counter;
-	uint32_t hz;        /* of the counter; at least 2 */
-	uint64_t tai_sec;   /* since 1970 */
-	uint32_t tai_ns;    /* and nanoseconds */
-	int tai_offset;     /* TAI minus UTC, seconds */
-	bool has_error;     /* the host knows how wrong it may be: */
-	uint64_t max_error; /* by so many nanoseconds */
+	uint32_t hz;        /* counter frequency; at least 2 */
+	uint64_t tai_sec;   /* seconds since 1970 */
+	uint32_t tai_ns;    /* nanoseconds within that second */
+	int tai_offset;     /* TAI minus UTC, in seconds */
+	bool has_error;     /* max_error is known */
+	uint64_t max_error; /* bound of the time's error, in nanoseconds */
 };
 
 struct vmclock {
-	struct vmclock_page *page; /* of VMCLOCK_SIZE, shared with the guest */
+	struct vmclock_page *page; /* VMCLOCK_SIZE bytes of guest RAM */
 	struct irq_line irq;
 	bool published;
 	uint32_t seq;
 	uint64_t disruption;
-	uint64_t generation; /* counts restores */
+	uint64_t generation; /* number of restores */
 };
 
-/* @page is the guest's RAM. */
+/* @page: VMCLOCK_SIZE bytes of guest RAM. */
 void vmclock_init(struct vmclock *clock, void *page, struct irq_line irq);
 
 /*
- * The guest's time moves relative to TAI: this is the new relation, and but for
- * the first time another disruption.
+ * Publish a new relation between the guest's counter and TAI.  Each call except
+ * the first counts as a disruption.
  */
 void vmclock_publish(struct vmclock *clock, const struct vmclock_pair *pair);
 
-/* Interrupt the guest for the next vmclock_publish(), while it does not run;
- * before the first one it is not. */
+/*
+ * Interrupt the guest because of the next vmclock_publish(), while it does not
+ * run; does nothing before the first vmclock_publish().
+ */
 void vmclock_notify(const struct vmclock *clock);
 
-/* What the guest was told last, which the page does not prove: it may have been
- * written over. */
+/*
+ * Save or load what was published last.  It is not taken from the page, because
+ * the guest may have overwritten that.
+ */
 void vmclock_state(struct vmclock *clock, struct snap *s);
 
-/* The guest goes on as a copy of itself: the next vmclock_publish() says so. */
+/*
+ * The guest was restored and may be one of several copies: the next
+ * vmclock_publish() shows a new generation.
+ */
 void vmclock_restored(struct vmclock *clock);

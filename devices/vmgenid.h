@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * VMGenID: an identifier in memory that changes when a guest was restored, so
- * that copies of it do not go on with the same random numbers.
+ * VMGenID: an identifier in guest RAM that changes when the guest is restored,
+ * so that copies of a guest do not use the same random numbers.
  *
- * Linux, bindings/rng/microsoft,vmgenid.yaml (6.10) and
- * drivers/virt/vmgenid.c.  Main thread, while no vCPU runs.
+ * Interface: Linux, bindings/rng/microsoft,vmgenid.yaml (6.10) and
+ * drivers/virt/vmgenid.c.
+ *
+ * All functions: main thread, while no vCPU runs.
  */
 #pragma once
 
@@ -17,16 +19,19 @@ enum { VMGENID_SIZE = 16 };
 struct err;
 
 struct vmgenid {
-	uint8_t *page; /* of VMGENID_SIZE, shared with the guest */
+	uint8_t *page; /* VMGENID_SIZE bytes of guest RAM */
 	struct irq_line irq;
 };
 
-/* @page is the guest's RAM. */
+/* @page: VMGENID_SIZE bytes of guest RAM. */
 void vmgenid_init(struct vmgenid *id, void *page, struct irq_line irq);
 
-/* Another identifier, from the host's random numbers.  The guest may read past
- * its caches: the caller cleans the host's for what was written. */
+/*
+ * Write a new random identifier.  Returns 0 or -1.  The guest may read RAM
+ * without its caches, so the caller cleans the host's data cache for the
+ * identifier.
+ */
 int vmgenid_renew(struct vmgenid *id, struct err *e);
 
-/* Tell the guest, once that is done. */
+/* Interrupt the guest; call after the cache was cleaned. */
 void vmgenid_notify(struct vmgenid *id);
