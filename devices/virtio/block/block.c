@@ -17,7 +17,7 @@
 
 #define BIT(n) (1ull << (n))
 
-/* How long another file waits for requests to the old one. */
+/* block_patch() waits at most this long for requests to the old file. */
 enum { PATCH_MS = 500 };
 
 static struct block *block_of(struct virtio_device *dev)
@@ -38,7 +38,10 @@ static void put_request(struct block *b, struct block_request *r)
 		block_async_put(b->async, r);
 }
 
-/* By the synchronous engine.  False if the rest has to wait for a turn. */
+/*
+ * Execute a request with the synchronous engine.  Returns false if its turn is
+ * over; the rest waits for the next one.
+ */
 static bool work_on(struct block *b, struct block_request *r)
 {
 	unsigned status;
@@ -55,14 +58,17 @@ static bool work_on(struct block *b, struct block_request *r)
 		}
 	}
 	b->dev.inflight = 0;
-	/* How long it took storage is not to be multiplied. */
+	/* A flush may be slow: at most one per turn. */
 	if (r->type == VIRTIO_BLK_T_FLUSH)
 		b->dev.queue[0].budget = 0;
 	block_finish(b, r, status);
 	return true;
 }
 
-/* Now, or by the kernel.  False if the next one has to wait. */
+/*
+ * Execute a checked request, or queue it for io_uring.  Returns false if the
+ * next request has to wait.
+ */
 static bool carry_out(struct block *b, struct block_request *r)
 {
 	if (block_needs_steps(b, r)) {
@@ -76,7 +82,10 @@ static bool carry_out(struct block *b, struct block_request *r)
 	return true;
 }
 
-/* A request was taken.  False if it, or the next one, has to wait. */
+/*
+ * Handle a request that was taken from the ring.  Returns false if it, or the
+ * next one, has to wait.
+ */
 static bool handle(struct block *b, struct block_request *r)
 {
 	unsigned status;
@@ -95,7 +104,10 @@ static bool handle(struct block *b, struct block_request *r)
 		put_request(b, r);
 		return true;
 	}
-	/* All of a range: what it costs storage, not what it says. */
+	/*
+	 * DISCARD and WRITE_ZEROES are charged for the whole range: the cost to
+	 * storage, not the size of the request.
+	 */
 	if (!rate_limiter_take(&b->limiter, r->len)) {
 		metric_add(&b->metrics.rate_limiter_throttled_events, 1);
 		virtq_unpop(&b->dev.queue[0]);
@@ -113,7 +125,7 @@ static void run(struct block *b)
 	for (;;) {
 		r = get_request(b);
 		if (!r) {
-			/* A completion goes on here. */
+			/* A completion runs the queue again. */
 			metric_add(&b->metrics.io_engine_throttled_events, 1);
 			return;
 		}
@@ -123,7 +135,9 @@ static void run(struct block *b)
 		}
 		if (!handle(b, r))
 			return;
-		/* Most kicks bring one request, which needs no clock. */
+		/*
+		 * Most kicks bring one request: do not read the clock for it.
+		 */
 		if (vq->seen_avail != vq->next_avail)
 			virtio_turn_is_over(&b->dev);
 	}
@@ -161,7 +175,10 @@ static bool block_drain(struct virtio_device *dev, uint64_t deadline_ns)
 
 	if (b->async)
 		return block_async_drain(b, deadline_ns);
-	/* All of it can be done again: the driver was told nothing. */
+	/*
+	 * A half-done request can be repeated from the start, because the
+	 * driver has not seen a status.
+	 */
 	virtq_unpop(&dev->queue[0]);
 	dev->inflight = 0;
 	return true;
@@ -250,7 +267,7 @@ static uint64_t features(const struct block_config *config)
 static void describe(struct block *b)
 {
 	b->config.capacity = b->file.sectors;
-	/* A request's chain has a header and a status, too. */
+	/* Two descriptors are for header and status. */
 	b->config.seg_max = VIRTQ_CHAIN_MAX - 2;
 	b->config.max_discard_sectors = BLOCK_DISCARD_SECTORS_TOLD;
 	b->config.max_discard_seg = BLOCK_SEGMENTS_MAX;
@@ -341,7 +358,7 @@ static void replace_file(struct block *b, const struct block_file *new)
 	virtio_config_changed(&b->dev);
 }
 
-/* All that can fail, then all that cannot. */
+/* Do all that can fail before any change. */
 static int patch(struct block *b, const char *path,
 		 const struct rate_limiter_update *limits, struct err *e)
 {
@@ -356,7 +373,10 @@ static int patch(struct block *b, const char *path,
 			       "its storage has not answered for %d ms, and "
 			       "%u requests wait for it; try again",
 			       PATCH_MS, b->dev.inflight);
-	/* No completion is left to do what waits for a free request. */
+	/*
+	 * Requests that wait for a free one need a kick: the drain has taken
+	 * all completions.
+	 */
 	b->dev.queue[0].starved = path;
 	if (path && block_file_open(&new, path, b->read_only, &b->file, e))
 		return -1;

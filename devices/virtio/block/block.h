@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A disk: a raw file or a block device of the host (Virtual I/O Device 1.2,
- * section 5.2).
+ * A disk backed by a raw file or a block device of the host (Virtual I/O Device
+ * 1.2, section 5.2).
  *
- * One queue.  BLOCK_SYNC does a request at a time, on the main thread;
- * BLOCK_ASYNC gives them to io_uring and completes them on the main thread.
- * Where the host does not allow io_uring, a warning says so and the disk is
- * BLOCK_SYNC.
+ * One queue.  BLOCK_SYNC executes one request at a time on the main thread;
+ * BLOCK_ASYNC submits requests to io_uring and completes them on the main
+ * thread.  Where the host does not allow io_uring, the log warns and the disk
+ * is BLOCK_SYNC.
  *
- * A file that is written to is locked against every other user, and one that
- * is read against writers (an open file description lock; block devices too).
+ * A writable backing file is locked against all other users, a read-only one
+ * against writers (open file description locks; block devices too).
  *
- * What the host cannot do (no space, I/O error, a file that became shorter)
- * the guest sees as VIRTIO_BLK_S_IOERR.
+ * Host errors (no space, I/O error, a file that was truncated) are reported to
+ * the guest as VIRTIO_BLK_S_IOERR.
  *
  * All functions: main thread.
  */
@@ -32,12 +32,12 @@ struct block_config {
 	const char *id; /* for the log; copied */
 	const char *path;
 	bool read_only;
-	bool writeback; /* offer FLUSH, and mean it */
+	bool writeback; /* offer FLUSH, and execute it */
 	enum block_engine engine;
 	struct rate_limiter_config limiter;
 };
 
-/* Firecracker's names.  Counted with metric_add(). */
+/* Firecracker's metric names.  Updated with metric_add(). */
 struct block_metrics {
 	uint64_t activate_fails;
 	uint64_t cfg_fails;
@@ -63,58 +63,60 @@ struct block_metrics {
 };
 
 /*
- * Could block_create() open this, now?  For a client that asks before there is
- * a machine.  Words as Firecracker's, from "Virtio backend error: " on.
+ * Check whether block_create() could open the backing file now, for clients
+ * that ask before there is a machine.  Returns 0 or -1.  The error's wording is
+ * Firecracker's, starting with "Virtio backend error: ".
  */
 int block_check(const struct block_config *config, struct err *e);
 
 extern const struct virtio_kind block_kind;
 
-/* NULL on failure.  virtio_destroy() ends it. */
+/* Returns NULL on failure.  virtio_destroy() frees the device. */
 struct virtio_device *block_create(const struct virtio_slot *slot,
 				   const struct block_config *config,
 				   struct err *e);
 
 /*
- * Other limits, and, unless @path is NULL, from now on @path: another file, or
- * the same one, which may have grown.  Requests in flight end first, and the
- * driver is told that its configuration changed.  On failure nothing is
- * changed.
+ * Change the rate limits and, unless @path is NULL, the backing file: to
+ * another file, or to the same one, which may have grown.  A new file waits at
+ * most 500 ms for requests in flight, and the driver is notified that its
+ * configuration changed.  Returns 0, or -1 with nothing changed.
  */
 int block_patch(struct virtio_device *dev, const char *path,
 		const struct rate_limiter_update *limits, struct err *e);
 
 /*
- * What the file behind a disk is, for a snapshot.  Its bytes, what the host's
- * file system says of it, and hashes of some of its blocks; a hash of 0 is not
- * known, and a time of birth of 0 neither.
+ * Identity of a backing file, for a snapshot: size in bytes, file system
+ * metadata, and hashes of some blocks.  A hash or a birth time of 0 is unknown.
  */
 enum { BLOCK_SAMPLES = 16 };
 struct block_identity {
 	uint64_t size, device, inode;
 	uint64_t mtime_sec, mtime_ns, birth_sec, birth_ns;
-	bool has_samples; /* snapshots before format 1.2 have none */
+	bool has_samples; /* false in snapshots before format 1.2 */
 	struct {
 		uint64_t at, hash;
 	} sample[BLOCK_SAMPLES];
 };
 
 /*
- * Of the file that is open now; nothing may be in flight.  Reads what is in the
- * page cache and nothing else.
+ * Get the identity of the open file while nothing is in flight.  Samples only
+ * what is in the page cache, because storage may hang.  Returns 0 or -1.
  */
 int block_identity_get(const struct virtio_device *dev,
 		       struct block_identity *id, struct err *e);
 /*
- * Is that the disk that is open now?  -1, and why not, without its name.  Reads
- * from it only if it is another file than then.
+ * Check that the open file is the disk that @then describes.  Reads from the
+ * file only if it is not the same file.  Returns 0, or -1 with the reason,
+ * which does not name the disk.
  */
 int block_identity_check(const struct virtio_device *dev,
 			 const struct block_identity *then, struct err *e);
 
-/* What it is now: BLOCK_SYNC if io_uring was not allowed. */
+/* The engine in use: BLOCK_SYNC if io_uring was not allowed. */
 enum block_engine block_engine(const struct virtio_device *dev);
 
+/* The device's live counters; valid as long as the device. */
 static inline const struct block_metrics *
 block_metrics(const struct virtio_device *dev)
 {

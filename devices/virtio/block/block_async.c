@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests through io_uring.  The table of requests belongs to the device; a
- * request is in flight, or in the list of free ones.  All of it under the
- * device's lock, also where a vCPU thread takes completions because it waits
- * for a reset.
+ * Requests through io_uring.  The device owns the table of requests; each is
+ * either in flight or in the stack of free ones.
+ *
+ * All functions: under the device's lock; completions are taken on the main
+ * thread, or on a vCPU thread that waits for a reset.
  */
 #include <errno.h>
 #include <liburing.h>
@@ -17,20 +18,20 @@
 #include "core/base/util.h"
 #include "devices/virtio/block/block_internal.h"
 
-/* Bytes that one turn of the loop may submit. */
+/* Bytes that may be submitted in one go. */
 enum { PREPARED_MAX = 16 << 20 };
 
 struct block_async {
 	struct io_uring ring;
 	bool has_ring;
-	int event_fd; /* the kernel's: something is done */
+	int event_fd; /* signalled by the kernel: completions */
 	struct virtio_source source;
 	/*
-	 * Large, but memory only as far as it is used: free ones are kept
-	 * beside it, as a stack.
+	 * A large table, but its untouched pages use no memory: the stack of
+	 * free requests is separate and hands out the same few first.
 	 */
 	struct block_request *requests;
-	uint64_t prepared; /* bytes, since the last submission */
+	uint64_t prepared; /* bytes prepared since the last submission */
 	unsigned free_count;
 	uint8_t free[BLOCK_INFLIGHT_MAX];
 };
@@ -54,7 +55,7 @@ void block_async_put(struct block_async *a, struct block_request *r)
 
 static void prepare(struct block *b, struct block_request *r)
 {
-	/* There is an entry for each request that can be in flight. */
+	/* Cannot fail: there is an entry for each request in the table. */
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&b->async->ring);
 	const struct block_step *s = &r->step;
 
@@ -87,8 +88,8 @@ static void finish(struct block *b, struct block_request *r, unsigned status)
 }
 
 /*
- * Try the page cache first: reading it takes a cheaper call than io_uring's.
- * What is not there, errors included, is left to the ring.
+ * Try the page cache first (RWF_NOWAIT): that call is cheaper than io_uring's.
+ * Leave the rest, errors included, to io_uring.
  */
 static unsigned read_cached(struct block *b, struct block_request *r)
 {
@@ -130,6 +131,10 @@ static void complete(struct block *b, struct block_request *r, int result)
 	}
 }
 
+/*
+ * Finish requests that are done, or prepare their next step.  Stops once
+ * PREPARED_MAX bytes wait for submission.
+ */
 static void reap(struct block *b)
 {
 	struct block_async *a = b->async;
@@ -145,14 +150,11 @@ static void reap(struct block *b)
 	}
 }
 
-/*
- * Submit what is prepared: first steps, and those that follow a completion.
- * The kernel may make them at once, in this call.
- */
+/* Submit the prepared steps.  The kernel may execute them within this call. */
 static void push(struct block *b)
 {
 	struct block_async *a = b->async;
-	bool again = a->prepared >= PREPARED_MAX; /* reap() left some */
+	bool again = a->prepared >= PREPARED_MAX; /* reap() stopped early */
 
 	a->prepared = 0;
 	if (io_uring_sq_ready(&a->ring) && io_uring_submit(&a->ring) < 0)
@@ -167,17 +169,20 @@ void block_async_submit(struct block *b)
 
 	if (!io_uring_sq_ready(ring))
 		return;
-	/* Much is done at once: no event for that. */
+	/* No eventfd signal for steps that the kernel completes at once. */
 	io_uring_cq_eventfd_toggle(ring, false);
 	push(b);
 	reap(b);
 	io_uring_cq_eventfd_toggle(ring, true);
-	/* What was done in between got none. */
+	/* Completions in between were not signalled. */
 	reap(b);
 	push(b);
 }
 
-/* Until the kernel says that something is done, or the time is over. */
+/*
+ * Wait for a completion, at most 1 s.  Returns false if the deadline has
+ * passed.
+ */
 static bool wait_for_event(struct block_async *a, uint64_t deadline_ns)
 {
 	struct pollfd event = {.fd = a->event_fd, .events = POLLIN};
@@ -196,7 +201,7 @@ bool block_async_drain(struct block *b, uint64_t deadline_ns)
 	eventfd_t count;
 
 	do {
-		/* What is signalled from here on is not missed. */
+		/* Clear the event first, so that no later signal is missed. */
 		(void)eventfd_read(a->event_fd, &count);
 		reap(b);
 		push(b);
@@ -208,10 +213,10 @@ static void event_ready(struct virtio_device *dev)
 {
 	struct block *b = block_of(dev);
 
-	/* Watched for edges: it need not be read. */
+	/* EPOLLET: it need not be read. */
 	reap(b);
 	push(b);
-	/* There may have been no request free for what waits. */
+	/* Requests may wait in the ring because none in the table was free. */
 	virtio_run_queue(dev, 0);
 }
 
@@ -248,7 +253,7 @@ int block_async_create(struct block *b)
 		block_async_destroy(b);
 		return r;
 	}
-	for (unsigned i = BLOCK_INFLIGHT_MAX; i; i--) /* the first on top */
+	for (unsigned i = BLOCK_INFLIGHT_MAX; i; i--) /* first on top */
 		block_async_put(a, &a->requests[i - 1]);
 	return 0;
 }

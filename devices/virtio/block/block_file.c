@@ -13,7 +13,7 @@
 #include "core/io/log.h"
 #include "devices/virtio/block/block_internal.h"
 
-/* Clients look for Firecracker's words, which end like Rust's. */
+/* Clients match Firecracker's wording, which ends with Rust's error format. */
 static int refuse(struct err *e, const char *path, int error)
 {
 	return err_set(e,
@@ -55,7 +55,10 @@ static bool is_power_of_two(uint64_t v)
 	return v && !(v & (v - 1));
 }
 
-/* A file system takes any range; a device knows only its own sectors. */
+/*
+ * Find out the alignment of fallocate(): a file accepts any range, a block
+ * device only whole logical blocks.
+ */
 static void measure_blocks(struct block_file *f, const struct stat *st)
 {
 	uint64_t block = (uint64_t)st->st_blksize;
@@ -89,7 +92,11 @@ static bool is_same(const struct block_file *a, const struct block_file *b)
 	return a && a->fd >= 0 && a->dev == b->dev && a->ino == b->ino;
 }
 
-/* Locks of two descriptions exclude each other even within a process. */
+/*
+ * Lock the file.  If @old is the same file, release its lock first, because
+ * locks of two file descriptions conflict even within a process; on failure,
+ * restore it.
+ */
 static int relock(struct block_file *f, const char *path, bool read_only,
 		  const struct block_file *old, struct err *e)
 {
@@ -111,7 +118,7 @@ int block_file_open(struct block_file *f, const char *path, bool read_only,
 	int r;
 
 	*f = (struct block_file){0};
-	/* O_NONBLOCK: a FIFO must not make us wait for its writer. */
+	/* O_NONBLOCK: do not wait for the writer of a FIFO. */
 	f->fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC |
 				   O_NONBLOCK | O_NOCTTY);
 	if (f->fd < 0)
@@ -120,7 +127,7 @@ int block_file_open(struct block_file *f, const char *path, bool read_only,
 	if (!r && S_ISDIR(st.st_mode))
 		r = -EISDIR;
 	else if (!r && !S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-		r = -ESPIPE; /* what seeking in it gives */
+		r = -ESPIPE; /* the errno of lseek() on such a file */
 	if (!r) {
 		io_set_blocking(f->fd);
 		r = measure(f, &st);
@@ -146,5 +153,5 @@ void block_file_id(const struct block_file *f, char id[BLOCK_ID_LEN])
 
 	snprintf(text, sizeof(text), "%llu%llu%llu", (unsigned long long)f->dev,
 		 (unsigned long long)f->rdev, (unsigned long long)f->ino);
-	memcpy(id, text, BLOCK_ID_LEN); /* cut, or padded with zeros */
+	memcpy(id, text, BLOCK_ID_LEN); /* truncated, or padded with zeros */
 }

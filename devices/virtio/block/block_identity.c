@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Is this the disk that it was?  What tells is the open file, never its name.
+ * Checks whether a disk is the one that a snapshot was taken with.  The open
+ * file is compared, never its name.
  *
- * The same file, by device, inode and time of birth (a file system gives inode
- * numbers again), is the same disk if it was not modified.  Another file is a
- * copy, whose times say nothing: it is the same disk if samples of its content
- * are.  They are few, so they find another disk, and a disk that was used,
- * whose file system has written to its superblock; not every change.
+ * The same file (device, inode and birth time, because file systems reuse inode
+ * numbers) is the same disk if it was not modified.  Another file is a copy,
+ * whose times prove nothing: it is the same disk if samples of its content are
+ * equal.  The few samples detect another disk, and a disk whose file system has
+ * since written to its superblock; they do not detect every change.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,14 +22,14 @@
 
 enum { SAMPLE = 4096, SPREAD = 9 };
 
-/* Where partition tables and the superblocks of file systems are. */
+/* Offsets of partition tables and of file systems' superblocks. */
 static const uint64_t chosen[] = {
 	0, 4096, 64 << 10, 1 << 20, (1 << 20) + 4096, (1 << 20) + (64 << 10)};
 
 _Static_assert(ARRAY_SIZE(chosen) + SPREAD + 1 == BLOCK_SAMPLES,
 	       "all samples have a place");
 
-/* Zero: not known. */
+/* Never returns 0, which means unknown. */
 static uint64_t hash(const uint64_t *words, size_t count)
 {
 	uint64_t h = 0xcbf29ce484222325;
@@ -40,13 +41,14 @@ static uint64_t hash(const uint64_t *words, size_t count)
 	return h ? h : 1;
 }
 
+/* Hash SAMPLE bytes at @at.  Returns 0 if they cannot be read with @flags. */
 static uint64_t sample(const struct block *b, uint64_t at, int flags)
 {
 	uint64_t buf[SAMPLE / sizeof(uint64_t)];
 	struct iovec iov = {buf, sizeof(buf)};
 	ssize_t n = preadv2(b->file.fd, &iov, 1, (off_t)at, flags);
 
-	if (n < 0 && errno == EOPNOTSUPP) /* knows no RWF_NOWAIT */
+	if (n < 0 && errno == EOPNOTSUPP) /* does not support RWF_NOWAIT */
 		n = preadv(b->file.fd, &iov, 1, (off_t)at);
 	return n == sizeof(buf) ? hash(buf, ARRAY_SIZE(buf)) : 0;
 }
@@ -97,7 +99,7 @@ int block_identity_get(const struct virtio_device *dev,
 		return -1;
 	id->has_samples = true;
 	choose_places(id);
-	/* Of what is in the page cache: storage may hang. */
+	/* Only from the page cache, because storage may hang. */
 	for (unsigned i = 0; i < BLOCK_SAMPLES; i++)
 		id->sample[i].hash = sample(b, id->sample[i].at, RWF_NOWAIT);
 	return 0;
@@ -108,7 +110,7 @@ static bool is_same_file(const struct block_identity *a,
 {
 	if (a->device != b->device || a->inode != b->inode)
 		return false;
-	/* Zero: not known to the file system, or to an older snapshot. */
+	/* 0: unknown to the file system, or to an older snapshot. */
 	return !a->birth_sec || !b->birth_sec ||
 	       (a->birth_sec == b->birth_sec && a->birth_ns == b->birth_ns);
 }
@@ -140,7 +142,10 @@ int block_identity_check(const struct virtio_device *dev,
 
 	if (look(b, &now, &is_file, e))
 		return -1;
-	/* One that grew was modified; a device says nothing of when. */
+	/*
+	 * A file that grew was modified; a block device has no modification
+	 * time.
+	 */
 	if (then->has_samples &&
 	    (!is_file || now.size != then->size || !is_same_file(&now, then)))
 		return check_samples(b, then, e);

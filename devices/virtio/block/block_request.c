@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the driver wants, section 5.2.6: a header, data, and a byte for the
- * status.  How they are cut into buffers is the driver's choice.
+ * Requests (section 5.2.6): a header, data, and a byte for the status.  The
+ * driver chooses how they are split into buffers.
  */
 #include <errno.h>
 #include <sys/stat.h>
@@ -20,8 +20,8 @@ static bool is_within(const struct block *b, uint64_t sector, uint64_t sectors)
 }
 
 /*
- * A file that was cut short while we use it must not grow again by what is
- * written beyond its end.  Looked at once for all that a kick brings.
+ * False if the range ends beyond the file's end: the file was truncated while
+ * in use, and a write must not extend it.  Calls fstat() at most once per kick.
  */
 static bool is_there(struct block *b, uint64_t sector, uint64_t sectors)
 {
@@ -47,7 +47,7 @@ static unsigned check_data(struct block *b, struct block_request *r,
 	return BLOCK_MORE;
 }
 
-/* Nothing is discarded but what the file can discard. */
+/* Shrink the range to the whole blocks that the file can discard. */
 static void shrink(const struct block *b,
 		   struct virtio_blk_discard_write_zeroes *s)
 {
@@ -59,7 +59,7 @@ static void shrink(const struct block *b,
 	s->num_sectors = to > from ? (uint32_t)(to - from) : 0;
 }
 
-/* Sections 5.2.6.1 and .2: what is reserved, and no unmap in DISCARD. */
+/* Sections 5.2.6.1 and 5.2.6.2: reject reserved flags, and unmap in DISCARD. */
 static unsigned check_range(struct block *b,
 			    const struct virtio_blk_discard_write_zeroes *s,
 			    bool is_discard)
@@ -136,7 +136,7 @@ static void write_id(const struct block *b, const struct block_request *r)
 	char id[BLOCK_ID_LEN];
 
 	block_file_id(&b->file, id);
-	/* A shorter buffer gets what fits; the status is behind it. */
+	/* A shorter buffer gets the part that fits before the status. */
 	virtq_write(&r->chain, 0, id, min_u64(sizeof(id), r->chain.in_len - 1));
 }
 
@@ -182,7 +182,7 @@ void block_finish(struct block *b, struct block_request *r, unsigned status)
 
 	if (status == VIRTIO_BLK_S_OK) {
 		count(&b->metrics, r);
-		/* All of it lies before the status. */
+		/* All buffers, up to the status byte at their end. */
 		if (r->type == VIRTIO_BLK_T_IN ||
 		    r->type == VIRTIO_BLK_T_GET_ID)
 			written = (uint32_t)min_u64(c->in_len, UINT32_MAX);

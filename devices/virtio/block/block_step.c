@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A request as a sequence of system calls, each of a bounded amount of work, so
- * that whoever makes them can serve others in between:
+ * that the main thread can serve other sources in between:
  *
  *   IN, OUT         BLOCK_READ, BLOCK_WRITE of at most BLOCK_STEP_DATA
  *   FLUSH           BLOCK_DATASYNC
  *   DISCARD         BLOCK_ALLOCATE, which punches a hole
- *   WRITE_ZEROES    BLOCK_ALLOCATE; BLOCK_WRITE where the file system cannot,
- *                   and for what is not aligned to what it can
+ *   WRITE_ZEROES    BLOCK_ALLOCATE; BLOCK_WRITE if the file system does not
+ *                   support that, and for parts that are not aligned
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +23,7 @@
 
 enum { HEADER_SIZE = sizeof(struct virtio_blk_outhdr) };
 
-/* Never written, yet not const: it takes no room in the binary. */
+/* Never written, but not const: .bss takes no space in the binary. */
 static uint8_t zeros[65536];
 
 _Static_assert(BLOCK_STEP_ZEROS / sizeof(zeros) <= VIRTQ_CHAIN_MAX,
@@ -74,7 +74,7 @@ static void next_range(struct block *b, struct block_request *r)
 	int mode;
 
 	while (!r->seg[r->seg_next].num_sectors)
-		r->seg_next++; /* there is more, so it ends */
+		r->seg_next++; /* ends, because r->done < r->len */
 	s = &r->seg[r->seg_next];
 	at = s->sector << SECTOR_SHIFT;
 	end = at + ((uint64_t)s->num_sectors << SECTOR_SHIFT);
@@ -85,7 +85,10 @@ static void next_range(struct block *b, struct block_request *r)
 		next_zeros(r, at, min_u64(end, align_up(at, align)) - at);
 		return;
 	}
-	/* Up to a round address, so that what follows is aligned as well. */
+	/*
+	 * End at a multiple of BLOCK_STEP_ALLOCATE, so that the next step is
+	 * aligned as well.
+	 */
 	stop = min_u64(end, align_down(at, BLOCK_STEP_ALLOCATE) +
 				    BLOCK_STEP_ALLOCATE);
 	if (!is_discard)
@@ -108,8 +111,9 @@ static void advance(struct block_request *r, uint64_t bytes)
 }
 
 /*
- * Not possible, or not like this.  If the guest's range was not aligned as
- * files usually are, that may be why.
+ * fallocate() rejected @step: raise the alignment if the range was not aligned
+ * to the granularity, which may be the reason; otherwise do not try that mode
+ * again.
  */
 static void remember_limit(struct block_file *f, const struct block_step *step)
 {
@@ -131,7 +135,7 @@ static unsigned allocated(struct block *b, struct block_request *r, int error)
 	} else if (impossible) {
 		remember_limit(&b->file, &r->step);
 		if (r->type == VIRTIO_BLK_T_DISCARD)
-			r->done = r->len; /* a hint, which may be ignored */
+			r->done = r->len; /* only a hint */
 	} else {
 		return block_failed(b, error);
 	}
@@ -152,7 +156,7 @@ void block_step_next(struct block *b, struct block_request *r)
 
 int block_write_flags(const struct block *b)
 {
-	/* A driver that cannot flush expects what was written to be there. */
+	/* A driver without FLUSH expects that completed writes are on disk. */
 	return b->writeback && !virtio_has(&b->dev, VIRTIO_BLK_F_FLUSH)
 		       ? RWF_DSYNC
 		       : 0;
@@ -195,7 +199,7 @@ unsigned block_step_done(struct block *b, struct block_request *r,
 		return VIRTIO_BLK_S_OK;
 	if (r->seg_count)
 		result = (ssize_t)align_down((uint64_t)result, SECTOR_SIZE);
-	if (!result) /* the file became shorter */
+	if (!result) /* the file was truncated */
 		return block_failed(b, ENODATA);
 	advance(r, (uint64_t)result);
 	return r->done < r->len ? BLOCK_MORE : VIRTIO_BLK_S_OK;

@@ -77,7 +77,7 @@ static void lost(struct virtio_device *dev)
 
 void net_watch_loss(struct net *n)
 {
-	if (watch(n, 0, lost)) /* EPOLLERR, which needs not be asked for */
+	if (watch(n, 0, lost)) /* EPOLLERR is always reported */
 		metric_add(&n->metrics.event_fails, 1);
 }
 
@@ -127,8 +127,11 @@ static void net_reset(struct virtio_device *dev)
 {
 	struct net *n = net_of(dev);
 
-	/* Another driver may want other features.  The tap is not watched for
-	 * long: the next frame finds the queue without a driver. */
+	/*
+	 * The next driver may accept other features.  The tap may stay watched,
+	 * because this may be a vCPU thread; the next frame unwatches it, as
+	 * the queue has no driver.
+	 */
 	n->offload_set = false;
 	n->rx.dirty = false;
 }

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A network interface: a tap of the host (Virtual I/O Device 1.2, section 5.1;
- * Linux's Documentation/networking/tuntap.rst).
+ * A network interface backed by a tap device of the host (Virtual I/O Device
+ * 1.2, section 5.1; Linux's Documentation/networking/tuntap.rst).
  *
- * Two queues, one frame at a time, straight between the tap and the guest's
- * buffers.  Frames carry the 12 byte virtio header both ways, so checksums and
- * segmentation are left to whoever does them last.
+ * Two queues.  Frames go one at a time, straight between the tap and the
+ * guest's buffers, with the 12-byte virtio header in both directions, so
+ * checksums and segmentation are left to the last hop that needs them.
  *
- * The tap is read only while the guest has room; what it cannot take waits in
- * the tap, which drops when it is full.  What the tap refuses is dropped and
- * counted.  Or all that is the kernel's to do: net_use_vhost().
+ * The tap is read only while the guest has room; other frames wait in the tap,
+ * which drops frames when it is full.  Frames that the tap rejects are dropped
+ * and counted.  With net_use_vhost(), the kernel's vhost-net does all this
+ * instead.
  *
  * All functions: main thread.
  */
@@ -29,9 +30,9 @@ enum { NET_MTU_MIN = 68, NET_MTU_MAX = 65535, NET_MAC_LEN = 6 };
 struct net_config {
 	const char *id; /* for the log; copied */
 	/*
-	 * Of a tap, or "fd:N": descriptor N of this process, a tap that was
-	 * opened with IFF_TAP | IFF_NO_PI | IFF_VNET_HDR.  N is duplicated
-	 * and stays the caller's.
+	 * The name of a tap, or "fd:N": descriptor N of this process, a tap
+	 * that was opened with IFF_TAP | IFF_NO_PI | IFF_VNET_HDR.  N is
+	 * duplicated and remains the caller's.
 	 */
 	const char *host_dev_name;
 	const uint8_t *mac; /* NET_MAC_LEN bytes; NULL: the guest chooses */
@@ -39,7 +40,7 @@ struct net_config {
 	struct rate_limiter_config rx_limiter, tx_limiter;
 };
 
-/* Firecracker's names.  Counted with metric_add(). */
+/* Firecracker's metric names.  Updated with metric_add(). */
 struct net_metrics {
 	uint64_t activate_fails;
 	uint64_t cfg_fails;
@@ -52,7 +53,7 @@ struct net_metrics {
 	uint64_t rx_partial_writes;
 	uint64_t rx_rate_limiter_throttled;
 	uint64_t rx_tap_event_count;
-	uint64_t rx_bytes_count; /* with the virtio header, as tx's */
+	uint64_t rx_bytes_count; /* with the virtio header, like tx's */
 	uint64_t rx_packets_count;
 	uint64_t rx_fails;
 	uint64_t rx_count;
@@ -74,40 +75,49 @@ struct net_metrics {
 };
 
 /*
- * Could net_create() do this, now?  For a client that asks before there is a
- * machine.  Words as Firecracker's, from "Open tap device failed: " on.
+ * Check whether net_create() would succeed now, for clients that ask before
+ * there is a machine.  Returns 0 or -1.  The error's wording is Firecracker's,
+ * starting with "Open tap device failed: ".
  */
 int net_check(const struct net_config *config, struct err *e);
 
 extern const struct virtio_kind net_kind;
 
-/* NULL on failure.  virtio_destroy() ends it. */
+/* Returns NULL on failure.  virtio_destroy() frees the device. */
 struct virtio_device *net_create(const struct virtio_slot *slot,
 				 const struct net_config *config,
 				 struct err *e);
 
 /*
- * The same on @fd, which takes and gives frames with their headers and does not
- * block, but is no tap: for tests.  It is closed in any case.
+ * The same on @fd, for tests: a non-blocking descriptor that transfers frames
+ * with their headers, but is not a tap.  Takes ownership of @fd, also on
+ * failure.
  */
 struct virtio_device *net_create_on(const struct virtio_slot *slot,
 				    const struct net_config *config, int fd,
 				    struct err *e);
 
 /*
- * Leave the frames to the kernel's vhost-net, which has neither limiters nor
- * counters: before the device is first resumed.  On failure it is of no use any
- * more.
+ * Let the kernel's vhost-net transfer the frames; it has neither rate limiters
+ * nor counters.  Call before the device is first resumed.  Returns 0, or -1:
+ * the device can then only be destroyed.
  */
 int net_use_vhost(struct virtio_device *dev, struct err *e);
-/* Could it?  A descriptor of /dev/vhost-net, which the caller owns, or -1. */
+/*
+ * Check whether vhost-net can be used.  Returns a descriptor of /dev/vhost-net,
+ * which the caller owns, or -1.
+ */
 int net_vhost_check(struct err *e);
 
-/* NULL: that direction stays as it is.  On failure the tx side is unchanged. */
+/*
+ * Change rate limits; a direction that is NULL stays as it is.  Returns 0, or
+ * -1 with both directions unchanged.
+ */
 int net_update_limiters(struct virtio_device *dev,
 			const struct rate_limiter_update *rx,
 			const struct rate_limiter_update *tx, struct err *e);
 
+/* The device's live counters; valid as long as the device. */
 static inline const struct net_metrics *
 net_metrics(const struct virtio_device *dev)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Frames to the guest.  Its buffers are taken ahead, as many as the largest
- * frame may need, so that the tap can write into them; what does not fit goes
- * to memory of our own and follows when there are more.
+ * Frames to the guest.  Buffers are taken from the ring ahead of time, as many
+ * as the largest frame may need, so that the tap can write into them directly.
+ * What does not fit goes to @spill and is copied once there are more buffers.
  */
 #include <errno.h>
 #include <string.h>
@@ -17,7 +17,7 @@ static bool mergeable(const struct net *n)
 
 /* ---------------------------------------------------------------- buffers */
 
-/* Bytes that a frame is likely to have at most. */
+/* Likely maximum of a frame's length, in bytes with the header. */
 static uint64_t usual_len(const struct net *n)
 {
 	const uint64_t large = 1ull << VIRTIO_NET_F_GUEST_TSO4 |
@@ -29,6 +29,7 @@ static uint64_t usual_len(const struct net *n)
 	return n->dev.accepted & large ? NET_HEADER + NET_FRAME_MAX : 1526;
 }
 
+/* Hold the buffer in n->chain. */
 static void hold(struct net *n)
 {
 	struct net_rx *rx = &n->rx;
@@ -46,7 +47,7 @@ static void hold(struct net *n)
 	n->dev.inflight++;
 }
 
-/* No more may be held. */
+/* True if no further buffer may be held. */
 static bool is_full(const struct net *n)
 {
 	const struct net_rx *rx = &n->rx;
@@ -57,7 +58,7 @@ static bool is_full(const struct net *n)
 	       rx->iov_count > ARRAY_SIZE(rx->iov) - VIRTQ_CHAIN_MAX;
 }
 
-/* Hold buffers for @len bytes, or what there is. */
+/* Hold buffers for @len bytes, or as many as are available. */
 static void fill(struct net *n, uint64_t len)
 {
 	struct virtq *vq = &n->dev.queue[NET_RX];
@@ -89,7 +90,7 @@ void net_rx_give_back(struct net *n)
 	rx->frame_len = 0;
 }
 
-/* The first @count are used up. */
+/* The first @count held buffers were returned to the driver. */
 static void forget(struct net *n, unsigned count)
 {
 	struct net_rx *rx = &n->rx;
@@ -109,7 +110,7 @@ static void forget(struct net *n, unsigned count)
 
 /* ----------------------------------------------------------------- frames */
 
-/* Copy into what is held. */
+/* Copy @len bytes to byte @offset of the held buffers. */
 static void put(struct net *n, uint64_t offset, const void *from, uint64_t len)
 {
 	struct iovec to[ARRAY_SIZE(n->rx.iov)];
@@ -130,7 +131,10 @@ static void drop(struct net *n)
 	n->rx.frame_len = 0;
 }
 
-/* Into @iov: header, the guest's buffers behind room for it, spill. */
+/*
+ * Where readv() puts a frame: the header, the held buffers after room for the
+ * header, then the spill.  Returns the number of entries in @iov.
+ */
 static unsigned where_to(struct net *n, struct iovec *iov)
 {
 	struct net_rx *rx = &n->rx;
@@ -145,8 +149,10 @@ static unsigned where_to(struct net *n, struct iovec *iov)
 	return count;
 }
 
-/* A frame of which the kernel should know that the guest cannot take it: it
- * was there before the tap was told. */
+/*
+ * False for a frame with an offload that the driver did not accept: it was
+ * queued in the tap before net_tap_set_offload().
+ */
 static bool guest_can_take(const struct net *n)
 {
 	static const uint8_t feature[] = {
@@ -166,7 +172,10 @@ static bool guest_can_take(const struct net *n)
 	       virtio_has(&n->dev, feature[h->gso_type]);
 }
 
-/* Linux's drivers/net/tun.c: a tap that is only down has no frames. */
+/*
+ * In Linux's drivers/net/tun.c, these errors mean a deleted tap; one that is
+ * only down just has no frames.
+ */
 static void read_failed(struct net *n, int error)
 {
 	metric_add(&n->metrics.tap_read_fails, 1);
@@ -174,11 +183,11 @@ static void read_failed(struct net *n, int error)
 	if (error == EBADFD || error == EFAULT || error == EIO ||
 	    error == ENODEV)
 		net_tap_lost(n, error);
-	else /* not to be asked in a loop, but again when the guest kicks */
+	else /* do not retry in a loop; the next kick does */
 		net_rx_watch(n, false);
 }
 
-/* False if there is none, or no place for one. */
+/* Read a frame.  False if there is none, or no buffer is held. */
 static bool read_frame(struct net *n)
 {
 	struct iovec iov[ARRAY_SIZE(n->rx.iov) + 2];
@@ -188,7 +197,7 @@ static bool read_frame(struct net *n)
 	fill(n, usual_len(n));
 	if (!rx->held_count) {
 		metric_add(&n->metrics.no_rx_avail_buffer, 1);
-		net_rx_watch(n, false); /* until there is a kick */
+		net_rx_watch(n, false); /* until the next kick */
 		return false;
 	}
 	len = readv(n->tap_fd, iov, (int)where_to(n, iov));
@@ -212,7 +221,10 @@ static bool read_frame(struct net *n)
 	return true;
 }
 
-/* Whether all of the frame is in buffers of the guest's. */
+/*
+ * Move the spill into the guest's buffers.  Returns false if they are too few:
+ * then the frame waits, or was dropped because no more buffers may be held.
+ */
 static bool place(struct net *n)
 {
 	struct net_rx *rx = &n->rx;
@@ -249,7 +261,9 @@ static void push(struct net *n, const struct net_held *held,
 	virtq_push(&n->dev.queue[NET_RX], c, (uint32_t)len);
 }
 
-/* The frame is in place: header, and back to the guest. */
+/*
+ * The data is in place: store the header and return the buffers to the driver.
+ */
 static void deliver(struct net *n)
 {
 	struct net_rx *rx = &n->rx;
@@ -270,7 +284,7 @@ static void deliver(struct net *n)
 	forget(n, count);
 }
 
-/* False if it has to wait. */
+/* Charge, place and deliver the frame.  Returns false if it has to wait. */
 static bool finish_frame(struct net *n)
 {
 	struct net_rx *rx = &n->rx;
@@ -305,5 +319,5 @@ void net_rx_run(struct net *n)
 		if (!finish_frame(n))
 			return;
 	}
-	net_rx_watch(n, true); /* it says at once if there are more */
+	net_rx_watch(n, true); /* reports at once if there are more */
 }

@@ -13,7 +13,7 @@
 
 #define BIT(n) (1ull << (n))
 
-/* Linux 6.2; headers may be older than the kernel. */
+/* Since Linux 6.2; headers may be older than the running kernel. */
 #ifndef TUN_F_USO4
 #define TUN_F_USO4 0x20
 #define TUN_F_USO6 0x40
@@ -21,7 +21,7 @@
 
 static const char prefix[] = "Open tap device failed: ";
 
-/* Clients look for Firecracker's words, which end like Rust's. */
+/* Clients match Firecracker's wording, which ends with Rust's error format. */
 static int refuse(struct err *e, const char *what, const char *name)
 {
 	int error = errno;
@@ -49,7 +49,7 @@ static int open_by_name(const char *name, struct err *e)
 	AUTO_CLOSE int fd = -1;
 	size_t len = strlen(name);
 
-	/* A '%' would make the kernel choose a name. */
+	/* A '%' would make the kernel choose the number in the name. */
 	if (!len || len >= sizeof(request.ifr_name) || strchr(name, '%')) {
 		return err_set(e,
 			       "%sInvalid interface name: '%s'; give the name "
@@ -57,7 +57,7 @@ static int open_by_name(const char *name, struct err *e)
 			       prefix, name);
 	}
 	memcpy(request.ifr_name, name, len);
-	/* Who may, would create one: with a name that nobody knows of. */
+	/* TUNSETIFF would create a missing tap if this user may. */
 	if (!exists(&request))
 		return refuse(e, "Error while creating ifreq structure", name);
 	fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
@@ -141,7 +141,7 @@ void net_tap_set_offload(int fd, uint64_t accepted)
 		{VIRTIO_NET_F_GUEST_TSO6, TUN_F_TSO6},
 		{VIRTIO_NET_F_GUEST_UFO, TUN_F_UFO},
 	};
-	/* The kernel takes these two together or not at all. */
+	/* The kernel accepts these two only together. */
 	const uint64_t uso =
 		BIT(VIRTIO_NET_F_GUEST_USO4) | BIT(VIRTIO_NET_F_GUEST_USO6);
 	unsigned long flags = 0;
@@ -155,6 +155,6 @@ void net_tap_set_offload(int fd, uint64_t accepted)
 		if ((accepted & uso) == uso)
 			flags |= TUN_F_USO4 | TUN_F_USO6;
 	}
-	/* Each was probed: if it fails, the tap goes on without. */
+	/* Each flag was probed; on failure the tap works without offloads. */
 	ioctl(fd, TUNSETOFFLOAD, flags);
 }

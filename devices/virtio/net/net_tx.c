@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Frames from the guest.  Each is written whole, or not at all. */
+/* Frames from the guest.  Each is written completely or not at all. */
 #include <errno.h>
 #include <string.h>
 
 #include "core/base/metrics.h"
 #include "devices/virtio/net/net_internal.h"
 
-/* May a frame ask for this kind of segmentation? */
+/* True if the driver may request this kind of segmentation. */
 static bool gso_ok(const struct net *n, uint8_t type)
 {
 	switch (type) {
@@ -24,8 +24,8 @@ static bool gso_ok(const struct net *n, uint8_t type)
 }
 
 /*
- * Section 5.1.6.2.1: what the driver may say of @len bytes.  Leaves in @h what
- * the tap is to see.
+ * Check the header of a frame of @len bytes (section 5.1.6.2.1), and reduce it
+ * to what the tap may see.
  */
 static bool header_ok(const struct net *n, struct virtio_net_hdr_v1 *h,
 		      uint64_t len)
@@ -40,7 +40,7 @@ static bool header_ok(const struct net *n, struct virtio_net_hdr_v1 *h,
 	if (!csum)
 		h->csum_start = h->csum_offset = 0;
 	if (h->gso_type == VIRTIO_NET_HDR_GSO_NONE) {
-		h->hdr_len = h->gso_size = 0; /* mean nothing */
+		h->hdr_len = h->gso_size = 0; /* not meaningful without GSO */
 		return true;
 	}
 	return csum && h->gso_size && h->hdr_len <= len &&
@@ -66,7 +66,7 @@ static void write_frame(struct net *n, struct virtio_net_hdr_v1 *header)
 	unsigned count;
 	ssize_t done;
 
-	/* The copy that was checked, not the guest's. */
+	/* The checked copy, because the guest may have changed its own. */
 	iov[0] = (struct iovec){header, NET_HEADER};
 	count = 1 + virtq_slice(n->chain.iov, n->chain.out_count, NET_HEADER,
 				len - NET_HEADER, iov + 1);
@@ -74,7 +74,7 @@ static void write_frame(struct net *n, struct virtio_net_hdr_v1 *header)
 		done = writev(n->tap_fd, iov, (int)count);
 	} while (done < 0 && errno == EINTR);
 	if (done < 0 && (errno == EBADFD || errno == ENODEV))
-		net_tap_lost(n, errno); /* one that is down says EIO */
+		net_tap_lost(n, errno); /* a tap that is down reports EIO */
 	if (done < 0 || (uint64_t)done != len) {
 		metric_add(&n->metrics.tap_write_fails, 1);
 		metric_add(&n->metrics.tx_fails, 1);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernel's vhost-net in our place (Linux's drivers/vhost/net.c and
- * include/uapi/linux/vhost.h): it takes frames between the rings and the tap by
- * itself, from the first kick until the device is drained.  Kicks go to it and
- * interrupts come from it directly; InterruptStatus is found in the rings.
+ * The kernel's vhost-net (Linux's drivers/vhost/net.c and
+ * include/uapi/linux/vhost.h): it transfers frames between the rings and the
+ * tap, from the first kick until the device is drained.  Kicks go to it
+ * directly, and its interrupts go to the guest directly; InterruptStatus is
+ * derived from the used rings.
  *
- * It reads and writes the guest's memory by our addresses.  Where pages that
- * are written are kept track of, it logs its own.
+ * vhost-net accesses guest memory by this process's addresses.  If written
+ * pages are tracked, it keeps a dirty log of its own.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +27,9 @@
 
 #define BIT(n) (1ull << (n))
 
-/* Of the rings and the header: all else is between the guest and the tap. */
+/*
+ * Features of the rings and the header; the others concern only guest and tap.
+ */
 #define RING_FEATURES                                                 \
 	(BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_RING_F_INDIRECT_DESC) | \
 	 BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_NET_F_MRG_RXBUF))
@@ -56,7 +59,7 @@ static int make_log(struct net_vhost *v, const struct guest_mem *mem)
 	return ioctl(v->fd, VHOST_SET_LOG_BASE, &address);
 }
 
-/* While it is stopped: what it wrote counts as written by us. */
+/* Move vhost's dirty log into ours, while vhost is stopped. */
 static void take_log(struct net_vhost *v, const struct guest_mem *mem)
 {
 	for (uint64_t i = 0; v->log && i < v->log_len / sizeof(*v->log); i++) {
@@ -130,7 +133,10 @@ int net_vhost_check(struct err *e)
 	return fd;
 }
 
-/* It does not say which ring, and would try again with every kick. */
+/*
+ * vhost reports an error of one of its rings, but not of which; it would fail
+ * again at each kick, so stop it.
+ */
 static void failed(struct virtio_device *dev)
 {
 	struct net *n = net_of(dev);
@@ -223,7 +229,10 @@ static int start_ring(struct net *n, unsigned i)
 	return set_backend(n, i, n->tap_fd);
 }
 
-/* Where it left off.  Its ioctls cannot fail on a ring that it has. */
+/*
+ * Stop a ring and note where vhost stopped.  The ioctls cannot fail on a ring
+ * that was set up.
+ */
 static void stop_ring(struct net *n, unsigned i)
 {
 	struct virtq *vq = &n->dev.queue[i];
@@ -243,9 +252,12 @@ void net_vhost_start(struct net *n)
 	if (n->vhost.log)
 		features |= BIT(VHOST_F_LOG_ALL);
 	n->vhost.running = true;
-	n->dev.inflight++; /* until it is drained */
+	n->dev.inflight++; /* until net_drain() */
 	net_watch_loss(n);
-	/* Before it can interrupt: the driver then wants to know why. */
+	/*
+	 * Before vhost can interrupt, because the driver then reads
+	 * InterruptStatus.
+	 */
 	virtio_lend_rings(&n->dev);
 	if (ioctl(n->vhost.fd, VHOST_SET_FEATURES, &features))
 		n->dev.queue[NET_TX].broken = "vhost-net refuses its features";
@@ -269,6 +281,6 @@ void net_vhost_stop(struct net *n)
 	n->vhost.running = false;
 	n->dev.inflight--;
 	virtio_take_rings(&n->dev);
-	/* This may be a vCPU's thread. */
+	/* May be a vCPU thread, so the main thread watches kicks again. */
 	(void)!eventfd_write(n->vhost.stopped_fd, 1);
 }
