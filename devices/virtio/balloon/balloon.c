@@ -22,7 +22,7 @@ bool balloon_give_back(struct balloon *b, struct virtq *vq, void *host,
 {
 	int r = guest_mem_discard(b->dev.slot.mem, host, len);
 
-	/* It takes about as long as another request. */
+	/* A discard takes about as long as a request. */
 	vq->budget -= vq->budget > 0;
 	if (!r)
 		return true;
@@ -59,7 +59,7 @@ uint64_t balloon_ram(const struct balloon *b)
 
 /* ------------------------------------------------------------------- hooks */
 
-/* Their queues follow each other in this order, where they were accepted. */
+/* Optional queues: those that the driver accepted follow in this order. */
 static const struct {
 	unsigned feature;
 	void (*kick)(struct balloon *b, struct virtq *vq);
@@ -85,7 +85,7 @@ static void balloon_kick(struct virtio_device *dev, unsigned queue)
 	}
 }
 
-/* A driver that starts anew has nothing in the balloon. */
+/* A driver that starts again has no pages in the balloon. */
 static void balloon_reset(struct virtio_device *dev)
 {
 	struct balloon *b = balloon_of(dev);
@@ -97,8 +97,9 @@ static void balloon_reset(struct virtio_device *dev)
 }
 
 /*
- * Not here: the numbers, which are soon old, and which parts of a large page of
- * the host are in the balloon; without that less is given back.
+ * Not saved: the statistics, which are soon outdated, and which parts of a
+ * large host page are in the balloon; without those, fewer pages are returned
+ * to the host.
  */
 static void balloon_state(struct virtio_device *dev, struct snap *s)
 {
@@ -168,7 +169,10 @@ const struct virtio_kind balloon_kind = {
 		.destroy = balloon_destroy,                                    \
 	}
 
-/* For each number of queues; a table and its eventfds cost more than that. */
+/*
+ * One table for each number of queues, because an eventfd for an unused queue
+ * would cost more.
+ */
 static const struct virtio_ops balloon_ops[] = {OPS(2), OPS(3), OPS(4), OPS(5)};
 
 /* --------------------------------------------------------------- life cycle */
@@ -220,7 +224,10 @@ static int init(struct balloon *b, const struct virtio_slot *slot,
 		return err_prefix(e, "balloon");
 	b->config.num_pages = config->amount_mib * BALLOON_PAGES_MIB;
 	b->dev.config = &b->config;
-	/* What follows is only there with features that are not offered. */
+	/*
+	 * The fields from poison_val on belong to features that are not
+	 * offered.
+	 */
 	b->dev.config_len = offsetof(struct virtio_balloon_config, poison_val);
 	return 0;
 }

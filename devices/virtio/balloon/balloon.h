@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A memory balloon (Virtual I/O Device 1.2, section 5.5): pages that the guest
- * can do without go back to the host.
+ * A memory balloon (Virtual I/O Device 1.2, section 5.5): returns pages that
+ * the guest does not need to the host.
  *
- * Two queues inflate and deflate it; up to three more follow, in this order,
- * for what the driver accepted: statistics, free page hinting, free page
- * reporting.  The statistics queue works backwards: the driver's one buffer is
- * kept, and given back when new numbers are wanted.
+ * Queues 0 and 1 inflate and deflate it; up to three more follow, in this
+ * order, for the features that the driver accepted: statistics, free page
+ * hinting, free page reporting.  The statistics queue works in reverse: the
+ * device holds the driver's only buffer, and returns it to request new values.
  *
- * A hint is the word of a guest that may take pages back at any moment while a
- * run goes on; Linux does so when it is short of memory.  Reporting has no such
- * race.
+ * Hints are unreliable: during a hinting run the guest may take hinted pages
+ * back at any moment; Linux does so when it is short of memory.  Reporting has
+ * no such race.
  *
  * All functions: main thread.
  */
@@ -24,14 +24,14 @@
 struct err;
 
 struct balloon_config {
-	uint32_t amount_mib; /* the target */
+	uint32_t amount_mib; /* the target size */
 	bool deflate_on_oom;
 	uint16_t stats_polling_interval_s; /* 0: no statistics */
 	bool free_page_hinting;
 	bool free_page_reporting;
 };
 
-/* Firecracker's names.  Counted with metric_add(). */
+/* Firecracker's metric names.  Updated with metric_add(). */
 struct balloon_metrics {
 	uint64_t activate_fails;
 	uint64_t cfg_fails;
@@ -48,58 +48,66 @@ struct balloon_metrics {
 	uint64_t free_page_hint_fails;
 };
 
-/* The number of a statistic is its tag in the protocol. */
+/* Names of statistics, indexed by their tag in the protocol. */
 enum { BALLOON_STATS = 16 };
 extern const char *const balloon_stat_names[BALLOON_STATS];
 
 struct balloon_stats {
 	uint32_t target_pages, actual_pages; /* of 4 KiB */
 	uint32_t target_mib, actual_mib;
-	uint32_t known; /* a bit for each value that the guest told */
+	uint32_t known; /* bitmap of the valid entries of @value */
 	uint64_t value[BALLOON_STATS];
 };
 
-/* Commands of free page hinting that begin no run. */
+/* Commands of free page hinting that do not start a run. */
 enum { BALLOON_HINT_STOP = 0, BALLOON_HINT_DONE = 1 };
 
 struct balloon_hinting_status {
-	uint32_t host_cmd; /* the last; BALLOON_HINT_DONE: no run goes on */
+	uint32_t host_cmd; /* last command; BALLOON_HINT_DONE: no active run */
 	bool has_guest_cmd;
-	uint32_t guest_cmd; /* the last */
+	uint32_t guest_cmd; /* last command */
 };
 
 /*
- * Would balloon_create() take this, in a machine with so much RAM?  Words as
- * Firecracker's, here and below.
+ * Check @config for a machine with @ram_mib MiB of RAM.  Returns 0 or -1.  Here
+ * and below, the errors' wording is Firecracker's.
  */
 int balloon_check(const struct balloon_config *config, uint64_t ram_mib,
 		  struct err *e);
 
 extern const struct virtio_kind balloon_kind;
 
-/* NULL on failure.  virtio_destroy() ends it. */
+/* Returns NULL on failure.  virtio_destroy() frees the device. */
 struct virtio_device *balloon_create(const struct virtio_slot *slot,
 				     const struct balloon_config *config,
 				     struct err *e);
 
-/* What it is now. */
+/* Store the current configuration in @config. */
 void balloon_config_get(const struct virtio_device *dev,
 			struct balloon_config *config);
 
-/* A new target.  The guest is told; it may take its time. */
+/*
+ * Set the target size in MiB and notify the guest, which adapts in its own
+ * time.  Returns 0 or -1.
+ */
 int balloon_set_target(struct virtio_device *dev, uint32_t amount_mib,
 		       struct err *e);
 
-/* And ask for statistics now.  They cannot be switched on or off. */
+/*
+ * Set the polling interval in seconds and request statistics now.  Statistics
+ * cannot be enabled or disabled this way.  Returns 0 or -1.
+ */
 int balloon_set_stats_interval(struct virtio_device *dev, uint16_t interval_s,
 			       struct err *e);
+/* The last statistics received.  Returns 0, or -1 if they are not enabled. */
 int balloon_stats(struct virtio_device *dev, struct balloon_stats *stats,
 		  struct err *e);
 
 /*
- * Begin a run of free page hinting, also while another goes on.  With
- * @acknowledge_on_stop, balloon_hinting_stop() happens by itself when the guest
- * says that it has told everything; until then it keeps what it told.
+ * Start a run of free page hinting; it replaces an active run.  With
+ * @acknowledge_on_stop, balloon_hinting_stop() is implied once the guest has
+ * hinted at all its free pages; until the stop, the guest does not use the
+ * pages that it hinted at.  Returns 0 or -1, like the two functions below.
  */
 int balloon_hinting_start(struct virtio_device *dev, bool acknowledge_on_stop,
 			  struct err *e);
@@ -108,6 +116,7 @@ int balloon_hinting_status(struct virtio_device *dev,
 			   struct balloon_hinting_status *status,
 			   struct err *e);
 
+/* The device's live counters; valid as long as the device. */
 static inline const struct balloon_metrics *
 balloon_metrics(const struct virtio_device *dev)
 {

@@ -1,26 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Free pages: those that the guest hints at when asked, and those it reports.
- */
+/* Free page hinting and free page reporting. */
 #include "core/base/err.h"
 #include "core/base/metrics.h"
 #include "devices/virtio/balloon/balloon_internal.h"
 
 /*
- * What the host takes back in one call, in bytes: 4 KiB pages that were touched
- * take it about a millisecond.
+ * Bytes that one call returns to the host: about 1 ms for 4 KiB pages that were
+ * touched.
  */
 enum { SLICE = 16 << 20 };
 
 struct counters {
 	uint64_t *count, *freed, *fails;
 	/*
-	 * Bytes of the chain that were seen to, if it has to wait for another
-	 * turn.  It is then taken from the ring again and checked anew.
+	 * Bytes of the chain that are done, if it waits for another turn.  The
+	 * chain is then read from the ring and checked again.
 	 */
 	uint64_t *done;
 };
 
-/* Cut what is within the buffer and whole pages of the host. */
+/* The part of the buffer that consists of whole host pages. */
 static struct iovec whole_pages(const struct balloon *b,
 				const struct iovec *iov)
 {
@@ -32,7 +31,10 @@ static struct iovec whole_pages(const struct balloon *b,
 			      end > from ? end - from : 0};
 }
 
-/* A part of a buffer, from @at on; where the next begins. */
+/*
+ * Return at most SLICE bytes of a buffer, from byte @at on, to the host.
+ * Returns the offset of the next slice.
+ */
 static uint64_t free_slice(struct balloon *b, struct virtq *vq,
 			   const struct counters *c, const struct iovec *iov,
 			   uint64_t at)
@@ -60,8 +62,9 @@ static bool wait_for_turn(struct virtq *vq)
 }
 
 /*
- * The buffers of b->chain are pages that the guest claims are free.  False if
- * the rest has to wait: the chain is back in the ring.
+ * The buffers of b->chain are pages that the guest claims are free.  Returns
+ * false if the rest has to wait for another turn: the chain is back in the
+ * ring.
  */
 static bool free_buffers(struct balloon *b, struct virtq *vq,
 			 const struct counters *c)
@@ -69,7 +72,10 @@ static bool free_buffers(struct balloon *b, struct virtq *vq,
 	const struct iovec *iov = virtq_in(&b->chain);
 	uint64_t skip = *c->done;
 
-	/* The same memory many times over would only cost time. */
+	/*
+	 * More than RAM means that memory is listed repeatedly: a waste of
+	 * time.
+	 */
 	if (b->chain.in_len > balloon_ram(b)) {
 		balloon_mistake(b, "has more free memory than RAM");
 		metric_add(c->fails, 1);
@@ -124,7 +130,7 @@ static bool is_run(uint32_t cmd)
 	return cmd != BALLOON_HINT_STOP && cmd != BALLOON_HINT_DONE;
 }
 
-/* The guest's hints are those of the run that goes on. */
+/* True if the guest's hints belong to the active run. */
 static bool is_hinting(const struct balloon *b)
 {
 	return is_run(b->config.free_page_hint_cmd_id) && b->has_guest_cmd &&
@@ -139,7 +145,7 @@ static void set_host_cmd(struct balloon *b, uint32_t cmd)
 
 static void take_guest_cmd(struct balloon *b)
 {
-	/* The end of an earlier run is not that of this one. */
+	/* The end of an earlier run must not end this one. */
 	bool was_hinting = is_hinting(b);
 	uint32_t cmd;
 

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * What the parts of the balloon share.  Everything under the device's lock.
- */
+/* Shared by the parts of the balloon.  Everything under the device's lock. */
 #pragma once
 
 #include <linux/virtio_balloon.h>
@@ -13,41 +11,41 @@
 #include "core/machine/mem.h"
 #include "devices/virtio/balloon/balloon.h"
 
-/* Bytes of a page in the protocol, whatever host and guest have. */
+/* Page size of the protocol in bytes, independent of host and guest. */
 enum { BALLOON_PAGE = 1 << VIRTIO_BALLOON_PFN_SHIFT, BALLOON_PAGES_MIB = 256 };
 
 struct balloon {
 	struct virtio_device dev;
-	/* What the driver sees.  The host's command for hinting is in it. */
+	/* What the driver sees, including the host's hinting command. */
 	struct virtio_balloon_config config;
 	struct balloon_metrics metrics;
-	struct virtq_chain chain; /* being worked on */
-	struct log_limit trouble; /* of the host; atomic */
+	struct virtq_chain chain; /* the chain being processed */
+	struct log_limit trouble; /* log limit for host errors; atomic */
 
 	/*
-	 * Where pages of the host are larger: a bit for each page of the
-	 * protocol that is in the balloon, for each page of a region.  Only if
-	 * the guest is bound to say when it takes one back.
+	 * If host pages are larger than the protocol's: for each host page of
+	 * each region, a bitmap of its parts that are in the balloon.  Kept
+	 * across requests only if the driver accepted MUST_TELL_HOST.
 	 */
 	uint64_t host_page;
 	uint16_t *inside[GUEST_MEM_REGIONS_MAX];
 
-	/* Statistics.  There is a timer only if they were asked for. */
+	/* Statistics.  The timer exists only if they are enabled. */
 	uint16_t stats_interval_s;
 	int timer_fd;
 	struct virtio_source timer;
 	bool timer_armed;
-	bool stats_held; /* the driver's buffer */
+	bool stats_held; /* the driver's buffer is held */
 	uint16_t stats_head;
 	struct balloon_stats stats;
 
-	/* Hinting. */
-	uint32_t last_run; /* its command */
+	/* Free page hinting. */
+	uint32_t last_run; /* command of the last run */
 	bool acknowledge_on_stop;
 	bool has_guest_cmd;
 	uint32_t guest_cmd;
 
-	/* Of a chain of free pages that waits for another turn, in bytes. */
+	/* Bytes done of a chain of free pages that waits for another turn. */
 	uint64_t hint_done, report_done;
 };
 
@@ -57,17 +55,17 @@ static inline struct balloon *balloon_of(struct virtio_device *dev)
 }
 
 /*
- * Memory of the guest goes back to the host; as much as are whole pages of it.
- * Costs the queue some of its budget.  False, and the log tells, if the host
- * did not take it.
+ * Return the whole host pages within @len bytes of guest RAM at @host to the
+ * host.  Charges 1 to @vq's budget.  Returns false, and logs, if the host
+ * fails.
  */
 bool balloon_give_back(struct balloon *b, struct virtq *vq, void *host,
 		       uint64_t len);
-/* The driver did something that the protocol does not know. */
+/* Count and log a protocol error of the driver. */
 void balloon_mistake(struct balloon *b, const char *what);
-/* Has a driver set it up?  If not, -1. */
+/* Returns 0 if a driver has set DRIVER_OK, otherwise -1. */
 int balloon_check_active(const struct balloon *b, struct err *e);
-/* Bytes of RAM that the guest has. */
+/* The guest's RAM in bytes. */
 uint64_t balloon_ram(const struct balloon *b);
 
 /* Pages: balloon_pages.c. */
@@ -83,7 +81,7 @@ void balloon_stats_reset(struct balloon *b);
 void balloon_stats_fini(struct balloon *b);
 void balloon_stats_kick(struct balloon *b, struct virtq *vq);
 
-/* Hinting and reporting: balloon_free.c.  The reset is that of both. */
+/* Hinting and reporting: balloon_free.c.  The reset covers both. */
 void balloon_hint_reset(struct balloon *b);
 void balloon_hint_kick(struct balloon *b, struct virtq *vq);
 void balloon_report_kick(struct balloon *b, struct virtq *vq);

@@ -7,13 +7,13 @@
 #include "devices/virtio/balloon/balloon_internal.h"
 
 /*
- * Numbers of a request: worked on at once, and in total, which bounds the
- * request to as many calls of the host.  Linux sends 256 and Windows 1024; of
- * one that is longer, the rest stays with the guest.
+ * Page numbers of a request: per batch, and in total, which bounds the host
+ * calls of one request.  Linux sends 256 and Windows 1024; pages beyond the
+ * limit stay with the guest.
  */
 enum { BATCH = 256, PFNS_MAX = 1024 };
 
-/* Adjacent memory. */
+/* A run of contiguous memory. */
 struct run {
 	uint8_t *start, *end;
 };
@@ -61,8 +61,8 @@ void balloon_pages_reset(struct balloon *b)
 }
 
 /*
- * The word for the page of the host that @at is in; *bit is that of @at, *start
- * where that page is.  There are such words.
+ * The bitmap word of the host page that contains @at.  Sets *bit to the bit of
+ * @at, and *start to the start of the host page.  Only if b->inside[] exists.
  */
 static uint16_t *inside(struct balloon *b, uint8_t *at, uint16_t *bit,
 			uint8_t **start)
@@ -80,7 +80,10 @@ static uint16_t *inside(struct balloon *b, uint8_t *at, uint16_t *bit,
 	return &b->inside[i][offset / b->host_page];
 }
 
-/* A page enters the balloon: is a page of the host at *start complete now? */
+/*
+ * Put a page into the balloon.  Returns true if its host page, whose start is
+ * stored in *start, is now completely in the balloon.
+ */
 static bool enter(struct balloon *b, uint8_t *at, uint8_t **start)
 {
 	uint16_t *word, bit;
@@ -136,7 +139,9 @@ static void sift_down(uint32_t *v, unsigned at, unsigned count)
 	v[at] = value;
 }
 
-/* A heap sort: qsort() may allocate, and look at the size of the host. */
+/*
+ * Heap sort, because qsort() may allocate memory and query the host's RAM size.
+ */
 static void sort(uint32_t *v, unsigned count)
 {
 	for (unsigned i = count / 2; i--;)
@@ -160,7 +165,7 @@ static void end_run(struct balloon *b, struct virtq *vq, struct run *run)
 		metric_add(&b->metrics.event_fails, 1);
 }
 
-/* How many are not RAM. */
+/* Returns the number of pages that are not in RAM. */
 static unsigned inflate(struct balloon *b, struct virtq *vq, uint32_t *pfn,
 			unsigned count)
 {
@@ -178,7 +183,7 @@ static unsigned inflate(struct balloon *b, struct virtq *vq, uint32_t *pfn,
 		if (!enter(b, at, &start))
 			continue;
 		if (start >= run.start && start < run.end)
-			continue; /* twice */
+			continue; /* listed twice */
 		if (start != run.end) {
 			end_run(b, vq, &run);
 			run.start = start;
@@ -186,7 +191,10 @@ static unsigned inflate(struct balloon *b, struct virtq *vq, uint32_t *pfn,
 		run.end = start + b->host_page;
 	}
 	end_run(b, vq, &run);
-	/* If it need not say so, it may use them again. */
+	/*
+	 * Without MUST_TELL_HOST, the driver may reuse pages without a deflate
+	 * request.
+	 */
 	if (!virtio_has(&b->dev, VIRTIO_BALLOON_F_MUST_TELL_HOST))
 		leave_all(b, pfn, count);
 	return wrong;
@@ -200,7 +208,7 @@ static unsigned deflate(struct balloon *b, struct virtq *vq, uint32_t *pfn,
 	return 0;
 }
 
-/* What the driver asked for with b->chain. */
+/* Apply @work to the page numbers in b->chain. */
 static void request(struct balloon *b, struct virtq *vq,
 		    unsigned (*work)(struct balloon *b, struct virtq *vq,
 				     uint32_t *pfn, unsigned count))
@@ -228,7 +236,9 @@ void balloon_inflate(struct balloon *b, struct virtq *vq)
 	while (virtq_pop(vq, &b->chain)) {
 		metric_add(&b->metrics.inflate_count, 1);
 		request(b, vq, inflate);
-		/* Not earlier: then the driver may take pages back. */
+		/*
+		 * Only now, because the driver may take pages back after this.
+		 */
 		virtq_push(vq, &b->chain, 0);
 		virtio_turn_is_over(&b->dev);
 	}

@@ -8,12 +8,12 @@
 #include "core/base/metrics.h"
 #include "devices/virtio/balloon/balloon_internal.h"
 
-/* Of a buffer; the rest is not looked at. */
+/* Entries read from one buffer; the rest is ignored. */
 enum { ENTRIES_MAX = 64 };
 
 enum { STATS_QUEUE = 2 };
 
-/* Indexed by tag; some are newer than the header of the oldest host. */
+/* Indexed by tag; numeric ones are newer than the oldest host's header. */
 const char *const balloon_stat_names[BALLOON_STATS] = {
 	[VIRTIO_BALLOON_S_SWAP_IN] = "swap_in",
 	[VIRTIO_BALLOON_S_SWAP_OUT] = "swap_out",
@@ -43,7 +43,7 @@ static void arm(struct balloon *b, unsigned seconds)
 	b->timer_armed = seconds > 0;
 }
 
-/* Give the buffer back: the driver will send it again with new numbers. */
+/* Return the buffer: the driver will send it again with new values. */
 static void ask(struct balloon *b)
 {
 	if (!b->stats_held || !virtio_is_live(&b->dev, STATS_QUEUE))
@@ -61,7 +61,7 @@ static void timer_ready(struct virtio_device *dev)
 	struct balloon *b = balloon_of(dev);
 	uint64_t expired;
 
-	/* Disarmed or armed anew meanwhile: there is nothing to read. */
+	/* If it was disarmed or rearmed meanwhile, there is nothing to read. */
 	if (read(b->timer_fd, &expired, sizeof(expired)) < 0)
 		return;
 	b->timer_armed = false;
@@ -76,7 +76,7 @@ static void take_entries(struct balloon *b, const uint8_t *buf, unsigned count)
 		struct virtio_balloon_stat entry;
 
 		memcpy(&entry, buf + i * sizeof(entry), sizeof(entry));
-		/* Drivers that are newer than this have more. */
+		/* Newer drivers have more. */
 		if (entry.tag >= BALLOON_STATS)
 			continue;
 		b->stats.value[entry.tag] = entry.val;
@@ -108,12 +108,15 @@ void balloon_stats_kick(struct balloon *b, struct virtq *vq)
 		take_chain(b);
 		if (b->stats_held) {
 			balloon_mistake(b, "has two buffers for statistics");
-			ask(b); /* not to keep the first for ever */
+			ask(b); /* so that the first buffer is returned */
 		}
 		b->stats_head = head;
 		b->stats_held = true;
 	}
-	/* Only now: nobody waits for a driver that does not answer. */
+	/*
+	 * Armed only after an answer: a driver that does not answer is not
+	 * polled.
+	 */
 	if (b->stats_held && !b->timer_armed)
 		arm(b, b->stats_interval_s);
 }

@@ -24,7 +24,7 @@ static void end_all(struct vsock *v)
 	v->resets_count = 0;
 }
 
-/* Who waits is left waiting for a moment. */
+/* Stop accepting for VSOCK_ACCEPT_PAUSE_MS. */
 static void pause_accepting(struct vsock *v)
 {
 	virtio_unwatch(&v->dev, &v->listener);
@@ -47,7 +47,7 @@ static void listener_ready(struct virtio_device *dev)
 		pause_accepting(v);
 }
 
-/* If it fails, the timer tries again. */
+/* Accept connections (again).  If that fails, the timer tries again. */
 static void watch_listener(struct vsock *v)
 {
 	v->accept_ns = 0;
@@ -60,8 +60,10 @@ static void watch_listener(struct vsock *v)
 	pause_accepting(v);
 }
 
-/* The device is alive (again): connections of another driver are over, and the
- * others are looked at. */
+/*
+ * A driver is running (again): end the connections of an earlier one, and watch
+ * those that were parked.
+ */
 static void wake(struct vsock *v)
 {
 	if (v->stale)
@@ -75,13 +77,13 @@ static void wake(struct vsock *v)
 	watch_listener(v);
 }
 
-/* The earlier of two times; 0 is none. */
+/* The earlier of two times; 0 means none. */
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
 	return a && (!b || a < b) ? a : b;
 }
 
-/* End what timed out; when is the next one due? */
+/* Kill the connections that timed out.  Returns the next deadline, or 0. */
 static uint64_t end_expired(struct vsock *v, uint64_t now)
 {
 	struct vsock_conn *next;
@@ -113,7 +115,10 @@ static void timer_ready(struct virtio_device *dev)
 	vsock_rx_run(v);
 }
 
-/* The driver forgets its connections; its listeners stay. */
+/*
+ * After a restore, send TRANSPORT_RESET: the driver drops its connections and
+ * keeps its listeners.
+ */
 static void tell_restore(struct vsock *v)
 {
 	const struct virtio_vsock_event event = {
@@ -157,7 +162,10 @@ static void vsock_reset(struct virtio_device *dev)
 {
 	struct vsock *v = vsock_of(dev);
 
-	/* Their programs see the end now; the main thread frees them. */
+	/*
+	 * The host programs see end of file now; the main thread frees the
+	 * connections later, because this may be a vCPU thread.
+	 */
 	for (struct vsock_conn *c = v->all; c; c = c->next)
 		shutdown(c->fd, SHUT_RDWR);
 	v->stale = true;
@@ -285,7 +293,7 @@ int vsock_refuse(struct err *e, int error, const char *path, const char *remark)
 		       strerror(error), error, path, remark);
 }
 
-/* Or the guest could not reach all ports of the host. */
+/* Such a path would leave some ports of the host unreachable for the guest. */
 static int refuse_long(struct err *e, const char *path)
 {
 	return err_set(e,

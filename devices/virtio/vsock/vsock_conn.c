@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One stream: its socket on the host, its credit, its end. */
+/* A stream: its socket on the host, its credit, its end. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,8 +139,10 @@ static uint32_t wanted_events(const struct vsock_conn *c, bool *any)
 		    !(c->host_shutdown & VIRTIO_VSOCK_SHUTDOWN_SEND) &&
 		    !(c->guest_shutdown & VIRTIO_VSOCK_SHUTDOWN_RCV))
 			events |= EPOLLIN;
-		/* After the end of one direction, wait for the other's, which
-		 * needs no bit. */
+		/*
+		 * Once the host has closed one direction, wait for the other:
+		 * EPOLLHUP is always reported.
+		 */
 		*any = c->host_shutdown == VIRTIO_VSOCK_SHUTDOWN_SEND;
 	}
 	if (c->buffer_len)
@@ -163,7 +165,7 @@ void vsock_conn_watch(struct vsock_conn *c)
 	uint32_t events = wanted_events(c, &any);
 
 	if (!any || c->v->parked) {
-		/* Or a hang-up would be told again and again. */
+		/* Otherwise epoll would report a hang-up repeatedly. */
 		vsock_conn_unwatch(c);
 		return;
 	}
@@ -208,7 +210,7 @@ void vsock_conn_set_deadline(struct vsock_conn *c)
 		return;
 	c->deadline_ns =
 		clock_now_ns(CLOCK_MONOTONIC) + VSOCK_TIMEOUT_MS * 1000000ull;
-	if (!c->v->timer_ns) /* else: earlier, for all take as long */
+	if (!c->v->timer_ns) /* else armed for an earlier one */
 		vsock_set_timer(c->v, c->deadline_ns);
 }
 
@@ -229,7 +231,10 @@ static void count_forwarded(struct vsock_conn *c, uint32_t len)
 		vsock_conn_send(c, SEND_CREDIT_UPDATE);
 }
 
-/* Bytes taken, 0 if it has no room, or negative. */
+/*
+ * Send to the host program.  Returns the number of bytes, 0 if the socket is
+ * full, or a negative number on failure.
+ */
 static ssize_t send_some(struct vsock_conn *c, struct iovec *iov,
 			 unsigned count)
 {
@@ -241,7 +246,10 @@ static ssize_t send_some(struct vsock_conn *c, struct iovec *iov,
 	return n;
 }
 
-/* What did not go to the host at once. */
+/*
+ * Buffer bytes that the socket did not take.  Returns false if there is no
+ * memory.
+ */
 static bool keep(struct vsock_conn *c, uint64_t offset, uint32_t len)
 {
 	uint32_t end = (c->buffer_at + c->buffer_len) % VSOCK_BUFFER;
@@ -264,7 +272,7 @@ bool vsock_conn_write(struct vsock_conn *c, uint64_t offset, uint32_t len)
 	struct iovec iov[VIRTQ_CHAIN_MAX];
 	ssize_t n = 0;
 
-	/* More than the guest was told that there is room for. */
+	/* The guest sent more than its credit. */
 	if (len > VSOCK_BUFFER - c->buffer_len) {
 		vsock_conn_kill(c);
 		return false;
@@ -285,7 +293,7 @@ bool vsock_conn_write(struct vsock_conn *c, uint64_t offset, uint32_t len)
 	return true;
 }
 
-/* False: it is dead. */
+/* Send buffered bytes.  Returns false if @c was destroyed. */
 static bool flush(struct vsock_conn *c)
 {
 	uint32_t first =
@@ -365,7 +373,7 @@ static void handle(struct vsock_conn *c, uint32_t events)
 	struct vsock *v = c->v;
 
 	if (v->stale || !virtio_is_live(&v->dev, VSOCK_RX)) {
-		/* Looked at again when the device is alive. */
+		/* wake() watches it again once a driver is running. */
 		v->parked = true;
 		vsock_conn_unwatch(c);
 		return;

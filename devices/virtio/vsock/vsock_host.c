@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The host's side: the socket that programs connect to, and theirs. */
+/*
+ * The host's side: the listening socket, and connections from and to host
+ * programs.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -28,7 +31,10 @@ int vsock_bind(struct vsock *v, const char *path, struct err *e)
 
 /* ------------------------------------------------- how many there may be */
 
-/* Who has been silent for the longest, if that is long enough. */
+/*
+ * The connection that has waited longest for its CONNECT line, if that is at
+ * least VSOCK_TIMEOUT_MS; otherwise NULL.
+ */
 static struct vsock_conn *find_silent(const struct vsock *v)
 {
 	struct vsock_conn *oldest = NULL;
@@ -48,7 +54,7 @@ static bool has_place(const struct vsock *v, int fd)
 	return v->conn_count < VSOCK_CONNS_MAX && fd_limit_allows(fd);
 }
 
-/* As dup() does it: to the lowest number that is free. */
+/* Move *fd to the lowest free descriptor number. */
 static void renumber(int *fd)
 {
 	int lower = fcntl(*fd, F_DUPFD_CLOEXEC, 0);
@@ -60,9 +66,10 @@ static void renumber(int *fd)
 }
 
 /*
- * May there be one more, on @*fd, which may get another number?  Who connected
- * to us and said nothing has time until somebody else needs the place: a
- * person may be typing.
+ * Make sure that there may be one more connection, on *fd, whose number may
+ * change.  A program that has sent no CONNECT line is closed only if its place
+ * is needed, because a person may be typing.  Returns false if there is no
+ * place.
  */
 static bool make_place(struct vsock *v, int *fd)
 {
@@ -98,7 +105,7 @@ static void admit(struct vsock *v, int fd)
 	if (c)
 		vsock_conn_watch(c);
 	else
-		util_close(&fd); /* it sees the end of the stream */
+		util_close(&fd); /* the program reads end of file */
 }
 
 bool vsock_accept(struct vsock *v)
@@ -142,7 +149,10 @@ static uint32_t next_port(struct vsock *v)
 	return VSOCK_FIRST_PORT + v->last_port;
 }
 
-/* "CONNECT 52", in any case, as words; what follows does not matter. */
+/*
+ * Parse "CONNECT <port>": in upper or lower case, separated by blanks; anything
+ * after the port is ignored.
+ */
 static bool parse_line(const char *line, uint32_t *port)
 {
 	uint64_t number = 0;
@@ -180,7 +190,7 @@ static void line_complete(struct vsock_conn *c)
 	vsock_conn_watch(c);
 }
 
-/* Not a byte more than the line: the rest is for the guest. */
+/* Read no byte beyond the line, because the rest is data for the guest. */
 void vsock_line_ready(struct vsock_conn *c)
 {
 	char *at = c->line + c->line_len;
@@ -210,7 +220,10 @@ void vsock_line_ready(struct vsock_conn *c)
 
 /* ------------------------------------------------------------ <uds_path>_52 */
 
-/* Where nobody listens is for the guest to know; the rest is for the host. */
+/*
+ * Log why connect() failed, unless just no program listens: then the RST to the
+ * guest is enough.  Returns -1.
+ */
 static int cannot_connect(const char *path)
 {
 	static struct log_limit limit;

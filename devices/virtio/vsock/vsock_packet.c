@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Packets: what the guest sends, and what it is sent. */
+/* Packets from and to the guest. */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -18,13 +18,14 @@ void vsock_reset_ports(struct vsock *v, uint32_t host, uint32_t guest)
 {
 	unsigned at = (v->resets_at + v->resets_count) % VSOCK_RESETS_MAX;
 
-	/* Only a guest that takes no packets gets here, and none of these. */
+	/* Full only if the guest takes no packets; drop this one. */
 	if (v->resets_count == VSOCK_RESETS_MAX)
 		return;
 	v->resets[at] = (struct vsock_ports){host, guest};
 	v->resets_count++;
 }
 
+/* Fill in @h for the next queued RST.  Returns false if there is none. */
 static bool next_reset(struct vsock *v, struct virtio_vsock_hdr *h)
 {
 	const struct vsock_ports *ports = &v->resets[v->resets_at];
@@ -39,7 +40,7 @@ static bool next_reset(struct vsock *v, struct virtio_vsock_hdr *h)
 	return true;
 }
 
-/* The host wrote its last. */
+/* The host program sends no more. */
 static void end_of_data(struct vsock_conn *c)
 {
 	struct pollfd p = {.fd = c->fd};
@@ -54,7 +55,7 @@ static void end_of_data(struct vsock_conn *c)
 
 enum got { GOT_DATA, GOT_NOTHING, GOT_DEAD };
 
-/* Read from the host straight into the guest's buffer. */
+/* Read from the host's socket directly into the guest's buffer. */
 static enum got read_data(struct vsock_conn *c, struct virtio_vsock_hdr *h)
 {
 	struct virtq_chain *chain = &c->v->chain;
@@ -100,7 +101,7 @@ static bool take(struct vsock_conn *c, unsigned what)
 	return wanted;
 }
 
-/* One of what is wanted. */
+/* Fill in @h for one of the packets in c->send, data last. */
 static enum got next_packet(struct vsock_conn *c, struct virtio_vsock_hdr *h)
 {
 	if (take(c, SEND_REQUEST)) {
@@ -130,10 +131,13 @@ static void finish_header(struct vsock_conn *c, struct virtio_vsock_hdr *h)
 	h->buf_alloc = VSOCK_BUFFER;
 	h->fwd_cnt = c->forwarded;
 	c->told = c->forwarded;
-	c->send &= ~SEND_CREDIT_UPDATE; /* this was one */
+	c->send &= ~SEND_CREDIT_UPDATE; /* every header reports credit */
 }
 
-/* The next packet of the first connection that has one.  False if not. */
+/*
+ * Fill in @h for a packet of the first ready connection.  Returns false if it
+ * turns out to have none.
+ */
 static bool next_of_ready(struct vsock *v, struct virtio_vsock_hdr *h)
 {
 	struct vsock_conn *c = v->ready;
@@ -141,7 +145,7 @@ static bool next_of_ready(struct vsock *v, struct virtio_vsock_hdr *h)
 
 	if (got == GOT_DEAD)
 		return false;
-	/* To the end of the list, for others have their turn. */
+	/* Move it to the end of the list, so that the others get their turn. */
 	v->ready = c->ready_next;
 	if (!v->ready)
 		v->ready_end = &v->ready;
@@ -192,7 +196,7 @@ void vsock_rx_run(struct vsock *v)
 			}
 		}
 		if (!h.op)
-			virtq_unpop(vq); /* there was none after all */
+			virtq_unpop(vq); /* there was no packet to send */
 	}
 }
 
@@ -205,7 +209,7 @@ static bool is_from_guest(const struct vsock *v,
 	       h->dst_cid == VSOCK_HOST_CID;
 }
 
-/* The guest accepted what a host program asked for. */
+/* The guest accepted a connection of a host program. */
 static void on_response(struct vsock_conn *c)
 {
 	char line[VSOCK_LINE_MAX];
@@ -231,7 +235,8 @@ static void on_shutdown(struct vsock_conn *c, uint32_t flags)
 		return;
 	}
 	if (c->guest_shutdown == VIRTIO_VSOCK_SHUTDOWN_RCV)
-		shutdown(c->fd, SHUT_RD); /* its writers learn of it */
+		shutdown(c->fd,
+			 SHUT_RD); /* a host program that writes gets EPIPE */
 	if (vsock_conn_close_if_done(c))
 		vsock_conn_watch(c);
 }
@@ -280,7 +285,7 @@ static void dispatch(struct vsock_conn *c, const struct virtio_vsock_hdr *h)
 		vsock_conn_send(c, SEND_CREDIT_UPDATE);
 		return;
 	default:
-		/* A second REQUEST, or what nobody knows. */
+		/* A second REQUEST, or an unknown operation. */
 		virtio_mistake(&c->v->dev, "sent an impossible packet");
 		vsock_conn_kill(c);
 	}
