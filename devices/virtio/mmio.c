@@ -14,7 +14,7 @@ enum {
 	VENDOR = 0, /* the same as Firecracker's */
 };
 
-/* ------------------------------------------------------------ the selected */
+/* ----------------------------------------------------------- selected queue */
 
 /* The queue that QueueSel selects; NULL if it does not exist. */
 static struct virtq *selected(struct virtio_device *dev)

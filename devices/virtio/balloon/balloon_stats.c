@@ -33,7 +33,7 @@ const char *const balloon_stat_names[BALLOON_STATS] = {
 	[15] = "direct_reclaim",
 };
 
-/* ------------------------------------------------------------------ asking */
+/* --------------------------------------------------------------- requesting */
 
 static void arm(struct balloon *b, unsigned seconds)
 {

@@ -12,7 +12,7 @@
 
 enum { HEADER_SIZE = sizeof(struct virtio_blk_outhdr) };
 
-/* ---------------------------------------------------------------- look at */
+/* ---------------------------------------------------------- parse and check */
 
 static bool is_within(const struct block *b, uint64_t sector, uint64_t sectors)
 {
@@ -147,7 +147,7 @@ bool block_needs_steps(const struct block *b, const struct block_request *r)
 	return r->type == VIRTIO_BLK_T_FLUSH ? b->writeback : r->len > 0;
 }
 
-/* --------------------------------------------------------------- give back */
+/* ------------------------------------------------------------------- finish */
 
 static void count(struct block_metrics *m, const struct block_request *r)
 {

@@ -76,7 +76,7 @@ static void take_log(struct net_vhost *v, const struct guest_mem *mem)
 	}
 }
 
-/* ------------------------------------------------------------------- begin */
+/* ------------------------------------------------------------------- set-up */
 
 static int set_memory(int fd, const struct guest_mem *mem)
 {

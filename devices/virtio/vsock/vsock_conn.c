@@ -13,7 +13,7 @@
 
 enum { BOTH = VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND };
 
-/* --------------------------------------------------------- which there are */
+/* ------------------------------------------------------ list of connections */
 
 static struct vsock_conn **bucket_of(struct vsock *v, uint32_t host,
 				     uint32_t guest)

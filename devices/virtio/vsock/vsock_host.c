@@ -29,7 +29,7 @@ int vsock_bind(struct vsock *v, const char *path, struct err *e)
 	return 0;
 }
 
-/* ------------------------------------------------- how many there may be */
+/* ------------------------------------------------------------------- limits */
 
 /*
  * The connection that has waited longest for its CONNECT line, if that is at
@@ -94,7 +94,7 @@ static bool make_place(struct vsock *v, int *fd)
 	return false;
 }
 
-/* ------------------------------------------------------ who connects to us */
+/* ----------------------------------------------- host programs that connect */
 
 static void admit(struct vsock *v, int fd)
 {
