@@ -89,11 +89,10 @@ struct virtq {
 	const struct vring_desc *desc;
 	const struct vring_avail *avail;
 	struct vring_used *used;
-	const uint16_t
-		*used_event;   /* from the driver: interrupt after this entry */
-	uint16_t *avail_event; /* to the driver: kick after this entry */
+	const uint16_t *used_event; /* driver's: interrupt after this entry */
+	uint16_t *avail_event;      /* ours: kick after this entry */
 	bool started;
-	bool present; /* the rings need no page server any more */
+	bool present; /* all pages of the rings are present */
 	bool event_idx;
 	const char *broken; /* the reason, or NULL */
 

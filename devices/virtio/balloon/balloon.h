@@ -106,8 +106,8 @@ int balloon_stats(struct virtio_device *dev, struct balloon_stats *stats,
 /*
  * Start a run of free page hinting; it replaces an active run.  With
  * @acknowledge_on_stop, balloon_hinting_stop() is implied once the guest has
- * hinted at all its free pages; until the stop, the guest does not use the
- * pages that it hinted at.  Returns 0 or -1, like the two functions below.
+ * hinted at all its free pages; until the stop, the guest holds the hinted
+ * pages back.  Returns 0 or -1, like the two functions below.
  */
 int balloon_hinting_start(struct virtio_device *dev, bool acknowledge_on_stop,
 			  struct err *e);
