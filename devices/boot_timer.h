@@ -12,9 +12,8 @@
 #include "core/machine/mmio_bus.h"
 
 struct boot_timer {
-	struct timespec wall,
-		cpu;       /* at VM start: CLOCK_MONOTONIC, process CPU */
-	_Atomic bool done; /* only the guest's first write is logged */
+	struct timespec wall, cpu; /* at start: monotonic, process CPU */
+	_Atomic bool done;         /* only the first write is logged */
 };
 
 /* Start measuring.  Main thread. */

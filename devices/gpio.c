@@ -37,8 +37,7 @@ struct gpio {
 	struct event_source release; /* a timer; fd -1 while released */
 
 	pthread_mutex_t lock; /* guards the rest */
-	uint8_t in,
-		out; /* line levels: from outside, and driven by the guest */
+	uint8_t in, out;      /* lines: driven from outside, by the guest */
 	uint8_t dir, sense, both, event, enable, raw, alt;
 	uint8_t told; /* interrupts that were signalled and not cleared yet */
 };
