@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a guest is told of time in memory: VMClock and VMGenID, kept in step
- * with the guest's counter.  Main thread, while no vCPU runs.
+ * The pages of guest RAM that describe guest time: VMClock and VMGenID, kept in
+ * step with the guest's counter.  Main thread, while no vCPU runs.
  */
 #pragma once
 
@@ -16,28 +16,32 @@ struct snap;
 struct time_pages {
 	struct vmclock vmclock;
 	struct vmgenid vmgenid;
-	uint64_t offset; /* of the counter, as the guest was told */
-	bool restored;   /* and the guest was not told so yet */
+	uint64_t offset; /* the counter's, when VMClock was last published */
+	bool restored;   /* the next resume must report a restore */
 };
 
-/* In memory that is the guest's already: VMGenID is new from here on. */
+/* Place both in @mem, which already has the guest's contents, and write a new
+ * VMGenID. */
 int time_pages_init(struct time_pages *t, const struct guest_mem *mem,
 		    struct irq_line vmclock_irq, struct irq_line vmgenid_irq,
 		    struct err *e);
 
 /*
- * Before the clock is started: interrupt the guest for what it will be told, if
- * its time @moves.  Here, as it takes time, which is the guest's as soon as the
- * clock was started.
+ * Before the clock is started: raise the interrupts for what
+ * time_pages_resume() will publish.  @moves: the guest's time will change
+ * relative to the host's.  A step of its own, because raising an interrupt
+ * takes time, which the guest would lose once its clock has started.
  */
 void time_pages_notify(struct time_pages *t, bool moves);
 
 /*
- * After the clock was started, before vCPUs are released.  @sample is from
- * before that, so that no counter the guest reads from now on is before it.
+ * After the clock was started, before vCPUs are released: publish VMClock.
+ * @sample was taken before the clock was started, so that every counter value
+ * the guest reads from now on is later than the published one.
  */
 void time_pages_resume(struct time_pages *t, const struct arch_clock *clock,
 		       const struct arch_clock_sample *sample);
 
-/* Loaded: the guest is told that it was restored when it goes on. */
+/* Save, or load; after a load the next resume reports a restore to the guest.
+ */
 void time_pages_state(struct time_pages *t, struct snap *s);

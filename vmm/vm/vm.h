@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The virtual machine: built, booted, paused, resumed, ended.  All of it is
- * the main thread's.
+ * The virtual machine: created, booted, paused, resumed, destroyed.  All
+ * functions and callbacks: main thread.
  */
 #pragma once
 
@@ -19,69 +19,76 @@ struct vm_config;
 
 enum vm_end {
 	VM_END_OFF,   /* the guest powered off */
-	VM_END_RESET, /* the guest asked for a reset */
-	VM_END_ERROR, /* a vCPU cannot go on */
+	VM_END_RESET, /* the guest requested a reset */
+	VM_END_ERROR, /* a vCPU failed and cannot run any more */
 };
 
-/* What a VM uses of the process it lives in. */
+/* What a VM uses of the process that contains it. */
 struct vm_host {
 	const char *kvm_path; /* "/dev/kvm" */
 	struct event_loop *loop;
-	int serial_out;  /* fd for what the guest prints; -1: nowhere */
-	int serial_room; /* eventfd: the guest made room for input; -1: none */
-	struct token_bucket_config serial_limit; /* of what it prints */
-	unsigned serial_patience_ms; /* with who reads it; 0: without end */
+	int serial_out;  /* fd for the guest's serial output; -1: none */
+	int serial_room; /* eventfd: serial input has room again; -1: none */
+	struct token_bucket_config serial_limit; /* of the serial output */
+	unsigned serial_patience_ms; /* as in struct serial_config */
 
-	/* From the loop, once; @reason is for people.  It may destroy the VM.
-	 */
+	/* Called from the loop, once, when the guest has ended; @reason is for
+	 * people.  It may destroy the VM. */
 	void (*ended)(void *context, enum vm_end end, const char *reason);
-	/* From the loop: how a pause ended that took its time: 0, or -1 and
-	 * why it failed. */
+	/* Called from the loop when a pause completes that returned
+	 * VM_PAUSE_LATER: @result is 0, or -1 and *e says why it failed. */
 	void (*paused)(void *context, int result, const struct err *e);
-	/* From the loop, once vm_restore_is_ready(), if it was not. */
+	/* Called from the loop when the pages have arrived for which
+	 * vm_restore_is_ready() returned false. */
 	void (*ready)(void *context);
 	void *context;
 };
 
-/* A VM with all its parts, whose vCPUs are parked and hold no guest state.
- * @config is used only until vm_boot() returns. */
+/* Create a VM with all its devices and vCPUs.  vCPUs are parked and hold no
+ * guest state.  @config must stay valid until vm_boot() returns. */
 struct vm *vm_create(const struct vm_config *config, const struct vm_host *host,
 		     struct err *e);
 
-/* Load kernel, initrd and device tree, and let vCPU 0 start. */
+/* Load kernel, initrd and device tree, and start vCPU 0. */
 int vm_boot(struct vm *vm, const struct vm_config *config, struct err *e);
 
 /*
- * Bring all vCPUs to rest, and guest time with them: 0, or -1, and then they
- * run on.  VM_PAUSE_LATER if they take longer than a moment: then paused() of
- * struct vm_host tells the end of it, at most @timeout_ms after the call.
+ * Quiesce devices, park all vCPUs, and stop guest time.  Returns 0 when that is
+ * done, or -1, in which case the guest keeps running.  VM_PAUSE_LATER if it
+ * takes longer than 10 ms: then paused() of struct vm_host reports the result,
+ * at most @timeout_ms after this call.
  */
 enum { VM_PAUSE_LATER = 1 };
 int vm_pause_within(struct vm *vm, unsigned timeout_ms, struct err *e);
-/* A pause that is being waited for does not take place; else nothing. */
+/* Cancel a pause that returned VM_PAUSE_LATER and has not completed.  Does not
+ * call paused().  No effect if there is none. */
 void vm_cancel_pause(struct vm *vm);
-/* The same, waiting up to a second: for who has no loop. */
+/* As vm_pause_within(), but blocks for up to 1 s: for callers that do not run
+ * the loop. */
 int vm_pause(struct vm *vm, struct err *e);
-/* As things are, would vm_resume() refuse?  Changes nothing. */
+/* Check whether vm_resume() would reject @clock at this moment.  Changes
+ * nothing. */
 int vm_may_resume(const struct vm *vm, const struct clock_request *clock,
 		  struct err *e);
-/* Let them run; @clock NULL: as configured.  On failure they stay paused:
- * never with a wrong clock. */
+/* Resume a paused VM; @clock NULL: as configured.  On failure the vCPUs stay
+ * parked, because they must not run with a wrong clock. */
 int vm_resume(struct vm *vm, const struct clock_request *clock, struct err *e);
 
-/* May pages of it be elsewhere until they are touched? */
+/* Does a page server fill guest RAM (userfaultfd), so that touching a page may
+ * block? */
 bool vm_is_paged(const struct vm *vm);
 
-/* Its RAM. */
+/* Guest RAM; owned by @vm. */
 const struct guest_mem *vm_memory(const struct vm *vm);
 
-/* Guest time as it is. */
+/* State and history of guest time; owned by @vm. */
 const struct arch_clock *vm_clock(const struct vm *vm);
 
 struct drive_patch;
 struct interface_patch;
 
-/* Change a device while it runs or is paused; nothing is changed on failure. */
+/* Change a device while the VM runs or is paused.  On failure nothing is
+ * changed. */
 int vm_patch_drive(struct vm *vm, const struct drive_patch *patch,
 		   struct err *e);
 int vm_patch_interface(struct vm *vm, const struct interface_patch *patch,
@@ -89,27 +96,30 @@ int vm_patch_interface(struct vm *vm, const struct interface_patch *patch,
 
 struct virtio_device;
 
-/* Its balloon, for what can be done with one; NULL if it has none. */
+/* The balloon device, for the functions of balloon.h.  NULL and *e if there is
+ * none. */
 struct virtio_device *vm_balloon(const struct vm *vm, struct err *e);
 
-/* Press its power key: a guest that listens shuts down. */
+/* Press the guest's power key: a guest that handles it shuts down. */
 void vm_press_power(struct vm *vm);
 
 bool vm_has_serial(const struct vm *vm);
 
-/* Type at the guest's serial console: how many bytes it took. */
+/* Send input to the guest's serial console.  Returns how many bytes were
+ * accepted. */
 size_t vm_serial_receive(struct vm *vm, const uint8_t *data, size_t len);
 
 /*
- * A thread that cannot be waited for may still look at guest RAM: vm_destroy()
- * is to leave that, and vm_memory(), until the process ends.  NULL is fine.
+ * Make vm_destroy() leave guest RAM mapped, and vm_memory() valid, until the
+ * process ends, because a thread that could not be joined may still read it.
+ * NULL is fine.
  */
 void vm_keep_memory(struct vm *vm);
 
 /*
- * It is about to be destroyed: its guest does not run again, and nobody waits
- * for its pages any more.  If any of those were missing, its memory is not what
- * it was.
+ * Prepare a VM for vm_destroy(): the guest does not run again, and threads that
+ * wait for pages of the page server stop waiting.  Missing pages that they
+ * waited for are filled with zeroes, so guest RAM must not be saved afterwards.
  */
 void vm_abandon(struct vm *vm);
 

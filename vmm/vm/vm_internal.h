@@ -20,29 +20,35 @@
 #include "vmm/vm/virtio_slots.h"
 #include "vmm/vm/vm.h"
 
-/* How to find out what changed in a mapped snapshot; for good, as the two do
- * not see the same in a page that was written and is as it was. */
+/*
+ * How to find the pages that changed since a memory file was mapped.  Decided
+ * once for the life of a VM, because the two disagree about a page that was
+ * written and has its old contents again.
+ */
 enum vm_changes_by { BY_UNDECIDED, BY_PAGEMAP, BY_COMPARING };
 
 struct vm {
 	struct vm_host host;
 	struct guest_mem mem;
-	bool keep_memory; /* and this struct, beyond vm_destroy() */
-	bool has_base;  /* all of it is in a snapshot, but for what is dirty */
-	bool is_mapped; /* and that snapshot is mapped */
+	bool keep_memory; /* vm_destroy() leaves RAM and this struct */
+	/* A snapshot holds all of RAM but the pages that changed since. */
+	bool has_base;
+	bool is_mapped; /* RAM is a private mapping of a memory file */
 	enum vm_changes_by changes_by;
-	/* By comparing: those that were not the snapshot's at any save; owned.
-	 */
+	/* BY_COMPARING: pages that differed from the file at any earlier
+	 * snapshot, a bit each; owned. */
 	uint64_t *differed[GUEST_MEM_REGIONS_MAX];
-	uint8_t loaded[16], saved[16]; /* ids: where it is from, and its last */
-	struct memory_mark mark;       /* of the one that is being written */
-	struct uffd uffd;              /* or somebody serves it */
+	/* Snapshot ids: restored from; saved last. */
+	uint8_t loaded[16], saved[16];
+	struct memory_mark mark; /* of the snapshot being written */
+	struct uffd uffd;        /* fd -1 unless a page server fills RAM */
 	struct vm_paging {
-		struct prefault *prefault; /* NULL: nobody does */
+		struct prefault *prefault; /* NULL: no page server */
 		struct event_source server, tick;
-		unsigned ticks, strikes;
-		long served;
-		bool is_awaited; /* what vm_restore_finish() touches */
+		unsigned ticks, strikes; /* see vm_paging.c */
+		long served;             /* pages, at the last tick */
+		/* vm_restore_finish() waits for pages that it touches. */
+		bool is_awaited;
 	} paging;
 	struct mmio_bus bus;
 	struct kvm_vm kvm;
@@ -50,13 +56,14 @@ struct vm {
 	struct arch_clock clock;
 	struct vcpu_set vcpus;
 
-	/* What vCPU threads tell: the guest's end, and that all have parked. */
+	/* eventfd, written by vCPU threads: the guest has ended, or all vCPUs
+	 * have parked. */
 	int told_fd;
 	struct event_source told;
-	/* What does not happen at once, and until when it must have. */
+	/* What the loop waits for. */
 	enum vm_waits { VM_WAITS_FOR_NOTHING, VM_PAUSING, VM_ENDING } waits;
-	struct event_source deadline;
-	bool parking; /* vCPUs were asked to */
+	struct event_source deadline; /* a timer, while `waits` is not 0 */
+	bool parking;                 /* vCPUs have been asked to park */
 	unsigned pause_timeout_ms;
 	uint64_t pause_deadline_ns; /* CLOCK_MONOTONIC */
 
@@ -69,33 +76,35 @@ struct vm {
 	struct time_pages time_pages;
 };
 
-/* vm_paging.c: pages come from the page server, which is watched. */
+/* vm_paging.c: start to fetch pages from the page server, and to watch it. */
 int vm_paging_start(struct vm *vm, struct err *e);
-/* All vCPUs were told to end, and are given back from where they wait. */
+/* Stop that, and fill missing pages with zeroes, so that no thread waits for
+ * one.  All vCPU threads must have been asked to end before. */
 void vm_paging_stop(struct vm *vm);
+/* Stop watching the page server. */
 void vm_paging_unwatch(struct vm *vm);
 
-/* What a VM that goes on takes from the one it was. */
+/* What a restored VM takes from its snapshot when it is built. */
 struct vm_origin {
 	const struct arch_saved *arch;
 	const struct vm_ram_source *ram;
 };
 
-/* Its memory; @origin NULL: it will boot. */
+/* Create a VM and its memory; @origin NULL: it will boot. */
 struct vm *vm_build(const struct vm_config *config, const struct vm_host *host,
 		    const struct vm_origin *origin, struct err *e);
-/* The rest of it, vCPUs parked. */
+/* Then build the rest of it; vCPUs are parked. */
 int vm_build_machine(struct vm *vm, const struct vm_config *config,
 		     struct err *e);
 
-/* vm_run.c: be called by vCPU threads, or -1 with errno. */
+/* vm_run.c: create told_fd and watch it.  0, or negative with errno set. */
 int vm_listen(struct vm *vm);
-/* Wait for nothing any more. */
+/* Disarm the deadline: the loop waits for nothing. */
 void vm_stop_waiting(struct vm *vm);
 
 /*
  * Create all devices and put them on the bus, in the order of their addresses.
- * What was made before a failure is for vm_destroy().
+ * On failure, vm_destroy() destroys those that were created.
  */
 /* The kinds of virtio devices there are; NULL after the last. */
 enum { VM_KINDS_MAX = 8 };
@@ -103,6 +112,7 @@ const struct virtio_kind *vm_device_kind(unsigned i);
 
 int vm_attach_devices(struct vm *vm, const struct vm_config *config,
 		      struct err *e);
-/* A snapshot tells last which interfaces are to be vhost's. */
+/* Switch interfaces of a restored VM to vhost.  Separate, because the section
+ * that says which ones comes after the devices in a state. */
 int vm_restore_vhost(struct vm *vm, const struct vm_config *config,
 		     struct err *e);
