@@ -22,14 +22,14 @@ struct range {
 struct prefault {
 	struct event_loop *loop;
 	struct event_source source;
-	int fd; /* eventfd: something arrived */
+	int fd; /* eventfd, written when a range has been touched */
 	prefault_arrived *arrived;
 	void *context;
 	pthread_t thread;
 
 	pthread_mutex_t lock; /* guards the rest */
 	pthread_cond_t changed;
-	/* The first is being touched. */
+	/* The thread is touching the first. */
 	struct range queue[QUEUE_MAX];
 	unsigned count;
 	bool stopped;
@@ -37,7 +37,8 @@ struct prefault {
 
 /* -------------------------------------------------------------- the thread */
 
-/* The first range, when there is one; false when the thread is to end. */
+/* Wait for a range in the queue; leaves it there.  False when the thread must
+ * end. */
 static bool next(struct prefault *p, struct range *out)
 {
 	bool stopped;
@@ -61,7 +62,8 @@ static bool is_stopped(struct prefault *p)
 	return stopped;
 }
 
-/* Its value does not matter, and another thread may change it. */
+/* Read a byte to fault its page in.  The value is not used, and other threads
+ * may write it at the same time. */
 static void touch(const uint8_t *at)
 {
 	(void)__atomic_load_n((const volatile uint8_t *)at, __ATOMIC_RELAXED);

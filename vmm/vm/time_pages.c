@@ -43,7 +43,8 @@ void time_pages_resume(struct time_pages *t, const struct arch_clock *clock,
 		.max_error = sample->max_error,
 	};
 
-	/* A pause that counts changes nothing that the guest was told. */
+	/* A pause that counts as elapsed (CLOCK_CONTINUOUS) does not change the
+	 * offset: what was published is still right. */
 	if (t->vmclock.published && clock->offset == t->offset && !t->restored)
 		return;
 	if (t->restored)

@@ -14,17 +14,19 @@
 #include "core/io/log.h"
 
 enum {
-	/* Virtual: only what an exit's deepest path touches becomes memory. */
+	/* Bytes of address space: only what the deepest exit handler touches
+	 * becomes memory. */
 	STACK_SIZE = 256 * 1024,
-	/* Tens of microseconds: some times what setting an offset takes. */
+	/* Iterations, together tens of microseconds: several times as long as
+	 * setting an offset takes. */
 	READY_LOOKS = 20000,
-	/* More than KVM can keep, with pages of 64 KiB. */
+	/* More than the coalesced MMIO ring can hold, with pages of 64 KiB. */
 	LATE_WRITES_MAX = 4096,
 };
 
 /*
- * Wait until the guest may run, which was left when the host's counter was at
- * @left.  Returns what is wanted then, not VCPUS_PARK.
+ * Park until something else than VCPUS_PARK and @not_yet is wanted, and return
+ * that.  @left: the host's counter when this vCPU left the guest.
  */
 static enum vcpus_wanted park(struct vcpu *vcpu, uint64_t left,
 			      enum vcpus_wanted not_yet)
@@ -33,7 +35,7 @@ static enum vcpus_wanted park(struct vcpu *vcpu, uint64_t left,
 	enum vcpus_wanted wanted;
 
 	pthread_mutex_lock(&set->lock);
-	/* The last to arrive need not be the last to have left. */
+	/* The last vCPU to park need not be the last that left the guest. */
 	if ((int64_t)(left - set->left) > 0)
 		set->left = left;
 	set->parked++;
@@ -48,8 +50,8 @@ static enum vcpus_wanted park(struct vcpu *vcpu, uint64_t left,
 	set->parked--;
 	vcpu->parked = false;
 	/*
-	 * Under the lock: a kick for a later wish comes after that wish was
-	 * made, hence after this.
+	 * Under the lock, so that this cannot clear the kick of a later
+	 * request: want_locked() makes requests under the same lock.
 	 */
 	kvm_vcpu_clear_kick(&vcpu->kvm);
 	pthread_mutex_unlock(&set->lock);
@@ -57,9 +59,10 @@ static enum vcpus_wanted park(struct vcpu *vcpu, uint64_t left,
 }
 
 /*
- * The guest's time runs before this thread does: stay awake for the moment that
- * the main thread takes between the two.  It may be for want of this CPU that
- * it does not come.
+ * Spin until VCPUS_READY is followed by something else: guest time already runs
+ * when the main thread releases the vCPUs, so a wake-up in between would cost
+ * the guest time.  Bounded, because the main thread may be waiting for this
+ * very CPU.
  */
 static enum vcpus_wanted watch(const struct vcpu_set *set)
 {
@@ -70,7 +73,7 @@ static enum vcpus_wanted watch(const struct vcpu_set *set)
 	return wanted;
 }
 
-/* As park(), and false when the thread must end instead. */
+/* Park until the guest may run.  False when the thread must end instead. */
 static bool wait_to_run(struct vcpu *vcpu, uint64_t left)
 {
 	enum vcpus_wanted wanted = park(vcpu, left, VCPUS_PARK);
@@ -82,6 +85,8 @@ static bool wait_to_run(struct vcpu *vcpu, uint64_t left)
 	return wanted == VCPUS_RUN;
 }
 
+/* Request a state of all vCPUs, and interrupt those that must leave the guest
+ * for it.  set->lock is held. */
 static void want_locked(struct vcpu_set *set, enum vcpus_wanted wanted)
 {
 	set->wanted = wanted;
@@ -95,7 +100,8 @@ static void want_locked(struct vcpu_set *set, enum vcpus_wanted wanted)
 	}
 }
 
-/* The guest is over: hold all vCPUs and tell the main thread, once. */
+/* Record how the guest ended, park all vCPUs and notify the main thread.  Only
+ * the first call has an effect.  Any thread. */
 static void end_guest(struct vcpu_set *set, enum vcpu_end end,
 		      const char *reason)
 {
@@ -140,9 +146,10 @@ static void end_by_error(struct vcpu *vcpu)
 }
 
 /*
- * What the guest wrote before, and KVM kept: it comes before what comes now,
- * whichever thread takes it.  As many as fit into KVM's ring, at most, or
- * others could keep this vCPU busy.
+ * Handle the coalesced MMIO writes in KVM's ring, which all vCPUs share, before
+ * the access of the current exit, because the guest made them earlier.  At most
+ * as many as the ring holds, or other vCPUs could keep this one busy by adding
+ * more.  The vCPU's thread, or the main thread while all are parked.
  */
 static void handle_late_writes(struct vcpu *vcpu)
 {
@@ -177,7 +184,8 @@ static void handle_mmio(struct vcpu *vcpu)
 				     mmio_bus_read(bus, m.gpa, m.len));
 }
 
-/* As a bus would: what no device can take is aborted. */
+/* Inject an external abort, as a bus would for an access that no device
+ * decodes. */
 static void handle_undecoded(struct vcpu *vcpu)
 {
 	static struct log_limit limit;
@@ -194,7 +202,7 @@ static void handle_undecoded(struct vcpu *vcpu)
 	}
 }
 
-/* Run the guest until it is interrupted. */
+/* Run the guest until it is interrupted or ends. */
 static void run_guest(struct vcpu *vcpu)
 {
 	for (;;) {
@@ -289,9 +297,10 @@ int vcpu_set_start(struct vcpu_set *set, struct err *e)
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
 	/*
-	 * Signals for the process are the main thread's.  Not those that say
-	 * that this thread failed: while blocked, KVM would take a memory
-	 * error for ever, and a crash would leave the terminal raw.
+	 * Block all signals, because the main thread handles those for the
+	 * process, but not the synchronous ones: with SIGBUS blocked, KVM would
+	 * retry a memory error for ever, and with the others blocked, a crash
+	 * would leave the terminal raw.
 	 */
 	sigfillset(&all);
 	for (unsigned i = 0; i < ARRAY_SIZE(faults); i++)
@@ -362,7 +371,7 @@ void vcpu_set_ready(struct vcpu_set *set)
 void vcpu_set_release(struct vcpu_set *set)
 {
 	pthread_mutex_lock(&set->lock);
-	/* They may be parked again before they got to run. */
+	/* vCPUs may be parked again before they enter the guest. */
 	set->left = kvm_counter_read();
 	if (set->end == VCPU_END_NONE)
 		want_locked(set, VCPUS_RUN);
@@ -386,7 +395,8 @@ enum vcpu_end vcpu_set_end(struct vcpu_set *set, char reason[VCPU_REASON_MAX])
 	return end;
 }
 
-/* Waiting for them costs the end of each VM a wake-up; joining is cheaper. */
+/* Waits on `changed`, which costs a wake-up more than vcpu_set_stop(), so only
+ * VMs that need the timeout use it. */
 bool vcpu_set_stop_within(struct vcpu_set *set, unsigned timeout_ms)
 {
 	struct timespec deadline = deadline_in(timeout_ms);

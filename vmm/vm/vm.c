@@ -14,7 +14,7 @@
 #include "vmm/vm/vm_metrics.h"
 #include "vmm/vm/vm_snapshot.h"
 
-/* A vCPU ends in microseconds. */
+/* A vCPU thread that does not wait for a page ends in microseconds. */
 enum { STOP_AT_ONCE_MS = 20 };
 
 /* ---------------------------------------------------------------- building */
@@ -37,8 +37,8 @@ static int create_kvm(struct vm *vm, const struct vm_config *config,
 	return kvm_vm_create(&vm->kvm, vm->kvm.kvm_fd, ipa_bits, e);
 }
 
-/* RAM must be what it was before a device looks at it; and before KVM does, for
- * whom its mapping would be changed. */
+/* Before devices are created, because they read RAM, and before KVM gets the
+ * memory slots, because this replaces the mappings. */
 static int fill_memory(struct vm *vm, const struct vm_ram_source *ram,
 		       struct err *e)
 {
@@ -162,8 +162,9 @@ struct vm *vm_create(const struct vm_config *config, const struct vm_host *host,
 
 void vm_abandon(struct vm *vm)
 {
-	/* Who has not come by then waits for a page, and is kept from entering
-	 * the guest with what it gets instead. */
+	/* A vCPU that has not stopped by then waits for a page.  It will get
+	 * one of zeroes, and does not enter the guest with it, because it has
+	 * been asked to end. */
 	if (vm_is_paged(vm))
 		vcpu_set_stop_within(&vm->vcpus, STOP_AT_ONCE_MS);
 	vm_paging_stop(vm);
@@ -181,7 +182,7 @@ void vm_destroy(struct vm *vm)
 
 	if (!vm)
 		return;
-	/* A vCPU may wait for a device to be reset. */
+	/* A vCPU thread may wait for a device to be reset. */
 	virtio_slots_abandon(&vm->virtio);
 	vm_abandon(vm);
 	vcpu_set_stop(&vm->vcpus);
@@ -198,8 +199,9 @@ void vm_destroy(struct vm *vm)
 	kvm_vm_destroy(&vm->kvm);
 	util_close(&vm->kvm.kvm_fd);
 	guest_mem_untrack(&vm->mem);
-	/* Storage that hangs may still write to what is mapped there, until the
-	 * process ends: nothing else may come to be in its place. */
+	/* I/O of storage that hangs may still write to guest RAM until the
+	 * process ends, so its addresses must not be reused: leave it mapped.
+	 */
 	if (!is_quiet)
 		vm->mem.region_count = 0;
 	if (!vm->keep_memory)

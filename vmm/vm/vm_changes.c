@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What changed in a VM's RAM.  With a log, KVM knows what the guest wrote, and
- * we what we did.  Without one, the kernel knows which pages of a mapped
- * snapshot are not the file's any more: all that was written since the load.
- * Where it cannot be asked, pages are compared with the file's.
+ * Which pages of guest RAM changed.  With dirty tracking: KVM's dirty log for
+ * the guest's writes, and mem.dirty for ours; since the last snapshot.  Without
+ * it, for a mapped snapshot: the pages that /proc/self/pagemap shows not to be
+ * the file's any more; since the restore.  Where the pagemap cannot be read,
+ * pages are compared with the file.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,7 +18,8 @@
 #include "vmm/vm/vm_internal.h"
 #include "vmm/vm/vm_snapshot.h"
 
-/* Those that change without a log: by ourselves, while the guest is paused. */
+/* Mark the pages that the VMM writes at a resume or a snapshot without
+ * recording it. */
 static void mark_our_pages(struct vm *vm)
 {
 	const gpa_t ours[] = {arch_layout.vmclock, arch_layout.vmgenid,
@@ -28,7 +30,8 @@ static void mark_our_pages(struct vm *vm)
 				  1);
 }
 
-/* KVM forgets what it tells: add it to what we remember, and take all. */
+/* KVM_GET_DIRTY_LOG clears the log: combine it with the pages in mem.dirty, and
+ * clear those, too. */
 static int take_log(struct vm *vm, unsigned index, uint64_t *out, struct err *e)
 {
 	struct guest_mem_dirty *d = vm->mem.dirty;
@@ -58,8 +61,9 @@ static bool must_compare(struct vm *vm)
 	return vm->changes_by == BY_COMPARING;
 }
 
-/* A page that differed at an earlier snapshot counts even if it is again as
- * it was: a diff may go over that snapshot. */
+/* Start with the pages that differed at an earlier snapshot, even if they now
+ * have the file's contents again, because the diff may be merged onto that
+ * snapshot. */
 static int begin_comparing(struct vm *vm, unsigned index, uint64_t *out,
 			   uint64_t words, struct err *e)
 {
@@ -120,7 +124,8 @@ int vm_changes_take(struct vm *vm, struct vm_changes *changes, struct err *e)
 	return -1;
 }
 
-/* What was found by comparing; also if the snapshot was not written. */
+/* Add the pages found by comparing to vm->differed, whether or not the snapshot
+ * was written. */
 static void remember(struct vm *vm, const struct vm_changes *changes)
 {
 	for (unsigned r = 0; r < vm->mem.region_count; r++) {

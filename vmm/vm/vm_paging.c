@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A VM whose RAM a page server serves, which may be slow, hang or die.
+ * A VM whose RAM is filled by a page server, which may be slow, hang or die.
  *
- * The main thread asks for pages instead of touching them: prefault.h brings
- * them in, and then it looks again.  vCPUs wait for theirs, however long that
- * takes; vm_abandon() gets them out.
+ * The main thread does not touch missing pages.  It has prefault.h touch them
+ * and checks again when they have arrived.  vCPUs wait for theirs, however long
+ * that takes; vm_abandon() gets them out.
  *
- * A server that has closed its socket may have handed the userfaultfd to
- * others, so that alone says nothing.  The VM ends with an error when somebody
- * asks for a page after that, and for seconds nobody reads the question and no
- * page comes.
+ * A server that has closed its socket may have passed the userfaultfd on to
+ * another process, so that alone is not an error.  After that, the VM ends with
+ * an error if for STRIKES_MAX ticks in a row there is a page fault that no
+ * process has read from the userfaultfd, and no page arrives.
  */
 #include <sys/resource.h>
 #include <sys/timerfd.h>
@@ -24,16 +24,17 @@
 
 enum {
 	TICK_MS = 250,
-	STRIKES_MAX = 20,     /* five seconds */
-	STRIKES_IF_ENDED = 4, /* the process that listened is no more */
-	ASK_AGAIN_TICKS = 16,
+	STRIKES_MAX = 20,     /* ticks: 5 s */
+	STRIKES_IF_ENDED = 4, /* 1 s: the process that listened has ended */
+	ASK_AGAIN_TICKS = 16, /* 4 s */
 };
 
 /* ----------------------------------------------------------- server watched */
 
 /*
- * Page faults of this process that were resolved after a wait, as Linux counts
- * those (mm_account_fault()): pages that were served.
+ * How many pages the server has served: the major faults of this process,
+ * because Linux counts every fault that was resolved after a wait as one
+ * (mm_account_fault()).
  */
 static long count_served(void)
 {
@@ -43,6 +44,7 @@ static long count_served(void)
 	return usage.ru_majflt;
 }
 
+/* End the VM: its page server does not serve pages any more. */
 static void give_up(struct vm *vm)
 {
 	vm_paging_unwatch(vm);
@@ -52,6 +54,7 @@ static void give_up(struct vm *vm)
 		      "snapshot with a server that lives");
 }
 
+/* Every TICK_MS after the server closed its socket. */
 static void on_tick(struct event_source *source, uint32_t events)
 {
 	struct vm *vm = container_of(source, struct vm, paging.tick);
@@ -73,6 +76,7 @@ static void on_tick(struct event_source *source, uint32_t events)
 		uffd_ask_again(&vm->uffd, &vm->mem);
 }
 
+/* The page server closed its socket: start the ticks. */
 static void on_server(struct event_source *source, uint32_t events)
 {
 	const struct itimerspec each = {
@@ -122,7 +126,8 @@ static bool is_present(const struct vm *vm, gpa_t gpa)
 	return guest_mem_present(&vm->mem, guest_mem_at(&vm->mem, gpa, 1), 1);
 }
 
-/* VMClock, VMGenID and the mark of the snapshot, each in a page. */
+/* The restore touches VMClock, VMGenID and the snapshot's mark, each in a page
+ * of its own.  All three are asked for at once. */
 bool vm_restore_is_ready(struct vm *vm)
 {
 	bool clock = is_present(vm, arch_layout.vmclock);

@@ -1,17 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A VM that runs: paused, resumed, and ended by its guest.
+ * Pause, resume, and the guest's end.
  *
- *   vm_pause_within() -- quiet and parked within a moment ---------> settle()
- *          |                                                            ^
- *          +-- VM_PAUSING -- storage answers, the last vCPU parks ------+
- *                    |
- *                    +-- the timeout, vm_cancel_pause(), the guest's end: all
- *                        run on, as if nobody had asked
+ *   vm_pause_within()
+ *          |
+ *      stop_by(): quiesce devices, then park vCPUs
+ *          |
+ *          +-- both done within AT_ONCE_MS -----------------> settle(): paused
+ *          |                                                     ^
+ *          +-- VM_PAUSING: look_again() every LOOK_MS and when   |
+ *                  |       the last vCPU has parked              |
+ *                  +-- both done --------------------------------+
+ *                  |
+ *                  +-- timeout, vm_cancel_pause() ----------> run_on(): running
+ *                  |
+ *                  +-- the guest ends ----------------------> begin_end()
  *
- * Devices are quiesced first: the guest's clocks need not stand still while a
- * disk takes its time.  A vCPU parks in microseconds unless the host is short
- * of CPU time, or guest RAM is served by a process that takes its time.
+ * Devices are quiesced before vCPUs are parked, so that guest time does not
+ * stand still while storage is slow.  A vCPU parks in microseconds unless the
+ * host is short of CPU time, or a page server fills guest RAM slowly.
  */
 #include <errno.h>
 #include <sched.h>
@@ -27,13 +34,13 @@
 #include "vmm/vm/vm_metrics.h"
 
 enum {
-	/* Waited for on the spot, as the loop must not be held longer. */
+	/* How long a pause may block the loop. */
 	AT_ONCE_MS = 10,
-	/* Then looked for that often: a device does not say that it is quiet.
-	 */
+	/* Then how often it polls, because devices do not report that they have
+	 * become quiet. */
 	LOOK_MS = 5,
 	SYNC_PAUSE_MS = 1000,
-	/* Then a guest that has ended is over, wherever its vCPUs are. */
+	/* How long the end of a guest waits for its vCPUs to park. */
 	END_MS = 500,
 };
 
@@ -51,7 +58,8 @@ static uint64_t deadline_in(unsigned ms)
 	return clock_now_ns(CLOCK_MONOTONIC) + ms * (NS_PER_S / 1000);
 }
 
-/* After @first_ms, and then every @each_ms.  False if there can be no timer. */
+/* Call on_deadline() after @first_ms and then every @each_ms (0: once), until
+ * vm_stop_waiting().  False if there can be no timer. */
 static bool wait_for(struct vm *vm, enum vm_waits what, unsigned first_ms,
 		     unsigned each_ms)
 {
@@ -81,7 +89,7 @@ void vm_stop_waiting(struct vm *vm)
 
 /* -------------------------------------------------------------------- pause */
 
-/* As if nobody had asked for a pause. */
+/* Undo a pause that failed or was cancelled: the guest keeps running. */
 static void run_on(struct vm *vm)
 {
 	vm->parking = false;
@@ -89,7 +97,8 @@ static void run_on(struct vm *vm)
 	virtio_slots_resume(&vm->virtio);
 }
 
-/* All are parked: stop the rest. */
+/* Devices are quiet and all vCPUs parked: stop guest time.  On failure the
+ * guest keeps running. */
 static int settle(struct vm *vm, struct err *e)
 {
 	int r = arch_clock_stop(&vm->clock, &vm->vcpus.vcpu[0].kvm,
@@ -109,8 +118,11 @@ static int settle(struct vm *vm, struct err *e)
 	return 0;
 }
 
-/* Are devices quiet and vCPUs parked by then?  Else why not: a device's name,
- * or "" for a vCPU. */
+/*
+ * Quiesce devices and park vCPUs, waiting until @deadline_ns (CLOCK_MONOTONIC;
+ * 0: do not wait).  NULL when that is done; otherwise what it waits for: the
+ * name of a device, or "" for a vCPU.
+ */
 static const char *stop_by(struct vm *vm, uint64_t deadline_ns)
 {
 	const char *busy = virtio_slots_quiesce(&vm->virtio, deadline_ns);
@@ -131,6 +143,7 @@ static const char *stop_by(struct vm *vm, uint64_t deadline_ns)
 		       : "";
 }
 
+/* Fail the pause; @busy as stop_by() returned it. */
 static int too_slow(struct vm *vm, const char *busy, unsigned timeout_ms,
 		    struct err *e)
 {
@@ -183,7 +196,7 @@ void vm_cancel_pause(struct vm *vm)
 	run_on(vm);
 }
 
-/* Has what is waited for happened, or taken too long?  Then the answer. */
+/* VM_PAUSING: report the result if the pause is complete or has timed out. */
 static void look_again(struct vm *vm)
 {
 	const struct vm_host host = vm->host;
@@ -199,8 +212,7 @@ static void look_again(struct vm *vm)
 	host.paused(host.context, r, &e);
 }
 
-/* -------------------------------------------------------------- the guest's
- * end */
+/* ------------------------------------------------------------ guest's end */
 
 static void end(struct vm *vm)
 {
@@ -226,7 +238,9 @@ static void end(struct vm *vm)
 	host.ended(host.context, end, reason);
 }
 
-/* Its last words belong before ours, so the others should have stopped. */
+/* Wait for all vCPUs to park, at most END_MS, before ended() is called, so that
+ * the guest's last output comes before our message.  Called again each time
+ * told_fd is written. */
 static void begin_end(struct vm *vm)
 {
 	const struct vm_host host = vm->host;
@@ -244,7 +258,7 @@ static void begin_end(struct vm *vm)
 		end(vm);
 }
 
-/* ------------------------------------------------------------- what comes */
+/* ----------------------------------------------------------------- events */
 
 static void on_told(struct event_source *source, uint32_t events)
 {
@@ -300,8 +314,8 @@ int vm_resume(struct vm *vm, const struct clock_request *clock, struct err *e)
 	vcpu_set_ready(&vm->vcpus);
 	if (arch_clock_start(&vm->clock, &vm->kvm, &vm->vcpus.vcpu[0].kvm,
 			     clock, e)) {
-		/* They are outside of the guest.  Were one late, it would
-		 * still park, and not run with a wrong clock. */
+		/* vCPUs are outside of the guest.  One that is slow to park
+		 * still parks, and does not run with a wrong clock. */
 		vcpu_set_park(&vm->vcpus, SYNC_PAUSE_MS);
 		clock_metrics_update(&vm->clock);
 		return -1;
@@ -309,10 +323,11 @@ int vm_resume(struct vm *vm, const struct clock_request *clock, struct err *e)
 	time_pages_resume(&vm->time_pages, &vm->clock, &sample);
 	vcpu_set_release(&vm->vcpus);
 	arch_clock_started(&vm->clock);
-	/* Where they wait for this CPU: all the rest can wait longer. */
+	/* Yield to the vCPU threads, which may be waiting for this CPU; the
+	 * rest is not urgent. */
 	sched_yield();
 	clock_metrics_update(&vm->clock);
-	/* Not before: it takes time, which the guest's clock would show. */
+	/* Not before the release: logging takes time, and guest time runs. */
 	log_debug("guest time goes on: offset %llu, at most %llu ticks more",
 		  (unsigned long long)vm->clock.offset,
 		  (unsigned long long)vm->clock.error_ticks);

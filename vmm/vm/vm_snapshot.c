@@ -47,7 +47,7 @@ static void beginning_state(struct vm_saved *saved, struct snap *s)
 	arch_saved_state(&saved->arch, s);
 }
 
-/* What was added in 1.2. */
+/* Since format 1.2: what identifies the contents of each disk. */
 static void disk_contents_state(struct vm_saved *saved, struct snap *s)
 {
 	snap_begin(s, SNAP_TAG('d', 's', 'k', 's'));
@@ -137,8 +137,8 @@ static void devices_state(struct vm *vm, struct snap *s)
 }
 
 /*
- * Everything, in the order in which it is safe to save it: devices, which may
- * still raise an interrupt, then what KVM has.
+ * All but the first sections, saved or loaded.  Devices come before KVM's
+ * state, because saving a device may still raise an interrupt.
  */
 static int machine_state(struct vm *vm, struct vm_saved *saved, struct snap *s,
 			 struct err *e)
@@ -176,7 +176,8 @@ static void put_mark(struct vm *vm)
 	       &vm->mark, sizeof(vm->mark));
 }
 
-/* All of it, as far as is known here. */
+/* Mark guest RAM as that of a full snapshot; vm_changes_mark() turns it into
+ * the mark of a diff. */
 static int mark_ram(struct vm *vm, const struct snapshot_id *id, struct err *e)
 {
 	static const uint8_t none[sizeof(vm->mark.run)];
@@ -250,7 +251,8 @@ void vm_saved_fini(struct vm_saved *saved)
 	snap_fini(&saved->rest);
 }
 
-/* Whoever gave it may have given another's. */
+/* Check that RAM belongs to the state, by its mark: the user may have named the
+ * memory of another snapshot. */
 static int check_ram(struct vm *vm, const struct snapshot_id *id, struct err *e)
 {
 	const void *mark = guest_mem_at(&vm->mem, arch_layout.snapshot_id,
