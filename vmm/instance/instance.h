@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The one microVM of this process: what was asked for so far, the VM once it
- * exists, and where the VMM itself writes to.  Command line, configuration
- * file and API all drive this.  All of it is the main thread's.
+ * The one microVM of this process: its configuration, the VM once it exists,
+ * and the files to which the VMM writes log, metrics and serial output.  The
+ * command line, the configuration file and the API all drive this.  All
+ * functions and callbacks: main thread.
  */
 #pragma once
 
@@ -33,11 +34,11 @@ enum instance_event {
 	EVENT_GUEST_OFF,
 	EVENT_GUEST_RESET,
 	EVENT_ERROR,
-	EVENT_STOPPED, /* by request */
+	EVENT_STOPPED, /* the VMM was asked to stop */
 	EVENT_COUNT
 };
 
-/* What is done by and by, and told by on_done(). */
+/* Operations that may complete later; on_done() reports their result. */
 enum instance_task {
 	INSTANCE_SNAPSHOTS,
 	INSTANCE_PAUSES,
@@ -45,14 +46,14 @@ enum instance_task {
 	INSTANCE_TASKS
 };
 
-/* What the instance uses of whoever runs it. */
+/* What the instance uses of its owner. */
 struct instance_host {
 	struct event_loop *loop;
 	int serial_out, serial_room; /* as in struct vm_host */
 
-	/* The VM was booted: it may be typed at. */
+	/* The VM was booted or restored: it accepts serial input. */
 	void (*started)(void *context, struct vm *vm);
-	/* It is over; @status is the process's exit status. */
+	/* The instance has ended; @status is for the process's exit. */
 	void (*ended)(void *context, int status);
 	void *context;
 };
@@ -62,76 +63,82 @@ struct instance {
 	enum instance_state state;
 	struct vm_config config;
 	struct vm *vm; /* NULL before it is started */
-	/* A snapshot is being loaded: nothing else can be started. */
+	/* A snapshot that is being loaded; then nothing else can be started. */
 	struct instance_load *load;
-	bool configured; /* something of a VM to boot was said */
-	/* After a restore: how the guest's time goes on, if that was said. */
+	/* A boot-specific resource was configured: no snapshot can be loaded.
+	 */
+	bool configured;
+	/* The clock request of a load, for the first resume after it. */
 	bool has_clock;
 	struct clock_request clock;
 
-	bool pausing;             /* vCPUs are asked to stop */
-	uint64_t pause_began;     /* microseconds */
+	bool pausing;             /* a pause is waiting for vCPUs or storage */
+	uint64_t pause_began;     /* microseconds, CLOCK_MONOTONIC */
 	struct snapshot_job *job; /* a snapshot that is being written */
-	uint64_t job_began;       /* microseconds */
-	/* What a restored guest touches is recorded; or was, and is read. */
+	uint64_t job_began;       /* microseconds, CLOCK_MONOTONIC */
+	/* After a restore: the recorder of this guest's working set, or the
+	 * reader of one that was recorded earlier; or NULL. */
 	struct working_set_recorder *recorder;
 	struct working_set_reader *reader;
 
 	struct instance_host host;
 
-	int log_fd;    /* -1: not ours */
+	int log_fd;    /* -1: standard output */
 	int serial_fd; /* -1: host.serial_out */
 	struct token_bucket_config serial_limit;
-	bool serial_waits; /* for its reader, and loses nothing */
+	bool serial_waits; /* the guest waits for a slow reader of its output */
 	struct logger_config logger;
 	struct metrics_config metrics_config; /* of .metrics */
-	struct metrics_sink *metrics;         /* NULL: nobody asked */
+	struct metrics_sink *metrics;         /* NULL: not configured */
 
-	/* Somebody who wants to know; @reason may be NULL. */
+	/* Called at each event; @reason may be NULL. */
 	void (*on_event)(void *context, enum instance_event event,
 			 const char *reason);
 	void *on_event_context;
-	/* Who waits for the end of a task: -1 and why it failed, or 0. */
+	/* Called when a task completes that returned INSTANCE_LATER, or a
+	 * snapshot: @result is 0, or -1 and *e says why it failed. */
 	void (*on_done)(void *context, enum instance_task task, int result,
 			const struct err *e);
 	void *on_done_context;
 };
 
-/* @id stays valid.  instance_fini() it. */
+/* @id must stay valid until instance_fini(). */
 void instance_init(struct instance *in, const char *id,
 		   const struct instance_host *host);
 void instance_fini(struct instance *in);
 
-/* "Not started" ...: as Firecracker's API calls it. */
+/* The name of the state in Firecracker's API: "Not started" and so on. */
 const char *instance_state_name(const struct instance *in);
 
 /* ----------------------------------------------------- before it is started */
 
-/* Take over what @body says, and leave the rest as it was. */
+/* Change the members of the logger configuration that @body gives, and keep the
+ * others. */
 int instance_set_logger(struct instance *in, const struct logger_config *body,
 			struct err *e);
-/* Once; the first line is written at once. */
+/* Start to write metrics, with a first line right now.  Once: a second call
+ * fails, unless it gives the same configuration. */
 int instance_set_metrics(struct instance *in, const struct metrics_config *body,
 			 struct err *e);
+/* Set where serial output goes; replaces an earlier setting. */
 int instance_set_serial(struct instance *in, const struct serial_body *body,
 			struct err *e);
 
-/* Build a VM of the configuration, and boot it.  After a failure nothing is
- * left of it and the configuration can be changed. */
+/* Build a VM from the configuration, and boot it.  After a failure no VM is
+ * left, and the configuration can be changed. */
 int instance_start(struct instance *in, struct err *e);
 
 /* --------------------------------------------------------------- afterwards */
 
 /*
- * Pausing what is paused, or resuming what runs, changes nothing.
- *
- * INSTANCE_LATER if the vCPUs take longer than a moment to stop: on_done()
- * tells what became of it, at most @timeout_ms later.  A second pause joins the
- * first, and a resume cancels it.
+ * Pause the VM.  No effect if it is paused.  INSTANCE_LATER if it takes longer
+ * than 10 ms (vm_pause_within()): then on_done() reports the result, at most
+ * @timeout_ms later.  A second pause joins the first one, and a resume cancels
+ * both.
  */
 enum { INSTANCE_LATER = 1 };
 int instance_pause(struct instance *in, unsigned timeout_ms, struct err *e);
-/* @clock NULL: as configured. */
+/* Resume the VM; @clock NULL: as configured.  No effect if it runs. */
 int instance_resume(struct instance *in, const struct clock_request *clock,
 		    struct err *e);
 int instance_patch_drive(struct instance *in, struct drive_patch *patch,
@@ -149,26 +156,28 @@ struct snapshot_create;
 struct snapshot_load;
 
 /*
- * Begin to write a snapshot of a paused VM; @body is taken over.  on_done()
- * is called when that has ended.  A failure leaves the VM paused and whole.  To
- * resume or to end it cancels the snapshot, unless all of RAM was read
- * already.
+ * Start to write a snapshot of a paused VM; on success @body is taken over.
+ * on_done() reports the result.  A failure does not affect the VM, which stays
+ * paused.  Resuming or ending the VM cancels the snapshot, unless all of RAM
+ * was read already.
  */
 int instance_snapshot(struct instance *in, struct snapshot_create *body,
 		      struct err *e);
 /*
- * Instead of starting one: become the VM that was saved, paused, or running if
- * that is asked for; @body is taken over.  After a failure in the middle the
- * instance ends.  INSTANCE_LATER if a page server serves its memory: on_done()
- * tells the end of it.
+ * Restore a VM from a snapshot, instead of booting one; it is paused, or
+ * running if @body says so.  @body is taken over.  If the load fails after it
+ * has begun, the instance ends.  INSTANCE_LATER if a page server fills the
+ * memory: then on_done() reports the result.
  */
 int instance_load(struct instance *in, struct snapshot_load *body,
 		  struct err *e);
 
-/* Write the last line, while all that counts is still there. */
+/* Write the last line of metrics and close the file.  Before the devices are
+ * destroyed whose counters it contains. */
 void instance_close_metrics(struct instance *in);
 
-/* End it, from any state: status 0. */
+/* End the instance, from any state, with exit status 0. */
 void instance_stop(struct instance *in);
-/* The process is about to end, for this reason or NULL: tell who listens. */
+/* Report EVENT_STOPPED, because the process is about to end; @reason may be
+ * NULL. */
 void instance_stopped(struct instance *in, const char *reason);

@@ -5,8 +5,8 @@
 #include "core/base/metrics.h"
 #include "vmm/instance/instance.h"
 
-/* How long the last of each took, microseconds; twice, as Firecracker tells
- * them: it has two threads. */
+/* How long the last operation of each kind took, microseconds.  Each appears
+ * twice, because Firecracker measures it on two threads. */
 extern struct instance_latencies {
 	uint64_t full_create_snapshot, diff_create_snapshot, load_snapshot;
 	uint64_t pause_vm, resume_vm;
@@ -15,8 +15,10 @@ extern struct instance_latencies {
 	uint64_t vmm_pause_vm, vmm_resume_vm;
 } instance_latencies;
 
+/* CLOCK_MONOTONIC, microseconds. */
 uint64_t instance_now_us(void);
 
+/* Set both gauges of @what to the time since @began. */
 #define INSTANCE_TOOK(what, began)                                \
 	do {                                                      \
 		uint64_t took = instance_now_us() - (began);      \
@@ -25,19 +27,23 @@ uint64_t instance_now_us(void);
 		metric_set(&instance_latencies.vmm_##what, took); \
 	} while (0)
 
+/* Call on_event(), if set. */
 void instance_tell(struct instance *in, enum instance_event event,
 		   const char *reason);
 
+/* Call on_done(), if set. */
 void instance_done(struct instance *in, enum instance_task task, int result,
 		   const struct err *e);
 
-/* What a VM uses of this process. */
+/* What a VM of this instance uses of the process. */
 struct vm_host instance_vm_host(struct instance *in);
 
-/* instance_load.c: pages have come; the VM cannot be had; NULL is fine. */
+/* instance_load.c: the pages have arrived that the restore waits for. */
 void instance_load_ready(struct instance *in);
+/* The VM ended during the load: fail it. */
 void instance_load_fail(struct instance *in, const char *reason);
+/* NULL is fine. */
 void instance_load_destroy(struct instance_load *load);
 
-/* The process is to end, unsuccessfully. */
+/* End the instance with exit status 1. */
 void instance_fail(struct instance *in, const char *reason);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Has the working set of a guest read ahead of it: on a thread of its own,
- * which ends when the disk knows of all of it.  It goes to the page cache,
- * which all clones share; guest RAM is not touched.
+ * Reads the recorded working set of a guest ahead of it, into the page cache,
+ * which all clones share; guest RAM is not touched.  On a thread of its own,
+ * which ends when the kernel has queued all reads.
  *
  * Main thread.
  */
@@ -12,15 +12,16 @@ struct published;
 struct working_set_reader;
 
 /*
- * Begin, if a working set is beside @memory_path, the memory of @files.  NULL
- * if not, or if that cannot be done: nothing depends on it.
+ * Start, if there is a working set file beside @memory_path, which is the
+ * memory file of @files.  NULL if there is none, or on failure, which is not
+ * an error for the caller, because reading ahead only saves time.
  */
 struct working_set_reader *
 working_set_reader_start(const char *memory_path,
 			 const struct published *files);
 
 /*
- * Stop it, and wait for its end, at most 200 ms: a thread that is stuck in a
- * disk's queue is left to the end of the process.  NULL is fine.
+ * Stop the thread and wait for it, at most 200 ms.  A thread that a disk blocks
+ * for longer runs until the process ends, and keeps @reader.  NULL is fine.
  */
 void working_set_reader_destroy(struct working_set_reader *reader);
