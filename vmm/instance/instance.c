@@ -85,14 +85,15 @@ static void end_recording(struct instance *in)
 
 void instance_fini(struct instance *in)
 {
-	/* It may read pages that nobody serves, and must not save others. */
+	/* Before vm_abandon(), which fills missing pages with zeroes: the job
+	 * must not save those. */
 	if (in->job)
 		snapshot_job_let_go(in->job);
 	if (in->vm)
 		vm_abandon(in->vm);
 	instance_load_destroy(in->load);
 	in->load = NULL;
-	/* A thread that is stuck may still look at guest RAM. */
+	/* A thread that a disk blocks may still read guest RAM. */
 	if (!snapshot_job_destroy(in->job))
 		vm_keep_memory(in->vm);
 	in->job = NULL;
@@ -123,6 +124,7 @@ const char *instance_state_name(const struct instance *in)
 
 /* ------------------------------------------------- before it is started */
 
+/* Copy @text, unless it is NULL, to the string member at @field. */
 static int take_text(char **field, const char *text, struct err *e)
 {
 	return text ? vm_config_set(field, text, e) : 0;
@@ -367,7 +369,7 @@ int instance_patch_drive(struct instance *in, struct drive_patch *patch,
 {
 	if (vm_patch_drive(in->vm, patch, e))
 		return -1;
-	/* What is told about it later. */
+	/* GET /vm/config and snapshots use the configuration. */
 	for (unsigned i = 0; i < in->config.drive_count; i++) {
 		struct drive_config *drive = &in->config.drive[i];
 

@@ -1,10 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Becoming the VM that was saved.
+ * Restoring a VM from a snapshot.
  *
- * Its RAM is there at once, unless a page server serves it.  Then the loop runs
- * while we try to connect, and while the pages come that the rest touches; the
- * instance is not started until it is all of that VM.
+ *   instance_load()
+ *        |
+ *   open_files()          state and memory file; apply overrides
+ *        |
+ *   connect_and_build()   Uffd only; repeated on a timer while the page server
+ *        |                does not accept
+ *   build()               vm_restore_begin(): memory
+ *        |                Uffd: the pages that finish() touches are requested
+ *   finish()              vm_restore_finish(): devices, vCPUs, clock
+ *        |                adopt(): the VM is the instance's; resume, if asked
+ *   end()                 a failure of any step ends the instance
+ *
+ * Without a page server all of this happens in one call.  With one, the loop
+ * runs while we wait for the connection and for the pages; until adopt() the
+ * instance is "Not started".
  */
 #include <stdlib.h>
 #include <sys/timerfd.h>
@@ -22,7 +34,7 @@
 #include "vmm/instance/working_set_recorder.h"
 #include "vmm/vm/vm_snapshot.h"
 
-enum { CONNECT_EACH_MS = 20, CONNECT_TRIES = 250 /* five seconds */ };
+enum { CONNECT_EACH_MS = 20, CONNECT_TRIES = 250 /* 5 s */ };
 
 struct instance_load {
 	struct instance *in;
@@ -31,10 +43,10 @@ struct instance_load {
 	struct vm_saved saved;
 	uint64_t began; /* microseconds */
 
-	int socket; /* to the page server, until the VM has it; -1 */
+	int socket; /* to the page server; -1: none, or the VM has it */
 	unsigned tries;
-	struct event_source again; /* a timer */
-	struct vm *vm;             /* until it is the instance's */
+	struct event_source again; /* timer: connect again */
+	struct vm *vm;             /* until adopt() */
 };
 
 void instance_load_destroy(struct instance_load *l)
@@ -50,9 +62,9 @@ void instance_load_destroy(struct instance_load *l)
 	free(l);
 }
 
-/* ------------------------------------------------------------------ its end */
+/* --------------------------------------------------------------- completion */
 
-/* Nothing ran in @vm yet. */
+/* Prepare to record the working set, if asked.  @vm has not run yet. */
 static int record(struct instance *in, const struct vm *vm,
 		  const struct snapshot_load *body,
 		  const struct published *files, struct err *e)
@@ -64,7 +76,8 @@ static int record(struct instance *in, const struct vm *vm,
 	return in->recorder ? 0 : -1;
 }
 
-/* From here on the configuration is the snapshot's. */
+/* Make the restored VM the instance's.  From here on the instance's
+ * configuration is that of the snapshot. */
 static void adopt(struct instance *in, struct instance_load *l)
 {
 	vm_config_fini(&in->config);
@@ -77,7 +90,7 @@ static void adopt(struct instance *in, struct instance_load *l)
 	instance_tell(in, EVENT_RESTORED, NULL);
 }
 
-/* All pages are there. */
+/* The pages that vm_restore_finish() touches are present: complete the load. */
 static int finish(struct instance_load *l, struct err *e)
 {
 	struct instance *in = l->in;
@@ -92,7 +105,8 @@ static int finish(struct instance_load *l, struct err *e)
 	return l->body.resume ? instance_resume(in, NULL, e) : 0;
 }
 
-/* As Firecracker does: half a VM is of no use to anybody. */
+/* End the load.  After a failure end the instance, too, as Firecracker does,
+ * because a partly restored VM is of no use. */
 static int end(struct instance *in, int result, struct err *e)
 {
 	uint64_t began = in->load->began;
@@ -107,6 +121,7 @@ static int end(struct instance *in, int result, struct err *e)
 	return -1;
 }
 
+/* As end(), for a load that returned INSTANCE_LATER. */
 static void end_later(struct instance *in, int result, struct err *e)
 {
 	result = end(in, result, e);
@@ -123,7 +138,8 @@ void instance_load_fail(struct instance *in, const char *reason)
 
 /* -------------------------------------------------------------------- steps */
 
-/* What was overridden is the caller's business; the rest must be as it was. */
+/* Accept any file for the drives that @body overrides; the others must be the
+ * disks that were saved. */
 static void choose_disks(struct vm_saved *saved,
 			 const struct snapshot_load *body)
 {
@@ -141,7 +157,8 @@ static int open_files(struct instance_load *l, struct err *e)
 		    files, body->state_path,
 		    body->backend == MEMORY_UFFD ? NULL : body->memory_path, e))
 		return err_prefix(e, "Failed to get snapshot state from file");
-	/* What is recorded must not be what was read ahead. */
+	/* Not while recording, which must not see the pages that were read
+	 * ahead. */
 	if (body->backend == MEMORY_FILE && !body->record_working_set)
 		l->in->reader =
 			working_set_reader_start(body->memory_path, files);
@@ -154,7 +171,7 @@ static int open_files(struct instance_load *l, struct err *e)
 	return 0;
 }
 
-/* There is a connection, if there is to be one. */
+/* Build the VM's memory; for Uffd the page server is connected. */
 static int build(struct instance_load *l, struct err *e)
 {
 	const struct vm_ram_source ram = {
@@ -201,7 +218,8 @@ static int try_again_later(struct instance_load *l, struct err *e)
 	return INSTANCE_LATER;
 }
 
-/* Their backlog may be full for a moment, when many clones start at once. */
+/* Connect to the page server, and build the VM.  Retries, because the backlog
+ * of the server's socket may be full when many clones start at once. */
 static int connect_and_build(struct instance_load *l, struct err *e)
 {
 	bool busy;

@@ -1,5 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Taking snapshots. */
+/*
+ * Taking a snapshot.  The VM is paused (vm_run.c), and stays so.  S and M are
+ * the state file and the memory file (snapshot/publish.h).
+ *
+ *   main thread                          thread of snapshot_job.c
+ *
+ *   instance_snapshot()
+ *   vm_save(): state to a buffer,
+ *       and a new mark into RAM
+ *   vm_changes_take()
+ *   vm_changes_mark(), for a diff
+ *   snapshot_job_start() --------------> publish_begin(): create S.next, M.next
+ *                                        write guest RAM to M.next
+ *     a resume up to here cancels it
+ *                                        RAM is not needed any more
+ *     a later resume does not            write M.next back to the disk
+ *                                        write the state to S.next
+ *                                        publish_commit(): rename M, then S
+ *   on_written() <---------------------- the job has ended
+ *     written:  vm_changes_saved()
+ *     not:      vm_changes_give_back(), so that the next snapshot has them
+ *   on_done()
+ */
 #include "core/base/err.h"
 #include "vmm/config/snapshot_bodies.h"
 #include "vmm/instance/instance.h"
@@ -13,9 +35,9 @@ static void on_written(void *context, int result, const struct err *e)
 {
 	struct instance *in = context;
 	const struct snapshot_job_work *work = snapshot_job_work(in->job);
-	const struct err why = *e; /* which is the job's */
+	/* A copy, because *e is freed with the job. */
+	const struct err why = *e;
 
-	/* A snapshot that failed forgets nothing. */
 	if (work->body.diff)
 		INSTANCE_TOOK(diff_create_snapshot, in->job_began);
 	else

@@ -25,7 +25,7 @@ struct metrics_sink {
 	struct metrics_sink_config config;
 	int fd, timer_fd;
 	struct event_source timer;
-	struct buf rest; /* of a line of which only a part found room */
+	struct buf rest; /* of a line that was written in part */
 	struct sink_counters counters;
 	struct metrics_group group;
 };
@@ -50,7 +50,8 @@ static void print_line(struct metrics_sink *sink, struct buf *line)
 	buf_text(line, "}\n");
 }
 
-/* True when all of it is out. */
+/* Write as much of @line as there is room for, and drop that from it.  True
+ * when all of it is written. */
 static bool put(struct metrics_sink *sink, struct buf *line)
 {
 	while (line->len) {

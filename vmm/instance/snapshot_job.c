@@ -30,18 +30,22 @@ struct snapshot_job {
 
 	pthread_mutex_t lock;
 	/* Guarded by the lock: */
-	bool reading;                /* guest RAM, or not begun */
-	bool cancelled;              /* by the main thread */
-	const struct publish *files; /* NULL: not yet, or not to be removed */
+	bool reading;   /* guest RAM is still needed */
+	bool cancelled; /* set by the main thread */
+	/* What the main thread may remove if this thread is blocked; NULL: not
+	 * created yet, or being published. */
+	const struct publish *files;
 
-	int result; /* the thread's, until it has ended */
+	int result; /* the thread's, until it has ended; as is err */
 	struct err err;
 };
 
-enum { END_MS = 400 }; /* how long the end of the process waits for a disk */
+/* How long snapshot_job_destroy() waits for the thread. */
+enum { END_MS = 400 };
 
 /* -------------------------------------------------------------- the thread */
 
+/* False: the job was cancelled. */
 static bool go_on(void *context)
 {
 	struct snapshot_job *job = context;
@@ -62,8 +66,9 @@ static bool go_on_saving(void *context, uint64_t done, uint64_t total)
 }
 
 /*
- * Guest RAM is not needed any more.  False if the guest ran before that: what
- * was read is of no use.
+ * All of guest RAM was read, so a resume does not cancel the job any more.
+ * False if it was cancelled before, because the guest may have run while RAM
+ * was being read.
  */
 static bool done_reading(struct snapshot_job *job)
 {
@@ -73,7 +78,7 @@ static bool done_reading(struct snapshot_job *job)
 	return go_on(job);
 }
 
-/* The main thread may remove @files if this one does not come back. */
+/* Let the main thread remove @files if this thread does not end in time. */
 static void offer_files(struct snapshot_job *job, const struct publish *files)
 {
 	pthread_mutex_lock(&job->lock);
@@ -81,7 +86,8 @@ static void offer_files(struct snapshot_job *job, const struct publish *files)
 	pthread_mutex_unlock(&job->lock);
 }
 
-/* From here on it may not; the last chance to cancel. */
+/* The files are about to be published: the main thread must not remove them any
+ * more.  False: the job was cancelled; the last check. */
 static bool take_files(void *context)
 {
 	offer_files(context, NULL);
@@ -89,9 +95,9 @@ static bool take_files(void *context)
 }
 
 /*
- * Open what a diff goes over: the memory file that has its name already.  *fd
- * is -1 if there is none, or an empty file that somebody prepared.  Anything
- * else there is refused, because the diff would replace it.
+ * Open the file that a diff is merged onto: an existing memory file of the same
+ * name.  *fd is -1 if there is none, or an empty file, as a launcher prepares
+ * it.  Any other file is rejected, because the diff would replace it.
  */
 static int base_open(int *fd, const struct snapshot_job_work *work,
 		     struct err *e)
@@ -117,8 +123,9 @@ static int base_open(int *fd, const struct snapshot_job_work *work,
 }
 
 /*
- * Make of the file what the diff goes over.  Where the memory file is filled in
- * place, that is in it already.
+ * Fill the new memory file with the contents of @base, so that the diff can be
+ * written over them.  Not where the memory file is filled in place, because it
+ * is the base.
  */
 static int copy_base(struct snapshot_job *job, const struct publish *files,
 		     int base, struct err *e)
@@ -164,6 +171,7 @@ static int put_in_stream(void *context, const void *data, size_t len,
 	return stream_write(context, data, len, e);
 }
 
+/* Send guest RAM to a pipe or socket. */
 static int send_memory(struct snapshot_job *job, struct err *e)
 {
 	const struct go_on waiting = {go_on, job};
@@ -190,7 +198,7 @@ static int send_memory(struct snapshot_job *job, struct err *e)
 	return r;
 }
 
-/* Guest RAM, as far as the guest is needed for it. */
+/* Everything that reads guest RAM: after this the guest may run. */
 static int write_memory(struct snapshot_job *job, struct publish *files,
 			struct err *e)
 {
@@ -208,7 +216,7 @@ static int write_memory(struct snapshot_job *job, struct publish *files,
 	return r;
 }
 
-/* What takes long of making memory durable can be cancelled. */
+/* Make the memory file durable.  The part that takes long can be cancelled. */
 static int write_back(struct snapshot_job *job, struct publish *files,
 		      struct err *e)
 {
@@ -244,7 +252,8 @@ static int write_state(struct snapshot_job *job, const struct publish *files,
 	return r ? err_prefix(e, "%.256s", path) : 0;
 }
 
-/* NULL: not a file, but something to send to. */
+/* @path if it is a file; NULL if it is a pipe or socket (stream_is()), or NULL.
+ */
 static const char *file_of(const char *path)
 {
 	return path && !stream_is(path) ? path : NULL;
@@ -263,7 +272,8 @@ static int write_snapshot(struct snapshot_job *job, struct err *e)
 		publish_set_mode(&files, body->mode);
 	files.may_publish = &last_chance;
 	offer_files(job, &files);
-	/* The state last: nothing may go with memory that is not whole. */
+	/* The state last, because a state must never match a memory file that
+	 * is incomplete. */
 	if (!write_memory(job, &files, e) && !write_back(job, &files, e) &&
 	    !write_state(job, &files, e))
 		return publish_commit(&files, body->sync, e);
@@ -364,7 +374,8 @@ snapshot_job_work(const struct snapshot_job *job)
 	return &job->work;
 }
 
-/* The disk does not answer: leave the thread, which the process's end kills. */
+/* The thread did not end within END_MS, because a disk does not answer.  Remove
+ * its files and leave it running: the end of the process kills it. */
 static void leave(struct snapshot_job *job)
 {
 	loop_remove(job->loop, &job->ended);

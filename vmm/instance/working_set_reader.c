@@ -14,22 +14,25 @@
 #include "snapshot/working_set.h"
 
 enum {
-	PIECE = 1 << 20, /* bytes: how long nobody asks whether to stop */
-	END_MS = 200,    /* how long the main thread waits for its end */
+	PIECE = 1 << 20, /* bytes between two checks of `stopped` */
+	END_MS = 200,    /* how long the main thread waits for the thread */
 };
 
 struct working_set_reader {
 	char path[PATH_MAX + sizeof(WORKING_SET_SUFFIX)];
 	uint8_t id[16];
 	uint64_t memory_size;
-	int fd; /* of the memory file; owned */
+	int fd; /* of the memory file; owned by the thread */
 	pthread_t thread;
-	atomic_bool stopped; /* set by the main thread, read by this one */
+	/* Set by the main thread, read by the other.  Relaxed: it orders
+	 * nothing else. */
+	atomic_bool stopped;
 };
 
 /* -------------------------------------------------------------- the thread */
 
-/* The kernel reads while we go on; we wait only while its queue is full. */
+/* Queue reads of a range.  POSIX_FADV_WILLNEED returns while the kernel reads;
+ * it blocks only while the disk's queue is full.  Returns the bytes queued. */
 static uint64_t read_range(struct working_set_reader *reader,
 			   const struct working_set_range *r)
 {
@@ -99,8 +102,7 @@ void working_set_reader_destroy(struct working_set_reader *reader)
 	if (!reader)
 		return;
 	atomic_store_explicit(&reader->stopped, true, memory_order_relaxed);
-	/* It may be in the queue of a disk: then it is the process's to free.
-	 */
+	/* A thread that a disk blocks still uses @reader. */
 	if (thread_join(reader->thread, END_MS))
 		free(reader);
 }

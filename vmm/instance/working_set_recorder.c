@@ -19,7 +19,7 @@
 #include "snapshot/working_set.h"
 
 enum {
-	FIRST_MS = 2,   /* the first look; each next is twice as late */
+	FIRST_MS = 2,   /* the first sample; then after 4, 8, 16 ms ... */
 	WRITE_MS = 100, /* how long the main thread waits for the file */
 };
 
@@ -29,14 +29,17 @@ struct working_set_recorder {
 	struct event_loop *loop;
 	struct event_source timer;
 	int timer_fd;
-	unsigned due_ms; /* since the guest ran; 0: it did not yet */
+	/* When the next sample is due, since the guest started; 0: it has not
+	 * started yet. */
+	unsigned due_ms;
 	struct publish file;
 };
 
 /*
- * A page that is touched is mapped together with neighbours that are in the
- * page cache: 16, or a huge page of them.  So it is emptied, as far as nobody
- * uses it, and filled by single pages.
+ * Make samples exact: a fault maps a page together with its neighbours that are
+ * in the page cache (16 pages, or a huge page), which were not touched.  So
+ * drop the file from the page cache, as far as no other process uses it, and
+ * let faults read single pages (MADV_RANDOM).
  */
 static void be_exact(const struct guest_mem *mem, int fd)
 {
@@ -46,6 +49,7 @@ static void be_exact(const struct guest_mem *mem, int fd)
 			      MADV_RANDOM);
 }
 
+/* Undo it. */
 static void be_quick(const struct guest_mem *mem)
 {
 	for (unsigned i = 0; i < mem->region_count; i++)
@@ -53,7 +57,7 @@ static void be_quick(const struct guest_mem *mem)
 			      MADV_NORMAL);
 }
 
-/* Nothing is left to be done but to free it. */
+/* Release all but @rec itself and the timer's fd. */
 static void end(struct working_set_recorder *rec)
 {
 	loop_remove(rec->loop, &rec->timer);
@@ -73,7 +77,7 @@ static void *writing_thread(void *arg)
 	struct err e;
 
 	pthread_setname_np(pthread_self(), "working_set");
-	/* Not synced: power that fails at the wrong moment costs a hint. */
+	/* Not synced: a power loss costs only the hint. */
 	if (working_set_save(&w->set, w->file.state_fd, &e) ||
 	    publish_commit(&w->file, false, &e))
 		log_warn("the working set was not recorded: %s", e.text);
@@ -87,8 +91,8 @@ static void *writing_thread(void *arg)
 }
 
 /*
- * The disk may be slow, and the guest is waiting for its pause: wait for the
- * thread, but not for long.
+ * Start a thread that writes the file, and wait for it, at most WRITE_MS,
+ * because the disk may be slow and a client waits for the pause.
  */
 static int write_file(struct working_set_recorder *rec, struct err *e)
 {
@@ -111,6 +115,7 @@ static int write_file(struct working_set_recorder *rec, struct err *e)
 	return 0;
 }
 
+/* Take the last sample and write the file. */
 static void complete(struct working_set_recorder *rec)
 {
 	struct err e;
@@ -143,7 +148,8 @@ static void on_timer(struct event_source *source, uint32_t events)
 		complete(rec);
 		return;
 	}
-	/* What it does not see, a later one may. */
+	/* A sample that failed is not fatal: a later one finds those pages,
+	 * too. */
 	if (working_set_sample(&rec->set, rec->mem, &e))
 		log_debug("%s", e.text);
 	rec->due_ms = (unsigned)min_u64(2ul * now, WORKING_SET_RECORD_MS);
@@ -167,11 +173,11 @@ static int prepare(struct working_set_recorder *rec, const char *memory_path,
 		return err_errno(e, "cannot create a timer");
 	if (publish_begin(&rec->file, path, NULL, e))
 		return -1;
-	/* Whoever may restore from the memory may read it, too. */
+	/* Readable by all who may read the memory file. */
 	if (!fstat(files->memory_fd, &st))
 		publish_set_mode(&rec->file, st.st_mode & 0666);
 	be_exact(rec->mem, files->memory_fd);
-	/* What we touched ourselves is needed first. */
+	/* First the pages that the restore itself touched. */
 	return working_set_sample(&rec->set, rec->mem, e);
 }
 
@@ -216,7 +222,7 @@ void working_set_recorder_finish(struct working_set_recorder *rec)
 {
 	if (!rec)
 		return;
-	/* While the list is there, it was not written. */
+	/* set.seen is NULL after complete(). */
 	if (rec->due_ms && rec->set.seen)
 		complete(rec);
 	free_recorder(rec);
