@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The JSON objects in which Firecracker's API describes a VM, as plain
- * structs.  The same objects are the sections of its configuration file.
+ * The request bodies of Firecracker's API as plain structs.  The same JSON
+ * objects are the sections of its configuration file.
  *
- * For each there is one function that reads it (what it may contain) and, if
- * it describes a part of the VM, one that takes it over into the struct
- * vm_config (what it may mean).  The latter changes all or nothing.
+ * For each there is x_read(), which checks its syntax and fills the struct,
+ * and, if it describes a part of the VM, x_apply(), which checks its meaning
+ * and changes the struct vm_config.  x_apply() changes all or nothing.
+ * x_print() appends the JSON of a reply.
  *
  * Source: the OpenAPI document of Firecracker 1.17; docs/api.yaml is ours.
  */
@@ -21,7 +22,7 @@ struct buf;
 struct err;
 struct json_t;
 
-/* How a body is refused that is another's than the path names. */
+/* The error if the id in a body is not that of the request's path. */
 extern const char body_other_id[];
 
 /* ------------------------------------------------------------- boot-source */
@@ -34,7 +35,7 @@ struct boot_source {
 
 int boot_source_read(struct boot_source *body, const struct json_t *json,
 		     struct err *e);
-/* The files must be there already.  Takes the strings. */
+/* The files must exist already.  Takes the strings of @body. */
 int boot_source_apply(struct boot_source *body, struct vm_config *config,
 		      struct err *e);
 void boot_source_fini(struct boot_source *body);
@@ -42,19 +43,20 @@ void boot_source_print(const struct vm_config *config, struct buf *out);
 
 /* -------------------------------------------------------------- guest time */
 
-/* Members that are not given are left alone. */
+/* Members of @clock that @json does not give are left alone. */
 int clock_config_read(struct clock_config *clock, const struct json_t *json,
 		      struct err *e);
 void clock_config_print(const struct clock_config *clock, struct buf *out);
 
-/* How long a restored guest had stood still, and how well that is known. */
+/* The reply to a load with `clock`: for how long the restored guest had been
+ * stopped, and the error of that. */
 void clock_restored_print(const struct arch_clock *clock, struct buf *out);
 
-/* A policy's name, or an object. */
+/* @json: the name of a policy, or an object. */
 int clock_request_read(struct clock_request *request, const struct json_t *json,
 		       struct err *e);
 
-/* The reply to GET /clock; @stopped: the guest does not run. */
+/* The reply to GET /clock; @stopped: guest time is stopped. */
 void clock_status_print(const struct arch_clock *clock, bool stopped,
 			struct buf *out);
 
@@ -64,15 +66,16 @@ struct machine_config {
 	uint64_t vcpu_count, mem_size_mib;
 	bool smt, track_dirty_pages, nested;
 	char *cpu_template, *huge_pages; /* owned; NULL: not given */
-	const struct json_t *clock_json; /* of the document */
+	const struct json_t *clock_json; /* owned by the document */
 	struct clock_config clock;
 	bool clock_given;
 };
 
-/* What @config says now, so that a partial body changes only what it names. */
+/* Fill @body from @config, so that a partial body changes only the members that
+ * it gives. */
 void machine_config_init(struct machine_config *body,
 			 const struct vm_config *config);
-/* @partial: nothing is required (PATCH). */
+/* @partial: no member is required (PATCH). */
 int machine_config_read(struct machine_config *body, const struct json_t *json,
 			bool partial, struct err *e);
 int machine_config_apply(const struct machine_config *body,
@@ -95,34 +98,35 @@ int cpu_config_apply(const struct cpu_config *body, struct vm_config *config,
 
 /* ------------------------------------------------------- drives and entropy */
 
-/* A limit; NULL for none. */
+/* @json NULL: @bucket is left alone. */
 int token_bucket_read(struct token_bucket_config *bucket,
 		      const struct json_t *json, struct err *e);
 
-/* @id: what the path says; NULL: only the body does. */
+/* @id: the id in the request's path, which the body's must equal; NULL: there
+ * is none. */
 int drive_read(struct drive_config *body, const struct json_t *json,
 	       const char *id, struct err *e);
-/* The file must be usable.  Takes @body over, all or nothing. */
+/* The file must be usable as a disk.  On success @body is taken over. */
 int drive_apply(struct drive_config *body, struct vm_config *config,
 		struct err *e);
 void drives_print(const struct vm_config *config, struct buf *out);
 
-/* A change of limits: of those buckets that are named. */
+/* A change of rate limits: of the buckets that the body gives. */
 struct limiter_patch {
 	bool has_bandwidth, has_ops;
 	struct rate_limiter_config limiter;
 };
 
-/* What of it a device is told; points into @patch. */
+/* The same for a device; the result points into @patch. */
 struct rate_limiter_update limiter_update(const struct limiter_patch *patch);
-/* What is told about it later. */
+/* The same for the configuration. */
 void limiter_apply(const struct limiter_patch *patch,
 		   struct rate_limiter_config *limiter);
 
 /* A change of a running VM's drive. */
 struct drive_patch {
-	char *id, *path; /* owned; path NULL: stays */
-	bool has_limits; /* they were given, if only as {} */
+	char *id, *path; /* owned; path NULL: unchanged */
+	bool has_limits; /* `rate_limiter` was given, perhaps as {} */
 	struct limiter_patch limits;
 };
 
@@ -139,10 +143,10 @@ void entropy_print(const struct vm_config *config, struct buf *out);
 
 /* ------------------------------------------------------ network interfaces */
 
-/* @id as with drives. */
+/* @id as for drive_read(). */
 int interface_read(struct interface_config *body, const struct json_t *json,
 		   const char *id, struct err *e);
-/* The tap must be usable.  Takes @body over, all or nothing. */
+/* The tap must be usable.  On success @body is taken over. */
 int interface_apply(struct interface_config *body, struct vm_config *config,
 		    struct err *e);
 void interfaces_print(const struct vm_config *config, struct buf *out);
@@ -158,36 +162,37 @@ int interface_patch_read(struct interface_patch *body,
 			 struct err *e);
 void interface_patch_fini(struct interface_patch *body);
 
-/* "06:00:c0:a8:00:01"; six octets. */
+/* @text: six octets, such as "06:00:c0:a8:00:01". */
 int mac_parse(uint8_t mac[6], const char *text, struct err *e);
 
 /* ------------------------------------------------------- vsock and balloon */
 
 int vsock_read(struct vsock_params *body, const struct json_t *json,
 	       struct err *e);
-/* The path must be free.  Takes @body over, in place of another. */
+/* The socket must be possible at its path (vsock_check()).  On success @body is
+ * taken over, and replaces an earlier one. */
 int vsock_apply(struct vsock_params *body, struct vm_config *config,
 		struct err *e);
-/* null if there is none. */
+/* Prints null if there is no vsock. */
 void vsock_print(const struct vm_config *config, struct buf *out);
 
 int balloon_read(struct balloon_config *body, const struct json_t *json,
 		 struct err *e);
-/* It must fit into RAM. */
+/* The balloon must not be larger than RAM. */
 int balloon_apply(const struct balloon_config *body, struct vm_config *config,
 		  struct err *e);
-/* null if there is none. */
+/* Prints null if there is no balloon. */
 void balloon_print(const struct vm_config *config, struct buf *out);
 
-/* MiB. */
+/* The balloon's target size, MiB. */
 int balloon_target_read(uint32_t *amount_mib, const struct json_t *json,
 			struct err *e);
-/* Seconds. */
+/* The interval of the balloon's statistics, seconds. */
 int balloon_interval_read(uint16_t *interval_s, const struct json_t *json,
 			  struct err *e);
 void balloon_stats_print(const struct balloon_stats *stats, struct buf *out);
 
-/* @json NULL: the default. */
+/* @json NULL: the default, true. */
 int balloon_hinting_read(bool *acknowledge_on_stop, const struct json_t *json,
 			 struct err *e);
 void balloon_hinting_print(const struct balloon_hinting_status *status,
@@ -215,9 +220,9 @@ int metrics_config_read(struct metrics_config *body, const struct json_t *json,
 void metrics_config_fini(struct metrics_config *body);
 
 struct serial_body {
-	char *path; /* owned; NULL: where it goes anyway */
+	char *path; /* owned; NULL: the default output */
 	struct token_bucket_config limit;
-	bool waits; /* for a reader that is late; or what is late is dropped */
+	bool waits; /* the guest waits for a slow reader; false: drop output */
 };
 
 int serial_body_read(struct serial_body *body, const struct json_t *json,
@@ -230,17 +235,17 @@ enum action {
 	ACTION_INSTANCE_START,
 	ACTION_FLUSH_METRICS,
 	ACTION_SEND_CTRL_ALT_DEL,
-	ACTION_STOP, /* ours */
+	ACTION_STOP, /* not Firecracker's */
 	ACTION_COUNT
 };
 
 int action_read(enum action *action, const struct json_t *json, struct err *e);
 
 struct vm_state_body {
-	bool resume;    /* else pause */
-	bool has_clock; /* else as configured */
+	bool resume;    /* false: pause */
+	bool has_clock; /* false: as configured */
 	struct clock_request clock;
-	unsigned timeout_ms; /* of a pause */
+	unsigned timeout_ms; /* how long a pause may take */
 };
 
 int vm_state_read(struct vm_state_body *body, const struct json_t *json,

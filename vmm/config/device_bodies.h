@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the JSON of different devices has in common; for the files that
- * implement bodies.h. */
+/* Parsing and printing that several devices share; for the files that implement
+ * bodies.h. */
 #pragma once
 
 #include "vmm/config/bodies.h"
 
-/* An object with buckets, or NULL: nothing is changed then.  @field is for the
- * refusal. */
+/* Read a rate limiter; @json NULL: @body is left alone.  @field: its name, for
+ * errors. */
 int limiter_read(struct limiter_patch *body, const char *field,
 		 const struct json_t *json, struct err *e);
-/* The object, or null if nothing is limited. */
+/* Print a rate limiter, or null if it limits nothing. */
 void limiter_print(const struct rate_limiter_config *limiter, struct buf *out);
 
-/* @path NULL: there is no path. */
+/* Check that @body, the id in a body, equals @path, the one in the request's
+ * path.  @path NULL: check that @body is a valid id. */
 int body_check_id(const char *body, const char *path, struct err *e);
 
-/* Hand an owned text on. */
+/* Move an owned string. */
 void body_take(char **to, char **from);
 
-/* A further member; NULL is null. */
+/* Print a member that is not the first; @text NULL: print null. */
 void body_print_text(struct buf *out, const char *name, const char *text);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is asked for when a snapshot is taken or loaded: Firecracker's bodies of
- * /snapshot/create and /snapshot/load, and what is ours in them.
+ * Firecracker's request bodies of /snapshot/create and /snapshot/load, with the
+ * members that stasis adds.
  */
 #pragma once
 
@@ -13,9 +13,9 @@ struct err;
 struct json_t;
 
 struct snapshot_create {
-	char *state_path, *memory_path; /* owned; memory NULL: state alone */
+	char *state_path, *memory_path; /* owned; memory NULL: state only */
 	bool diff, sync;
-	unsigned mode; /* of files that are new; 0: 0600 */
+	unsigned mode; /* permissions of new files; 0: 0600 */
 };
 
 int snapshot_create_read(struct snapshot_create *body,
@@ -23,15 +23,15 @@ int snapshot_create_read(struct snapshot_create *body,
 void snapshot_create_fini(struct snapshot_create *body);
 
 enum memory_backend {
-	MEMORY_FILE,  /* mapped: clones share what they do not write */
+	MEMORY_FILE,  /* mapped: clones share the pages they do not write */
 	MEMORY_EAGER, /* read at once: the file is not needed afterwards */
-	MEMORY_UFFD,  /* somebody else serves it, page by page */
+	MEMORY_UFFD,  /* a page server fills it (userfaultfd) */
 };
 
-/* A device's place on the host, instead of the one that was saved. */
+/* Replaces the host side of a saved device. */
 struct host_override {
-	char *id, *place;         /* owned */
-	bool vhost_chosen, vhost; /* of an interface: not as saved, but so */
+	char *id, *place; /* owned; place: a drive's file, an interface's tap */
+	bool vhost_chosen, vhost; /* an interface: replace its saved `vhost` */
 };
 
 enum { HOST_OVERRIDES_MAX = VM_DRIVES_MAX };
@@ -39,9 +39,10 @@ enum { HOST_OVERRIDES_MAX = VM_DRIVES_MAX };
 struct snapshot_load {
 	char *state_path, *memory_path; /* owned */
 	enum memory_backend backend;
+	/* deprecated: a deprecated member was given */
 	bool resume, deprecated, track_dirty;
 	bool record_working_set; /* MEMORY_FILE only */
-	bool has_clock;          /* else as the VM's clock says */
+	bool has_clock;          /* false: as the VM's clock is configured */
 	struct clock_request clock;
 	struct host_override network[VM_INTERFACES_MAX];
 	struct host_override drive[HOST_OVERRIDES_MAX];
@@ -51,12 +52,14 @@ struct snapshot_load {
 
 int snapshot_load_read(struct snapshot_load *body, const struct json_t *json,
 		       struct err *e);
-/* Part of the above, for who fills it by hand: what does not go together. */
+/* Reject members that exclude each other: a part of snapshot_load_read(), for
+ * callers that fill @body themselves. */
 int snapshot_load_check(const struct snapshot_load *body, struct err *e);
 void snapshot_load_fini(struct snapshot_load *body);
-/* Put the overrides into what was saved; each must name a device. */
+/* Apply the overrides of @body to @config, which was saved.  Each must name one
+ * of its devices. */
 int snapshot_load_override(struct snapshot_load *body, struct vm_config *config,
 			   struct err *e);
-/* Was this drive's file chosen for this load? */
+/* Does @body override the drive @id? */
 bool snapshot_load_overrides_drive(const struct snapshot_load *body,
 				   const char *id);
