@@ -70,7 +70,7 @@ void balloon_print(const struct vm_config *config, struct buf *out)
 		   word(b->free_page_reporting));
 }
 
-/* One number, in an object. */
+/* Read an object with one number, @name, of at most @max. */
 static int read_number(uint64_t *number, const char *name, uint64_t max,
 		       const struct json_t *json, struct err *e)
 {

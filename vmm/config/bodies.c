@@ -45,10 +45,10 @@ int boot_source_read(struct boot_source *body, const struct json_t *json,
 	return 0;
 }
 
-/* With Firecracker's words for a failure. */
+/* Check that the file can be opened.  @refusal: Firecracker's message. */
 static int check_opens(const char *path, const char *refusal, struct err *e)
 {
-	/* A FIFO must not hold us up; it is refused at boot. */
+	/* O_NONBLOCK, so that a FIFO does not block us; boot rejects it. */
 	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd >= 0)
@@ -64,6 +64,7 @@ static void replace(char **field, char **with)
 	*with = NULL;
 }
 
+/* An address of struct boot_source as struct vm_config has it. */
 static uint64_t given(uint64_t address)
 {
 	return address == UINT64_MAX ? 0 : address;
@@ -115,11 +116,11 @@ static void print_string(struct buf *out, const char *name, const char *text)
 void boot_source_print(const struct vm_config *config, struct buf *out)
 {
 	buf_text(out, "{\"kernel_image_path\":");
-	/* Before there is one, Firecracker says that it is empty. */
+	/* Firecracker prints an empty path if none was given. */
 	buf_json_string(out, config->kernel ? config->kernel : "");
 	print_string(out, "initrd_path", config->initrd);
 	print_string(out, "boot_args", config->cmdline);
-	/* Firecracker's clients do not know these. */
+	/* Not Firecracker's: printed only if they differ from the default. */
 	if (config->no_kaslr)
 		buf_text(out, ",\"kaslr\":false");
 	if (config->raw)
@@ -239,7 +240,7 @@ void machine_config_print(const struct vm_config *config, struct buf *out)
 		   "\"track_dirty_pages\":%s,\"huge_pages\":\"None\"",
 		   config->vcpu_count, (unsigned long long)config->mem_mib,
 		   config->track_dirty ? "true" : "false");
-	/* Firecracker's clients do not know these. */
+	/* Not Firecracker's: printed only if they were given. */
 	if (config->cpu[ARCH_NESTED] == ARCH_ON)
 		buf_text(out, ",\"nested\":true");
 	if (config->clock_given) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is said about guest time: for a VM, and for one operation. */
+/* The JSON of guest time: a VM's configuration, and a request for one resume or
+ * load. */
 #include <stdlib.h>
 
 #include "core/base/buf.h"
@@ -77,7 +78,7 @@ void clock_config_print(const struct clock_config *clock, struct buf *out)
 	buf_printf(out, "{\"on_pause\":\"%s\",\"on_restore\":\"%s\",",
 		   clock_policy_name[clock->on_pause],
 		   clock_policy_name[clock->on_restore]);
-	/* What nobody chose, the host decides. */
+	/* CLOCK_PHYSICAL_ANY has no name: it depends on the host. */
 	if (clock->physical != CLOCK_PHYSICAL_ANY)
 		buf_printf(
 			out, "\"physical\":\"%s\",",
@@ -86,7 +87,8 @@ void clock_config_print(const struct clock_config *clock, struct buf *out)
 		   (unsigned long long)clock->max_jump_ms);
 }
 
-/* {"policy": ...} or {"set": ...}, each perhaps with its own "max_jump_ms". */
+/* {"policy": ...} or {"set": ...}; "max_jump_ms" and "unsynchronized" are
+ * optional in both. */
 static int read_object(struct clock_request *request, const struct json_t *json,
 		       struct err *e)
 {

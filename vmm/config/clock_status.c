@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Guest time as it is and what was done to it, for who asks. */
+/* The JSON of the state and history of guest time: replies of the API. */
 #include <fcntl.h>
 
 #include "core/base/buf.h"
@@ -24,7 +24,7 @@ static void print_number(struct buf *out, const char *name, uint64_t value)
 	buf_printf(out, ",\"%s\":%llu", name, (unsigned long long)value);
 }
 
-/* Where the guest's counter is ahead of the host's, it is negative. */
+/* Signed: negative if the guest's counter is ahead of the host's. */
 static void print_offset(struct buf *out, uint64_t offset)
 {
 	buf_printf(out, ",\"offset\":%lld", (long long)offset);

@@ -7,7 +7,7 @@
 #include "core/base/err.h"
 #include "core/base/util.h"
 
-/* What Firecracker gives a guest that was given no command line. */
+/* Firecracker's default command line. */
 static const char default_cmdline[] =
 	"reboot=k panic=1 nomodule 8250.nr_uarts=0 i8042.noaux i8042.nomux "
 	"i8042.dumbkbd swiotlb=noforce";
@@ -71,7 +71,7 @@ struct drive_config *vm_config_drive(const struct vm_config *config,
 	return NULL;
 }
 
-/* The root is the first of all, /dev/vda. */
+/* Move the root drive to the front, so that the guest sees it as /dev/vda. */
 static void put_root_first(struct vm_config *config)
 {
 	for (unsigned i = 1; i < config->drive_count; i++) {
@@ -138,7 +138,7 @@ int vm_config_check_interface(const struct vm_config *config,
 				       "%02x:%02x:%02x:%02x:%02x:%02x",
 				       mac[0], mac[1], mac[2], mac[3], mac[4],
 				       mac[5]);
-		/* As if it were open already. */
+		/* Firecracker's message when the tap is open already. */
 		if (!strcmp(other->tap, interface->tap))
 			return err_set(
 				e,
@@ -190,7 +190,7 @@ void vsock_params_fini(struct vsock_params *vsock)
 	*vsock = (struct vsock_params){0};
 }
 
-/* Where the guest finds its root; nothing if nobody said. */
+/* Write the `root=` argument to @out; nothing if no drive is the root. */
 static void print_root(const struct vm_config *config, char *out, size_t size)
 {
 	const struct drive_config *root = config->drive;
@@ -204,7 +204,8 @@ static void print_root(const struct vm_config *config, char *out, size_t size)
 		 root->read_only ? "ro" : "rw");
 }
 
-/* The kernel would take a control character for the end of something. */
+/* Control characters are rejected, because the guest's kernel would take them
+ * for separators or for the end. */
 int vm_config_check_cmdline(const struct vm_config *config, struct err *e)
 {
 	const char *text = config->cmdline ? config->cmdline : "";
@@ -237,8 +238,9 @@ int vm_config_check_machine(const struct vm_config *config, struct err *e)
 	if (config->mem_mib > UINT64_MAX >> 24)
 		return err_set(e, "%llu MiB of RAM are not possible",
 			       (unsigned long long)config->mem_mib);
-	/* Linux, arch/arm64/kvm/arch_timer.c: what is written to the virtual
-	 * counter would move the physical one, and leave CNTVOFF_EL2 alone. */
+	/* With nested virtualisation, a write to the virtual counter would move
+	 * the physical one and leave CNTVOFF_EL2 alone (Linux,
+	 * arch/arm64/kvm/arch_timer.c). */
 	if (config->cpu[ARCH_NESTED] == ARCH_ON &&
 	    config->clock.physical == CLOCK_PHYSICAL_HOST)
 		return err_set(e, "`nested` guests have one counter: their "
@@ -266,7 +268,7 @@ int vm_config_check(const struct vm_config *config, struct err *e)
 		       : 0;
 }
 
-/* It names logs, metrics and requests. */
+/* Printable, because ids appear in logs, metrics and requests. */
 int vm_config_check_id(const char *id, struct err *e)
 {
 	size_t len = strlen(id);
@@ -337,7 +339,7 @@ int vm_config_cmdline(const struct vm_config *config, char *out, size_t size,
 		      struct err *e)
 {
 	const char *given = given_cmdline(config);
-	/* What comes after is init's, not the kernel's. */
+	/* Arguments after " -- " are init's: insert ours before. */
 	const char *rest = strstr(given, " -- ");
 	size_t max = min_u64(arch_layout.cmdline_max, size - 1);
 	char serial[48] = "", root[128];

@@ -41,7 +41,7 @@ static int read_metrics(struct config_file *file, const struct json_t *value,
 	return metrics_config_read(&file->metrics, value, e);
 }
 
-/* Devices that are not there yet: a list of none of them is fine. */
+/* Devices that this build does not support: accept an empty list. */
 static int read_empty_list(struct config_file *file, const struct json_t *value,
 			   struct err *e)
 {

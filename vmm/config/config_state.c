@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a VM was made of, in a snapshot: enough to make another like it.  Only
- * what matters beyond boot; kernel and initrd are told, not used.
+ * The configuration in a snapshot: enough to build the same VM again.  Settings
+ * that matter only at boot are left out; kernel and initrd are saved for the
+ * API's replies, and not read.
  */
 #include <limits.h>
 #include <stdlib.h>
@@ -13,7 +14,8 @@
 
 enum { ID_SIZE = VM_ID_MAX + 1, CMDLINE_SIZE = 4096 };
 
-/* @size: of the longest and its NUL. */
+/* A string or NULL, of at most @size bytes with its NUL.  When loading,
+ * replaces *text. */
 static void text_state(struct snap *s, char **text, size_t size)
 {
 	char buf[PATH_MAX];
@@ -36,7 +38,7 @@ static void text_state(struct snap *s, char **text, size_t size)
 	snap_require(s, *text, "there is no memory for it");
 }
 
-/* A choice among so many. */
+/* An enum with @count values, from 0. */
 #define ENUM_STATE(s, field, count)                         \
 	do {                                                \
 		uint32_t value = (uint32_t)*(field);        \
@@ -69,7 +71,8 @@ static void clock_state(struct snap *s, struct vm_config *c)
 	snap_bool(s, &c->clock_given);
 }
 
-/* When loading: an array of so many, zeroed.  Gives how many there are. */
+/* The length of a list, at most @max.  When loading, allocates *list: zeroed
+ * elements of @size bytes.  Returns the length; 0 after a failure. */
 static unsigned list_state(struct snap *s, void **list, unsigned *count,
 			   size_t size, unsigned max)
 {
@@ -140,7 +143,7 @@ static void balloon_state(struct snap *s, struct vm_config *c)
 	snap_end(s);
 }
 
-/* Of each interface, which must have been loaded. */
+/* A flag per interface; when loading, the interfaces are loaded already. */
 void vm_config_vhost_state(struct vm_config *c, struct snap *s)
 {
 	snap_begin(s, SNAP_TAG('v', 'h', 's', 't'));

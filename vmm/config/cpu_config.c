@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Firecracker's custom CPU templates, as far as arm64 and this VMM go: bits of
- * KVM's vCPU features, and of registers.
+ * Firecracker's custom CPU templates, the part for arm64 that this VMM
+ * supports: bits of KVM's vCPU features, and of registers.
  *
- * A bitmap is "0b" and the digits 0, 1 and x, most significant first; bits
- * that are x or left out stay as they are, `_` only separates.
+ * A bitmap is "0b" and the digits 0, 1 and x, most significant first.  Bits
+ * that are x or left out are not changed; `_` only separates digits.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 #include "core/json/json.h"
 #include "vmm/config/bodies.h"
 
-/* KVM_ARM_VCPU_PSCI_0_2, without which a guest has no other vCPUs. */
+/* KVM_ARM_VCPU_PSCI_0_2, without which a guest cannot start vCPUs 1 and up. */
 enum { PSCI_BIT = 2 };
 
 struct bitmap {
@@ -83,7 +83,7 @@ static int read_feature(struct cpu_config *body, const struct json_t *json,
 
 		if (!(bits.mask[0] >> b & 1))
 			continue;
-		/* What is never on may be switched off. */
+		/* Accept 0 for a feature that stasis never enables. */
 		if (!arch_feature_of_bit(b, &f) && !on && b != PSCI_BIT)
 			continue;
 		if (!arch_feature_of_bit(b, &f))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The JSON of disks and entropy, and what devices have in common. */
+/* The JSON of drives and entropy, and what several devices share. */
 #include "vmm/config/device_bodies.h"
 
 #include <stdlib.h>
@@ -119,6 +119,7 @@ struct raw_drive {
 	const struct json_t *limiter;
 };
 
+/* @text is one of two @names, or NULL for the first. */
 static int choose(bool *second, const char *text, const char *const names[2],
 		  const char *field, struct err *e)
 {

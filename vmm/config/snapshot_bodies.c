@@ -12,7 +12,7 @@
 
 /* ------------------------------------------------------------------- create */
 
-/* Octal, as chmod takes it. */
+/* File permissions in octal, as for chmod(1): 0001 to 0777. */
 static int read_mode(unsigned *mode, const char *text, struct err *e)
 {
 	size_t len = strlen(text);
@@ -155,7 +155,7 @@ static int read_overrides(struct host_override *list, unsigned *count,
 		return err_set(e, "%d overrides are too many; at most %u", n,
 			       max);
 	for (unsigned i = 0; i < (unsigned)n; i++) {
-		/* Counted first, so that it is freed whatever happens. */
+		/* Count it first, so that it is freed even if read() fails. */
 		*count = i + 1;
 		if (read(&list[i], json_array_at(json, i), e))
 			return err_prefix(e, "element %u", i);
