@@ -65,8 +65,7 @@ struct instance {
 	struct vm *vm; /* NULL before it is started */
 	/* A snapshot that is being loaded; then nothing else can be started. */
 	struct instance_load *load;
-	/* A boot-specific resource was configured: no snapshot can be loaded.
-	 */
+	/* A VM to boot was configured: no snapshot can be loaded. */
 	bool configured;
 	/* The clock request of a load, for the first resume after it. */
 	bool has_clock;

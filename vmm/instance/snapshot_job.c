@@ -252,8 +252,7 @@ static int write_state(struct snapshot_job *job, const struct publish *files,
 	return r ? err_prefix(e, "%.256s", path) : 0;
 }
 
-/* @path if it is a file; NULL if it is a pipe or socket (stream_is()), or NULL.
- */
+/* NULL if @path is a pipe or a socket (stream_is()), or NULL. */
 static const char *file_of(const char *path)
 {
 	return path && !stream_is(path) ? path : NULL;

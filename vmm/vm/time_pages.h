@@ -42,6 +42,5 @@ void time_pages_notify(struct time_pages *t, bool moves);
 void time_pages_resume(struct time_pages *t, const struct arch_clock *clock,
 		       const struct arch_clock_sample *sample);
 
-/* Save, or load; after a load the next resume reports a restore to the guest.
- */
+/* Save, or load; after a load the next resume tells the guest of a restore. */
 void time_pages_state(struct time_pages *t, struct snap *s);

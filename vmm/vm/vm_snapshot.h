@@ -40,8 +40,7 @@ struct vm_saved {
 	struct snap rest; /* the sections that follow; not read yet */
 };
 
-/* Offset of the snapshot's mark (struct memory_mark) in a memory file, bytes.
- */
+/* Offset of the mark (struct memory_mark) in a memory file, bytes. */
 uint64_t vm_mark_offset(void);
 
 /*
