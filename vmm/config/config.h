@@ -85,8 +85,8 @@ int vm_config_check(const struct vm_config *config, struct err *e);
 /* Parts of it, for the API, which gets them one at a time. */
 int vm_config_check_machine(const struct vm_config *config, struct err *e);
 int vm_config_check_cmdline(const struct vm_config *config, struct err *e);
-/* Check a configuration that was loaded from a snapshot, which is untrusted: it
- * will not boot, but its ids have not been checked one at a time. */
+/* Check a configuration that was loaded from a snapshot, which is untrusted:
+ * the machine, the balloon, and the ids of drives and interfaces. */
 int vm_config_check_loaded(const struct vm_config *config, struct err *e);
 
 /* Check the id of a drive, an interface or a vsock: 1 to VM_ID_MAX printable

@@ -82,8 +82,8 @@ struct instance {
 
 	struct instance_host host;
 
-	int log_fd;    /* -1: standard output */
-	int serial_fd; /* -1: host.serial_out */
+	int log_fd;    /* owned; -1: the log goes elsewhere */
+	int serial_fd; /* owned; -1: host.serial_out */
 	struct token_bucket_config serial_limit;
 	bool serial_waits; /* the guest waits for a slow reader of its output */
 	struct logger_config logger;
@@ -115,8 +115,8 @@ const char *instance_state_name(const struct instance *in);
  * others. */
 int instance_set_logger(struct instance *in, const struct logger_config *body,
 			struct err *e);
-/* Start to write metrics, with a first line right now.  Once: a second call
- * fails, unless it gives the same configuration. */
+/* Start to write metrics, with a first line at once.  A second call fails,
+ * unless it gives the same configuration. */
 int instance_set_metrics(struct instance *in, const struct metrics_config *body,
 			 struct err *e);
 /* Set where serial output goes; replaces an earlier setting. */

@@ -298,9 +298,9 @@ int vcpu_set_start(struct vcpu_set *set, struct err *e)
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
 	/*
 	 * Block all signals, because the main thread handles those for the
-	 * process, but not the synchronous ones: with SIGBUS blocked, KVM would
-	 * retry a memory error for ever, and with the others blocked, a crash
-	 * would leave the terminal raw.
+	 * process, but not those that report a fault of this thread: with
+	 * SIGBUS blocked, KVM would meet the same memory error for ever, and
+	 * with the others blocked, a crash would leave the terminal raw.
 	 */
 	sigfillset(&all);
 	for (unsigned i = 0; i < ARRAY_SIZE(faults); i++)

@@ -62,7 +62,7 @@ struct vm {
 	struct event_source told;
 	/* What the loop waits for. */
 	enum vm_waits { VM_WAITS_FOR_NOTHING, VM_PAUSING, VM_ENDING } waits;
-	struct event_source deadline; /* a timer, while `waits` is not 0 */
+	struct event_source deadline; /* a timer, while the loop waits */
 	bool parking;                 /* vCPUs have been asked to park */
 	unsigned pause_timeout_ms;
 	uint64_t pause_deadline_ns; /* CLOCK_MONOTONIC */

@@ -34,7 +34,7 @@
 #include "vmm/vm/vm_metrics.h"
 
 enum {
-	/* How long a pause may block the loop. */
+	/* How long a pause, or the guest's end, may block the loop. */
 	AT_ONCE_MS = 10,
 	/* Then how often it polls, because devices do not report that they have
 	 * become quiet. */
