@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Text that is put together in pieces, and grows.  When memory runs out the
- * rest is dropped and `failed` stays set, so that only the end must look.
+ * A growing text buffer.  When memory runs out, everything added later is
+ * dropped and `failed` stays set, so callers check it once, at the end.
  */
 #pragma once
 
@@ -9,9 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* {0} is an empty one; buf_free() it. */
+/* {0} is an empty buffer; the owner calls buf_free(). */
 struct buf {
-	char *data; /* NUL-terminated, or NULL while nothing was added */
+	char *data; /* NUL-terminated; NULL until something is added */
 	size_t len, capacity;
 	bool failed;
 };
@@ -21,11 +21,11 @@ void buf_text(struct buf *buf, const char *text);
 void buf_printf(struct buf *buf, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* @text as a JSON string: quoted and escaped. */
+/* Append @text as a JSON string: quoted and escaped. */
 void buf_json_string(struct buf *buf, const char *text);
 
-/* Forget the first @len bytes. */
+/* Remove the first @len bytes. */
 void buf_drop(struct buf *buf, size_t len);
 
-/* Empty again; the memory is given back. */
+/* Free the memory; the buffer is empty and usable again. */
 void buf_free(struct buf *buf);

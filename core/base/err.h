@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A failure in words, for a person to read.
+ * An error message for a person to read.
  *
- * Functions that can fail this way take a `struct err *` last and return 0 or
- * -1.  The one who fails fills it in; callers add context in front with
- * err_prefix(); only the outermost caller prints it.
+ * Functions that report errors this way take a `struct err *` as their last
+ * argument and return 0 or -1.  The function that fails fills it in, callers
+ * may prepend context with err_prefix(), and only the outermost caller prints
+ * it.
  */
 #pragma once
 
@@ -12,14 +13,14 @@ struct err {
 	char text[1024];
 };
 
-/* Each returns -1, so that a failing function can end with it. */
+/* Set the text.  Returns -1, as all three do: `return err_set(...);`. */
 int err_set(struct err *e, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* As err_set(), followed by ": " and what errno says. */
+/* As err_set(), followed by ": " and the description of errno. */
 int err_errno(struct err *e, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* Put "context: " in front of what is there. */
+/* Put "context: " in front of the text. */
 int err_prefix(struct err *e, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

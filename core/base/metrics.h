@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Counters and how they are told: one JSON object of groups of numbers, with
- * Firecracker's names where it has one.
+ * Metrics, reported as one JSON object of groups of numbers.  Names are
+ * Firecracker's where it has the same metric.
  *
  * A group is a table of names and a struct of uint64_t members, which its
- * owner counts up from any thread with metric_add().  The list of groups is
- * the process's, like the log, and the main thread's.
+ * owner increments from any thread with metric_add().  There is one list of
+ * groups per process, as there is one log; only the main thread uses it.
  */
 #pragma once
 
@@ -16,8 +16,8 @@
 struct buf;
 
 enum metric_kind {
-	METRIC_COUNTER, /* told as what was added since the last time */
-	METRIC_GAUGE,   /* told as it is */
+	METRIC_COUNTER, /* reported as the increase since the last report */
+	METRIC_GAUGE,   /* reported as its current value */
 };
 
 struct metric {
@@ -31,40 +31,45 @@ struct metric {
 
 enum { METRICS_GROUP_MAX = 48 };
 
-/* Filled in by its owner but for the last two; lives until it is removed. */
+/*
+ * The owner fills in all members but the last two, and keeps the group in
+ * memory until metrics_remove().
+ */
 struct metrics_group {
 	const char *name;
 	const struct metric *metric;
 	unsigned count;      /* at most METRICS_GROUP_MAX */
-	unsigned base_count; /* of bases */
-	const void *base;    /* NULL: the sum of the bases */
+	unsigned base_count; /* elements of bases */
+	const void *base;    /* the struct; NULL: the sum over bases */
 	const void *const *bases;
 
-	struct metrics_values *values; /* owned while it is told */
+	struct metrics_values *values; /* owned while the group is listed */
 	struct metrics_group *next;
 };
 
 /*
- * They are told in the order of their names; equal names are a bug.  A group
- * for which there is no memory is not told.
+ * Add a group to the report, or remove it.  Groups are reported in the order
+ * of their names; two groups must not have the same name.  If memory runs out,
+ * the group is left out of the report.
  */
 void metrics_add(struct metrics_group *group);
 void metrics_remove(struct metrics_group *group);
 
-/* What it counts starts again from 0: its bases are others. */
+/* Report from 0 again, because the group's bases were replaced. */
 void metrics_restart(struct metrics_group *group);
 
-/* `"group":{"name":n,...},...` of all: everything since the start. */
+/* Print `"group":{"name":n,...},...` of all groups: totals since the start. */
 void metrics_print_totals(struct buf *out);
 
 /*
- * The same, counters since the last metrics_told().  What was printed and
- * could not be delivered is printed again, added up.
+ * The same, but counters as their increase since the last metrics_told().
+ * Call metrics_told() once the printed text is delivered; without it, the next
+ * call prints the same increase again, plus what was added since.
  */
 void metrics_print_news(struct buf *out);
 void metrics_told(void);
 
-/* NOLINTBEGIN(readability-non-const-parameter): they do change it */
+/* NOLINTBEGIN(readability-non-const-parameter): written atomically */
 static inline void metric_add(uint64_t *metric, uint64_t n)
 {
 	__atomic_fetch_add(metric, n, __ATOMIC_RELAXED);

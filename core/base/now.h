@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a clock of the host says. */
+/* Reading the host's clocks. */
 #pragma once
 
 #include <stdint.h>
@@ -7,6 +7,7 @@
 
 #define NS_PER_S 1000000000ull
 
+/* The time of @clock (CLOCK_MONOTONIC ...), in nanoseconds. */
 static inline uint64_t clock_now_ns(clockid_t clock)
 {
 	struct timespec now;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Text from guests, files and clients on its way to a terminal, a log or JSON.
- * It is UTF-8, or should be.  What moves cursors, forges lines or turns the
- * reading direction is not printable:
+ * Untrusted text (from guests, files and clients) on its way to a terminal, a
+ * log or JSON.  It should be UTF-8, but may not be.  Characters that move the
+ * cursor, forge lines or change the reading direction are not printable:
  *
  *	C0, DEL, C1       U+0000..1F, U+007F..9F
  *	line separators   U+2028, U+2029
@@ -16,20 +16,25 @@
 #include <stdint.h>
 
 /*
- * The first character of the @len bytes at @text, at least one: how many bytes
- * it has, and in *c what it is.  0 if that is not UTF-8.
+ * Decode the first character of the @len bytes at @text; @len is at least 1.
+ * Stores the code point in *c and returns its length in bytes, or 0 if it is
+ * not valid UTF-8.
  */
 unsigned text_decode(const char *text, size_t len, uint32_t *c);
 
+/* Is code point @c outside the table above? */
 bool text_is_printable(uint32_t c);
 
-/* Put a question mark for each byte that is not part of a printable one. */
+/*
+ * Replace every byte that is not part of a printable character by a question
+ * mark.
+ */
 void text_make_printable(char *text, size_t len);
 
 /*
- * The next piece of @text, of *len bytes, that can be in a JSON string as it
- * is; or NULL, with @escape for the *len bytes that cannot (U+FFFD for what is
- * not UTF-8).  *len is 0 at the end.
+ * Split @text for a JSON string.  Returns @text if its first *len bytes need
+ * no escaping; or NULL if its first *len bytes must be replaced by @escape
+ * (U+FFFD if they are not valid UTF-8).  *len is 0 at the end of the text.
  */
 enum { TEXT_ESCAPE_MAX = 8 };
 const char *text_json_piece(const char *text, size_t *len,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Small things that C leaves out: checked arithmetic, alignment, scope-bound
+ * Small helpers that C lacks: checked arithmetic, alignment, scope-bound
  * clean-up, container_of.
  */
 #pragma once
@@ -20,18 +20,19 @@
 #define MIB(n) ((uint64_t)(n) << 20)
 #define GIB(n) ((uint64_t)(n) << 30)
 
+/* Returns false, and leaves *out unspecified, if the result does not fit. */
 static inline bool checked_mul(uint64_t a, uint64_t b, uint64_t *out)
 {
 	return !__builtin_mul_overflow(a, b, out);
 }
 
-/* @align is a power of two. */
+/* Round @v down to a multiple of @align, a power of two. */
 static inline uint64_t align_down(uint64_t v, uint64_t align)
 {
 	return v & ~(align - 1);
 }
 
-/* As align_down(); the caller knows that @v + @align does not overflow. */
+/* The same, up; the caller makes sure that @v + @align does not overflow. */
 static inline uint64_t align_up(uint64_t v, uint64_t align)
 {
 	return align_down(v + align - 1, align);
@@ -48,8 +49,8 @@ static inline uint64_t max_u64(uint64_t a, uint64_t b)
 }
 
 /*
- * Close *fd, unless it is -1 already, and make it -1: the number may be another
- * thread's new descriptor at once, so whoever closed it must not keep it.
+ * Close *fd unless it is -1, and set it to -1, because another thread may be
+ * given the same number at once.
  */
 static inline void util_close(int *fd)
 {
@@ -63,11 +64,11 @@ static inline void util_free(void *p)
 	free(*(void **)p);
 }
 
-/* A descriptor that closes, or memory that is freed, with its scope. */
+/* Close a descriptor, or free memory, at the end of the variable's scope. */
 #define AUTO_CLOSE __attribute__((cleanup(util_close)))
 #define AUTO_FREE  __attribute__((cleanup(util_free)))
 
-/* Hand a scoped descriptor over to somebody who keeps it. */
+/* Move a descriptor out of an AUTO_CLOSE variable, so that it stays open. */
 static inline int take_fd(int *fd)
 {
 	int taken = *fd;

@@ -2,5 +2,5 @@
 #pragma once
 
 #define STASIS_VERSION "0.1.0"
-/* The version of Firecracker's interface that launchers may count on. */
+/* The Firecracker version whose interface launchers may rely on. */
 #define FIRECRACKER_VERSION "1.17.0"

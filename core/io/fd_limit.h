@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The limit on descriptors (RLIMIT_NOFILE), and who may use the last of them.
+ * The limit on open descriptors (RLIMIT_NOFILE), and a reserve within it.
  *
- * Each connection that a guest or a program of the host opens costs the VMM a
- * descriptor.  Those that are counted here never get the last ones, so that
- * the API answers, drives can be changed and snapshots be written however many
- * connections there are.
+ * Each connection that a guest or a host program opens costs the VMM a
+ * descriptor.  Connections never get the reserve, so that the API answers,
+ * drives can be replaced and snapshots be written however many connections
+ * there are.
  *
  * Any thread.
  */
@@ -14,26 +14,26 @@
 #include <stdbool.h>
 
 enum {
-	/* Enough for the most connections, devices and vCPUs that a VM has. */
+	/* Enough for a VM with all connections, devices and vCPUs. */
 	FD_LIMIT_WANTED = 4096,
 	/*
-	 * Kept free: ten API clients and one that is turned away, a snapshot's
-	 * files and folders, a drive's new file, a page server, timers; about
-	 * 30, and as many again.
+	 * Kept free of connections: ten API clients and one that is being
+	 * rejected, a snapshot's files and folders, a drive's new backing file,
+	 * a page server, timers.  These need about 30; twice that to be safe.
 	 */
 	FD_RESERVE = 64,
 };
 
 /*
- * Raise the soft limit as far as it is useful and the hard limit allows.  A
- * soft limit of 1024 is meant for programs that use select(), and nothing here
- * does; nor do we start other programs, which would inherit it.
+ * Raise the soft limit to FD_LIMIT_WANTED, or as far as the hard limit allows.
+ * The usual soft limit of 1024 protects programs that use select().  stasis
+ * does not use it, and starts no programs that would inherit the limit.
  */
 void fd_limit_raise(void);
 
 /*
- * May a connection keep descriptor @fd?  The kernel gives out the lowest free
- * number, so one in the reserve says that all the others are in use.  Of a
- * limit below 256 the reserve is a quarter.
+ * May a connection keep descriptor @fd?  False if @fd is in the reserve: the
+ * kernel assigns the lowest free number, so all others are then in use.  If the
+ * limit is below 256, the reserve is a quarter of it.
  */
 bool fd_limit_allows(int fd);

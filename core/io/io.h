@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading and writing until done, and opening files one can trust to be files.
+/*
+ * Complete reads and writes, and opening files that are sure to be regular
+ * files.
  */
 #pragma once
 
@@ -12,67 +14,72 @@ struct err;
 struct go_on;
 
 /*
- * Open a regular file for reading, close-on-exec; its size goes to *size.
- * A FIFO or device in its place is refused, without blocking on it.
- * Returns the descriptor, or -1.
+ * Open a regular file for reading, close-on-exec, and store its size in bytes
+ * in *size.  A FIFO or device is rejected without blocking on it.  Returns the
+ * descriptor, or -1.
  */
 int io_open_file(const char *path, uint64_t *size, struct err *e);
 
 /*
- * Clear O_NONBLOCK of a file that was opened with it only because it might have
- * been a FIFO.  The flag is not harmless on files: io_uring then takes the file
- * for one that never waits, and reads it within the submitting call.
+ * Clear O_NONBLOCK of a regular file that was opened with it only because it
+ * might have been a FIFO.  The flag matters for regular files, too: with it,
+ * io_uring reads the file inside the submitting call instead of asynchronously.
  */
 void io_set_blocking(int fd);
 
 /*
- * N, if @path is /dev/fd/N or /proc/self/fd/N, which also works where there is
- * no /proc; else -1.
+ * Returns N if @path is /dev/fd/N or /proc/self/fd/N, else -1.  Only the name
+ * is parsed, so this works without /proc.
  */
 int io_descriptor_of(const char *path);
 
 /*
- * Open a file or FIFO to append to, close-on-exec, made if it does not exist.
- * A FIFO needs no reader, and no write to it will block.  Returns the
- * descriptor, or -1.
+ * Open a file or FIFO for appending, close-on-exec; the file is created if it
+ * does not exist.  A FIFO needs no reader, and writes to it never block.
+ * Returns the descriptor, or -1.
  */
 int io_open_sink(const char *path, struct err *e);
 
 /*
- * All of a file, pipe or FIFO, NUL-terminated; free() it.  More than @max bytes
- * are refused.  It waits for who writes a pipe, so it is for command lines, and
- * not for the API.
+ * Read all of a file, pipe or FIFO, at most @max bytes; more is an error.
+ * Returns NUL-terminated memory of *len bytes, which the caller frees, or NULL.
+ * Blocks until a pipe's writer closes it, so it is for command lines, not for
+ * the API.
  */
 char *io_read_file(const char *path, size_t max, size_t *len, struct err *e);
-/* The same; "-" is standard input. */
+
+/* The same; "-" means standard input. */
 char *io_read_input(const char *path, size_t max, size_t *len, struct err *e);
 
-/* Read up to @len bytes from @offset: fewer only at the end of the file.
- * Returns how many, or -1 with errno set. */
+/*
+ * Read @len bytes from @offset, fewer only at the end of the file.  Returns the
+ * number of bytes, or -1 with errno set.
+ */
 ssize_t io_pread(int fd, void *buf, size_t len, uint64_t offset);
 
-/* Write all of @len bytes at @offset.  0, or -1 with errno set. */
+/* Write all of @len bytes at @offset.  Returns 0, or -1 with errno set. */
 int io_pwrite(int fd, const void *buf, size_t len, uint64_t offset);
 
 /*
- * As write(), but a reader who does not read never makes us wait, whatever
- * flags whoever opened @fd has set: less than @len may be written, and EAGAIN
- * means that nothing can be now (poll() tells when).  The flags of @fd, which
- * other processes may share, stay as they are.  For all descriptors that we
- * were given, such as standard output.  Any thread.
+ * As write(), but never blocks on a reader that does not read, even if @fd
+ * lacks O_NONBLOCK.  May write less than @len; -1 with EAGAIN means that
+ * nothing can be written now (wait with poll()).  The flags of @fd are not
+ * changed, because other processes may share them.  For all descriptors that
+ * stasis inherits, such as standard output.  Any thread.
  */
 ssize_t io_write_nowait(int fd, const void *buf, size_t len);
 
 /*
- * Have the kernel write what of @fd, which is a regular file, is not on the
- * disk yet, a few MiB at a time, so that fsync() afterwards has little left to
- * wait for.  Unlike fsync() this can be cancelled.  0, also if it was
- * cancelled; or -1 with errno set.
+ * Start writeback of the dirty pages of the regular file @fd, a few MiB at a
+ * time, and wait for it, so that a later fsync() has little left to do.  Unlike
+ * fsync() this can be cancelled.  Returns 0, also if it was cancelled; or -1
+ * with errno set.
  */
 int io_write_back(int fd, const struct go_on *go_on);
 
 /*
- * Read a small text file of the kernel's (sysfs, procfs) into @buf, without
- * its final newline.  False if that did not work; nobody will read why.
+ * Read a small text file of sysfs or procfs, at @path relative to the directory
+ * @dir, into @buf of @size bytes, without its final newline.  False, without a
+ * reason, if that fails.
  */
 bool io_read_text(int dir, const char *path, char *buf, size_t size);

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The log: one write() per line, from any thread, that never waits for who
- * reads it.
+ * The log: one write() per line, from any thread, that never blocks on the
+ * reader.
  *
  * Two styles.  LOG_PLAIN is for a person at a terminal ("stasis: warning: ...",
  * to stderr).  LOG_FIRECRACKER is what launchers parse: UTC with
  * nanoseconds, "[id:thread:LEVEL:file:line]", message.
  *
- * Levels say whose fault it is: ERROR and WARN are for the operator, INFO
- * tells what happened, DEBUG is for us.  What a guest did wrong goes through
- * log_guest(), which a guest cannot use to fill a disk.
+ * Levels: ERROR and WARN are for the operator to act on, INFO reports what
+ * happened, DEBUG is for stasis' developers.  Misbehaviour of a guest goes
+ * through log_guest(), whose rate is limited so that a guest cannot fill a
+ * disk.
  */
 #pragma once
 
@@ -32,18 +33,21 @@ struct log_config {
 	enum log_level level;
 	enum log_style style;
 	int fd;
-	const char *id; /* stays valid; LOG_FIRECRACKER only */
+	const char *id; /* LOG_FIRECRACKER only; must stay valid */
 	bool show_level;
 	bool show_origin;
 };
 
-/* Before threads exist.  Without it: LOG_PLAIN warnings to stderr. */
+/*
+ * Call before threads exist.  Without it: LOG_PLAIN, warnings and errors, to
+ * stderr.
+ */
 void log_configure(const struct log_config *config);
 
-/* While a terminal is raw, a line must end in CR LF. */
+/* While the terminal is in raw mode, lines end in CR LF. */
 void log_set_raw_terminal(bool raw);
 
-/* Lines for which there was no room. */
+/* Number of lines lost because they could not be written without blocking. */
 uint64_t log_lost(void);
 
 bool log_enabled(enum log_level level);
@@ -58,26 +62,32 @@ void log_write(enum log_level level, const char *file, int line,
 #define log_debug(...)     log_at(LOG_DEBUG, __VA_ARGS__)
 
 /*
- * One kind of thing a guest may do wrong: how often it happened, and what was
- * logged of it.  Static, one per call site; any thread.
+ * Rate limit for one kind of message: how often it happened, and how much of
+ * that was logged.  Static, one per call site; any thread.
  */
 struct log_limit {
-	_Atomic uint64_t count;   /* all */
-	_Atomic uint64_t dropped; /* since the last line */
-	_Atomic int64_t next_ns;  /* no line before this; CLOCK_MONOTONIC */
+	_Atomic uint64_t count;   /* all, logged or not */
+	_Atomic uint64_t dropped; /* not logged since the last line */
+	_Atomic int64_t next_ns;  /* CLOCK_MONOTONIC; no line before this */
 };
 
-/* Count, and log a warning unless one was logged within the last second. */
+/*
+ * Count guest misbehaviour, and log a warning ("guest: ...") unless one was
+ * logged within the last second.
+ */
 void log_guest(struct log_limit *limit, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* The same for what is nobody's fault here, or a client's. */
+/* The same, without "guest: ", for anything that the guest did not cause. */
 void log_limited(struct log_limit *limit, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* "2026-11-22T23:28:05", of seconds since 1970. */
+/* Print @seconds since 1970 (UTC) as "2026-11-22T23:28:05". */
 enum { LOG_UTC_MAX = 64 };
 void log_print_utc(char *text, size_t size, uint64_t seconds);
 
-/* "error", "Warning", "INFO"...: as Firecracker spells them, in any case. */
+/*
+ * Parse a level as Firecracker spells it ("error", "Warning", "INFO" ...), in
+ * any case.  False if it is not one.
+ */
 bool log_parse_level(const char *text, enum log_level *level);

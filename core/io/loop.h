@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The main thread's epoll loop.  All of it belongs to one thread, but that any
- * thread may loop_add() a source which it alone uses until then.
+ * The main thread's epoll loop.  Only that thread calls these functions, with
+ * one exception: any thread may loop_add() a source that no other thread uses
+ * yet.
  *
- * A source is a descriptor and what to do when it is ready; it is embedded in
- * whatever owns the descriptor.  A source may remove itself, or any other,
- * while it is being called.
+ * A source is a descriptor and the function to call when it is ready; it is
+ * embedded in the object that owns the descriptor.  A source's function may
+ * remove that source, or any other.
  */
 #pragma once
 
@@ -34,19 +35,19 @@ void loop_fini(struct event_loop *loop);
 
 /*
  * Watch @fd for @events (EPOLLIN ...).  The source does not own the fd.
- * A descriptor that epoll cannot watch (a regular file: always ready) gives
- * -EPERM; other failures are other -errno.
+ * Returns 0 or -errno: -EPERM if epoll cannot watch @fd, such as a regular
+ * file, which is always ready.
  */
 int loop_add(struct event_loop *loop, struct event_source *source, int fd,
 	     uint32_t events);
 int loop_modify(struct event_loop *loop, struct event_source *source,
 		uint32_t events);
-/* Nothing happens if it is not in the loop. */
+/* Does nothing if the source is not in the loop. */
 void loop_remove(struct event_loop *loop, struct event_source *source);
 
 /* The same, and close the descriptor. */
 void loop_close(struct event_loop *loop, struct event_source *source);
 
-/* Dispatch until loop_stop(). */
+/* Wait for events and dispatch them until loop_stop(). */
 int loop_run(struct event_loop *loop, struct err *e);
 void loop_stop(struct event_loop *loop);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An edge-triggered interrupt that is seldom raised.  Unlike an eventfd that
- * KVM listens to, it costs nothing until then: not at a VM's start, nor at its
- * end, when KVM waits for each of those.
+ * An edge-triggered interrupt that is rarely raised.  Unlike an irqfd it costs
+ * nothing until it is raised: setting up an irqfd delays a VM's start, and KVM
+ * waits for each one at the VM's end.
  */
 #pragma once
 

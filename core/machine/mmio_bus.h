@@ -2,8 +2,9 @@
 /*
  * Device windows in guest-physical address space.
  *
- * Filled by the main thread, frozen before the first vCPU runs, then read by
- * all vCPU threads without a lock; handlers lock for themselves.
+ * The main thread adds windows before the first vCPU runs; after that the bus
+ * is constant, and all vCPU threads read it without a lock.  Handlers do their
+ * own locking.
  */
 #pragma once
 
@@ -14,9 +15,9 @@
 struct err;
 
 /*
- * Registers of a device, called on a vCPU thread.  @offset + @len lies within
- * the window; @len is 1, 2, 4 or 8; nothing else about them is promised: the
- * guest chooses.
+ * Access to a device's registers, called on a vCPU thread.  @offset + @len lies
+ * within the window, and @len is 1, 2, 4 or 8.  The guest chooses everything
+ * else, so @offset may be unaligned.
  */
 struct mmio_ops {
 	uint64_t (*read)(void *device, uint64_t offset, unsigned len);
@@ -34,10 +35,11 @@ struct mmio_window {
 enum { MMIO_WINDOWS_MAX = 96 };
 
 struct mmio_bus {
-	struct mmio_window window[MMIO_WINDOWS_MAX]; /* ascending, disjoint */
+	struct mmio_window window[MMIO_WINDOWS_MAX]; /* sorted, disjoint */
 	unsigned count;
 };
 
+/* Add a window.  Fails if it overlaps another one, or the bus is full. */
 int mmio_bus_add(struct mmio_bus *bus, struct mmio_window window,
 		 struct err *e);
 
@@ -49,5 +51,5 @@ uint64_t mmio_bus_read(const struct mmio_bus *bus, gpa_t gpa, unsigned len);
 void mmio_bus_write(const struct mmio_bus *bus, gpa_t gpa, unsigned len,
 		    uint64_t value);
 
-/* How many accesses hit nothing, in this process. */
+/* Number of accesses that hit no window, in this process. */
 uint64_t mmio_bus_missed(void);
