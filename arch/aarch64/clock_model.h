@@ -2,12 +2,12 @@
 /*
  * Guest time as arithmetic on 64-bit counters, modulo 2^64.
  *
- *	H  the host's system counter (CNTVCT_EL0, read by us)
+ *	H  the host's system counter (CNTVCT_EL0, read by stasis)
  *	O  the offset that KVM subtracts from it
  *	G  the guest's counter: H - O
  *
- * "Negative" offsets (a guest counter ahead of the host's, as after the host
- * was rebooted) are ordinary.
+ * "Negative" offsets (a guest counter ahead of the host's, as after a reboot of
+ * the host) are normal.
  */
 #pragma once
 
@@ -26,8 +26,9 @@ static inline uint64_t clock_offset(uint64_t host, uint64_t guest)
 }
 
 /*
- * Can a counter that was read between @before and @after, and gave @guest,
- * have had the offset @offset?  This stands in for the getter that KVM lacks.
+ * Is the value @guest, read while the host's counter went from @before to
+ * @after, consistent with the offset @offset?  KVM has no ioctl to read the
+ * offset back, so this checks it.
  */
 static inline bool clock_bracketed(uint64_t before, uint64_t guest,
 				   uint64_t after, uint64_t offset)
@@ -35,7 +36,7 @@ static inline bool clock_bracketed(uint64_t before, uint64_t guest,
 	return guest - clock_guest(before, offset) <= after - before;
 }
 
-/* Ticks as nanoseconds; saturates. */
+/* Convert ticks to nanoseconds; saturates. */
 static inline uint64_t clock_ns(uint64_t ticks, uint32_t hz)
 {
 	unsigned __int128 ns;
@@ -46,7 +47,7 @@ static inline uint64_t clock_ns(uint64_t ticks, uint32_t hz)
 	return ns > UINT64_MAX ? UINT64_MAX : (uint64_t)ns;
 }
 
-/* Nanoseconds as ticks, rounded up; saturates. */
+/* Convert nanoseconds to ticks, rounding up; saturates. */
 static inline uint64_t clock_ticks(uint64_t ns, uint32_t hz)
 {
 	unsigned __int128 ticks =
@@ -61,7 +62,7 @@ static inline bool clock_longer_than(uint64_t ticks, uint32_t hz, uint64_t ms)
 	return (unsigned __int128)ticks * 1000 > (unsigned __int128)ms * hz;
 }
 
-/* Would a counter that goes from @from to @to go back? */
+/* Is @to before @from, modulo 2^64? */
 static inline bool clock_goes_back(uint64_t from, uint64_t to)
 {
 	return (int64_t)(to - from) < 0;

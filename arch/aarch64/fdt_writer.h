@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writing the device tree: libfdt's sequential interface with an error that
- * sticks, and what the files that describe a part of the tree share.
+ * Writing the device tree: libfdt's sequential-write interface with a sticky
+ * error, and definitions shared by the files that each write a part of the
+ * tree.
  */
 #pragma once
 
@@ -23,7 +24,7 @@ enum {
 	IRQ_LEVEL_HIGH = 4,
 };
 
-/* The first failure sticks, so that the tree below reads as a tree. */
+/* The first failure sticks, so that callers need no error handling. */
 struct writer {
 	void *fdt;
 	int error;
@@ -33,6 +34,7 @@ struct writer {
 	unsigned cache_count;
 };
 
+/* Keep @r, a result of libfdt, if it is the first error. */
 void fdt_w_check(struct writer *w, int r);
 
 void fdt_w_begin(struct writer *w, const char *format, ...)
@@ -41,18 +43,19 @@ void fdt_w_end(struct writer *w);
 
 void fdt_w_flag(struct writer *w, const char *name);
 void fdt_w_text(struct writer *w, const char *name, const char *value);
-/* @values: strings one after the other, each with its NUL. */
+/* @values: @size bytes of strings, each with its NUL. */
 void fdt_w_texts(struct writer *w, const char *name, const char *values,
 		 size_t size);
 void fdt_w_u32(struct writer *w, const char *name, uint32_t value);
 void fdt_w_u64(struct writer *w, const char *name, uint64_t value);
 void fdt_w_u32s(struct writer *w, const char *name, const uint32_t *values,
 		unsigned count);
-/* @pairs: address, size, address, size ... */
+/* Property `reg`.  @pairs: address, size, address, size ... @count numbers. */
 void fdt_w_reg(struct writer *w, const uint64_t *pairs, unsigned count);
+/* Property `interrupts`: SPI @number, edge-triggered. */
 void fdt_w_spi(struct writer *w, unsigned number);
-/* What the third cell of a private interrupt says. */
+/* The third cell (flags) of a private interrupt. */
 uint32_t fdt_w_ppi_flags(const struct writer *w);
 
-/* fdt_cpus.c: the node `cpus`, with their caches. */
+/* fdt_cpus.c: write the node `cpus` and the nodes of caches. */
 void fdt_cpus(struct writer *w);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Refusing files that are no kernels, by what they are. */
+/* Rejecting files that are not kernels, with a message for what they are. */
 #pragma once
 
 #include <stddef.h>
@@ -7,15 +7,20 @@
 
 struct err;
 
-/* How many bytes of a file are looked at. */
+/* Bytes at the beginning of a file that are examined. */
 enum { IMAGE_HEAD_SIZE = 4096 };
 
-/* "@where an x86 kernel (bzImage); what to do": @head is the beginning of the
- * file, @size bytes of it.  Always -1. */
+/*
+ * Set *e to "@where an x86 kernel (bzImage); what to do".  @head: the first
+ * @size bytes of the file.  Always returns -1.
+ */
 int image_refuse(const char *where, const uint8_t *head, uint64_t size,
 		 struct err *e);
 
-/* An EFI zboot image whose header says @method (@size bytes, which may lack a
- * NUL), and that @payload bytes of that are at @offset.  Always -1. */
+/*
+ * Reject an EFI zboot image.  @method: its compression, @size bytes that may
+ * lack a NUL.  The compressed part is @payload bytes at @offset.  Always
+ * returns -1.
+ */
 int image_refuse_zboot(const char *method, size_t size, uint64_t offset,
 		       uint64_t payload, struct err *e);

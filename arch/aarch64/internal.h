@@ -1,25 +1,53 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The address map, register ids and helpers shared by the files of this
- * folder.  The map is Firecracker's, so that guests built for it fit:
+ * folder.  The map is Firecracker's, so that guests built for it fit, plus the
+ * GPIO controller:
  *
- *	0x0000_0000 ............. GIC, growing down from 1 GiB:
- *	                          redistributors, distributor
- *	0x4000_0000 BOOT_TIMER .. 4 KiB windows of devices:
- *	0x4000_1000 RTC
- *	0x4000_2000 SERIAL
- *	0x4000_3000 ............. virtio-mmio
- *	0x6fff_f000 GPIO ........ ours: the power key
- *	0x8000_0000 RAM_BASE .... 2 MiB kept from the guest's allocator:
- *	                          pages that we and KVM share with it,
- *	0x8010_0000 FDT ......... and the device tree
- *	0x8020_0000 ............. kernel
- *	0x8008_0000 RAW ......... or a raw binary, where QEMU and kvmtool have
- *	                          it; its device tree ends the first region,
- *	                          and only what is shared is kept from it
- *	      ...                 initrd: the end of the first region
- *	   256 GiB .............. 64-bit device windows
- *	   512 GiB RAM_HIGH ..... what RAM is left
+ *	0x0000_0000 +------------------------------------------+
+ *	            | unused                                   |
+ *	            |   ^ one GICv3 redistributor per vCPU,    |
+ *	            |   | 128 KiB each (or GICv2 CPU interface)|
+ *	            | GIC distributor                          |
+ *	0x4000_0000 +------------------------------------------+ GIC_TOP
+ *	            | boot timer        (windows of 4 KiB each)| BOOT_TIMER_GPA
+ *	0x4000_1000 | RTC                                      | RTC_GPA
+ *	0x4000_2000 | serial port                              | SERIAL_GPA
+ *	0x4000_3000 | virtio-mmio, ARCH_VIRTIO_MAX windows     | VIRTIO_GPA
+ *	            +------------------------------------------+
+ *	            | unused                                   |
+ *	0x6fff_f000 | GPIO: the power key                      | GPIO_GPA
+ *	0x7000_0000 +------------------------------------------+
+ *	            | unused                                   |
+ *	0x8000_0000 +------------------------------------------+ RAM_BASE
+ *	            | first region of RAM: see below           |
+ *	256 GiB     +------------------------------------------+
+ *	            | unused (64-bit windows in Firecracker)   |
+ *	512 GiB     +------------------------------------------+ RAM_HIGH_BASE
+ *	            | second region: RAM beyond 254 GiB        |
+ *	            +------------------------------------------+
+ *
+ * The first region, with a kernel image (left) or a raw binary (right).
+ * RESERVED marks what the device tree leaves out of the memory node:
+ *
+ *	RAM_BASE  +--------------------+--------------------+
+ *	          | unused    RESERVED | unused    RESERVED |
+ *	+ 64 KiB  | steal-time records | steal-time records | PVTIME_GPA
+ *	+ 128 KiB | VMClock page       | VMClock page       | VMCLOCK_GPA
+ *	+ 192 KiB | VM generation ID   | VM generation ID   | VMGENID_GPA
+ *	+ 256 KiB | snapshot's mark    | snapshot's mark    | SNAPSHOT_ID_GPA
+ *	+ 512 KiB | unused             +--------------------+ RAM_SHARED
+ *	          |                    | binary, by default | RAW_GPA
+ *	+ 1 MiB   | device tree        |                    | FDT_GPA
+ *	+ 2 MiB   +--------------------+                    | RAM_RESERVED
+ *	          | kernel             |                    |
+ *	          |        ...         |        ...         |
+ *	          | initrd             | initrd             |
+ *	          |                    +--------------------+ raw_fdt_gpa()
+ *	          |                    | device tree, 1 MiB |
+ *	end       +--------------------+--------------------+
+ *
+ * The initrd ends within 32 GiB of RAM_BASE.
  */
 #pragma once
 
@@ -42,10 +70,10 @@
 #define RAM_LOW_MAX   (GIB(256) - RAM_BASE)
 #define RAM_HIGH_BASE ((gpa_t)GIB(512))
 
-/* Within the reserved 2 MiB. */
+/* Pages within the reserved RAM, which the VMM and KVM share with the guest. */
 #define PVTIME_GPA  (RAM_BASE + 0x10000)
 #define PVTIME_SIZE ((uint64_t)64) /* per vCPU */
-/* In 64 KiB of their own: guests map them with different attributes. */
+/* Each in 64 KiB of its own, because guests map them with other attributes. */
 #define VMCLOCK_GPA (RAM_BASE + 0x20000)
 #define VMGENID_GPA (RAM_BASE + 0x30000)
 
@@ -54,25 +82,28 @@
 #define FDT_GPA      (RAM_BASE + MIB(1))
 #define FDT_MAX_SIZE MIB(1)
 
-/* The part of it that we and KVM use, but for the device tree. */
+/* The part of the reserved RAM that the VMM and KVM use; no device tree. */
 #define RAM_SHARED KIB(512)
 
-/* Raw binaries, if nobody says otherwise: from RAM's base on it is what the
- * boot protocol of old asked for, and what kvm-unit-tests is loaded at. */
+/*
+ * Default load address of raw binaries: 512 KiB from the start of RAM is the
+ * text offset of the old arm64 boot protocol and where QEMU and kvmtool load
+ * them, so kvm-unit-tests expect it.
+ */
 #define RAW_GPA (RAM_BASE + KIB(512))
 
-/* Where their device tree goes; it is the end of the first region. */
+/* The device tree of a raw binary: the end of the first region. */
 static inline gpa_t raw_fdt_gpa(const struct guest_mem *mem)
 {
 	return mem->region[0].gpa + mem->region[0].size - FDT_MAX_SIZE;
 }
 
-/* Interrupts: shared ones (SPI) count from INTID 32, private ones from 16. */
+/* Interrupts: SPI n is INTID 32 + n, PPI n is INTID 16 + n. */
 enum {
 	GIC_IRQS = 128, /* INTIDs, of which 96 are SPIs */
 	SERIAL_SPI = 0,
 	VIRTIO_SPI = 1, /* ARCH_VIRTIO_MAX of them */
-	GPIO_SPI = 95,  /* the last, out of the way of virtio */
+	GPIO_SPI = 95,  /* from here down, out of virtio's way */
 	VMCLOCK_SPI = 94,
 	VMGENID_SPI = 93,
 	RTC_SPI = 92,
@@ -106,21 +137,26 @@ struct err;
 #define KVM_CAP_ARM_EL2 240 /* Linux 6.16 */
 #endif
 
-/* Try what guest time is built on, where KVM has the counter offset: 0, or -1
- * and what it does otherwise. */
+/*
+ * Test, on a VM of its own, that this host's counter offset behaves as guest
+ * time requires.  Returns 0, or -1 and the difference in *e.
+ */
 int clock_probe(int kvm_fd, unsigned ipa_bits, struct err *e);
 
-/* The caches of a host CPU, as the guest is told about them. */
+/* A cache of a host CPU, as the device tree describes it to the guest. */
 enum cache_type { CACHE_NONE, CACHE_INSTRUCTION, CACHE_DATA, CACHE_UNIFIED };
 
 struct cache {
 	enum cache_type type;
-	unsigned level;                 /* from 1 */
-	unsigned sharing;               /* CPUs that share one */
-	unsigned size, line_size, sets; /* 0: not known */
+	unsigned level;                 /* 1 is the closest to the CPU */
+	unsigned sharing;               /* number of CPUs that share it */
+	unsigned size, line_size, sets; /* size in bytes; 0: not known */
 };
 
 enum { CACHES_MAX = 8 };
 
-/* Read what Linux knows of CPU 0's caches; gives how many, maybe 0. */
+/*
+ * Read the caches of CPU 0 from sysfs into @caches, which has room for
+ * CACHES_MAX.  Returns their number, which may be 0.
+ */
 unsigned cache_read_host(struct cache *caches);
