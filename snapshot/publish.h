@@ -1,21 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The two files of a snapshot, state S and memory M, which become visible
- * together although they are two names.
+ * Publishing the two files of a snapshot, state S and memory M, atomically
+ * although they have two names.
  *
- * A writer fills S.next and M.next, which others cannot take for a snapshot,
- * and then renames M.next to M, and S.next to S.  Both files of one snapshot
- * have its identity in them.  A writer that dies between the renames leaves an
- * S that is not M's, and an S.next that is: a load finds that out.  So at every
- * instant there is the old snapshot or the new one, whole.
+ * The writer fills S.next and M.next, which are never taken for a snapshot, and
+ * renames M.next to M, then S.next to S.  Both files of a snapshot contain its
+ * identity, so a load recognises an S that does not belong to M, and uses
+ * S.next if that does:
  *
- * What is there keeps its owner, its mode and its access list, and symbolic
- * links are followed, because a launcher may have prepared it.  Where a file
- * cannot be replaced without losing that, it is overwritten (PUBLISH_FILL):
- * then there is a time in which there is no snapshot.  M loses its identity
- * first, and S is written last, so that no S goes with an M that is not whole.
+ *	               S     M     S.next   M.next     a load gets
+ *	while filling  old   old   partial  partial    the old snapshot
+ *	M renamed      old   new   new      -          the new one, S.next and M
+ *	S renamed      new   new   -        -          the new one, S and M
  *
- * One thread at a time.  Errors name the file.
+ * Symbolic links are followed, and an existing file keeps its owner, mode and
+ * access list, because a launcher may have prepared it.  A file that cannot be
+ * replaced without losing these is overwritten (PUBLISH_FILL); meanwhile there
+ * is no snapshot.  Then the identity in M is erased first and S is written
+ * last, so that no S belongs to an incomplete M.
+ *
+ * One thread at a time.  Error messages name the file.
  */
 #pragma once
 
@@ -28,99 +32,106 @@ struct err;
 struct go_on;
 struct snap;
 
-/* Drawn for each snapshot, also one without memory. */
+/* The identity: random, drawn for each snapshot, also for one without memory.
+ */
 struct snapshot_id {
 	uint8_t bytes[16];
-	uint64_t offset; /* in the memory file, where the same bytes are */
+	uint64_t offset; /* of the same bytes in the memory file */
 };
 
-/* It is the first section of every state file. */
+/* Save or load the identity, the first section of every state file. */
 void snapshot_id_state(struct snapshot_id *id, struct snap *s);
 
 /* ------------------------------------------------------------------ writing */
 
 enum publish_how {
-	PUBLISH_REPLACE, /* beside it, as .next, and renamed */
-	PUBLISH_FILL,    /* in place */
+	PUBLISH_REPLACE, /* write FILE.next, and rename it */
+	PUBLISH_FILL,    /* overwrite FILE in place */
 };
 
 struct publish_file {
 	enum publish_how how;
-	bool is_descriptor;  /* its path is /dev/fd/N or the like */
-	bool is_new;         /* it was not there */
-	unsigned mode;       /* when it is complete */
-	char path[PATH_MAX]; /* without symbolic links */
+	bool is_descriptor;  /* the path is /dev/fd/N or the like */
+	bool is_new;         /* the file did not exist */
+	unsigned mode;       /* of the complete file */
+	char path[PATH_MAX]; /* with symbolic links resolved */
 };
 
 struct publish {
-	int state_fd, memory_fd; /* to be filled; -1: not this one */
-	/* Asked right before the files get their names: a last chance to cancel
-	 * it.  The writer's, after publish_begin(); NULL: go on. */
+	int state_fd, memory_fd; /* for the writer to fill; -1: not wanted */
+	/*
+	 * Asked right before the renames, as the last chance to cancel.  The
+	 * writer sets it after publish_begin(); NULL: never cancelled.
+	 */
 	const struct go_on *may_publish;
 	struct publish_file state, memory;
 };
 
 /*
- * Open the files to fill: S.next and M.next, or S and M where those cannot be
- * replaced.  Either may be NULL.  What a writer that died left is removed, or
- * its publication is completed first if it had begun; what anybody else put
- * there is refused, and so is what another writer is writing.
+ * Open the files to fill: S.next and M.next, or S and M if those cannot be
+ * replaced.  @state or @memory may be NULL.  Leftovers of a writer that died
+ * are removed; if it died between the renames, the second rename is done first.
+ * Fails if another process is writing the files, or if a .next is there that no
+ * writer left.
  *
- * Files that are new get mode 0600; publish_set_mode() changes that.
+ * New files get mode 0600; publish_set_mode() changes that.
  */
 int publish_begin(struct publish *p, const char *state, const char *memory,
 		  struct err *e);
 void publish_set_mode(struct publish *p, unsigned mode);
 
 /*
- * Before memory that is filled in place changes: it loses the identity, which
- * is at @offset, so that no state goes with it.  With @sync also on the disk.
- * Nothing happens to memory that is replaced.
+ * Call before memory that is overwritten in place changes: erases its identity,
+ * at @offset, so that no state belongs to it.  @sync: also on the disk.  Does
+ * nothing if memory is replaced.
  */
 int publish_invalidate(struct publish *p, uint64_t offset, bool sync,
 		       struct err *e);
 
 /*
- * All of memory is written.  The state is to be written after this, or power
- * that fails could leave one that goes with memory that is not whole.
+ * Call when all of memory is written, before the state is: otherwise a power
+ * loss could leave a state with incomplete memory.
  */
 int publish_memory_written(struct publish *p, bool sync, struct err *e);
 
 /*
- * Make them the snapshot.  With @sync it outlives a loss of power from then on,
- * and the snapshot that was there before does until then.
+ * Publish the files.  @sync: the new snapshot survives a power loss once this
+ * returns; until then the old one does.
  *
- * Afterwards, also after a failure, @p is closed.  A failure leaves the old
- * snapshot, unless the text says otherwise.
+ * Closes @p, also after a failure.  A failure leaves the old snapshot unless
+ * the message says otherwise.
  */
 int publish_commit(struct publish *p, bool sync, struct err *e);
 
-/* Remove the files.  Nothing after publish_commit() or a failed begin. */
+/*
+ * Cancel: remove the .next files and close @p.  Does nothing after
+ * publish_commit() or a failed publish_begin().
+ */
 void publish_abandon(struct publish *p);
 
 /*
- * The same, but for closing them, of a writer that is stuck in a system call on
- * another thread, and must not publish them any more.
+ * The same without closing the files, for a writer that is stuck in a system
+ * call on another thread and must no longer publish.
  */
 void publish_remove(const struct publish *p);
 
 /* ------------------------------------------------------------------ loading */
 
 struct published {
-	void *body; /* of the state file, owned */
+	void *body; /* of the state file; owned */
 	size_t len;
-	uint16_t minor; /* the format's */
+	uint16_t minor; /* of the state file's format */
 	struct snapshot_id id;
-	int memory_fd; /* read-only, owned; -1: not asked for */
-	uint64_t memory_size;
+	int memory_fd;        /* read-only; owned; -1: no memory requested */
+	uint64_t memory_size; /* bytes */
 };
 
 /*
- * Open the snapshot @state and, unless that is NULL, @memory: files that belong
- * together.  That S.next had to be used is logged.
+ * Open the snapshot of @state and @memory (NULL: state only), and check that
+ * they belong together.  Logs a warning if S.next had to be used.
  */
 int publish_open(struct published *p, const char *state, const char *memory,
 		 struct err *e);
 
-/* Also after a failure. */
+/* Free and close everything; allowed after a failed publish_open(), too. */
 void publish_close(struct published *p);

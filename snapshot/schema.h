@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is in a state, for people and their programs: a table of sections, and
- * the one function that reads any of them by it.
+ * Printing a state file, for people and for programs: a table of sections
+ * (schema_table.h), and one function that reads any section by it.
  *
- * Whoever changes what a state function saves changes the table; a unit test
- * finds what it does not know.
+ * A change to a state function needs the same change in the table; a unit test
+ * finds fields that the table lacks.
  */
 #pragma once
 
@@ -16,10 +16,11 @@
 struct err;
 
 /*
- * Print the body of a state file, of format minor @minor: text, or an object
- * of JSON.  What the table does not know is shown as bytes, "unread".
+ * Print the body of a state file of format minor @minor, as text or as a JSON
+ * object.  Bytes that the table does not describe are printed as "unread".
  *
- * -1 if it ends early or makes no sense: what was read until then is printed.
+ * Returns -1 if the body is truncated or malformed; everything before that is
+ * printed.
  */
 int schema_print(FILE *out, const void *body, size_t len, uint16_t minor,
 		 bool json, struct err *e);

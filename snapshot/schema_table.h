@@ -1,26 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The sections of a state file, and their parts, as data. */
+/* The sections of a state file and their parts, as a table. */
 #pragma once
 
 /*
  * Fields, in order, as "name:type":
  *
- *	1 2 4 8	    an integer of so many bytes
- *	x1 x2 x4 x8 the same, shown as hexadecimal
- *	b	    a yes or no
- *	s, t	    text; a yes or no and, if yes, text
- *	hN, c	    N bytes; a number and so many bytes
- *	r	    a vCPU's registers: number, then ids and values
- *	z	    all that is left
- *	.NAME	    what is called NAME here: a section, if it has a tag
- *	?NAME	    a yes or no, and the same if yes
- *	+NAME	    a number, and so many of them
- *	#NAME	    as many as the last field of type 4n says
- *	*NAME	    until the section ends
- *	@NAME	    NAME and the number in the last field of type 4i
+ *	1 2 4 8	    an integer of this many bytes
+ *	x1 x2 x4 x8 the same, printed in hexadecimal
+ *	4n 4i	    the same as 4, and remembered for # and @
+ *	b	    a bool
+ *	s, t	    a string; a bool and, if true, a string
+ *	hN, c	    N bytes; a count and that many bytes
+ *	r	    a vCPU's registers: a count, then ids and values
+ *	z	    all bytes left in the section
+ *	.NAME	    the part NAME of this table: a section, if it has a tag
+ *	?NAME	    a bool and, if true, the part NAME
+ *	+NAME	    a count, and that many parts NAME
+ *	#NAME	    as many parts NAME as the last 4n field says
+ *	*NAME	    parts NAME until the section ends
+ *	@NAME	    the part NAME<n>, where n is the last 4i field
  */
 struct schema {
-	char tag[5]; /* of a section; "": part of one */
+	char tag[5]; /* of a section; "": a part of a section */
 	const char *name;
 	const char *fields;
 };

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The container of a snapshot's state: header, body, checksum.  What the body
- * says is the codec's; FORMAT.md describes both byte by byte.
+ * The container of a snapshot's state.  snapshot/codec.h writes and reads the
+ * body; FORMAT.md describes both byte by byte.
  *
- * Any thread.  Texts do not name the file; the caller does.
+ *	offset 0        8       10      12      16       24
+ *	       +--------+-------+-------+-------+--------+-------+--------+
+ *	       | magic  | major | minor | flags | length | body  | CRC-32 |
+ *	       +--------+-------+-------+-------+--------+-------+--------+
+ *	bytes    8        2       2       4       8      <length>   4
+ *
+ * Any thread.  Error messages do not name the file; callers prepend its name.
  */
 #pragma once
 
@@ -19,17 +25,17 @@ enum {
 };
 
 /*
- * Write a state file to @fd, from its beginning; it is empty, and not synced
- * afterwards.
+ * Write a state file with the @len bytes at @body to @fd, an empty file.  The
+ * file is not synced.
  */
 int state_file_save(int fd, const void *body, size_t len, struct err *e);
 
 /*
- * Read the whole of @fd, a regular file, and refuse what is not exactly a state
- * file.  *body is the caller's to free().
+ * Read the whole regular file @fd, and reject it if it is not exactly a valid
+ * state file.  The caller frees *body.
  *
- * *minor may be larger than STATE_FILE_MINOR: then sections that are not known
- * here may follow those that are.
+ * *minor may be larger than STATE_FILE_MINOR; then unknown sections may follow
+ * the known ones.
  */
 int state_file_load(int fd, void **body, size_t *len, uint16_t *minor,
 		    struct err *e);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which pages of a memory file a guest touches when it goes on from there, in
- * the order in which it does: recorded once, beside the memory file, so that
- * those who go on later have them read ahead of them.
+ * The working set: the pages of a memory file that a guest touches after it
+ * resumes from it, in the order of access.  It is recorded once, beside the
+ * memory file, so that later restores can read these pages ahead.
  *
- * A hint: it belongs to one snapshot, by its identity, and whoever finds that
- * it does not, or that anything else is wrong with it, goes on without.
+ * A hint, which belongs to one snapshot by its identity.  A restore that finds
+ * another identity or any error in it continues without it.
  *
  * One thread at a time.
  */
@@ -31,30 +31,30 @@ struct working_set {
 	uint8_t id[16];       /* of the snapshot */
 	uint64_t memory_size; /* of its memory file, bytes */
 	uint32_t range_count;
-	struct working_set_range *range; /* owned; no page is in it twice */
-	uint64_t *seen; /* while it is recorded: a bit per page; owned */
+	struct working_set_range *range; /* owned; ranges do not overlap */
+	uint64_t *seen; /* while recording: a bit per page; owned */
 };
 
-/* Name of the file that is beside @memory. */
+/* The name of the file is that of the memory file and this suffix. */
 #define WORKING_SET_SUFFIX ".ws"
 
 void working_set_fini(struct working_set *w);
 
 /*
- * Add what of @mem, which memory_file_map() made of the file, was touched and
- * is not in @w yet: pages that the kernel mapped to the process.  What does
- * not fit is left out.
+ * Add the pages of @mem, which memory_file_map() mapped, that were touched and
+ * are not in @w yet: pages that are present in the process's page table.  Pages
+ * beyond WORKING_SET_RANGES_MAX ranges are left out.
  */
 int working_set_sample(struct working_set *w, const struct guest_mem *mem,
 		       struct err *e);
 
-/* To @fd, which is empty. */
+/* Write the working set to @fd, an empty file. */
 int working_set_save(struct working_set *w, int fd, struct err *e);
 
 /*
- * From the file @path, which is hostile.  Refused if it is not that of the
- * snapshot with @id, whose memory has @memory_size bytes.  working_set_fini()
- * in any case.
+ * Read the working set from the file @path, which is not trusted.  Fails if it
+ * does not belong to the snapshot with @id and @memory_size bytes of memory.
+ * Call working_set_fini() also after a failure.
  */
 int working_set_load(struct working_set *w, const char *path,
 		     const uint8_t id[16], uint64_t memory_size, struct err *e);

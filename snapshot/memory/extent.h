@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The parts of a sparse file that are data; the rest are holes, and zero. */
+/* The parts of a sparse file that are data.  The rest are holes, read as zero.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -10,7 +11,8 @@ struct extent {
 };
 
 /*
- * The first data of @fd from @from on, cut at @limit.  1, 0 if there is none,
- * or -1 with errno set.  A file system that knows no holes has one extent.
+ * Find the first data of @fd in the bytes from @from to before @limit, and
+ * store it in *x.  Returns 1, 0 if there is none, or -1 with errno set.  On a
+ * file system without holes all bytes are data.
  */
 int extent_next(int fd, uint64_t from, uint64_t limit, struct extent *x);

@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Guest RAM as a file: the regions one after the other, nothing else, so that
- * it can be mapped.  Firecracker's files are the same.  Pages of zeroes are
+ * Guest RAM as a file: the regions one after the other and nothing else, so
+ * that it can be mapped.  The format is Firecracker's.  Pages of zeroes are
  * holes.
  *
- * A diff has the same size, and data only where pages changed; a page that
- * became zero is data in it.
+ *	page      0      1      2      3      4
+ *	full   | data | data | hole | hole | data |
+ *	diff   | hole | data | hole | data | hole |
+ *	               changed       became zero
  *
- * Thread: any that alone uses @mem's layout; the guest may run, and then what
- * is written of a page is what it was at some moment.
+ * A diff has the same size, and has data only where pages changed; a page that
+ * became zero is data.
+ *
+ * Any thread, as long as no other thread changes the layout of @mem.  The guest
+ * may run; a page that it writes meanwhile is saved as it was at some moment.
  */
 #pragma once
 
@@ -22,7 +27,7 @@ struct guest_mem;
 
 enum { MEMORY_FILE_CHUNK = 4 << 20 }; /* bytes between two calls of go_on() */
 
-/* Where memory goes in its order, zeroes included: @context is the owner's. */
+/* Receives all of memory in order, zeroes included, instead of a file. */
 struct memory_sink {
 	int (*put)(void *context, const void *data, size_t len, struct err *e);
 	void *context;
@@ -30,66 +35,70 @@ struct memory_sink {
 
 struct memory_save {
 	const struct guest_mem *mem;
-	int fd; /* of a file; what is in it is replaced */
-	const struct memory_sink *sink; /* not NULL: instead of the file */
+	int fd;                         /* a file, whose content is replaced */
+	const struct memory_sink *sink; /* not NULL: used instead of @fd */
 	/*
-	 * NULL: all pages, and for a sink always.  Or for each region the pages
-	 * to write, a bit per page of the host: as KVM_GET_DIRTY_LOG gives
-	 * them.
+	 * For each region the pages to write, one bit per host page as in
+	 * KVM_GET_DIRTY_LOG.  NULL, as for a sink always: all pages.
 	 */
 	const uint64_t *const *dirty;
-	bool onto_base; /* with @dirty: put them over what is in @fd */
+	bool onto_base; /* with @dirty: write the pages over those in @fd */
 	/*
-	 * If not NULL: pages that are not what they were when RAM was mapped
-	 * are found by comparing, and added here before they are written; a bit
-	 * each, perhaps the ones that @dirty points to.
+	 * If not NULL: find changed pages by comparing (memory_compare.h), and
+	 * set their bits here before pages are written.  May be the bitmaps
+	 * that @dirty points to.
 	 */
 	uint64_t *const *compare;
 	/*
-	 * Pages may be elsewhere until they are touched (userfaultfd), so that
-	 * none can be known to be zero without a look.
+	 * Read every page, because pages may be missing until they are touched
+	 * (userfaultfd), and a missing page need not be zero.
 	 */
 	bool read_all;
-	/* If not NULL: @done of @total bytes of RAM; false to give up. */
+	/* Progress: @done of @total bytes.  False cancels.  May be NULL. */
 	bool (*go_on)(void *context, uint64_t done, uint64_t total);
 	void *context;
-	uint64_t written; /* out: bytes */
+	uint64_t written; /* out: bytes of data written */
 };
 
-/* Not synced afterwards. */
+/* Write memory; the file is not synced. */
 int memory_file_save(struct memory_save *s, struct err *e);
 
-/* Can memory_file_changed() tell?  Not without /proc, or if the process may not
- * be debugged: /proc/self/pagemap is root's then. */
+/*
+ * Does memory_file_changed() work in this process?  Not without /proc, nor if
+ * the process must not be debugged, because /proc/self/pagemap then belongs to
+ * root.
+ */
 bool memory_file_can_tell_changed(void);
 
 /*
- * Find out which pages of region @index are not what they were when RAM was
- * created, or memory_file_map() mapped it: for diffs without a dirty log.  Not
- * after memory_file_read().  @bitmap is as in struct memory_save, and zero.
+ * For diffs without a dirty log: find the pages of region @index that changed
+ * since RAM was created or memory_file_map() mapped it.  Does not work after
+ * memory_file_read().  @bitmap, which must be zero, is laid out as in struct
+ * memory_save.
  */
 int memory_file_changed(const struct guest_mem *mem, unsigned index,
 			uint64_t *bitmap, struct err *e);
 
 /*
- * Make @fd what @mem, which is fresh, begins with.  Mapped privately: clean
- * pages are shared with all who map it.  Who shortens the file kills the guest.
+ * Map @fd as the initial contents of a fresh @mem, privately: pages that the
+ * guest does not write are shared with all processes that map the file.  If the
+ * file is truncated while the guest runs, the guest is killed.
  */
 int memory_file_map(struct guest_mem *mem, int fd, struct err *e);
 
-/* The same, read now.  Holes take no memory. */
+/* The same, but read the file now instead of mapping it.  Holes use no memory.
+ */
 int memory_file_read(struct guest_mem *mem, int fd, struct err *e);
 
 /*
- * Put the pages that are data in @diff over those of @base, in place.  Pages of
- * zeroes become holes where the file system can.  Doing it again after a
- * failure completes it.
+ * Copy the data of @diff over @base, in place.  Pages of zeroes become holes if
+ * the file system supports that.  After a failure the merge can be repeated.
  */
 int memory_file_merge(int base, int diff, struct err *e);
 
 /*
- * Make empty @to what @from is, sharing blocks where the file system can.
- * @go_on is asked every few MiB of data; NULL: never.
+ * Copy @from to the empty file @to, sharing blocks if the file system supports
+ * that.  @go_on is asked every MiB of data; NULL: it cannot be cancelled.
  */
 int memory_file_copy(int from, int to, const struct go_on *go_on,
 		     struct err *e);

@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Guest RAM that somebody else fills, page by page, as it is touched:
- * Firecracker's protocol for userfaultfd(2), to the byte.
+ * Guest RAM that a page server fills page by page as it is touched, by
+ * Firecracker's protocol for userfaultfd(2), byte for byte.
  *
- * We connect to a Unix stream socket and send one message: a JSON array of
- * where each region of RAM is in our memory and in theirs, and with it the
- * userfaultfd.  Nothing comes back.  They answer missing pages, and are told
- * of pages that are given back to the host.
+ *	VMM                                        page server
+ *	connect ---------------------------------> accept
+ *	JSON array of regions + userfaultfd -----> (SCM_RIGHTS; no reply)
+ *	thread touches a missing page
+ *	  sleeps ... page fault -----------------> read
+ *	  wakes  <-------------------------------- UFFDIO_COPY or the like
+ *	pages are discarded: remove event -------> they become zero
  *
- * A thread that touches a missing page sleeps until they answer.  Signals wake
- * a thread that does so in user mode, not one inside KVM_RUN.  We keep the
- * descriptor: closing the last one would give those threads pages of zeroes.
+ * The array says where each region is in the VMM's memory and in the server's
+ * file.  A signal wakes a thread that waits for a page in user mode, but not
+ * one inside KVM_RUN.  The VMM keeps the userfaultfd open, because closing the
+ * last descriptor would give the waiting threads pages of zeroes.
  *
- * Documentation/admin-guide/mm/userfaultfd.rst
+ * Linux, Documentation/admin-guide/mm/userfaultfd.rst.
  */
 #pragma once
 
@@ -24,35 +28,37 @@ struct guest_mem;
 
 struct uffd {
 	int fd;     /* -1: none */
-	int socket; /* stays open: they see by it that we live */
-	pid_t pid;  /* of who listened; 0: it is not known here */
+	int socket; /* stays open, so that the server sees the VMM live */
+	pid_t pid;  /* of the process that listened; 0: not known */
 };
 
 /*
- * Connect to who listens at @path, without waiting: the socket, or -1.  *busy
- * is set if there are too many who were not accepted yet: worth another try.
+ * Connect to the page server at @path without blocking.  Returns the socket, or
+ * -1.  *busy is set if the server's backlog is full; then try again.
  */
 int uffd_connect(const char *path, bool *busy, struct err *e);
 
 /*
- * Register all of @mem, which is fresh, and hand it to who is connected to
- * @socket, which is taken over.  On failure nothing is left.
+ * Register all of a fresh @mem, and hand it to the page server at @socket,
+ * which this takes over.  A failure leaves nothing open.
  */
 int uffd_serve(struct uffd *u, const struct guest_mem *mem, int socket,
 	       struct err *e);
 
-/* Do they have questions that they have not read yet? */
+/* Are there page faults that the page server has not read yet? */
 bool uffd_is_unread(const struct uffd *u);
-/* Has the process ended that listened, as far as is known? */
+/* Has the page server's process ended?  False if that is not known. */
 bool uffd_server_has_ended(const struct uffd *u);
-/* Who waits for a page asks for it again: the first question may have been read
- * by a server that died over it. */
+/*
+ * Make all waiting threads fault again, because a page server that died may
+ * have read their first faults.
+ */
 void uffd_ask_again(const struct uffd *u, const struct guest_mem *mem);
 
 /*
- * Nobody waits for pages any more: who does gets one of zeroes.  Only for the
- * end, when no vCPU can enter the guest again.
+ * Stop serving: threads that wait for a page get zeroes.  Only when the VM
+ * ends and no vCPU can enter the guest again.
  */
 void uffd_release(const struct uffd *u, const struct guest_mem *mem);
-/* After guest RAM is gone; fine if it has never been served. */
+/* Call after guest RAM is unmapped; allowed if it was never served. */
 void uffd_close(struct uffd *u);
