@@ -10,7 +10,7 @@
 
 enum { BUF_FIRST = 256 };
 
-/* Room for @more bytes and a NUL. */
+/* Make room for @more bytes and a NUL. */
 static bool reserve(struct buf *buf, size_t more)
 {
 	size_t need, capacity = buf->capacity ? buf->capacity : BUF_FIRST;

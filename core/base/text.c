@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* UTF-8: RFC 3629, with its table of which bytes may follow which. */
+/* UTF-8, as RFC 3629 defines it. */
 #include "core/base/text.h"
 
 #include <stdio.h>
@@ -20,7 +20,10 @@ static bool is_in(const struct range *ranges, unsigned count, uint32_t c)
 	return false;
 }
 
-/* How many bytes a character has that begins with @byte, and its bits there. */
+/*
+ * The length in bytes of a character whose first byte is @byte, 0 if none has
+ * that; stores the code point's bits of that byte in *c.
+ */
 static unsigned begins(unsigned char byte, uint32_t *c)
 {
 	if (byte < 0x80) {
@@ -56,7 +59,7 @@ unsigned text_decode(const char *text, size_t len, uint32_t *c)
 			return 0;
 		*c = *c << 6 | (byte & 0x3f);
 	}
-	/* Longer than it need be, half of a surrogate pair, beyond the end. */
+	/* Reject overlong forms, surrogates, and what exceeds U+10FFFF. */
 	if (size && (*c < least[size] || (*c >= 0xd800 && *c <= 0xdfff) ||
 		     *c > 0x10ffff))
 		return 0;
@@ -89,7 +92,7 @@ void text_make_printable(char *text, size_t len)
 	}
 }
 
-/* How JSON writes it. */
+/* The escape sequence for @c in a JSON string; @size 0: invalid UTF-8. */
 static void json_escape(uint32_t c, unsigned size, char escape[TEXT_ESCAPE_MAX])
 {
 	if (c == '\n')

@@ -41,7 +41,7 @@ void token_bucket_refill(struct token_bucket *b, uint64_t now_ns)
 	b->fraction = (uint64_t)(earned % b->refill_ns);
 	add(b, tokens > UINT64_MAX ? UINT64_MAX : (uint64_t)tokens);
 	if (b->budget == b->size)
-		b->fraction = 0; /* what runs over is lost */
+		b->fraction = 0; /* a full bucket earns nothing */
 }
 
 bool token_bucket_take(struct token_bucket *b, uint64_t tokens, uint64_t now_ns)
@@ -83,7 +83,7 @@ uint64_t token_bucket_wait_ns(const struct token_bucket *b, uint64_t tokens)
 		missing += rest - b->budget;
 	if (!missing)
 		return 0;
-	/* The product may exceed even 128 bits only if both are absurd. */
+	/* Clamp, so that the product fits in 128 bits. */
 	if (missing > UINT64_MAX)
 		missing = UINT64_MAX;
 	ns = (missing * b->refill_ns - b->fraction + b->size - 1) / b->size;

@@ -13,7 +13,7 @@ void fd_limit_raise(void)
 	    limit.rlim_cur >= FD_LIMIT_WANTED)
 		return;
 	limit.rlim_cur = min_u64(FD_LIMIT_WANTED, limit.rlim_max);
-	/* If it fails, there are fewer connections: fd_limit_allows(). */
+	/* Failure is harmless: fd_limit_allows() permits fewer connections. */
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
@@ -21,7 +21,7 @@ bool fd_limit_allows(int fd)
 {
 	struct rlimit limit;
 
-	/* Asked anew each time, because prlimit() may change it. */
+	/* Read each time, because prlimit() may change the limit. */
 	if (getrlimit(RLIMIT_NOFILE, &limit))
 		return true;
 	return (uint64_t)fd <

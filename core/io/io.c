@@ -13,13 +13,13 @@
 
 void io_set_blocking(int fd)
 {
-	/* There are no other flags that these descriptors have. */
+	/* These descriptors have no other status flags. */
 	fcntl(fd, F_SETFL, 0);
 }
 
 int io_open_file(const char *path, uint64_t *size, struct err *e)
 {
-	/* O_NONBLOCK: a FIFO must not make us wait for its writer. */
+	/* O_NONBLOCK: opening a FIFO must not wait for a writer. */
 	AUTO_CLOSE int fd =
 		open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	struct stat st;
@@ -76,7 +76,8 @@ int io_pwrite(int fd, const void *buf, size_t len, uint64_t offset)
 
 int io_write_back(int fd, const struct go_on *go_on)
 {
-	enum { PIECE = 1 << 20, AHEAD = 8 << 20 }; /* keeps the disk busy */
+	/* Writeback runs AHEAD of the wait, to keep the disk busy. */
+	enum { PIECE = 1 << 20, AHEAD = 8 << 20 };
 	const unsigned wait = SYNC_FILE_RANGE_WAIT_BEFORE |
 			      SYNC_FILE_RANGE_WRITE |
 			      SYNC_FILE_RANGE_WAIT_AFTER;
@@ -91,7 +92,7 @@ int io_write_back(int fd, const struct go_on *go_on)
 
 		if (!r && at >= 0)
 			r = sync_file_range(fd, at, PIECE, wait);
-		/* A failed write is reported once: fsync() would not see it. */
+		/* The kernel reports a failed write once: not to fsync(). */
 		if (r && errno != EINVAL && errno != ENOSYS && errno != ESPIPE)
 			return -1;
 	}
@@ -120,7 +121,7 @@ int io_descriptor_of(const char *path)
 
 int io_open_sink(const char *path, struct err *e)
 {
-	/* O_RDWR, or a FIFO would have to have a reader already. */
+	/* O_RDWR, because O_WRONLY fails on a FIFO without a reader. */
 	int fd = open(path,
 		      O_RDWR | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC |
 			      O_NOCTTY,
@@ -131,13 +132,14 @@ int io_open_sink(const char *path, struct err *e)
 	return fd;
 }
 
-/* All that comes from @fd, if that is no more than @max; @name is for people.
- */
+/* Read @fd to its end, at most @max bytes.  @name is for error messages. */
 static char *read_all(int fd, const char *name, size_t max, size_t *len,
 		      struct err *e)
 {
-	/* One byte more than may be, and the end; what is not used costs
-	 * nothing. */
+	/*
+	 * One byte more than @max, to notice an excess, and a NUL.  Pages that
+	 * are not touched use no memory.
+	 */
 	AUTO_FREE char *text = malloc(max + 2);
 	char *taken;
 	size_t n = 0;
@@ -195,7 +197,7 @@ bool io_read_text(int dir, const char *path, char *buf, size_t size)
 
 	if (fd < 0)
 		return false;
-	/* One read: the kernel gives such a file whole or not at all. */
+	/* One read suffices for small files of sysfs and procfs. */
 	n = read(fd, buf, size - 1);
 	if (n <= 0)
 		return false;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writing to what others share with us, and may have opened blocking.
+ * Non-blocking writes to descriptors that other processes share, and that may
+ * lack O_NONBLOCK.
  *
- * O_NONBLOCK is a flag of the open file description, so setting it would
- * change the descriptors of other processes, too.  Each kind of file has
- * another way to ask for the same, just for one call.
+ * O_NONBLOCK belongs to the open file description, so setting it would change
+ * the descriptors of the other processes, too.  Each kind of file has its own
+ * way to request the same for one call.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,11 +18,12 @@
 #include "core/base/util.h"
 #include "core/io/io.h"
 
-enum { PAGE = 4096 }; /* one slot of a pipe, at least */
+enum { PAGE = 4096 }; /* fits into one slot of a pipe */
 
 /*
- * Before Linux 6.5 pipes do not know RWF_NOWAIT, but splice() has a flag of its
- * own: a pipe of ours carries the bytes there.  They go whole or not at all.
+ * Pipes before Linux 6.5 do not support RWF_NOWAIT, but splice() has its own
+ * flag, so move the bytes through a private pipe.  As they fill one slot, they
+ * are written completely or not at all.
  */
 static ssize_t splice_nowait(int fd, const void *buf, size_t len)
 {
@@ -53,8 +55,9 @@ static ssize_t pipe_nowait(int fd, const void *buf, size_t len)
 }
 
 /*
- * Terminals know no such flag.  One that is writable takes one character, even
- * a newline that becomes two, and of a pty no more can be known.
+ * Terminals have no such flag.  One that polls as writable accepts at least one
+ * character, even a newline that becomes CR LF; for a pty no larger number is
+ * known.  So write one character at a time.
  */
 static ssize_t terminal_nowait(int fd, const char *buf, size_t len)
 {

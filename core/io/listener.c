@@ -22,11 +22,12 @@ static int fail(int error)
 	return -1;
 }
 
-/* ------------------------------------------------------------ who listens */
+/* --------------------------------------------------- the listening process */
 
 /*
- * 0 if somebody listens at @path, with the process in *owner, 0 if it is not
- * known.  -ECONNREFUSED if nobody does; another -errno if that cannot be told.
+ * Returns 0 if a process listens at @path, and stores its PID in *owner (0 if
+ * not known).  -ECONNREFUSED if none does; another -errno if that cannot be
+ * found out.
  */
 static int find_owner(const char *path, pid_t *owner)
 {
@@ -45,7 +46,7 @@ static int find_owner(const char *path, pid_t *owner)
 			*owner = peer.pid;
 		return 0;
 	}
-	/* Its queue is full, or it is of another kind: it lives. */
+	/* Its queue is full, or it is not a stream socket: it is in use. */
 	return errno == EAGAIN || errno == EPROTOTYPE ? 0 : -errno;
 }
 
@@ -74,7 +75,7 @@ int listener_check(struct listener_name *name, const char *path)
 
 /* -------------------------------------------------------- taking the place */
 
-/* As rename(), but never over what is there. */
+/* As rename(), but fails with EEXIST if @to exists. */
 static int move(const char *from, const char *to)
 {
 	struct stat st;
@@ -83,7 +84,7 @@ static int move(const char *from, const char *to)
 		return 0;
 	if (errno != EINVAL && errno != ENOSYS)
 		return -1;
-	/* This file system cannot.  There is a gap between look and leap. */
+	/* Not supported by this file system: check first, which is racy. */
 	if (!lstat(to, &st)) {
 		errno = EEXIST;
 		return -1;
@@ -92,8 +93,9 @@ static int move(const char *from, const char *to)
 }
 
 /*
- * Put @ours in the place of a stale socket.  Another process may have done so
- * since we looked: so swap the two, and look at what we got.  1: try again.
+ * Replace the stale socket @path by @ours.  Another process may have replaced
+ * it since it was checked, so exchange the two and check the one that comes
+ * back.  Returns 0, -1 with errno set, or 1 to try again.
  */
 static int replace(const char *ours, const char *path)
 {
@@ -130,7 +132,7 @@ static int take_place(struct listener_name *name, const char *ours,
 
 /* ---------------------------------------------------------------- the name */
 
-/* A random name in @path's folder. */
+/* Draw a random name in the folder of @path. */
 static int draw_name(const char *path, struct sockaddr_un *address)
 {
 	const char *slash = strrchr(path, '/');
@@ -148,7 +150,7 @@ static int draw_name(const char *path, struct sockaddr_un *address)
 	return 0;
 }
 
-/* Bind to a name that nothing has: what is there already is not ours. */
+/* Bind to an unused name; never remove an existing file. */
 static int bind_somewhere(int fd, const char *path, struct sockaddr_un *address)
 {
 	for (unsigned i = 0; i < NAME_TRIES; i++) {
@@ -162,7 +164,7 @@ static int bind_somewhere(int fd, const char *path, struct sockaddr_un *address)
 	return -1;
 }
 
-/* Unlink it, and leave errno as it is. */
+/* Unlink @path, and return -1 with errno unchanged. */
 static int give_up(const char *path)
 {
 	int saved = errno;

@@ -19,7 +19,7 @@
 
 enum { LINE_MAX_BYTES = 2048 };
 
-/* Written before threads exist, but for raw_terminal. */
+/* Only written before threads exist; raw_terminal may change later. */
 static struct log_config config = {
 	.level = LOG_WARN,
 	.style = LOG_PLAIN,
@@ -28,7 +28,10 @@ static struct log_config config = {
 static _Atomic bool raw_terminal;
 static _Atomic uint64_t lost;
 
-/* A terminal is not ready while somebody else, the guest say, writes to it. */
+/*
+ * A terminal is not writable while another writer, such as the guest's console,
+ * writes to it; so a line waits for it, TERMINAL_TRIES times.
+ */
 enum { TERMINAL_PATIENCE_MS = 50, TERMINAL_TRIES = 2 };
 static int patience_ms;
 
@@ -79,7 +82,7 @@ struct date {
  */
 static struct date date_of(uint64_t day)
 {
-	/* Years from March on, so that a leap day is a year's last. */
+	/* Count years from March, so that a leap day is the last of a year. */
 	uint64_t d = day + 719468, era = d / 146097, doe = d % 146097;
 	uint64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
 	uint64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
@@ -120,7 +123,7 @@ static int head_firecracker(char *line, size_t size, enum log_level level,
 			config.show_level ? level_names[level] : "", origin);
 }
 
-/* A terminal only: is it ready within our patience? */
+/* Wait until the terminal is writable, at most patience_ms. */
 static bool becomes_ready(void)
 {
 	struct pollfd out = {.fd = config.fd, .events = POLLOUT};
@@ -130,8 +133,8 @@ static bool becomes_ready(void)
 }
 
 /*
- * Whoever reads the log must not hold up a vCPU: a line for which there is no
- * room is lost, and counted.
+ * A slow reader of the log must not delay a vCPU: a line that cannot be written
+ * without blocking is dropped and counted.
  */
 static void put(const char *line, size_t len)
 {
@@ -167,7 +170,7 @@ static void write_line(enum log_level level, const char *file, int number,
 		       const char *format, va_list args)
 {
 	char line[LINE_MAX_BYTES];
-	/* Room for CR LF is always left. */
+	/* Keep room for CR LF. */
 	size_t room = sizeof(line) - 2, len;
 	int saved = errno;
 	int n;
@@ -180,7 +183,7 @@ static void write_line(enum log_level level, const char *file, int number,
 	n = vsnprintf(line + len, room - len, format, args);
 	if (n > 0)
 		len = min_u64(len + (uint64_t)n, room - 1);
-	/* Files and clients can be quoted: they must not forge lines. */
+	/* Text from files and clients must not forge lines. */
 	text_make_printable(line, len);
 	if (raw_terminal)
 		line[len++] = '\r';
@@ -201,7 +204,7 @@ void log_write(enum log_level level, const char *file, int line,
 	va_end(args);
 }
 
-/* True for the one thread that may write this second's line. */
+/* True for the one thread that may log within this second. */
 static bool limit_take(struct log_limit *limit)
 {
 	int64_t now = (int64_t)clock_now_ns(CLOCK_MONOTONIC);

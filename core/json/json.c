@@ -67,7 +67,7 @@ static int read_string(const struct json_field *f, const json_t *value,
 
 	if (!text)
 		return wrong_kind(f, value, "a string", e);
-	/* A path or a command line that C would cut short. */
+	/* C would cut a path or command line short at a NUL. */
 	if (strlen(text) != json_string_length(value))
 		return err_set(e, "field `%s` contains a NUL character",
 			       f->name);
@@ -79,7 +79,7 @@ static int read_string(const struct json_field *f, const json_t *value,
 	return 0;
 }
 
-/* An object of strings, kept as text. */
+/* Keep an object of strings as JSON text. */
 static int read_strings(const struct json_field *f, const json_t *value,
 			char **out, struct err *e)
 {
@@ -162,7 +162,8 @@ int json_read(const struct json_t *object, const struct json_field *fields,
 	if (!json_is_object(object))
 		return err_set(e, "expected an object, found %s",
 			       kind_name(object));
-	/* jansson iterates over non-const objects only; nothing is changed. */
+	/* jansson's iterator takes a non-const object, but does not change it.
+	 */
 	json_object_foreach((json_t *)object, name, value)
 	{
 		const struct json_field *f = find(fields, count, name);
@@ -278,14 +279,14 @@ void json_print(FILE *out, const struct json_t *value, bool indented)
 			   (indented ? JSON_INDENT(2) : JSON_COMPACT));
 }
 
-/* An object whose members are being printed. */
+/* An object whose members are being printed; nested ones form a stack. */
 struct flat_level {
 	json_t *object;
 	void *at;        /* jansson's iterator */
 	size_t name_len; /* of the object's own name */
 };
 
-/* The name of a member goes behind that of its object. */
+/* Print a member with its full name, unless it is 0. */
 static void print_member(FILE *out, char *name, const json_t *value)
 {
 	if (json_is_integer(value) && !json_integer_value(value))

@@ -91,7 +91,7 @@ uint64_t kvm_counter_read(void)
 #ifdef __aarch64__
 	uint64_t count;
 
-	/* Neither before what comes before, nor after what comes after. */
+	/* The barriers keep the read in program order, before and after. */
 	__asm__ volatile("isb\n\tmrs %0, cntvct_el0\n\tisb"
 			 : "=r"(count)
 			 :
@@ -105,8 +105,8 @@ uint64_t kvm_counter_read(void)
 /* -------------------------------------------------------------------- VMs */
 
 /*
- * Where in a vCPU's area the ring of late writes is; 0: nowhere.  A KVM without
- * one has no room for it (KVM_GET_VCPU_MMAP_SIZE).
+ * Offset of the coalesced-MMIO ring in a vCPU's mapped area; 0: there is none.
+ * A KVM without the ring has no room for it (KVM_GET_VCPU_MMAP_SIZE).
  */
 static size_t late_ring_at(const struct kvm_vm *vm)
 {
@@ -174,7 +174,7 @@ int kvm_vm_irqfd(struct kvm_vm *vm, int eventfd, unsigned gsi)
 	return call(vm->fd, KVM_IRQFD, &arg);
 }
 
-enum { FIRST_SPI = 32 }; /* of the interrupt numbers, as a GIC has them */
+enum { FIRST_SPI = 32 }; /* INTID of SPI 0 */
 
 void kvm_vm_irq_pulse(struct kvm_vm *vm, unsigned spi)
 {
@@ -183,7 +183,7 @@ void kvm_vm_irq_pulse(struct kvm_vm *vm, unsigned spi)
 		       (spi + FIRST_SPI),
 	};
 
-	/* It fails only without a GIC, which every VM has that runs. */
+	/* It fails only without a GIC, and every running VM has one. */
 	level.level = 1;
 	(void)call(vm->fd, KVM_IRQ_LINE, &level);
 	level.level = 0;
@@ -260,7 +260,7 @@ static int create_vcpu_failed(struct kvm_vm *vm, unsigned index, struct err *e)
 {
 	int error = errno, max = kvm_check(vm->fd, KVM_CAP_MAX_VCPUS);
 
-	/* With GICv2 it is eight. */
+	/* The maximum is eight with GICv2. */
 	if (error == EINVAL && max > 0 && index >= (unsigned)max)
 		return err_set(e,
 			       "this host's KVM gives a VM at most %d vCPUs; "
@@ -389,7 +389,7 @@ void kvm_vcpu_mmio_answer(struct kvm_vcpu *vcpu, uint64_t value)
 	memcpy(vcpu->run->mmio.data, &value, sizeof(value));
 }
 
-/* virt/kvm/coalesced_mmio.c of Linux fills it. */
+/* Linux, virt/kvm/coalesced_mmio.c, fills the ring. */
 bool kvm_vcpu_late_write(const struct kvm_vcpu *vcpu, struct kvm_mmio *mmio)
 {
 	const struct kvm_coalesced_mmio_ring *ring = vcpu->late;
@@ -410,7 +410,7 @@ bool kvm_vcpu_late_write(const struct kvm_vcpu *vcpu, struct kvm_mmio *mmio)
 
 void kvm_vcpu_late_done(struct kvm_vcpu *vcpu)
 {
-	/* KVM_COALESCED_MMIO_MAX, of this host's pages. */
+	/* KVM_COALESCED_MMIO_MAX, for this host's page size. */
 	const size_t room = (size_t)sysconf(_SC_PAGESIZE) - sizeof(*vcpu->late);
 	const uint32_t count =
 		(uint32_t)(room / sizeof(struct kvm_coalesced_mmio));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How a vCPU's thread is called out of the guest, from another thread. */
+/* Kicks: interrupting a vCPU's KVM_RUN from another thread. */
 #include <errno.h>
 #include <linux/kvm.h>
 #include <signal.h>
@@ -17,9 +17,9 @@ static int kick_signal(void)
 static _Thread_local struct kvm_vcpu *own;
 
 /*
- * Most of its work is done by interrupting KVM_RUN.  From when immediate_exit
- * is set until it is cleared the guest is not entered again, so it ran last
- * before now; any other signal says nothing.
+ * The signal's main effect is to interrupt KVM_RUN.  While immediate_exit is
+ * set, KVM does not enter the guest again, so the guest's last run ended before
+ * this moment.  A signal without immediate_exit proves nothing.
  */
 static void on_kick(int number)
 {
@@ -56,12 +56,13 @@ void kvm_vcpu_kick(struct kvm_vcpu *vcpu)
 	pid_t tid;
 
 	/*
-	 * The flag catches a thread that is just about to enter KVM_RUN, the
-	 * signal one that is inside; the flag must be set first.
+	 * The flag stops a thread that is about to enter KVM_RUN, the signal
+	 * one that is inside.  The flag must be set first.
 	 */
 	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 	tid = atomic_load(&vcpu->thread);
-	/* pthread_kill() takes three system calls more, in the guest's time. */
+	/* pthread_kill() needs three more system calls while the guest waits.
+	 */
 	if (tid)
 		syscall(SYS_tkill, tid, kick_signal());
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a snapshot reads from KVM and gives back to it. */
+/* The state that a snapshot reads from KVM, and a restore writes back. */
 #include <errno.h>
 #include <linux/kvm.h>
 #include <stdlib.h>
@@ -35,7 +35,7 @@ int kvm_vm_dirty_log(struct kvm_vm *vm, unsigned slot, uint64_t *bitmap)
 int kvm_vcpu_reg_list(struct kvm_vcpu *vcpu, uint64_t *ids, unsigned max,
 		      unsigned *count)
 {
-	/* A count, and that many ids. */
+	/* Layout of struct kvm_reg_list: a count, then that many ids. */
 	uint64_t *words = calloc(1 + max, sizeof(words[0]));
 	struct kvm_reg_list *list = (struct kvm_reg_list *)words;
 	int r;

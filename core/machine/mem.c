@@ -13,31 +13,38 @@
 #include "core/io/io.h"
 
 /*
- * Pages of a file, mapped privately.  One that is given back becomes anonymous
- * memory, because MADV_DONTNEED would bring the file's content back; which
- * ones are is known, because that splits mappings, of which Linux allows a
- * process 65530.
+ * A file's pages, mapped privately.  A discarded page is replaced by anonymous
+ * memory, because MADV_DONTNEED would bring the file's content back.  This
+ * splits mappings, of which Linux allows a process 65530, so the transitions
+ * between file and anonymous pages are counted and limited.
  */
 struct guest_mem_file {
 	uint8_t *host;
 	int fd; /* owned; -1: not kept */
 	uint64_t offset;
-	uint64_t page, page_count; /* of how many bytes; how many */
-	unsigned edges;            /* between the two kinds of pages */
+	uint64_t page, page_count; /* size in bytes; number of pages */
+	unsigned edges;            /* between file and anonymous pages */
 	uint64_t anonymous[];      /* a bit per page */
 };
 
-enum { EDGES_MAX = 8192 }; /* of a file */
+enum { EDGES_MAX = 8192 }; /* per file */
 
 /*
- * Around RAM, so that a pointer that runs past its end hits no other mapping.
- * At least this much; what aligning leaves over belongs to it, too.
+ * Inaccessible space around RAM, at least GUARD bytes on each side plus what
+ * alignment leaves over, so that a pointer that runs past the end of RAM hits
+ * no other mapping.
+ *
+ *	space            host, a multiple of HUGE_PAGE
+ *	+----------------+--------------------------+----------------+
+ *	|  PROT_NONE     |  RAM, size bytes         |  PROT_NONE     |
+ *	+----------------+--------------------------+----------------+
+ *	  >= GUARD                                    >= GUARD
  */
 enum { GUARD = 64 * 1024, HUGE_PAGE = 2 * 1024 * 1024 };
 
 /*
- * A mapping that is guest RAM, at @at.  A core dump leaves it out: it is as
- * large as the guest, and holds the guest's secrets.  False with errno.
+ * Map guest RAM at @at.  Core dumps leave it out, because it is as large as the
+ * guest and holds the guest's secrets.  Returns false with errno set.
  */
 static bool map_ram(void *at, uint64_t len, int flags, int fd, uint64_t offset)
 {
@@ -45,7 +52,7 @@ static bool map_ram(void *at, uint64_t len, int flags, int fd, uint64_t offset)
 		 MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE | flags, fd,
 		 (off_t)offset) == MAP_FAILED)
 		return false;
-	/* It fails only where there is no mapping. */
+	/* It only fails without a mapping there. */
 	madvise(at, len, MADV_DONTDUMP);
 	return true;
 }
@@ -56,8 +63,8 @@ static bool map_zeroes(void *at, uint64_t len)
 }
 
 /*
- * Map @r at a multiple of a huge page, or KVM could not use any, in the middle
- * of address space that is reserved and cannot be accessed.
+ * Map @r in the middle of reserved, inaccessible address space, aligned to a
+ * huge page so that KVM can use huge pages.
  */
 static bool map_region(struct guest_mem_region *r)
 {
@@ -126,7 +133,7 @@ void *guest_mem_at(const struct guest_mem *mem, gpa_t gpa, uint64_t len)
 		const struct guest_mem_region *r = &mem->region[i];
 		uint64_t offset = gpa - r->gpa;
 
-		/* By subtraction: no sum of hostile numbers can wrap. */
+		/* Subtract instead of adding, because sums could wrap. */
 		if (gpa >= r->gpa && offset < r->size &&
 		    len <= r->size - offset)
 			return r->host + offset;
@@ -158,9 +165,9 @@ static int load_failed(uint64_t len, gpa_t gpa, struct err *e)
 }
 
 /*
- * How much of it can be mapped: whole pages, and the one in which the file
- * ends, whose rest reads as zero.  Not pages beyond the end: those could be
- * mapped, too, but never touched.
+ * How many of the @len bytes can be mapped: whole pages, and the page in which
+ * the file ends, whose rest reads as zero.  Pages beyond the end of the file
+ * are excluded, because touching them would raise SIGBUS.
  */
 static uint64_t mappable(const struct guest_mem *mem, gpa_t gpa,
 			 uint64_t offset, uint64_t len, uint64_t file_size)
@@ -176,7 +183,7 @@ static uint64_t mappable(const struct guest_mem *mem, gpa_t gpa,
 	return align_down(len, page);
 }
 
-/* False if there is no room to remember that a file is mapped there. */
+/* Record that a file is mapped at @host; false if there is no room for it. */
 static bool remember_file(struct guest_mem *mem, uint8_t *host, uint64_t len,
 			  int fd, uint64_t offset)
 {
@@ -234,11 +241,11 @@ int guest_mem_load(struct guest_mem *mem, gpa_t gpa, int fd, uint64_t offset,
 	return 0;
 }
 
-/* ----------------------------------------------------------- giving it back */
+/* -------------------------------------------------------- discarding pages */
 
 static bool is_anonymous(const struct guest_mem_file *f, uint64_t i)
 {
-	/* Around the file there is RAM. */
+	/* The pages around the file are anonymous RAM. */
 	return i >= f->page_count || f->anonymous[i / 64] >> i % 64 & 1;
 }
 
@@ -247,13 +254,13 @@ static int dontneed(void *host, uint64_t len)
 	return madvise(host, len, MADV_DONTNEED) ? -errno : 0;
 }
 
-/* Pages from @i to before @end, all of which are the file's. */
+/* Replace pages @i to @end - 1, all file pages, by anonymous memory. */
 static int replace(struct guest_mem_file *f, uint64_t i, uint64_t end)
 {
 	unsigned joined = is_anonymous(f, i - 1) + is_anonymous(f, end);
 	unsigned edges = f->edges + 2 - 2 * joined;
 
-	/* A guest that punches more holes than that keeps its pages. */
+	/* Beyond the limit, discarded pages stay as they are. */
 	if (!joined && edges > EDGES_MAX)
 		return -ENOMEM;
 	if (!map_zeroes(f->host + i * f->page, (end - i) * f->page))
@@ -284,8 +291,8 @@ static int discard_file(struct guest_mem_file *f, uint64_t i, uint64_t end)
 }
 
 /*
- * The file at @at, or NULL; what is there is the same up to *end, which gets
- * smaller.  Of two, the one that was loaded last.
+ * The file that is mapped at @at, or NULL; the last one that was loaded if
+ * there are several.  Reduces *end so that the answer holds up to there.
  */
 static struct guest_mem_file *file_at(const struct guest_mem *mem,
 				      const uint8_t *at, uint8_t **end)
@@ -339,7 +346,7 @@ int guest_mem_discard(const struct guest_mem *mem, void *host, uint64_t len)
 	uint8_t *stop = (uint8_t *)host + len;
 
 	stop -= (uintptr_t)stop & (page - 1);
-	/* They are zero from now on, which the guest's log does not tell. */
+	/* The pages become zero, which KVM's dirty log does not show. */
 	if (at < stop)
 		guest_mem_written(mem, at, (uint64_t)(stop - at));
 	while (at < stop) {
@@ -356,10 +363,9 @@ int guest_mem_discard(const struct guest_mem *mem, void *host, uint64_t len)
 	return 0;
 }
 
-/* ------------------------------------------------------------ served by others
- */
+/* ------------------------------------------------- served by a page server */
 
-enum { LOOK_PAGES = 256 }; /* at once */
+enum { LOOK_PAGES = 256 }; /* per mincore() */
 
 bool guest_mem_present(const struct guest_mem *mem, const void *host,
 		       uint64_t len)

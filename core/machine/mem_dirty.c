@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which pages we wrote ourselves: KVM's log knows the guest's. */
+/* The pages that stasis itself wrote: KVM's dirty log has the guest's. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

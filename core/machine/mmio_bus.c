@@ -9,7 +9,7 @@
 
 static struct log_limit missed;
 
-/* The first window that ends after @gpa, or the count if none does. */
+/* Index of the first window that ends after @gpa, or bus->count. */
 static unsigned find(const struct mmio_bus *bus, gpa_t gpa)
 {
 	unsigned low = 0, high = bus->count;
