@@ -20,8 +20,7 @@ struct kvm_vm;
 
 enum { ARCH_VCPUS_MAX = 32, ARCH_VIRTIO_MAX = 64 };
 
-/* The fixed part of the guest's address map; arch/aarch64/internal.h draws it.
- */
+/* The fixed part of the address map, drawn in arch/aarch64/internal.h. */
 struct arch_layout {
 	gpa_t boot_timer, rtc, serial, gpio;
 	uint64_t device_size; /* of each window */

@@ -107,8 +107,7 @@ static inline bool snap_loading(const struct snap *s)
 	return s->loading;
 }
 
-/* The version of a state file with this minor; STATE_FILE_MINOR is the newest.
- */
+/* The version of a file with @minor; STATE_FILE_MINOR is the newest. */
 static inline uint32_t snap_version_of(uint16_t minor)
 {
 	return 1u + minor;

@@ -32,8 +32,7 @@ struct err;
 struct go_on;
 struct snap;
 
-/* The identity: random, drawn for each snapshot, also for one without memory.
- */
+/* A random identity for each snapshot, also for one without memory. */
 struct snapshot_id {
 	uint8_t bytes[16];
 	uint64_t offset; /* of the same bytes in the memory file */

@@ -47,6 +47,5 @@ int target_open(struct publish_file *f, struct err *e);
 /* Set the file's mode, now and when it is published. */
 void target_set_mode(struct publish_file *f, int fd, unsigned mode);
 
-/* Rename the complete file from .next; does nothing if it was filled in place.
- */
+/* Rename the complete file from .next; nothing if it was filled in place. */
 int target_publish(const struct publish_file *f, int fd, struct err *e);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The host's caches, as Linux publishes them
- * (Documentation/ABI/testing/sysfs-devices-system-cpu).
+ * The host's caches, as sysfs describes them
+ * (Linux, Documentation/ABI/testing/sysfs-devices-system-cpu).
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -30,11 +30,11 @@ static unsigned read_number(int dir, unsigned index, const char *name)
 	if (!read_property(dir, index, name, text, sizeof(text)))
 		return 0;
 	value = strtoul(text, &end, 10);
-	/* Sizes are in KiB: "64K". */
+	/* Sizes are in KiB, such as "64K". */
 	return (unsigned)(*end == 'K' ? value * 1024 : value);
 }
 
-/* "ffffffff,0000000f": how many bits are set. */
+/* Count the CPUs in shared_cpu_map, a mask such as "ffffffff,0000000f". */
 static unsigned read_sharing(int dir, unsigned index)
 {
 	char map[512];
@@ -65,7 +65,7 @@ static enum cache_type parse_type(const char *text)
 	return CACHE_NONE;
 }
 
-/* Few reads: each costs as much as a register exit, and boot waits. */
+/* Reads few files: each costs as much as an MMIO exit, and delays boot. */
 static struct cache read_cache(int dir, unsigned index, const char *type,
 			       bool sized)
 {
@@ -75,7 +75,7 @@ static struct cache read_cache(int dir, unsigned index, const char *type,
 		.sharing = 1,
 	};
 
-	/* Firmware describes all of these or none, of all caches. */
+	/* Firmware gives these numbers for all caches or for none. */
 	if (sized)
 		c.size = read_number(dir, index, "size");
 	if (c.size) {
@@ -103,7 +103,7 @@ unsigned cache_read_host(struct cache *caches)
 	       read_property(dir, count, "type", type, sizeof(type))) {
 		caches[count] =
 			read_cache(dir, count, type, !count || caches[0].size);
-		/* Architected: seven levels.  Anything else is no use. */
+		/* The architecture has seven levels; stop at anything else. */
 		if (!caches[count].level || caches[count].level > 7)
 			break;
 		count++;
@@ -114,7 +114,7 @@ unsigned cache_read_host(struct cache *caches)
 void arch_clean_cache(void *host, uint64_t size)
 {
 #ifdef __aarch64__
-	/* The smallest line there is. */
+	/* 16 bytes is the smallest possible cache line. */
 	for (uint64_t i = 0; i < size; i += 16)
 		__asm__ volatile("dc civac, %0" ::"r"((char *)host + i)
 				 : "memory");

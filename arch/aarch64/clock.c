@@ -1,16 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Guest time.  The one file that knows of a counter offset.
+ * Guest time.  Only this file sets the counter offset of a guest.
  *
- * With KVM_ARM_SET_COUNTER_OFFSET (Linux 6.4) both of the guest's counters are
- * the host's minus one offset, for all vCPUs, exactly.  It is set right after
- * the VM is created, which keeps later vCPUs and registers from moving the
- * counters, and for good as the last act before vCPUs are released.
+ * With KVM_ARM_SET_COUNTER_OFFSET (Linux 6.4) both counters of all vCPUs are
+ * exactly the host's minus one offset:
  *
- * Without it, by choice or on an older Linux, the virtual counter alone can be
- * moved, by writing its value: late by as long as that takes.  The physical one
- * shows the host's.  The two ways are never mixed: Linux ignores written values
- * once it was given an offset.
+ *	                     at the pause   at the resume   offset
+ *	host                     1000           1500
+ *	guest, frozen             900            900        100, then 600
+ *	guest, continuous         900           1400        100
+ *
+ * The offset is set right after the VM is created, so that creating vCPUs and
+ * writing registers does not move the counters, and to its final value as the
+ * last step before vCPUs are released.
+ *
+ * Without it, by choice or on an older Linux, only the virtual counter can be
+ * moved, by writing its value; the error is at most the duration of that write.
+ * The physical counter then shows the host's.  The two ways are never mixed,
+ * because Linux ignores written values once an offset was set.
  *
  * Linux, Documentation/virt/kvm/api.rst, 4.138.
  */
@@ -29,19 +36,21 @@
 #include "core/kvm/kvm.h"
 
 enum {
-	BUSY_TRIES = 50, /* of a millisecond each */
+	BUSY_TRIES = 50, /* one per millisecond */
 	LATE_TRIES = 20,
 };
 
 #define REG_CNTVOFF_EL2 ARM64_SYS_REG(3, 4, 14, 0, 3)
 
-#define HWCAP2_HAS_ECV (1ul << 19) /* Linux's HWCAP2_ECV; not elsewhere */
+/* Linux's HWCAP2_ECV, which headers of other architectures lack. */
+#define HWCAP2_HAS_ECV (1ul << 19)
 
 /* ------------------------------------------------------------- the offset */
 
 /*
- * -EBUSY: some thread is inside a vCPU ioctl.  Ours are parked, so it is a
- * debugger, or about to leave.
+ * KVM returns -EBUSY while any thread is inside a vCPU ioctl.  All vCPU threads
+ * are parked, so the thread is about to leave the ioctl, or a debugger holds
+ * it; retry for BUSY_TRIES ms.
  */
 static int set_offset(struct arch_clock *c, struct kvm_vm *vm, uint64_t offset,
 		      struct err *e)
@@ -68,8 +77,8 @@ static int set_offset(struct arch_clock *c, struct kvm_vm *vm, uint64_t offset,
 }
 
 /*
- * What a guest with EL2 takes off EL1's virtual counter, CNTVOFF_EL2, KVM takes
- * off what it tells us, too.  0 where there is no EL2.
+ * The nested guest's own CNTVOFF_EL2, which KVM also subtracts from the virtual
+ * counter that it reports; 0 without EL2.
  */
 static uint64_t own_offset(struct kvm_vcpu *vcpu, uint64_t id)
 {
@@ -88,7 +97,7 @@ static int check_counter(struct arch_clock *c, struct kvm_vcpu *vcpu,
 	uint64_t before, guest, after;
 	int r;
 
-	/* A second time with the guest's own, if it needs that to be right. */
+	/* If the first check fails, check with the guest's own offset added. */
 	for (unsigned i = 0; i < 2; i++) {
 		before = kvm_counter_read();
 		r = kvm_vcpu_get_reg(vcpu, id, &guest);
@@ -112,7 +121,10 @@ static int check_counter(struct arch_clock *c, struct kvm_vcpu *vcpu,
 		       (unsigned long long)c->offset);
 }
 
-/* With an offset, both counters are one. */
+/*
+ * Check that the guest's counters match c->offset; the physical one only if it
+ * shows guest time.
+ */
 static int verify(struct arch_clock *c, struct kvm_vcpu *vcpu, struct err *e)
 {
 	if (check_counter(c, vcpu, KVM_REG_ARM_TIMER_CNT, "virtual", e))
@@ -126,8 +138,9 @@ static int verify(struct arch_clock *c, struct kvm_vcpu *vcpu, struct err *e)
 /* ---------------------------------------------------- without the offset */
 
 /*
- * The counter starts at @guest when KVM takes the value: at most as late as
- * the call took, which is tried to be little.
+ * Set the virtual counter to @guest.  KVM applies the value at some moment
+ * during the call, so the error is at most the call's duration, which we retry
+ * to keep below 5 us.
  */
 static int set_counter(struct arch_clock *c, struct kvm_vcpu *vcpu,
 		       uint64_t guest, struct err *e)
@@ -153,8 +166,9 @@ static int set_counter(struct arch_clock *c, struct kvm_vcpu *vcpu,
 /* ---------------------------------------------------------- what is refused */
 
 /*
- * Linux 6.4 and 6.5 set physical timers wrongly on CPUs that offset the
- * physical counter themselves; FEAT_ECV is a superset of these CPUs.
+ * Linux 6.4 and 6.5 set physical timers wrongly on CPUs with a physical offset
+ * in hardware (CNTPOFF_EL2).  FEAT_ECV, which user space can see, is a superset
+ * of these CPUs.
  */
 static bool offset_is_broken(void)
 {
@@ -204,7 +218,7 @@ static int check_jump(const struct arch_clock *c,
 		       (unsigned long long)max);
 }
 
-/* Is it known how long ago a guest stopped that was restored? */
+/* Reject an elapsed time from unsynchronised clocks, unless that is allowed. */
 static int check_elapsed(const struct arch_clock *c,
 			 const struct clock_request *request, struct err *e)
 {
@@ -219,8 +233,8 @@ static int check_elapsed(const struct arch_clock *c,
 }
 
 /*
- * May the guest go on like this, when the host's counter is at @host?  Gives by
- * how much its time would jump.
+ * Is @request acceptable when the host's counter is at @host?  Stores by how
+ * many ticks guest time would jump.
  */
 static int check_request(const struct arch_clock *c,
 			 const struct clock_request *request, uint64_t host,
@@ -314,7 +328,7 @@ int arch_clock_stop(struct arch_clock *c, struct kvm_vcpu *vcpu, uint64_t left,
 	return 0;
 }
 
-/* The guest's counter goes on from @guest. */
+/* Make the guest's counter continue from @guest now. */
 static int move(struct arch_clock *c, struct kvm_vm *vm, struct kvm_vcpu *vcpu,
 		uint64_t guest, struct err *e)
 {
@@ -327,7 +341,10 @@ static int move(struct arch_clock *c, struct kvm_vm *vm, struct kvm_vcpu *vcpu,
 	return verify(c, vcpu, e);
 }
 
-/* It never stopped, unless a resume was tried that failed. */
+/*
+ * CLOCK_CONTINUOUS: keep the offset from before the pause.  Only a restore or a
+ * failed resume has changed it.
+ */
 static int go_on(struct arch_clock *c, struct kvm_vm *vm, struct kvm_vcpu *vcpu,
 		 struct err *e)
 {
@@ -390,7 +407,7 @@ int arch_clock_start(struct arch_clock *c, struct kvm_vm *vm,
 	if (boots)
 		return 0;
 	c->resumes++;
-	/* If the host's counter was reset, nobody knows how long. */
+	/* Unknown, and left at 0, if the host's counter was reset. */
 	if (!clock_goes_back(c->host_stopped, event->host))
 		event->paused_ticks = event->host - c->host_stopped;
 	if (request->policy == CLOCK_FROZEN)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Does this host's KVM keep what guest time is built on?  Tried on a VM of our
- * own, with a guest of two instructions, as a kernel with its own patches may
- * differ from those that we read.  arch/arm64/kvm/arch_timer.c.
+ * Does this host's KVM behave as guest time requires?  Tested on a separate VM
+ * with a guest of two instructions, because a patched kernel may differ from
+ * the released ones.  Linux, arch/arm64/kvm/arch_timer.c.
  */
 #include <errno.h>
 #include <linux/kvm.h>
@@ -49,7 +49,7 @@ static bool shows(struct probe *p, unsigned vcpu, uint64_t id, uint64_t offset)
 	       clock_bracketed(before, guest, kvm_counter_read(), offset);
 }
 
-/* Both counters of all vCPUs are the host's minus @offset. */
+/* Check that both counters of all vCPUs are the host's minus @offset. */
 static int check_offset(struct probe *p, unsigned vcpus, uint64_t offset,
 			const char *when, struct err *e)
 {
@@ -90,8 +90,10 @@ static int check_values(struct probe *p, struct err *e)
 	return 0;
 }
 
-/* Registers that a snapshot restores do not move the counters, and keep what
- * they are given. */
+/*
+ * Check that writing the registers that a restore writes does not move the
+ * counters, and that the timers' compare values are kept.
+ */
 static int check_registers(struct probe *p, struct err *e)
 {
 	static const uint64_t counters[] = {KVM_REG_ARM_TIMER_CNT,
@@ -127,7 +129,10 @@ static void *run(void *arg)
 	return NULL;
 }
 
-/* Within a second it is refused, and nothing changes. */
+/*
+ * Check that KVM rejects an offset with -EBUSY while a vCPU runs: the thread
+ * gets one second to enter the guest.
+ */
 static int check_busy(struct probe *p, struct err *e)
 {
 	const struct timespec ms = {.tv_nsec = 1000000};

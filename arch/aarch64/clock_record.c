@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Guest time in a snapshot: where it stopped, and what is needed to tell later
- * how long ago that was, on the same host or on another.
+ * Guest time in a snapshot: where it stopped, and what a restore needs to
+ * compute how long ago that was, on the same host or on another.
  *
- * A restore puts the stop into this host's terms: the value that its counter
- * had, or would have had, at that moment.  From there on it is a pause like any
- * other.
+ * A restore translates the stop to this host's counter: the value that the
+ * counter had, or would have had, at that moment.  From then on the VM is like
+ * any paused VM.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -23,11 +23,11 @@
 enum {
 	OSCILLATOR_PPM = 50,
 	ROUNDING_NS = 10,     /* of clock_gettime() */
-	RATE_PARTS = 1000,    /* NTP slews a clock by up to 1 / 2000 */
-	READING_NS = 1000000, /* between reading the counter and the clock */
+	RATE_PARTS = 1000,    /* allow 1 / 1000; NTP slews by up to 1 / 2000 */
+	READING_NS = 1000000, /* allowed between reading counter and clock */
 };
 
-/* Empty where there is no /proc. */
+/* Read the host's boot id; empty without /proc. */
 static void read_boot_id(char *id, size_t size)
 {
 	AUTO_CLOSE int fd = open(BOOT_ID, O_RDONLY | O_CLOEXEC);
@@ -103,9 +103,10 @@ static int64_t tai_of(const struct arch_clock_sample *sample)
 }
 
 /*
- * Without a boot id.  Another boot, or another host, would have to have begun
- * within the same few microseconds by its own clock, and its counter would have
- * to have gone as far as its clock since the snapshot.
+ * Was the snapshot taken in this boot of this host?  For hosts without a boot
+ * id.  To be mistaken for it, another boot would have to have begun within the
+ * same few microseconds of wall-clock time, and its counter to have advanced as
+ * far as its clock since the snapshot.
  */
 static bool clocks_agree(const struct arch_clock_record *r,
 			 const struct arch_clock_sample *now)
@@ -127,7 +128,7 @@ static bool clocks_agree(const struct arch_clock_record *r,
 	return apart + width <= 2 * width;
 }
 
-/* The counter has been running on since. */
+/* Has this host's counter been running since the snapshot? */
 static bool same_boot(const struct arch_clock_record *r,
 		      const struct arch_clock_sample *now)
 {
@@ -146,7 +147,7 @@ static uint64_t saturate(unsigned __int128 value)
 	return value > UINT64_MAX ? UINT64_MAX : (uint64_t)value;
 }
 
-/* By the wall clocks of both. */
+/* Translate the stop to this host's counter by both hosts' wall clocks. */
 static void translate(struct arch_clock *c, const struct arch_clock_record *r,
 		      const struct arch_clock_sample *now)
 {
@@ -154,13 +155,13 @@ static void translate(struct arch_clock *c, const struct arch_clock_record *r,
 	__int128 ticks = (__int128)ns * c->hz / 1000000000;
 	uint64_t span = ns < 0 ? 0 : (uint64_t)ns;
 
-	/* From the stop until the time was looked at. */
+	/* Add the ticks from the stop until the snapshot read the clock. */
 	ticks += r->sample.host - r->host_stopped;
 	if (ticks > INT64_MAX)
 		ticks = INT64_MAX;
 	if (ticks < INT64_MIN)
 		ticks = INT64_MIN;
-	/* If that is less than nothing, it is ahead of the host's counter. */
+	/* Negative ticks give a stop ahead of the host's counter. */
 	c->host_stopped = now->host - (uint64_t)ticks;
 	c->estimated = true;
 	c->unsynchronized = !r->sample.synchronized || !now->synchronized;
@@ -192,7 +193,7 @@ int arch_clock_restore(struct arch_clock *c, const struct arch_clock_record *r,
 	else
 		translate(c, r, &now);
 	c->offset_stopped = clock_offset(c->host_stopped, c->guest_stopped);
-	/* KVM was given another offset so far. */
+	/* The offset that KVM has is not this VM's yet. */
 	c->moved = true;
 	return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Wall time beside the counter, for guests that are told their relation. */
+/* Samples of the host's clocks and counter at the same moment. */
 #include <sys/timex.h>
 #include <time.h>
 
@@ -11,7 +11,7 @@
 enum {
 	SAMPLE_TRIES = 4,
 	TAI_MINUS_UTC = 37, /* since 2017 */
-	/* Interrupted readings would match boots within the same moment. */
+	/* A wider reading, which was interrupted, could match another boot. */
 	BOOT_WIDTH_MAX_NS = 20000,
 };
 
@@ -21,10 +21,10 @@ static uint64_t ns_of(const struct timespec *t)
 }
 
 /*
- * The clock is read between two reads of the counter; the tightest of some is
- * taken, in its middle.  A kernel that was not told of TAI keeps it as UTC:
- * there, the difference of these years is added, so that guests that subtract
- * it again get UTC.
+ * Reads the clock between two reads of the counter, several times, and keeps
+ * the tightest pair; .host is its middle.  A kernel that does not know the TAI
+ * offset treats TAI as UTC.  Then the offset since 2017 is added, so that
+ * guests that subtract it get UTC.
  */
 void arch_clock_sample(struct arch_clock_sample *sample)
 {

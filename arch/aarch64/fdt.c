@@ -2,8 +2,8 @@
 /*
  * The device tree, written front to back.
  *
- * Bindings: Linux, Documentation/devicetree/bindings; the nodes and their
- * order are what Firecracker's guests are used to.
+ * Bindings: Linux, Documentation/devicetree/bindings.  Nodes and their order
+ * are Firecracker's.
  */
 #include <libfdt.h>
 #include <string.h>
@@ -15,8 +15,8 @@
 enum {
 	CLOCK_HZ = 24000000,
 	RNG_SEED_SIZE = 64,
-	/* More than it takes; libfdt clears all of it first. */
-	FDT_SIZE_BASE = 20 * 1024, /* ARCH_VIRTIO_MAX devices take 12 */
+	/* Larger than needed, but not much: libfdt clears all of it first. */
+	FDT_SIZE_BASE = 20 * 1024, /* ARCH_VIRTIO_MAX devices need 12 KiB */
 	FDT_SIZE_PER_CPU = 2 * 1024,
 };
 
@@ -30,7 +30,7 @@ static void memory(struct writer *w)
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < mem->region_count; i++) {
-		/* What is not for the guest's allocator. */
+		/* Keep the reserved RAM from the guest's allocator. */
 		uint64_t skip = i ? 0 : reserved;
 
 		pairs[n++] = mem->region[i].gpa + skip;
@@ -56,7 +56,7 @@ static void chosen(struct writer *w)
 		fdt_w_u64(w, "linux,initrd-start", t->initrd);
 		fdt_w_u64(w, "linux,initrd-end", t->initrd + t->initrd_size);
 	}
-	/* Linux clears both where they are, once it has read them. */
+	/* Linux erases both in the tree once it has read them. */
 	if (getrandom(&seed, sizeof(seed), 0) == sizeof(seed)) {
 		fdt_w_check(w, fdt_property(w->fdt, "rng-seed", seed.rng,
 					    sizeof(seed.rng)));
@@ -67,8 +67,10 @@ static void chosen(struct writer *w)
 	fdt_w_end(w);
 }
 
-/* By its name, systemd-detect-virt and others know what they run on; Linux
- * itself looks for Xen's only. */
+/*
+ * For systemd-detect-virt and the like, which recognise KVM by this node's
+ * name.  Linux itself only looks for Xen's node.
+ */
 static void hypervisor(struct writer *w)
 {
 	fdt_w_begin(w, "hypervisor");
@@ -112,7 +114,7 @@ static void timer(struct writer *w)
 					PPI_TIMER_VIRT, PPI_TIMER_HYP,
 					PPI_TIMER_HYP_VIRT};
 	uint32_t cells[3 * ARRAY_SIZE(ppis)];
-	/* The last is of hypervisors that run as hosts (VHE). */
+	/* The last one is for guest hypervisors with VHE. */
 	unsigned n = ARRAY_SIZE(ppis) - !w->a->has[ARCH_NESTED];
 
 	for (size_t i = 0; i < n; i++) {
@@ -154,7 +156,7 @@ static void psci(struct writer *w)
 
 	fdt_w_begin(w, "psci");
 	fdt_w_texts(w, "compatible", compatible, sizeof(compatible));
-	/* HVC would be a hypervisor's call to itself. */
+	/* In a guest with EL2, HVC would call the guest's own hypervisor. */
 	fdt_w_text(w, "method", w->a->has[ARCH_NESTED] ? "smc" : "hvc");
 	fdt_w_end(w);
 }
@@ -200,7 +202,7 @@ static void virtio(struct writer *w, unsigned slot)
 	fdt_w_end(w);
 }
 
-/* A GPIO controller, and a key on it (KEY_POWER of Linux's input events). */
+/* A GPIO controller, and a key on its line 0 (Linux's KEY_POWER, 116). */
 static void power_key(struct writer *w)
 {
 	static const char compatible[] = "arm,pl061\0arm,primecell";
@@ -223,13 +225,13 @@ static void power_key(struct writer *w)
 	fdt_w_text(w, "label", "Power");
 	fdt_w_u32(w, "linux,code", 116);
 	fdt_w_u32s(w, "gpios", line, ARRAY_SIZE(line));
-	/* It wakes a guest that suspended itself. */
+	/* The key wakes a guest that suspended itself. */
 	fdt_w_flag(w, "wakeup-source");
 	fdt_w_end(w);
 	fdt_w_end(w);
 }
 
-/* Pages in RAM, with an interrupt when they change. */
+/* VMClock and VMGenID: pages in RAM, each with an interrupt on changes. */
 static void time_pages(struct writer *w)
 {
 	device(w, "ptp", VMCLOCK_GPA);
@@ -287,7 +289,7 @@ int arch_write_fdt(const struct arch_vm *a,
 	if (!w.fdt)
 		return err_set(e, "there is no RAM for the device tree");
 	w.cache_count = cache_read_host(w.cache);
-	/* Looking for names to share takes longer than all the rest. */
+	/* Sharing equal property names takes longer than everything else. */
 	fdt_w_check(&w, fdt_create_with_flags(w.fdt, (int)size,
 					      FDT_CREATE_FLAG_NO_NAME_DEDUP));
 	fdt_w_check(&w, fdt_finish_reservemap(w.fdt));

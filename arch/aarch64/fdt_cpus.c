@@ -81,7 +81,8 @@ static void caches_of(struct writer *w, unsigned cpu)
 			cache_size(w, &w->cache[i], prefix[w->cache[i].type]);
 	}
 	next_level(w, 2, cpu);
-	/* After all properties: a shared one is described by its first CPU. */
+	/* Nodes go after all properties.  The first CPU that shares a cache
+	 * describes it. */
 	for (unsigned i = 0; i < w->cache_count; i++) {
 		const struct cache *c = &w->cache[i];
 
@@ -92,8 +93,8 @@ static void caches_of(struct writer *w, unsigned cpu)
 }
 
 /*
- * KVM makes up a CLIDR_EL1 of its own; Linux believes it as to which caches
- * are split, so it has to agree with the tree.
+ * Make CLIDR_EL1 agree with the device tree.  KVM invents its value, and Linux
+ * takes from it which caches are split into instruction and data.
  */
 static void align_clidr(struct writer *w, struct kvm_vcpu *vcpu)
 {

@@ -85,6 +85,6 @@ uint32_t fdt_w_ppi_flags(const struct writer *w)
 {
 	if (w->a->gic_version == 3)
 		return IRQ_LEVEL_HIGH;
-	/* arm,gic.yaml: GICv2 wants to know which (8) CPUs it is wired to. */
+	/* arm,gic.yaml: with GICv2, bits 8 to 15 are a mask of CPUs. */
 	return IRQ_LEVEL_HIGH | ((1u << w->a->vcpu_count) - 1) << 8;
 }

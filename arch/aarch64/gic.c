@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The interrupt controller: GICv3, or GICv2 where the host has only that; and
- * the PMU's interrupt, which can be wired only once the controller exists.
+ * The interrupt controller: GICv3, or GICv2 if the host has only that; and the
+ * PMU's interrupt, which can be set up only once the controller exists.
  *
  * Linux, Documentation/virt/kvm/devices/{arm-vgic,arm-vgic-v3,vcpu}.rst.
- * There is no ITS: nothing here sends message-signalled interrupts.
+ * There is no ITS, because no device sends message-signalled interrupts.
  */
 #include <errno.h>
 #include <linux/kvm.h>

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The interrupt controller in a snapshot: a list of registers, in the order in
- * which KVM wants them back.
+ * which KVM must be given them back.
  *
  * Linux, Documentation/virt/kvm/devices/arm-vgic-v3.rst and arm-vgic.rst.
- * Reading a pending register here gives the latch alone; the lines of
- * level-triggered interrupts are apart.  There is no ITS, hence there are no
- * tables in guest memory to be written.
+ * Reading a pending register through this API returns only the latch; the line
+ * levels of level-triggered interrupts are separate (LINES).  There is no ITS,
+ * so there are no tables in guest memory to be saved.
  */
 #include <errno.h>
 #include <linux/kvm.h>
@@ -19,13 +19,13 @@
 
 enum { SPIS = GIC_IRQS - 32 };
 
-/* @count registers of @size bytes, from @offset. */
+/* @count registers of @size bytes each, from @offset. */
 struct gic_reg {
 	uint32_t group, offset;
 	uint16_t count;
 	uint8_t size;
 	bool per_vcpu;
-	bool optional; /* not on every host; 0 where it is not */
+	bool optional; /* not on every host; saved as 0 if it is absent */
 };
 
 #define DIST(offset, count) \
@@ -44,16 +44,16 @@ struct gic_reg {
 	 8,                                                   \
 	 true,                                                \
 	 optional}
-/* The lines of 32 interrupts. */
+/* The line levels of 32 interrupts from @intid. */
 #define LINES(intid, per_vcpu) \
 	{KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO, intid, 1, 4, per_vcpu, false}
 
-/* Those for shared interrupts, which have @bits bits for each. */
+/* Distributor registers with @bits bits per interrupt: those of all SPIs. */
 #define SHARED(offset, bits) \
 	DIST((offset) + 32 * (bits) / 8, SPIS * (bits) / 32)
 
 static const struct gic_reg v3[] = {
-	DIST(0x008, 1),    /* GICD_IIDR: in which revision of KVM's GIC */
+	DIST(0x008, 1),    /* GICD_IIDR: the revision of KVM's GIC */
 	DIST(0x000, 1),    /* GICD_CTLR */
 	REDIST(0x0014, 1), /* GICR_WAKER */
 	REDIST(0x0070, 2), /* GICR_PROPBASER */
@@ -61,13 +61,13 @@ static const struct gic_reg v3[] = {
 	REDIST(0x0000, 1), /* GICR_CTLR: locks the two above */
 	PRIVATE(0x080, 1), /* GICR_IGROUPR0 */
 	PRIVATE(0x100, 1), /* GICR_ISENABLER0 */
-	PRIVATE(0xc04, 1), /* GICR_ICFGR1: before lines and what is pending */
+	PRIVATE(0xc04, 1), /* GICR_ICFGR1: before lines and pending bits */
 	LINES(0, true),        PRIVATE(0x200, 1), /* GICR_ISPENDR0 */
 	PRIVATE(0x300, 1),                        /* GICR_ISACTIVER0 */
 	PRIVATE(0x400, 8),                        /* GICR_IPRIORITYR */
 	SHARED(0x080, 1),                         /* GICD_IGROUPR */
 	SHARED(0x100, 1),                         /* GICD_ISENABLER */
-	SHARED(0x6000, 64), /* GICD_IROUTER: before what is pending */
+	SHARED(0x6000, 64), /* GICD_IROUTER: before pending bits */
 	SHARED(0xc00, 2),   /* GICD_ICFGR */
 	LINES(32, false),      LINES(64, false),
 	LINES(96, false),      SHARED(0x200, 1), /* GICD_ISPENDR */
@@ -80,8 +80,8 @@ static const struct gic_reg v3[] = {
 	ICC(4, 6, 0, false),                     /* ICC_PMR_EL1 */
 	ICC(12, 8, 3, false),                    /* ICC_BPR0_EL1 */
 	ICC(12, 12, 3, false),                   /* ICC_BPR1_EL1 */
-	ICC(12, 8, 4, true), /* ICC_AP0R<n>_EL1: as many as bits of */
-	ICC(12, 8, 5, true), /* priority want */
+	ICC(12, 8, 4, true), /* ICC_AP0R<n>_EL1: their number depends */
+	ICC(12, 8, 5, true), /* on the number of priority bits */
 	ICC(12, 8, 6, true),   ICC(12, 8, 7, true),
 	ICC(12, 9, 0, true), /* ICC_AP1R<n>_EL1 */
 	ICC(12, 9, 1, true),   ICC(12, 9, 2, true),
@@ -100,7 +100,7 @@ static const struct gic_reg v2[] = {
 	BANKED(0xf20, 4), /* GICD_SPENDSGIR */
 	SHARED(0x080, 1), /* GICD_IGROUPR */
 	SHARED(0x100, 1), /* GICD_ISENABLER */
-	SHARED(0x800, 8), /* GICD_ITARGETSR: before what is pending */
+	SHARED(0x800, 8), /* GICD_ITARGETSR: before pending bits */
 	SHARED(0xc00, 2), /* GICD_ICFGR */
 	SHARED(0x200, 1), /* GICD_ISPENDR */
 	SHARED(0x300, 1), /* GICD_ISACTIVER */
@@ -112,7 +112,7 @@ static const struct gic_reg v2[] = {
 	GICC(0xd0, 4),    /* GICC_APR */
 };
 
-/* Which vCPU, where an attribute says so. */
+/* The bits of an attribute that select the vCPU. */
 static int address_of(const struct arch_vm *a, unsigned vcpu, uint64_t *address,
 		      struct err *e)
 {
@@ -129,7 +129,7 @@ static int address_of(const struct arch_vm *a, unsigned vcpu, uint64_t *address,
 		errno = -r;
 		return err_errno(e, "cannot read MPIDR_EL1 of vCPU %u", vcpu);
 	}
-	/* Aff3 is apart from the others in the register. */
+	/* MPIDR_EL1 has Aff3 in bits 32 to 39, apart from Aff0 to Aff2. */
 	*address = (mpidr & 0xffffff) << 32 | (mpidr >> 32 & 0xff) << 56;
 	return 0;
 }
@@ -150,10 +150,10 @@ static int value_state(struct arch_vm *a, const struct gic_reg *reg,
 		snap_u32(s, &half);
 		value = half;
 	}
-	/* What is not on this host may be absent in the snapshot, too. */
+	/* Do not write an optional register that is 0: it may be absent. */
 	if (snap_loading(s) && !snap_failed(s) && (value || !reg->optional))
 		return kvm_set_attr(a->gic_fd, reg->group, attr, &value);
-	/* That there is none is said so; all else is a failure. */
+	/* KVM reports an absent register by one of these two errors. */
 	return reg->optional && (r == -EINVAL || r == -ENXIO) ? 0 : r;
 }
 

@@ -82,7 +82,7 @@ static void gic_kind(struct arch_checks *r, struct kvm_vm *vm)
 			"virtualised; use another machine");
 }
 
-/* Not only asked for, but tried. */
+/* Does setting a counter offset work, beyond KVM offering it? */
 static bool offset_works(struct kvm_vm *vm)
 {
 	return kvm_check(vm->fd, KVM_CAP_COUNTER_OFFSET) > 0 &&
@@ -207,7 +207,7 @@ static void stray_accesses(struct arch_checks *r, struct kvm_vm *vm)
 void arch_examine_host(int kvm_fd, struct arch_checks *checks)
 {
 	int limit = kvm_check(kvm_fd, KVM_CAP_ARM_VM_IPA_SIZE);
-	/* The default of 40 bits is more than some hosts have. */
+	/* Some hosts have fewer than the default of 40 bits. */
 	unsigned bits = (unsigned)min_u64(limit > 0 ? (unsigned)limit : 0, 40);
 	struct kvm_vm vm;
 	struct err e;

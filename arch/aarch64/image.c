@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Kernel images: what a file is, and how it gets into guest RAM.
+ * Kernel images: recognising a file and loading it into guest RAM.
  *
- * An uncompressed Image is mapped from its file; gzip, on its own or inside an
- * EFI zboot image, is inflated straight into RAM.  What is raw is mapped where
- * it is told to be.  Headers:
- * Linux, Documentation/arch/arm64/booting.rst and
+ * An uncompressed Image is mapped from its file.  A gzip file, or the gzip data
+ * in an EFI zboot image, is inflated straight into RAM.  A raw binary is mapped
+ * at the address that the user chose.  Headers: Linux,
+ * Documentation/arch/arm64/booting.rst and
  * drivers/firmware/efi/libstub/zboot-header.S.
  */
 #include <endian.h>
@@ -49,12 +49,12 @@ struct part {
 	uint64_t offset, size;
 };
 
-/* ------------------------------------------------------------ where it goes */
+/* -------------------------------------------------------------- placement */
 
 struct placement {
 	gpa_t load;
-	uint64_t room; /* bytes that may be used from there */
-	uint64_t size; /* that the kernel says it needs */
+	uint64_t room; /* bytes available at .load */
+	uint64_t size; /* bytes that the kernel's header asks for */
 };
 
 static bool is_image(const struct image_header *h)
@@ -70,7 +70,8 @@ static int place(const struct guest_mem *mem, const struct image_header *h,
 	uint64_t reserved = RAM_RESERVED;
 
 	p->size = le64toh(h->image_size);
-	/* And before 4.2 it looked for its device tree elsewhere. */
+	/* Linux before 4.2 is not supported either: it expects its device tree
+	 * elsewhere. */
 	if (!p->size)
 		return err_set(e, "it is Linux before 3.17; stasis boots "
 				  "Linux 4.2 or later");
@@ -78,7 +79,7 @@ static int place(const struct guest_mem *mem, const struct image_header *h,
 		return err_set(e, "its header is damaged (text offset 0x%llx)",
 			       (unsigned long long)text_offset);
 	reserved += text_offset;
-	/* arch_ram_regions() never makes less than ram_min. */
+	/* Never true, because RAM is at least arch_layout.ram_min. */
 	if (ram->size < reserved)
 		return err_set(e, "there is no RAM for it");
 	p->load = ram->gpa + reserved;
@@ -111,8 +112,8 @@ static uint32_t le32_at(const uint8_t *at)
 }
 
 /*
- * Where in the file the kernel's writable section begins, by the section table
- * it has as an EFI program; the end of the file if that does not say.
+ * The offset in the file of the kernel's writable section, from the section
+ * table of its EFI (PE) header; @size, the end of the file, if there is none.
  * Source: Microsoft PE format; Linux, arch/arm64/kernel/efi-header.S.
  */
 static uint64_t writable_from(const uint8_t head[HEAD_SIZE], uint64_t size)
@@ -149,8 +150,8 @@ static int read_part(struct guest_mem *mem, gpa_t gpa, const struct part *part,
 }
 
 /*
- * What every guest writes is read, as it would be copied anyway, and page by
- * page; the rest is mapped and shared.
+ * The writable section is read, because every guest writes to it and would copy
+ * it page by page; the rest is mapped and shared.
  */
 static int load_plain(struct guest_mem *mem, const struct part *file,
 		      const uint8_t head[HEAD_SIZE], struct arch_kernel *k,
@@ -175,7 +176,7 @@ static int load_plain(struct guest_mem *mem, const struct part *file,
 
 struct inflater {
 	z_stream z;
-	struct part rest; /* not yet read */
+	struct part rest; /* the part of the file that is not read yet */
 	uint8_t chunk[CHUNK];
 };
 
@@ -188,8 +189,8 @@ static int inflate_failed(const struct inflater *in, int r, struct err *e)
 }
 
 /*
- * Inflate into @out until it is full or the stream ends (*ended).  Gives how
- * many bytes came out, or -1.
+ * Inflate into @out until its @room bytes are full or the stream ends (*ended).
+ * Returns the number of bytes that came out, or -1.
  */
 static int64_t inflate_into(struct inflater *in, void *out, uint64_t room,
 			    bool *ended, struct err *e)
@@ -221,7 +222,10 @@ static int64_t inflate_into(struct inflater *in, void *out, uint64_t room,
 	return (int64_t)done;
 }
 
-/* @h is where what comes out of it begins. */
+/*
+ * Reject compressed data that is not an Image.  @h: the first @size bytes of
+ * the decompressed data.
+ */
 static int refuse_inflated(struct inflater *in, const struct image_header *h,
 			   uint64_t size, bool ended, struct err *e)
 {
@@ -253,7 +257,8 @@ static int inflate_image(struct guest_mem *mem, struct inflater *in,
 		return refuse_inflated(in, &h, (uint64_t)n, ended, e);
 	if (place(mem, &h, &p, e) || check_room(&p, 0, e))
 		return -1;
-	/* Nor more than it says: what is inflated takes memory for good. */
+	/* No more than the header says, because inflated data uses memory
+	 * permanently. */
 	p.room = p.size;
 	host = guest_mem_at(mem, p.load, p.room);
 	if (!host || p.room < sizeof(h))
@@ -400,12 +405,12 @@ int arch_place_initrd(const struct guest_mem *mem, uint64_t size,
 		      struct err *e)
 {
 	const struct guest_mem_region *ram = &mem->region[0];
-	/* For any page size of the host, so that the file can be mapped. */
+	/* The largest host page size, so that the file can be mapped. */
 	const uint64_t align = KIB(64);
 	gpa_t top = kernel->raw ? raw_fdt_gpa(mem) : ram->gpa + ram->size;
 	gpa_t bottom = align_up(kernel->end, align);
 
-	/* With the kernel within 32 GiB: booting.rst, 2. */
+	/* booting.rst, 2: kernel and initrd within one window of 32 GiB. */
 	top = min_u64(top, RAM_BASE + GIB(32));
 	if (bottom > top || size > top - bottom)
 		return err_set(

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a file is that is no kernel we load, and what to do about it.
+ * Recognising files that are not supported kernels, and what the user can do
+ * about them.
  *
- * Magic numbers: of kernels and loaders, Linux (scripts/, arch/x86/boot,
- * arch/arm/boot), U-Boot, Android and EDK2; of the rest, file(1).
+ * Sources of the magic numbers: Linux (scripts/, arch/x86/boot,
+ * arch/arm/boot), U-Boot, Android and EDK2 for kernels and loaders, file(1) for
+ * the rest.
  */
 #include "arch/aarch64/image_kind.h"
 
@@ -13,11 +15,11 @@
 #include "core/base/util.h"
 
 #define OBJCOPY "aarch64-linux-gnu-objcopy -O binary "
-/* As in arch/arm64/boot/Makefile. */
+/* As in Linux, arch/arm64/boot/Makefile. */
 #define WITHOUT "-R .note -R .note.gnu.build-id -R .comment -S "
 #define PLAIN   " > Image"
 
-/* Most find a kernel as a kernel's build leaves it. */
+/* The remedy if there is no better one. */
 static const char other[] =
 	"pass an arm64 Linux kernel as Image, Image.gz or vmlinuz.efi (gzip), "
 	"which a kernel build leaves in arch/arm64/boot/; or a bare-metal "
@@ -26,7 +28,7 @@ static const char other[] =
 struct stranger {
 	uint16_t offset, len;
 	const char *magic, *what;
-	const char *remedy; /* NULL: as above */
+	const char *remedy; /* NULL: other[] */
 };
 
 static const char for_arm64[] = "stasis boots kernels for arm64: pass Image or "
@@ -35,7 +37,7 @@ static const char no_firmware[] =
 	"stasis starts kernels itself, without firmware: pass the kernel "
 	"(Image, Image.gz or vmlinuz.efi)";
 
-/* The first that fits. */
+/* The first match wins. */
 static const struct stranger strangers[] = {
 	{0x202, 4, "HdrS", "an x86 kernel (bzImage)", for_arm64},
 	{0x24, 4, "\x18\x28\x6f\x01", "a 32-bit Arm kernel (zImage)",
@@ -53,7 +55,7 @@ static const struct stranger strangers[] = {
 	{0, 8, "VNDRBOOT", "an Android vendor boot image, without a kernel",
 	 "take the kernel (Image) from boot.img: unpack_bootimg"},
 	{40, 4, "_FVH", "UEFI firmware (an EDK2 firmware volume)", no_firmware},
-	/* Its entry: a branch over the four addresses that follow. */
+	/* U-Boot begins with a branch over the four addresses that follow. */
 	{0, 8, "\x0a\0\0\x14\x1f\x20\x03\xd5", "U-Boot", no_firmware},
 	{0, 6,
 	 "\xfd"
@@ -136,7 +138,7 @@ static const struct stranger *find(const uint8_t *head, uint64_t size)
 	}
 	if (!has(head, size, 0, "MZ", 2))
 		return &unknown;
-	/* The name of a section. */
+	/* A unified kernel image has a section of this name. */
 	return memmem(head, size, ".linux\0\0", 8) ? &unified : &efi;
 }
 
@@ -149,7 +151,7 @@ int image_refuse(const char *where, const uint8_t *head, uint64_t size,
 		       s->remedy ? s->remedy : other);
 }
 
-/* What Linux's zboot header calls a method, and who undoes it. */
+/* Compression methods in Linux's zboot header, and how to decompress them. */
 static const struct {
 	const char *method, *program;
 } programs[] = {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The address map: what others may know of it, and where RAM goes. */
+/* The public part of the address map, and the placement of RAM. */
 #include <linux/kvm.h>
 
 #include "arch/aarch64/internal.h"
@@ -55,7 +55,7 @@ int arch_ram_regions(int kvm_fd, uint64_t size, struct guest_mem_region *region,
 	uint64_t low = min_u64(size, RAM_LOW_MAX), high = size - low;
 	unsigned need = bits_for(high ? RAM_HIGH_BASE + high : RAM_BASE + low);
 
-	/* Linux before 4.20 knows one width only. */
+	/* Linux before 4.20 supports only the default width. */
 	*ipa_bits = limit ? need : 0;
 	if (!limit)
 		limit = IPA_BITS_DEFAULT;

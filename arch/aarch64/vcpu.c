@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vCPUs: their features, and the registers they start with. */
+/* vCPUs: their features, and their registers at boot. */
 #include <errno.h>
 #include <linux/kvm.h>
 #include <stdio.h>
@@ -15,8 +15,10 @@
 	(KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | \
 	 KVM_REG_ARM_CORE_REG(name))
 
-/* Arm ARM C5.2.22 SPSR_EL1: D A I F masked; and the level, which has its own
- * stack. */
+/*
+ * Arm ARM C5.2.22 SPSR_EL1: D, A, I and F masked.  arch_vcpu_boot() adds the
+ * mode, EL1h or EL2h.
+ */
 #define PSTATE_BOOT (PSR_D_BIT | PSR_A_BIT | PSR_I_BIT | PSR_F_BIT)
 
 /* ---------------------------------------------------------------- features */
@@ -32,7 +34,7 @@ static const struct {
 			.caps = {KVM_CAP_ARM_SVE, KVM_CAP_ARM_SVE},
 			.by_default = true,
 		},
-	/* KVM wants both kinds of authentication or none. */
+	/* KVM requires both kinds of authentication or none. */
 	[ARCH_PAUTH] =
 		{
 			.bits = 1u << KVM_ARM_VCPU_PTRAUTH_ADDRESS |
@@ -66,7 +68,7 @@ bool arch_feature_of_bit(unsigned bit, enum arch_feature *feature)
 	return false;
 }
 
-/* A VM that goes on has what it had. */
+/* A restored VM has the features that it was saved with. */
 static enum arch_toggle wanted(const struct arch_vm *a, enum arch_feature f)
 {
 	if (!a->saved)
@@ -104,8 +106,9 @@ static int choose_feature(struct arch_vm *a, struct kvm_vm *vm,
 }
 
 /*
- * Accesses that KVM cannot decode (pairs, write-back addressing) come to us
- * instead of making KVM_RUN fail, so that a guest cannot end its VM with one.
+ * Have KVM report device accesses that it cannot decode (pairs, write-back
+ * addressing) as exits instead of letting KVM_RUN fail, so that a guest cannot
+ * end its VM with one.
  */
 static void accept_undecoded_accesses(struct kvm_vm *vm)
 {
@@ -114,7 +117,7 @@ static void accept_undecoded_accesses(struct kvm_vm *vm)
 		log_debug("KVM cannot hand us accesses it does not decode");
 }
 
-/* What was not chosen above must be so by itself. */
+/* Check that this host provides what the saved VM had beyond features. */
 static int check_saved(struct arch_vm *a, struct err *e)
 {
 	const struct arch_saved *saved = a->saved;
@@ -189,7 +192,7 @@ unsigned arch_reg_bits(uint64_t id)
 static int modify_reg(struct kvm_vcpu *vcpu, const struct arch_reg_modifier *m,
 		      struct err *e)
 {
-	/* Little-endian, so the lower half is right for smaller ones, too. */
+	/* Little-endian, so this also works for 32- and 64-bit registers. */
 	uint64_t value[2] = {0};
 	int r = kvm_vcpu_get_reg(vcpu, m->id, value);
 
@@ -213,11 +216,11 @@ int arch_vcpu_init(struct arch_vm *a, struct kvm_vcpu *vcpu, struct err *e)
 	int r;
 
 	a->vcpu[vcpu->index] = vcpu;
-	/* PSCI CPU_ON wakes them. */
+	/* All but vCPU 0 wait for PSCI CPU_ON. */
 	if (vcpu->index)
 		init.features[0] |= 1u << KVM_ARM_VCPU_POWER_OFF;
 	r = kvm_vcpu_init(vcpu, &init);
-	/* Its vector lengths cannot be changed afterwards. */
+	/* SVE's vector lengths cannot be changed after it is finalized. */
 	if (!r && a->has[ARCH_SVE] && a->saved)
 		r = kvm_vcpu_set_reg(vcpu, KVM_REG_ARM64_SVE_VLS,
 				     a->saved->vector_lengths);
@@ -253,8 +256,10 @@ int arch_vcpu_boot(struct kvm_vcpu *vcpu, gpa_t entry, gpa_t fdt, struct err *e)
 
 	if (vcpu->index)
 		return 0;
-	/* Linux, Documentation/arch/arm64/booting.rst, 4.  KVM reset it to the
-	 * highest level it has. */
+	/*
+	 * Linux, Documentation/arch/arm64/booting.rst, 4.  KVM resets PSTATE to
+	 * the highest exception level that the vCPU has.
+	 */
 	if (kvm_vcpu_get_reg(vcpu, CORE_REG(regs.pstate), &mode))
 		return err_set(e, "cannot read a vCPU's PSTATE");
 	mode = (mode & PSR_MODE_MASK) == PSR_MODE_EL2h ? PSR_MODE_EL2h

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vCPUs in a snapshot: every register that KVM lists, whether a CPU is on, and
- * a pending SError.
+ * vCPUs in a snapshot: every register that KVM lists, whether the vCPU is on,
+ * and a pending SError.
  *
- * Linux, Documentation/virt/kvm/api.rst, 4.68 and 4.69; arm/fw-pseudo-registers
- * .rst and arm/vcpu-features.rst for the order in which they are given back.
+ * Linux, Documentation/virt/kvm/api.rst, 4.68 and 4.69.  The order in which a
+ * restore writes registers: Linux, Documentation/virt/kvm/arm/
+ * fw-pseudo-registers.rst and vcpu-features.rst.
  */
 #include <errno.h>
 #include <linux/kvm.h>
@@ -34,8 +35,8 @@ static size_t bytes_of(uint64_t id)
 }
 
 /*
- * Others depend on what the CPU is said to be, so this comes first: what
- * firmware offers, then the ID registers.
+ * Registers of lower rank are written first: firmware features, then ID
+ * registers, because the other registers depend on them.
  */
 static unsigned rank(uint64_t id)
 {
@@ -60,8 +61,9 @@ static int by_rank(const void *a, const void *b)
 }
 
 /*
- * The counters are guest time, which is not a vCPU's.  The vector lengths were
- * given back before the vCPU was complete, and cannot be any more.
+ * Is the register handled elsewhere?  The counters belong to struct arch_clock.
+ * The vector lengths are written before the vCPU is finalized, after which they
+ * cannot be changed.
  */
 static bool is_of_the_vm(uint64_t id)
 {
@@ -194,8 +196,11 @@ int arch_vcpu_state(struct kvm_vcpu *vcpu, struct snap *s, struct err *e)
 
 	snap_begin(s, SNAP_TAG('v', 'c', 'p', 'u'));
 	r = snap_loading(s) ? load_regs(vcpu, s, e) : save_regs(vcpu, s, e);
-	/* Registers first: KVM says so of events, and a CPU that was not
-	 * switched on yet gets its first ones when it is read. */
+	/*
+	 * Registers first: KVM's documentation requires that for events, and
+	 * KVM sets the first register values of a vCPU that is being switched
+	 * on only when its registers are accessed.
+	 */
 	if (!r)
 		r = mp_and_events(vcpu, s, e);
 	snap_end(s);

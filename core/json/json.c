@@ -162,8 +162,7 @@ int json_read(const struct json_t *object, const struct json_field *fields,
 	if (!json_is_object(object))
 		return err_set(e, "expected an object, found %s",
 			       kind_name(object));
-	/* jansson's iterator takes a non-const object, but does not change it.
-	 */
+	/* jansson's iterator lacks the const; it changes nothing. */
 	json_object_foreach((json_t *)object, name, value)
 	{
 		const struct json_field *f = find(fields, count, name);

@@ -61,8 +61,7 @@ void kvm_vcpu_kick(struct kvm_vcpu *vcpu)
 	 */
 	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 	tid = atomic_load(&vcpu->thread);
-	/* pthread_kill() needs three more system calls while the guest waits.
-	 */
+	/* pthread_kill() would take three system calls more. */
 	if (tid)
 		syscall(SYS_tkill, tid, kick_signal());
 }

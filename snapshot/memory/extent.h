@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The parts of a sparse file that are data.  The rest are holes, read as zero.
- */
+/* The parts of a sparse file that are data; the rest reads as zero. */
 #pragma once
 
 #include <stdbool.h>
