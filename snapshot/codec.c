@@ -44,7 +44,7 @@ static void fail(struct snap *s, const char *what)
 	err_set(&s->err, "snapshot: %s", what);
 }
 
-/* Sections that a newer version has after all that we know. */
+/* Skip sections that a newer version appended. */
 static void skip_newer(struct snap *s)
 {
 	while (!s->failed && s->at != s->len) {
@@ -78,7 +78,7 @@ void snap_require(struct snap *s, bool ok, const char *what)
 		fail(s, what);
 }
 
-/* The end of what may be read now: of the innermost section, or of all. */
+/* Reads must end here: the end of the innermost section, or of the data. */
 static size_t limit(const struct snap *s)
 {
 	return s->depth ? s->section[s->depth - 1] : s->len;
@@ -147,7 +147,7 @@ static uint64_t integer(struct snap *s, uint64_t v, unsigned len)
 
 	put_le(bytes, v, len);
 	snap_bytes(s, bytes, len);
-	/* Loading failed: these are still the bytes of @v. */
+	/* If loading failed, these are still the bytes of @v. */
 	return get_le(bytes, len);
 }
 

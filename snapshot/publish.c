@@ -35,7 +35,7 @@ static int read_id(struct published *p, struct err *e)
 
 	snap_load(&s, p->body, p->len, snap_version_of(p->minor));
 	snapshot_id_state(&p->id, &s);
-	/* Not snap_finish(): the rest is for others to read. */
+	/* Not snap_finish(), because the rest is read later. */
 	if (snap_failed(&s))
 		return err_set(e, "%s", s.err.text);
 	return 0;
@@ -54,7 +54,7 @@ static int load_state(struct published *p, const char *path, struct err *e)
 	return 0;
 }
 
-/* Has the memory file the identity that the state has? */
+/* Does the memory file have the identity of the state? */
 static bool matches(const struct published *p)
 {
 	uint8_t bytes[sizeof(p->id.bytes)];
@@ -77,8 +77,8 @@ static void drop_state(struct published *p)
 enum found { FOUND_NONE = -1, FOUND_CURRENT, FOUND_NEXT };
 
 /*
- * The lock stays as long as anybody has it mapped: nobody fills a file in place
- * from which a microVM runs.
+ * Open the memory file with a shared lock, which lasts as long as a process has
+ * the file open.  So no writer overwrites a file that a microVM runs from.
  */
 static int open_memory(struct published *p, const char *path, struct err *e)
 {
@@ -91,7 +91,7 @@ static int open_memory(struct published *p, const char *path, struct err *e)
 	return 0;
 }
 
-/* Find the state that belongs to the memory. */
+/* Find the state that belongs to the memory: S or S.next. */
 static enum found find(struct published *p, const char *state,
 		       const char *memory, struct err *e)
 {
@@ -144,7 +144,7 @@ void publish_close(struct published *p)
 
 /* ------------------------------------------------------------------ writing */
 
-/* Make what happened to names in the folder of @path outlive power. */
+/* Make renames in the folder of @f survive a power loss. */
 static int sync_folder(const struct publish_file *f, struct err *e)
 {
 	const char *slash = strrchr(f->path, '/');
@@ -166,7 +166,7 @@ static int check_name(const char *path, struct err *e)
 	size_t len = strlen(path), end = sizeof(suffix) - 1;
 	struct stat st;
 
-	/* With room for the suffix, and for NUL. */
+	/* Leave room for the suffix and a NUL. */
 	if (!len || len >= PATH_MAX - sizeof(suffix))
 		return err_set(e, "a file's name must have 1 to %zu bytes",
 			       PATH_MAX - sizeof(suffix) - 1);
@@ -175,13 +175,13 @@ static int check_name(const char *path, struct err *e)
 			       "%.512s: names with %s at the end are for "
 			       "snapshots that are not complete",
 			       path, suffix);
-	/* Or the second rename could fail after the first did not. */
+	/* Otherwise the second rename could fail after the first. */
 	if (!stat(path, &st) && !S_ISREG(st.st_mode))
 		return err_set(e, "%.512s is there, and is no file", path);
 	return 0;
 }
 
-/* Nothing if @path is NULL. */
+/* Find the file of @path; an empty f->path if @path is NULL. */
 static int find_file(struct publish_file *f, const char *path, struct err *e)
 {
 	*f = (struct publish_file){.mode = 0600};
@@ -195,8 +195,8 @@ static int find_file(struct publish_file *f, const char *path, struct err *e)
 }
 
 /*
- * Somebody died after the first rename: what is left is the only state that
- * belongs to the memory.
+ * A writer may have died between the renames.  Then S.next, open as @leftover,
+ * is the only state that belongs to the memory: do the second rename.
  */
 static int complete(const struct publish *p, int leftover, struct err *e)
 {
@@ -217,7 +217,7 @@ static int complete(const struct publish *p, int leftover, struct err *e)
 	return sync_folder(&p->state, e);
 }
 
-/* Somebody fills the memory in place, or merges a diff into it. */
+/* Fail if another process overwrites the memory, or merges a diff into it. */
 static int check_idle(const char *memory, struct err *e)
 {
 	AUTO_CLOSE int fd = -1;
@@ -333,7 +333,7 @@ int publish_memory_written(struct publish *p, bool sync, struct err *e)
 {
 	if (fills_memory(p) && sync && fsync(p->memory_fd))
 		return err_errno(e, "cannot sync %.512s", p->memory.path);
-	/* What is shorter than what was there. */
+	/* The new state may be shorter than the old one. */
 	if (p->state_fd >= 0 && p->state.how == PUBLISH_FILL &&
 	    ftruncate(p->state_fd, 0))
 		return err_errno(e, "cannot overwrite %.512s", p->state.path);
@@ -350,7 +350,7 @@ void publish_remove(const struct publish *p)
 
 static void close_file(int *fd, const struct publish_file *f)
 {
-	/* The descriptor may be shared with others, and then so is its lock. */
+	/* Unlock: other processes may share the descriptor and its lock. */
 	if (*fd >= 0 && f->how == PUBLISH_FILL)
 		(void)flock(*fd, LOCK_UN);
 	util_close(fd);
@@ -358,7 +358,7 @@ static void close_file(int *fd, const struct publish_file *f)
 
 static void end(struct publish *p, bool remove)
 {
-	/* Before others may lock them. */
+	/* Remove them before closing unlocks them. */
 	if (remove)
 		publish_remove(p);
 	close_file(&p->state_fd, &p->state);
@@ -378,7 +378,7 @@ static int sync_file(int fd, const struct publish_file *f, struct err *e)
 			 f->how == PUBLISH_REPLACE ? suffix : "");
 }
 
-/* All that must be on the disk before the first rename. */
+/* Sync everything that must be on the disk before the first rename. */
 static int sync_files(const struct publish *p, struct err *e)
 {
 	if (sync_file(p->memory_fd, &p->memory, e) ||
@@ -388,8 +388,9 @@ static int sync_files(const struct publish *p, struct err *e)
 }
 
 /*
- * The memory has its name; the state must not be lost now.  Memory's new name
- * first, also on the disk: new state beside old memory would be nothing.
+ * The memory is renamed, so the state must not be lost now.  Sync the memory's
+ * new name before the state is renamed: the new state with the old memory would
+ * not be a snapshot.
  */
 static int publish_state(const struct publish *p, bool sync, struct err *e)
 {
@@ -405,12 +406,15 @@ int publish_commit(struct publish *p, bool sync, struct err *e)
 	bool memory = p->memory_fd >= 0;
 	int r;
 
-	/* A load may map it as soon as it has its name; other writers must not
-	 * touch it. */
+	/*
+	 * A shared lock, because a load may open the memory as soon as it is
+	 * renamed, while other writers must still be kept off.
+	 */
 	if (memory)
 		(void)flock(p->memory_fd, LOCK_SH | LOCK_NB);
 	r = sync ? sync_files(p, e) : 0;
-	/* Also after a failure: the files are ours alone from here on. */
+	/* Ask also after a failure: afterwards no other thread removes the
+	 * files. */
 	if (!may_go_on(p->may_publish) && !r)
 		r = err_set(e, "it was cancelled");
 	if (!r && memory)

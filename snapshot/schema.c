@@ -14,14 +14,14 @@
 struct walk {
 	struct snap s;
 	FILE *out;
-	bool json, first;         /* in an object or array */
-	unsigned depth;           /* for the indentation of text */
-	uint32_t last, id, count; /* the last integer, 4i, 4n */
+	bool json, first;         /* first: no comma before the next item */
+	unsigned depth;           /* indentation of text */
+	uint32_t last, id, count; /* last field of any integer type, 4i, 4n */
 };
 
 /* ----------------------------------------------------------------- printing */
 
-/* What is printed next is called this; elements of an array are numbered. */
+/* The name of the next item; elements of an array have an index, too. */
 struct label {
 	const char *name;
 	int index; /* -1: none */
@@ -49,7 +49,7 @@ static void begin_item(struct walk *w, const struct label *l)
 	w->first = false;
 }
 
-/* An object or array. */
+/* Begin an object or array. */
 static void open_item(struct walk *w, const struct label *l, char bracket)
 {
 	begin_item(w, l);
@@ -79,7 +79,7 @@ static void begin_value(struct walk *w, const struct label *l)
 		putc(' ', w->out);
 }
 
-/* ASCII, also of what is none: the file may be from anywhere. */
+/* Escape everything but printable ASCII, because the file is not trusted. */
 static void print_text(struct walk *w, const struct label *l, const char *text)
 {
 	begin_value(w, l);
@@ -105,7 +105,7 @@ static void print_bool(struct walk *w, const struct label *l, bool v)
 
 /* ------------------------------------------------------------------ reading */
 
-/* Bytes that are left in the innermost section. */
+/* Bytes left in the innermost section. */
 static size_t left(const struct snap *s)
 {
 	return (s->depth ? s->section[s->depth - 1] : s->len) - s->at;
@@ -174,9 +174,9 @@ static void text_value(struct walk *w, const struct label *l, bool optional)
 }
 
 /*
- * KVM's number of a register, as an assembler knows it: Linux, Documentation/
- * virt/kvm/api.rst, 4.68.  Core registers are numbered by where they are in
- * struct kvm_regs, in words.
+ * The assembler's name for a register id of KVM (Linux, Documentation/virt/kvm/
+ * api.rst, 4.68).  The id of a core register is its offset in struct kvm_regs,
+ * in 4-byte words.
  */
 static void name_register(uint64_t id, char *name, size_t size)
 {
@@ -199,7 +199,7 @@ static void name_register(uint64_t id, char *name, size_t size)
 		snprintf(name, size, "0x%llx", (unsigned long long)id);
 }
 
-/* Each an id that says how long its value is; linux/kvm.h, KVM_REG_SIZE. */
+/* Each id encodes the size of its value: linux/kvm.h, KVM_REG_SIZE. */
 static void registers_value(struct walk *w, const struct label *l)
 {
 	uint64_t count = read_integer(w, 4);
@@ -221,7 +221,7 @@ static void registers_value(struct walk *w, const struct label *l)
 	close_item(w, '}');
 }
 
-/* Of the kinds that are no part of the table. */
+/* A field whose type does not refer to a part of the table. */
 static void simple_value(struct walk *w, const struct label *l,
 			 const char *type)
 {
@@ -273,7 +273,7 @@ static const struct schema *by_name(const char *name, size_t len)
 	return NULL;
 }
 
-/* As deep as the table says, whatever the file does. */
+/* The table limits the recursion's depth, whatever the file contains. */
 /* NOLINTBEGIN(misc-no-recursion) */
 static void print_fields(struct walk *w, const struct schema *schema);
 
@@ -285,7 +285,7 @@ static void print_unread(struct walk *w)
 		bytes_value(w, &l, left(&w->s));
 }
 
-/* A section, or a part of one. */
+/* Print a section, or a part of one. */
 static void print_part(struct walk *w, const struct label *l,
 		       const struct schema *schema)
 {
@@ -372,7 +372,7 @@ static const struct schema *by_tag(const char *tag)
 	return NULL;
 }
 
-/* A section that nothing contains. */
+/* Print a top-level section. */
 static void print_section(struct walk *w)
 {
 	const struct label section = named("section");

@@ -72,7 +72,7 @@ const struct schema schema_table[] = {
 	{"dsks", "disk_contents", "disks:*disk_content"},
 	{"", "disk_content", "birth_sec:8 birth_ns:8 samples:h256"},
 	{"hbot", "host_boot", "realtime_ns:8 width_ns:4"},
-	/* Alone, in a file of its own. */
+	/* The only section of a working set file. */
 	{"wset", "working_set", "id:h16 memory_size:8 ranges:+range"},
 	{"", "range", "page:4 pages:4"},
 };

@@ -11,7 +11,10 @@
 #include "core/io/io.h"
 #include "snapshot/codec.h"
 
-/* Begins as no text does, and shows when a transfer changed line ends. */
+/*
+ * The first byte is not text, and CR LF shows whether a transfer converted line
+ * ends.
+ */
 static const uint8_t magic[8] = {0x8b, 's', 't', 'a', 's', '\r', '\n', 0x1a};
 
 /* Little-endian. */
@@ -28,7 +31,7 @@ _Static_assert(STATE_FILE_MINOR + 1 == SNAPSHOT_VERSION, "they go together");
 
 enum { CRC_SIZE = 4 };
 
-/* CRC-32 as in gzip, of all that is before it. */
+/* CRC-32 as in gzip, of header and body. */
 static uint32_t checksum(const struct header *h, const void *body, size_t len)
 {
 	uLong crc = crc32(0, (const Bytef *)h, sizeof(*h));
@@ -59,7 +62,7 @@ int state_file_save(int fd, const void *body, size_t len, struct err *e)
 	return 0;
 }
 
-/* What can be said before a version is known to be ours. */
+/* Checks that are valid for every version of the format. */
 static int check_version(const struct header *h, struct err *e)
 {
 	if (memcmp(h->magic, magic, sizeof(magic)) != 0)
@@ -94,7 +97,7 @@ static int check_length(const struct header *h, uint64_t size, struct err *e)
 	return 0;
 }
 
-/* Bytes from @offset, all of which were there a moment ago. */
+/* Read @len bytes at @offset; fewer mean that the file was truncated. */
 static int read_part(int fd, void *buf, size_t len, uint64_t offset,
 		     struct err *e)
 {

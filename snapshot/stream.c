@@ -52,7 +52,7 @@ static int open_socket(const char *path)
 		snprintf(address.sun_path, sizeof(address.sun_path), "%s",
 			 path);
 	} else {
-		/* Too long for an address, which a descriptor is not. */
+		/* Too long for sun_path; a path to a descriptor is short. */
 		place = open(path, O_PATH | O_CLOEXEC);
 		snprintf(address.sun_path, sizeof(address.sun_path),
 			 "/proc/self/fd/%d", place);
@@ -69,7 +69,7 @@ static int open_once(const char *path, bool is_socket)
 	return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 }
 
-/* A FIFO has no reader yet, or a socket's queue is full. */
+/* Try again?  A FIFO has no reader yet, or a socket's queue is full. */
 static bool may_come(int error, bool is_socket)
 {
 	return error == (is_socket ? EAGAIN : ENXIO) || error == EINTR;
@@ -95,7 +95,7 @@ static int wait_for_reader(struct stream *s, const char *path, struct err *e)
 		       STREAM_WAIT_MS / 1000);
 }
 
-/* One that the VMM was started with. */
+/* Send to the inherited descriptor @fd. */
 static int take_descriptor(struct stream *s, int fd, struct err *e)
 {
 	struct sockaddr_storage peer;
@@ -109,8 +109,11 @@ static int take_descriptor(struct stream *s, int fd, struct err *e)
 	s->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (s->fd < 0)
 		return err_errno(e, "cannot send to it");
-	/* It may block, and others may count on that.  But not for as much as a
-	 * pipe that is ready takes at once. */
+	/*
+	 * The descriptor may be in blocking mode, and other processes may rely
+	 * on that.  But a pipe that polls as writable accepts PIPE_BUF bytes
+	 * without blocking.
+	 */
 	s->piece = PIPE_BUF;
 	return 0;
 }
@@ -137,7 +140,7 @@ void stream_close(struct stream *s)
 
 /* ------------------------------------------------------------------ sending */
 
-/* Bytes that were sent, 0 for none yet, or -1 with errno set. */
+/* Returns the number of bytes sent, which may be 0, or -1 with errno set. */
 static ssize_t send_some(const struct stream *s, const void *data, size_t len)
 {
 	struct pollfd ready = {.fd = s->fd, .events = POLLOUT};

@@ -18,8 +18,8 @@
 #include "core/io/log.h"
 
 /*
- * Marks a file that is not complete, from the moment it is created.  Linux
- * ignores the sticky bit of regular files, so no user sets it.
+ * The sticky bit marks an incomplete file from its creation on.  Linux ignores
+ * it on regular files, so users do not set it.
  */
 enum { UNFINISHED = S_ISVTX, LINKS_MAX = 40, XATTR_MAX = 4096 };
 
@@ -33,7 +33,7 @@ struct target_next target_next(const char *path)
 
 /* ------------------------------------------------------------------ finding */
 
-/* A link of procfs leads to an open file, which may be a pipe, or deleted. */
+/* A procfs link leads to an open file, which may be a pipe or deleted. */
 static bool is_of_procfs(const char *path)
 {
 	AUTO_CLOSE int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -42,7 +42,7 @@ static bool is_of_procfs(const char *path)
 	return fd >= 0 && !fstatfs(fd, &fs) && fs.f_type == PROC_SUPER_MAGIC;
 }
 
-/* One link further; false if @path, of PATH_MAX bytes, is none. */
+/* Follow one link in @path, of PATH_MAX bytes; false if it is not a link. */
 static bool follow(char *path, bool *too_long)
 {
 	char link[PATH_MAX], joined[2 * PATH_MAX];
@@ -82,8 +82,10 @@ int target_find(struct publish_file *f, const char *path, struct err *e)
 
 /* ---------------------------------------------------------------- leftovers */
 
-/* False while another writer, or a microVM that runs from it, has the file.
- * Where there are no locks, never. */
+/*
+ * Lock the file exclusively.  False while another writer or a microVM that runs
+ * from the file holds a lock.  True if the file system has no locks.
+ */
 static bool lock(int fd)
 {
 	return !flock(fd, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK;
@@ -133,7 +135,10 @@ int target_remove_leftover(const char *path, int fd, struct err *e)
 
 /* ------------------------------------------------------------------ opening */
 
-/* Would rename() succeed?  When it fails, it is too late to fill the file. */
+/*
+ * Would rename() over the file succeed?  Find out now, because when rename()
+ * fails it is too late to fill the file in place.
+ */
 static bool may_be_replaced(const struct publish_file *f, const struct stat *st)
 {
 	const char *slash = strrchr(f->path, '/');
@@ -143,7 +148,7 @@ static bool may_be_replaced(const struct publish_file *f, const struct stat *st)
 
 	if (f->is_descriptor)
 		return false;
-	/* A file is mounted over this name: EBUSY. */
+	/* Another file is mounted over this name: rename() gives EBUSY. */
 	if (!statx(AT_FDCWD, f->path, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &x) &&
 	    x.stx_attributes & STATX_ATTR_MOUNT_ROOT)
 		return false;
@@ -153,7 +158,7 @@ static bool may_be_replaced(const struct publish_file *f, const struct stat *st)
 	       geteuid() == st->st_uid || geteuid() == dir.st_uid;
 }
 
-/* Access lists must be kept; for labels and the like the try is enough. */
+/* Copy extended attributes.  Only failing to copy access lists matters. */
 static bool keep_attributes(const char *path, int fd)
 {
 	char names[XATTR_MAX], value[XATTR_MAX];
@@ -176,7 +181,7 @@ static bool keep(const struct publish_file *f, int fd, const struct stat *old)
 
 	if (fstat(fd, &st))
 		return false;
-	/* While it is ours: afterwards that may not be allowed. */
+	/* Before fchown(), after which it may not be permitted. */
 	(void)fchmod(fd, UNFINISHED | f->mode);
 	if ((st.st_uid != old->st_uid || st.st_gid != old->st_gid) &&
 	    fchown(fd, old->st_uid, old->st_gid))
@@ -184,7 +189,7 @@ static bool keep(const struct publish_file *f, int fd, const struct stat *old)
 	return keep_attributes(f->path, fd);
 }
 
-/* The file beside it, which will get its name: a descriptor, or -errno. */
+/* Create and lock the .next file.  Returns a descriptor, or -errno. */
 static int create(const struct publish_file *f, struct err *e)
 {
 	struct target_next next = target_next(f->path);
@@ -224,8 +229,8 @@ static int fill(struct publish_file *f, int fd, const char *why, struct err *e)
 }
 
 /*
- * Open the file itself.  A descriptor that the VMM was started with may allow
- * what the VMM may not do by itself.
+ * Open the file itself.  If the VMM may not open it, an inherited descriptor
+ * may still permit writing.
  */
 static int open_in_place(const struct publish_file *f)
 {
@@ -238,7 +243,7 @@ static int open_in_place(const struct publish_file *f)
 	return fcntl(inherited, F_DUPFD_CLOEXEC, 0);
 }
 
-/* Replace the file that is there, or overwrite it where that cannot be. */
+/* Replace the existing file, or overwrite it if that is impossible. */
 static int open_old(struct publish_file *f, const struct stat *old,
 		    struct err *e)
 {
@@ -256,7 +261,8 @@ static int open_old(struct publish_file *f, const struct stat *old,
 				 "cannot replace %.512s, nor open it for "
 				 "writing",
 				 f->path);
-	/* The VMM may not write to it, so it was not prepared for the VMM. */
+	/* The VMM may not write to the file, so no launcher prepared it for the
+	 * VMM: its attributes need not be kept. */
 	if (fd < 0)
 		return beside;
 	if (beside < 0)
@@ -303,7 +309,8 @@ int target_publish(const struct publish_file *f, int fd, struct err *e)
 		return 0;
 	if (rename(next.path, f->path))
 		return err_errno(e, "cannot rename %.512s", next.path);
-	/* It is complete.  Until this is done the bit does no harm. */
+	/* The file is complete: clear the sticky bit.  A crash before this does
+	 * no harm. */
 	(void)fchmod(fd, f->mode);
 	return 0;
 }

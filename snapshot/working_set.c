@@ -13,7 +13,7 @@
 #include "snapshot/memory/pagemap.h"
 #include "snapshot/state_file.h"
 
-enum { CHUNK = 4096 }; /* pages that are looked at together */
+enum { CHUNK = 4096 }; /* pages per pagemap_find() */
 
 void working_set_fini(struct working_set *w)
 {
@@ -32,7 +32,7 @@ static void range_state(struct working_set_range *r, uint64_t *left,
 	snap_require(s,
 		     r->count && r->page < pages && r->count <= pages - r->page,
 		     "working set: range");
-	/* Or a small file could ask for more than all of the memory. */
+	/* Bounded, because a small file could request more than all memory. */
 	snap_require(s, r->count <= *left, "working set: pages");
 	*left -= r->count;
 }
@@ -105,7 +105,7 @@ static bool is_seen(const struct working_set *w, uint64_t page)
 	return w->seen[page / 64] >> page % 64 & 1;
 }
 
-/* @count pages at @page, in terms of the file. */
+/* Add @count pages of the memory file from @page. */
 static void add(struct working_set *w, uint64_t page, uint64_t count)
 {
 	struct working_set_range *r = w->range;
@@ -141,7 +141,7 @@ static int prepare(struct working_set *w, uint64_t size, struct err *e)
 	return err_errno(e, "cannot record which pages of guest RAM are used");
 }
 
-/* A region, whose first page is @first of the file. */
+/* Add the touched pages of a region; @first: its first page in the file. */
 static int sample_region(struct working_set *w, int pagemap,
 			 const struct guest_mem *mem,
 			 const struct guest_mem_region *r, uint64_t first)

@@ -163,7 +163,7 @@ static int set_counter(struct arch_clock *c, struct kvm_vcpu *vcpu,
 	return 0;
 }
 
-/* ---------------------------------------------------------- what is refused */
+/* ------------------------------------------------------- rejected requests */
 
 /*
  * Linux 6.4 and 6.5 set physical timers wrongly on CPUs with a physical offset
@@ -270,7 +270,7 @@ static int check_request(const struct arch_clock *c,
 	return check_jump(c, request, jump, e);
 }
 
-/* ----------------------------------------------------------- what was done */
+/* ----------------------------------------------------------------- history */
 
 static struct arch_clock_event *add_event(struct arch_clock *c)
 {

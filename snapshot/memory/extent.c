@@ -24,7 +24,7 @@ int extent_next(int fd, uint64_t from, uint64_t limit, struct extent *x)
 	end = lseek(fd, at, SEEK_HOLE);
 	if (end < 0)
 		return -1;
-	/* Somebody may make holes meanwhile: go on in any case. */
+	/* Make progress even if another process punches holes meanwhile. */
 	end = end > at ? end : at + 1;
 	*x = (struct extent){(uint64_t)at, min_u64((uint64_t)end, limit)};
 	return 1;

@@ -9,14 +9,14 @@
 #include "core/io/io.h"
 #include "core/machine/mem.h"
 
-enum { PIECE = 64 * 1024 }; /* of the file, read at once; a page or more */
+enum { PIECE = 64 * 1024 }; /* bytes read at once: one or more pages */
 
 static void set_bit(uint64_t *set, uint64_t bit)
 {
 	set[bit / 64] |= 1ull << bit % 64;
 }
 
-/* Pages as they are in the file; what is cut off there was zero. */
+/* Compare pages with the file; beyond its end they were zero. */
 static int compare_file(const uint8_t *host, const struct guest_mem_run *run,
 			uint64_t page, uint64_t first, uint64_t *set)
 {
@@ -45,7 +45,7 @@ static int compare_run(const uint8_t *host, const struct guest_mem_run *run,
 	if (is_file && run->fd >= 0)
 		return compare_file(host, run, page, first, set);
 	for (uint64_t at = 0; at < run->len; at += page) {
-		/* Zero if each byte is the one before, and the first is. */
+		/* Zero if the first byte is, and each equals the previous. */
 		if (run->origin != GUEST_MEM_ZERO || host[at] ||
 		    memcmp(host + at, host + at + 1, page - 1) != 0)
 			set_bit(set, first + at / page);

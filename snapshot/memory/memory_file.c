@@ -24,9 +24,9 @@ struct chunk {
 
 struct saving {
 	struct memory_save *save;
-	int pagemap; /* -1: all pages must be looked at */
+	int pagemap; /* -1: all pages must be read */
 	uint64_t page;
-	bool checking; /* what was written */
+	bool checking; /* second pass: check the diff that was written */
 	struct err *e;
 };
 
@@ -42,7 +42,7 @@ static void clear_bit(uint64_t *set, uint64_t bit)
 
 static bool is_zero(const uint8_t *page, uint64_t size)
 {
-	/* Each byte is the one before it, and the first is 0. */
+	/* The first byte is 0, and each byte equals the previous. */
 	return !page[0] && !memcmp(page, page + 1, size - 1);
 }
 
@@ -53,7 +53,7 @@ static uint8_t *chunk_page(const struct chunk *c, uint64_t i)
 
 /* ------------------------------------------------------------------- saving */
 
-/* Chunks begin at multiples of 64 pages. */
+/* Copies whole words, because chunks begin at multiples of 64 pages. */
 static void want_dirty(struct chunk *c, const uint64_t *dirty)
 {
 	memcpy(c->want, dirty, align_up(c->page_count, 64) / 8);
@@ -86,7 +86,10 @@ static bool is_wanted_zero(const struct chunk *c, uint64_t i)
 	       is_zero(chunk_page(c, i), c->page);
 }
 
-/* In a copy of its base; where that cannot be, zeroes are written. */
+/*
+ * Punch holes for dirty pages of zeroes in a copy of the base; if that fails,
+ * the zeroes are written.
+ */
 static void punch_zeroes(const struct saving *s, struct chunk *c)
 {
 	for (uint64_t i = 0; i < c->page_count; i++) {
@@ -105,11 +108,10 @@ static void punch_zeroes(const struct saving *s, struct chunk *c)
 	}
 }
 
-/* Pages that need not be looked at: those of a mapped file would be read. */
+/* Send zeroes without touching the pages, which would read a mapped file. */
 static int send_zeroes(const struct saving *s, uint64_t len)
 {
-	static uint8_t
-		zeroes[65536]; /* not const: it takes no room in the file */
+	static uint8_t zeroes[65536]; /* not const, so that it is in .bss */
 	const struct memory_sink *sink = s->save->sink;
 
 	for (uint64_t n; len; len -= n) {
@@ -155,10 +157,11 @@ static int write_chunk(const struct saving *s, const struct chunk *c)
 }
 
 /*
- * Where blocks are larger than pages (ZFS, huge pages in tmpfs), a page brings
- * its neighbours with it, as zeroes.  Those are written, too: what RAM has
- * there is right in any case.  And who finds a page of zeroes and makes a hole
- * of it (ZFS compressing) cannot hold a diff.
+ * Check a diff's data and holes.  If the file system's blocks are larger than
+ * pages (ZFS, huge pages in tmpfs), writing a page makes its neighbours data,
+ * too, as zeroes.  Write these as well, because the content of RAM is right in
+ * any case.  A file system that turns pages of zeroes into holes (ZFS with
+ * compression) cannot hold a diff: fail.
  */
 static int check_chunk(const struct saving *s, const struct chunk *c)
 {
@@ -245,7 +248,10 @@ static int save_regions(const struct saving *s)
 	return 0;
 }
 
-/* All that is not written is a hole, unless it is the base's. */
+/*
+ * Set the file's size.  Without a base, empty it first, so that pages that are
+ * not written are holes.
+ */
 static int make_room(const struct memory_save *save, struct err *e)
 {
 	uint64_t size = guest_mem_size(save->mem);
@@ -325,7 +331,7 @@ int memory_file_map(struct guest_mem *mem, int fd, struct err *e)
 
 	if (check_size(mem, fd, e))
 		return -1;
-	/* Its holes are worth knowing when it is saved again. */
+	/* The file's holes speed up the next save. */
 	mem->keep_files = true;
 	for (unsigned i = 0; i < mem->region_count; i++) {
 		const struct guest_mem_region *r = &mem->region[i];

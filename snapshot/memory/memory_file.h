@@ -86,7 +86,7 @@ int memory_file_changed(const struct guest_mem *mem, unsigned index,
  */
 int memory_file_map(struct guest_mem *mem, int fd, struct err *e);
 
-/* The same, but reads the file instead of mapping it; skips holes. */
+/* The same, but read the file, not map it.  Holes use no memory. */
 int memory_file_read(struct guest_mem *mem, int fd, struct err *e);
 
 /*

@@ -42,7 +42,7 @@ static int put(struct copying *c, const uint8_t *data, uint64_t len,
 	return io_pwrite(c->to, data, len, at);
 }
 
-/* Zeroes and others apart, in whole pages. */
+/* Write the buffer in runs of whole pages that are zero, or are not. */
 static int put_pages(struct copying *c, uint64_t len, uint64_t at)
 {
 	for (uint64_t i = 0; i < len;) {

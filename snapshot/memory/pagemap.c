@@ -14,7 +14,7 @@ enum { ENTRIES = 512 }; /* read at once */
 
 #define ENTRY_PRESENT (1ull << 63)
 #define ENTRY_SWAP    (1ull << 62)
-#define ENTRY_FILE    (1ull << 61) /* a file's page, or shared memory */
+#define ENTRY_FILE    (1ull << 61) /* file page or shared anonymous memory */
 
 int pagemap_open(void)
 {
@@ -32,7 +32,7 @@ static bool is_wanted(uint64_t entry, enum guest_mem_origin origin,
 		return touched && origin == GUEST_MEM_FILE;
 	if (origin == GUEST_MEM_DISCARDED)
 		return true;
-	/* A write gives a page of our own in place of the file's. */
+	/* A write replaced the file's page by an anonymous one. */
 	return touched && (origin == GUEST_MEM_ZERO || !(entry & ENTRY_FILE) ||
 			   entry & ENTRY_SWAP);
 }
@@ -42,7 +42,10 @@ static void set_bit(uint64_t *set, uint64_t bit)
 	set[bit / 64] |= 1ull << bit % 64;
 }
 
-/* Pages that are still the file's: zero where it has holes. */
+/*
+ * Set the bits of pages that are data in the file: untouched pages of a mapped
+ * file are zero where the file has holes.  Without the file, all may be data.
+ */
 static int find_file_data(const struct guest_mem_run *run, uint64_t page,
 			  uint64_t first, uint64_t *set)
 {

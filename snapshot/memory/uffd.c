@@ -19,10 +19,13 @@
 #include "core/base/util.h"
 #include "core/machine/mem.h"
 
-/* One region: 21 digits at most for each of five numbers, and their names. */
+/* Per region: five numbers of at most 21 digits, and their names. */
 enum { TEXT_MAX = GUEST_MEM_REGIONS_MAX * 256 };
 
-/* The device needs permission on a file, the call a privilege. */
+/*
+ * Create a userfaultfd: by the device, which needs permission on a file, or by
+ * the system call, which needs a privilege or a sysctl.
+ */
 static int open_uffd(struct err *e)
 {
 	AUTO_CLOSE int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
@@ -56,7 +59,7 @@ static int register_region(int fd, const struct guest_mem_region *r,
 		.mode = UFFDIO_REGISTER_MODE_MISSING,
 	};
 
-	/* KVM would map a huge page of which one small part was filled. */
+	/* KVM would map a whole huge page after one small page was filled. */
 	madvise(r->host, r->size, MADV_NOHUGEPAGE);
 	if (ioctl(fd, UFFDIO_REGISTER, &arg))
 		return err_errno(e, "userfaultfd does not take guest RAM");
@@ -88,7 +91,7 @@ int uffd_connect(const char *path, bool *busy, struct err *e)
 	return take_fd(&fd);
 }
 
-/* page_size_kib is in bytes, too: that is how clients know it. */
+/* page_size_kib is in bytes, too, because Firecracker's clients expect that. */
 static int describe(const struct guest_mem *mem, char *text, size_t size)
 {
 	unsigned long page = (unsigned long)sysconf(_SC_PAGESIZE);
