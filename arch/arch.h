@@ -111,7 +111,11 @@ enum clock_physical {
 	CLOCK_PHYSICAL_HOST,  /* the host's counter */
 };
 
-enum { CLOCK_MAX_JUMP_MS = 600000 }; /* what Linux guests are made for */
+/*
+ * Default of max_jump_ms: 10 minutes.  The time arithmetic of arm64 Linux can
+ * overflow from about 18 minutes on (docs/time.md).
+ */
+enum { CLOCK_MAX_JUMP_MS = 600000 };
 
 /* The VM's policy for guest time, chosen before the VM exists. */
 struct clock_config {

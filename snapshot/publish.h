@@ -77,6 +77,8 @@ struct publish {
  */
 int publish_begin(struct publish *p, const char *state, const char *memory,
 		  struct err *e);
+
+/* Set the mode of new files; existing ones keep theirs. */
 void publish_set_mode(struct publish *p, unsigned mode);
 
 /*
@@ -126,8 +128,8 @@ struct published {
 };
 
 /*
- * Open the snapshot of @state and @memory (NULL: state only), and check that
- * they belong together.  Logs a warning if S.next had to be used.
+ * Open the snapshot of @state and @memory (NULL: state only).  Fails if they do
+ * not belong together.  Logs a warning if S.next had to be used.
  */
 int publish_open(struct published *p, const char *state, const char *memory,
 		 struct err *e);

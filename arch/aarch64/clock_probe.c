@@ -21,7 +21,7 @@
 	(KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | \
 	 KVM_REG_ARM_CORE_REG(regs.pc))
 
-enum { VCPUS = 2, PAGE = 65536, PATIENCE = 1000 /* of a millisecond */ };
+enum { VCPUS = 2, PAGE = 65536, PATIENCE = 1000 /* ms */ };
 
 struct probe {
 	struct kvm_vm vm;

@@ -10,7 +10,7 @@
 
 enum {
 	SAMPLE_TRIES = 4,
-	TAI_MINUS_UTC = 37, /* since 2017 */
+	TAI_MINUS_UTC = 37, /* seconds, since 2017 */
 	/* A wider reading, which was interrupted, could match another boot. */
 	BOOT_WIDTH_MAX_NS = 20000,
 };

@@ -7,7 +7,7 @@
 
 struct err;
 
-/* Bytes at the beginning of a file that are examined. */
+/* Number of bytes at the beginning of a file that are examined. */
 enum { IMAGE_HEAD_SIZE = 4096 };
 
 /*

@@ -16,6 +16,7 @@ struct buf {
 	bool failed;
 };
 
+/* Append bytes, a string, or formatted text. */
 void buf_add(struct buf *buf, const void *data, size_t len);
 void buf_text(struct buf *buf, const char *text);
 void buf_printf(struct buf *buf, const char *format, ...)

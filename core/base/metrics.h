@@ -69,6 +69,7 @@ void metrics_print_totals(struct buf *out);
 void metrics_print_news(struct buf *out);
 void metrics_told(void);
 
+/* Update a member of a group's struct, from any thread. */
 /* NOLINTBEGIN(readability-non-const-parameter): written atomically */
 static inline void metric_add(uint64_t *metric, uint64_t n)
 {

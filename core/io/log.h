@@ -52,6 +52,7 @@ uint64_t log_lost(void);
 
 bool log_enabled(enum log_level level);
 
+/* Write one line, if @level is enabled.  Use the macros below. */
 void log_write(enum log_level level, const char *file, int line,
 	       const char *format, ...) __attribute__((format(printf, 4, 5)));
 

@@ -37,7 +37,7 @@ struct kvm_vcpu {
 	unsigned index;
 	struct kvm_run *run;
 	size_t run_size;
-	/* The coalesced-MMIO ring, one for all vCPUs; NULL without KVM's. */
+	/* The coalesced-MMIO ring, one for all vCPUs; NULL if KVM has none. */
 	struct kvm_coalesced_mmio_ring *late;
 	_Atomic pid_t thread; /* the thread that a kick interrupts; 0: none */
 	uint64_t left;        /* own thread only: see kvm_vcpu_left() */
@@ -63,7 +63,10 @@ uint32_t kvm_counter_hz(void);
 
 /* -------------------------------------------------------------------- VMs */
 
-/* @ipa_bits: width of guest-physical addresses; 0 for the default of 40. */
+/*
+ * KVM_CREATE_VM.  @ipa_bits: width of guest-physical addresses; 0 for the
+ * default of 40.
+ */
 int kvm_vm_create(struct kvm_vm *vm, int kvm_fd, unsigned ipa_bits,
 		  struct err *e);
 
@@ -125,9 +128,15 @@ int kvm_get_attr(int fd, unsigned group, uint64_t attr, void *value);
 
 /* ------------------------------------------------------------------ vCPUs */
 
+/*
+ * KVM_CREATE_VCPU, and map its struct kvm_run.  Call kvm_vcpu_destroy() also
+ * after a failure.
+ */
 int kvm_vcpu_create(struct kvm_vm *vm, struct kvm_vcpu *vcpu, unsigned index,
 		    struct err *e);
 void kvm_vcpu_destroy(struct kvm_vcpu *vcpu);
+
+/* KVM_ARM_VCPU_INIT, KVM_ARM_VCPU_FINALIZE. */
 int kvm_vcpu_init(struct kvm_vcpu *vcpu, const struct kvm_vcpu_init *init);
 int kvm_vcpu_finalize(struct kvm_vcpu *vcpu, int feature);
 
@@ -186,9 +195,8 @@ void kvm_vcpu_mmio_answer(struct kvm_vcpu *vcpu, uint64_t value);
 
 /*
  * The oldest write in the coalesced-MMIO ring, by any vCPU of the VM; it stays
- * there until kvm_vcpu_late_done().  False if the ring is empty.  Any thread
- * may check whether it is empty; only one thread at a time may take writes
- * from it.
+ * in the ring until kvm_vcpu_late_done().  False if the ring is empty.  Any
+ * thread may check for that; only one thread at a time may take writes.
  */
 bool kvm_vcpu_late_write(const struct kvm_vcpu *vcpu, struct kvm_mmio *mmio);
 void kvm_vcpu_late_done(struct kvm_vcpu *vcpu);
