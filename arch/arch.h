@@ -146,7 +146,7 @@ struct arch_clock_event {
 	uint64_t realtime_ns;     /* of the host, since 1970 */
 	uint64_t host, guest;     /* both counters, at the same moment */
 	uint64_t offset;
-	/* Upper bound of the offset's error (it may be larger); 0: exact. */
+	/* Upper bound of the error of the offset; 0: exact. */
 	uint64_t error_ticks;
 	/*
 	 * Pause: from the request to the vCPUs until the last one had parked.
@@ -256,7 +256,7 @@ struct arch_clock_sample {
 	uint64_t max_error; /* if synchronized: error bound in nanoseconds */
 };
 
-/* Any thread. */
+/* Take a sample.  Any thread. */
 void arch_clock_sample(struct arch_clock_sample *sample);
 
 /* The value of the guest's counter when the host's is @host. */

@@ -77,8 +77,8 @@ static void drop_state(struct published *p)
 enum found { FOUND_NONE = -1, FOUND_CURRENT, FOUND_NEXT };
 
 /*
- * Open the memory file with a shared lock, which lasts as long as a process has
- * the file open.  So no writer overwrites a file that a microVM runs from.
+ * Open the memory file with a shared lock, which lasts as long as the file is
+ * mapped.  So no writer overwrites a file in place that a microVM runs from.
  */
 static int open_memory(struct published *p, const char *path, struct err *e)
 {

@@ -77,8 +77,8 @@ static int set_offset(struct arch_clock *c, struct kvm_vm *vm, uint64_t offset,
 }
 
 /*
- * The nested guest's own CNTVOFF_EL2, which KVM also subtracts from the virtual
- * counter that it reports; 0 without EL2.
+ * The CNTVOFF_EL2 of a guest with EL2, which KVM also subtracts from the
+ * virtual counter that it reports; 0 without EL2.
  */
 static uint64_t own_offset(struct kvm_vcpu *vcpu, uint64_t id)
 {
@@ -342,8 +342,8 @@ static int move(struct arch_clock *c, struct kvm_vm *vm, struct kvm_vcpu *vcpu,
 }
 
 /*
- * CLOCK_CONTINUOUS: keep the offset from before the pause.  Only a restore or a
- * failed resume has changed it.
+ * CLOCK_CONTINUOUS: keep the offset from before the pause.  It needs to be set
+ * only if a restore or a failed resume changed it.
  */
 static int go_on(struct arch_clock *c, struct kvm_vm *vm, struct kvm_vcpu *vcpu,
 		 struct err *e)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The interrupt controller in a snapshot: a list of registers, in the order in
- * which KVM must be given them back.
+ * which a restore must write them.
  *
  * Linux, Documentation/virt/kvm/devices/arm-vgic-v3.rst and arm-vgic.rst.
  * Reading a pending register through this API returns only the latch; the line

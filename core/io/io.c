@@ -92,7 +92,7 @@ int io_write_back(int fd, const struct go_on *go_on)
 
 		if (!r && at >= 0)
 			r = sync_file_range(fd, at, PIECE, wait);
-		/* The kernel reports a failed write once: not to fsync(). */
+		/* Write errors are reported once: fsync() would miss it. */
 		if (r && errno != EINVAL && errno != ENOSYS && errno != ESPIPE)
 			return -1;
 	}

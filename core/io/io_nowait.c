@@ -22,8 +22,8 @@ enum { PAGE = 4096 }; /* fits into one slot of a pipe */
 
 /*
  * Pipes before Linux 6.5 do not support RWF_NOWAIT, but splice() has its own
- * flag, so move the bytes through a private pipe.  As they fill one slot, they
- * are written completely or not at all.
+ * flag, so move the bytes through a private pipe.  They fit into one slot, so
+ * they are written completely or not at all.
  */
 static ssize_t splice_nowait(int fd, const void *buf, size_t len)
 {

@@ -61,7 +61,7 @@ void kvm_vcpu_kick(struct kvm_vcpu *vcpu)
 	 */
 	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 	tid = atomic_load(&vcpu->thread);
-	/* pthread_kill() would take three system calls more. */
+	/* Not pthread_kill(): its three extra system calls delay the kick. */
 	if (tid)
 		syscall(SYS_tkill, tid, kick_signal());
 }
