@@ -365,6 +365,7 @@ struct arch_topology {
 	bool serial;
 	bool no_kaslr;         /* give no seed to randomise kernel addresses */
 	bool raw;              /* the kernel is raw: see the address map */
+	bool fdt_high;         /* the device tree is at the end of RAM */
 	unsigned virtio_count; /* devices; they use the first windows */
 };
 
@@ -375,8 +376,9 @@ struct arch_topology {
  */
 struct arch_kernel {
 	bool raw;
-	gpa_t load;  /* raw: load address; 0: the default */
-	gpa_t enter; /* raw: entry address; 0: the first byte */
+	bool fdt_high; /* as in struct arch_topology; always if raw */
+	gpa_t load;    /* raw: load address; 0: the default */
+	gpa_t enter;   /* raw: entry address; 0: the first byte */
 
 	/* Set by arch_load_kernel(): the address of the first instruction, and
 	 * the first address after the RAM that the kernel needs. */

@@ -25,7 +25,7 @@ COMMANDS = {
         "CpuConfig": {"vcpu_features": "cpu"},
         "BootSource": {
             "kernel_image_path": "kernel", "initrd_path": "initrd", "boot_args": "cmdline", "kaslr": "no-kaslr",
-            "raw": "raw", "load_address": "load-address", "entry": "entry"},
+            "raw": "raw", "load_address": "load-address", "entry": "entry", "fdt_high": "fdt-high"},
         "Drive": {
             "path_on_host": "disk", "is_root_device": "disk root", "is_read_only": "disk ro",
             "cache_type": "disk unsafe", "io_engine": "disk async"},

@@ -284,7 +284,7 @@ int arch_write_fdt(const struct arch_vm *a,
 	uint64_t size = FDT_SIZE_BASE + a->vcpu_count * FDT_SIZE_PER_CPU;
 	struct writer w = {.a = a, .topology = topology};
 
-	*fdt = topology->raw ? raw_fdt_gpa(topology->mem) : FDT_GPA;
+	*fdt = topology->fdt_high ? high_fdt_gpa(topology->mem) : FDT_GPA;
 	w.fdt = guest_mem_at(topology->mem, *fdt, size);
 	if (!w.fdt)
 		return err_set(e, "there is no RAM for the device tree");

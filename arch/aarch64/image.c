@@ -336,7 +336,7 @@ static int load_raw(struct guest_mem *mem, const struct part *file,
 		    struct arch_kernel *k, struct err *e)
 {
 	gpa_t load = k->load ? k->load : RAW_GPA;
-	gpa_t bottom = RAM_BASE + RAM_SHARED, top = raw_fdt_gpa(mem);
+	gpa_t bottom = RAM_BASE + RAM_SHARED, top = high_fdt_gpa(mem);
 
 	if (load % 4)
 		return err_set(e, "load address 0x%llx is not a multiple of 4",
@@ -373,8 +373,8 @@ static int load_raw(struct guest_mem *mem, const struct part *file,
 	return guest_mem_load(mem, load, file->fd, 0, file->size, e);
 }
 
-int arch_load_kernel(struct guest_mem *mem, int fd, uint64_t size,
-		     struct arch_kernel *kernel, struct err *e)
+static int load(struct guest_mem *mem, int fd, uint64_t size,
+		struct arch_kernel *kernel, struct err *e)
 {
 	struct part file = {.fd = fd, .size = size};
 	union {
@@ -400,6 +400,18 @@ int arch_load_kernel(struct guest_mem *mem, int fd, uint64_t size,
 	return image_refuse("it is", head.bytes, (uint64_t)n, e);
 }
 
+int arch_load_kernel(struct guest_mem *mem, int fd, uint64_t size,
+		     struct arch_kernel *kernel, struct err *e)
+{
+	if (load(mem, fd, size, kernel, e))
+		return -1;
+	if (kernel->fdt_high && kernel->end > high_fdt_gpa(mem))
+		return err_set(e,
+			       "it reaches to where the device tree is to "
+			       "be, at the end of RAM; give the VM more RAM");
+	return 0;
+}
+
 int arch_place_initrd(const struct guest_mem *mem, uint64_t size,
 		      const struct arch_kernel *kernel, gpa_t *gpa,
 		      struct err *e)
@@ -407,7 +419,7 @@ int arch_place_initrd(const struct guest_mem *mem, uint64_t size,
 	const struct guest_mem_region *ram = &mem->region[0];
 	/* The largest host page size, so that the file can be mapped. */
 	const uint64_t align = KIB(64);
-	gpa_t top = kernel->raw ? raw_fdt_gpa(mem) : ram->gpa + ram->size;
+	gpa_t top = kernel->fdt_high ? high_fdt_gpa(mem) : ram->gpa + ram->size;
 	gpa_t bottom = align_up(kernel->end, align);
 
 	/* booting.rst, 2: kernel and initrd within one window of 32 GiB. */

@@ -43,7 +43,7 @@
  *	          | kernel             |                    |
  *	          |        ...         |        ...         |
  *	          | initrd             | initrd             |
- *	          |                    +--------------------+ raw_fdt_gpa()
+ *	          |                    +--------------------+ high_fdt_gpa()
  *	          |                    | device tree, 1 MiB |
  *	end       +--------------------+--------------------+
  *
@@ -92,8 +92,9 @@
  */
 #define RAW_GPA (RAM_BASE + KIB(512))
 
-/* The device tree of a raw binary: the end of the first region. */
-static inline gpa_t raw_fdt_gpa(const struct guest_mem *mem)
+/* The device tree at the end of the first region: a raw binary's, or on
+ * request. */
+static inline gpa_t high_fdt_gpa(const struct guest_mem *mem)
 {
 	return mem->region[0].gpa + mem->region[0].size - FDT_MAX_SIZE;
 }

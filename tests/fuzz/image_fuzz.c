@@ -50,7 +50,7 @@ static void check_raw(const uint8_t *data, size_t size,
 	const uint8_t *host = guest_mem_at(&mem, k->entry, size);
 
 	must(size && k->entry >= RAM_BASE + RAM_SHARED && k->entry % 4 == 0);
-	must(k->end - k->entry == size && k->end <= raw_fdt_gpa(&mem));
+	must(k->end - k->entry == size && k->end <= high_fdt_gpa(&mem));
 	must(host && !memcmp(host, data, size));
 }
 
@@ -66,6 +66,7 @@ static void check_kernel(const uint8_t *data, size_t size,
 	}
 	must(entry >= RAM_BASE + RAM_RESERVED && entry % 4096 == 0);
 	must(end - entry >= 64 && host);
+	must(!k->fdt_high || end <= high_fdt_gpa(&mem));
 	must(!memcmp(host + 56, "ARM\x64", 4));
 	if (size >= 64 && !memcmp(data + 56, "ARM\x64", 4))
 		must(end - entry >= size && !memcmp(host, data, size));
@@ -73,7 +74,7 @@ static void check_kernel(const uint8_t *data, size_t size,
 
 static void check_initrd(uint64_t size, const struct arch_kernel *k)
 {
-	gpa_t top = k->raw ? raw_fdt_gpa(&mem) : RAM_BASE + RAM_SIZE;
+	gpa_t top = k->fdt_high ? high_fdt_gpa(&mem) : RAM_BASE + RAM_SIZE;
 	struct err e = {""};
 	gpa_t gpa;
 
@@ -110,13 +111,15 @@ static void load(const uint8_t *data, size_t size, struct arch_kernel *k)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct arch_kernel image = {0}, raw = {.raw = true};
+	struct arch_kernel image = {0}, high = {.fdt_high = true},
+			   raw = {.raw = true, .fdt_high = true};
 
 	if (fd < 0)
 		create();
 	must(!ftruncate(fd, 0));
 	must(pwrite(fd, data, size, 0) == (ssize_t)size);
 	load(data, size, &image);
+	load(data, size, &high);
 	load(data, size, &raw);
 	return 0;
 }

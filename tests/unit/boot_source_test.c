@@ -99,6 +99,10 @@ static void a_raw_binary_goes_where_it_is_told(void **state)
 	assert_true(config.raw);
 	assert_int_equal(config.entry, 0x80180004);
 	assert_printed(",\"raw\":true,\"entry\":2149056516");
+	assert_false(config.fdt_high);
+	assert_ok(put(",\"fdt_high\":true"), e);
+	assert_true(config.fdt_high && !config.raw);
+	assert_printed(",\"fdt_high\":true");
 	assert_err(put(",\"entry\":0"), e, "`entry`");
 	assert_err(put(",\"load_address\":0"), e, "`load_address`");
 	assert_err(put(",\"load_address\":-4"), e, "`load_address`");

@@ -30,7 +30,7 @@ static int set_up(void **state)
 	kvm_fake_reset();
 	assert_ok(guest_mem_create(&mem, &ram, 1, &e), e);
 	fd = memfd_create("raw", MFD_CLOEXEC);
-	kernel = (struct arch_kernel){.raw = true};
+	kernel = (struct arch_kernel){.raw = true, .fdt_high = true};
 	return 0;
 }
 
@@ -164,6 +164,7 @@ static void its_device_tree_lies_in_ram_that_it_tells_of(void **state)
 		.mem = &mem,
 		.cmdline = "",
 		.raw = true,
+		.fdt_high = true,
 	};
 	const fdt64_t *reg;
 	const void *fdt;

@@ -14,7 +14,12 @@
 #include "core/machine/mem.h"
 #include "tests/unit/testing.h"
 
-enum { RAM = 0x80000000, KERNEL = 0x80200000, RAM_SIZE = 32 << 20 };
+enum {
+	RAM = 0x80000000,
+	KERNEL = 0x80200000,
+	RAM_SIZE = 32 << 20,
+	FDT_MAX = 1 << 20, /* the device tree, if it is at the end of RAM */
+};
 
 struct bench {
 	struct guest_mem mem;
@@ -380,6 +385,26 @@ static void an_initrd_lies_at_the_end_of_ram(void **state)
 	assert_true(gpa + 100000 + 65536 > RAM + RAM_SIZE);
 }
 
+/* Both stay below it. */
+static void a_device_tree_at_the_end_is_kept_free(void **state)
+{
+	struct bench *b = *state;
+	const uint64_t room = RAM_SIZE - (KERNEL - RAM) - FDT_MAX;
+	AUTO_FREE uint8_t *image = make_image(4096, 0, room);
+	gpa_t gpa;
+
+	b->k.fdt_high = true;
+	put(b, image, 4096, 0);
+	assert_int_equal(load(b), 0);
+	b->k.end = KERNEL + 4096;
+	assert_int_equal(arch_place_initrd(&b->mem, 65536, &b->k, &gpa, &b->e),
+			 0);
+	assert_int_equal(gpa, KERNEL + room - 65536);
+	image[16] = 1;
+	put(b, image, 4096, 0);
+	assert_refused(b, "at the end of RAM; give the VM more RAM");
+}
+
 static void an_initrd_never_overlaps_the_kernel(void **state)
 {
 	struct bench *b = *state;
@@ -420,6 +445,7 @@ int main(void)
 		IMAGE_TEST(what_is_in_gzip_is_named),
 		IMAGE_TEST(an_initrd_lies_at_the_end_of_ram),
 		IMAGE_TEST(an_initrd_never_overlaps_the_kernel),
+		IMAGE_TEST(a_device_tree_at_the_end_is_kept_free),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -78,6 +78,14 @@ static int set_entry(void *context, const char *value, struct err *e)
 	return parse_address(&config->entry, "entry", value, e);
 }
 
+static int set_fdt_high(void *context, const char *value, struct err *e)
+{
+	(void)value;
+	(void)e;
+	((struct run *)context)->config.fdt_high = true;
+	return 0;
+}
+
 static int set_no_kaslr(void *context, const char *value, struct err *e)
 {
 	(void)value;
@@ -274,6 +282,10 @@ static const struct option options[] = {
 	 "where such a binary is entered, if not at its first\n"
 	 "byte; implies --raw",
 	 set_entry},
+	{"fdt-high", NULL,
+	 "put the device tree at the end of RAM, for programs\n"
+	 "that expect it above them (always with --raw)",
+	 set_fdt_high},
 	{"no-kaslr", NULL,
 	 "give the kernel no seed for the randomisation of its\n"
 	 "address, so that more of it stays shared by guests",

@@ -31,6 +31,7 @@ int boot_source_read(struct boot_source *body, const struct json_t *json,
 		FIELD(struct boot_source, load_address, JSON_KIND_U64, false,
 		      0),
 		FIELD(struct boot_source, entry, JSON_KIND_U64, false, 0),
+		FIELD(struct boot_source, fdt_high, JSON_KIND_BOOL, false, 0),
 	};
 
 	body->kaslr = true;
@@ -89,6 +90,7 @@ int boot_source_apply(struct boot_source *body, struct vm_config *config,
 	replace(&config->initrd, &body->initrd);
 	replace(&config->cmdline, &body->cmdline);
 	config->no_kaslr = !body->kaslr;
+	config->fdt_high = body->fdt_high;
 	config->raw = body->raw || body->load_address != UINT64_MAX ||
 		      body->entry != UINT64_MAX;
 	config->load_address = given(body->load_address);
@@ -123,6 +125,8 @@ void boot_source_print(const struct vm_config *config, struct buf *out)
 	/* Not Firecracker's: printed only if they differ from the default. */
 	if (config->no_kaslr)
 		buf_text(out, ",\"kaslr\":false");
+	if (config->fdt_high)
+		buf_text(out, ",\"fdt_high\":true");
 	if (config->raw)
 		buf_text(out, ",\"raw\":true");
 	if (config->load_address)

@@ -257,11 +257,13 @@ int vm_boot(struct vm *vm, const struct vm_config *config, struct err *e)
 		.serial = vm->serial,
 		.no_kaslr = config->no_kaslr,
 		.raw = config->raw,
+		.fdt_high = config->raw || config->fdt_high,
 		.virtio_count = vm->virtio.count,
 	};
 	const struct clock_request from_zero = {.policy = CLOCK_FROZEN};
 	struct arch_kernel kernel = {
 		.raw = config->raw,
+		.fdt_high = config->raw || config->fdt_high,
 		.load = config->load_address,
 		.enter = config->entry,
 	};
