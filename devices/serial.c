@@ -13,6 +13,7 @@
 #include "core/base/metrics.h"
 #include "core/base/now.h"
 #include "core/base/util.h"
+#include "core/io/io.h"
 #include "core/io/loop.h"
 #include "devices/serial_counters.h"
 #include "devices/serial_internal.h"
@@ -253,6 +254,7 @@ struct serial *serial_create(const struct serial_config *config, struct err *e)
 	}
 	pthread_mutex_init(&s->lock, NULL);
 	s->out_fd = config->out_fd;
+	s->out_kind = io_kind(config->out_fd);
 	s->irq_fd = config->irq_fd;
 	s->room_fd = config->room_fd;
 	s->patience_ns = config->patience_ms * 1000000ull;

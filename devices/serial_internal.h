@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/eventfd.h>
 
+#include "core/io/io.h"
 #include "core/io/loop.h"
 #include "devices/serial.h"
 
@@ -38,6 +39,7 @@ struct serial {
 	struct token_bucket limit;
 
 	int out_fd, irq_fd, room_fd, timer_fd;
+	enum io_kind out_kind; /* of out_fd */
 	struct event_loop *loop;
 	struct event_source timer, out;
 };

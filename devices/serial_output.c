@@ -26,7 +26,8 @@ enum {
 static bool write_some(struct serial *s)
 {
 	unsigned len = (unsigned)min_u64(s->tx_count, TX_SIZE - s->tx_first);
-	ssize_t n = io_write_nowait(s->out_fd, s->tx + s->tx_first, len);
+	ssize_t n = io_write_nowait(s->out_fd, s->out_kind, s->tx + s->tx_first,
+				    len);
 
 	if (n < 0 && errno == EINTR)
 		return true;

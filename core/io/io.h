@@ -60,14 +60,20 @@ ssize_t io_pread(int fd, void *buf, size_t len, uint64_t offset);
 /* Write all of @len bytes at @offset.  Returns 0, or -1 with errno set. */
 int io_pwrite(int fd, const void *buf, size_t len, uint64_t offset);
 
+/* What kind of file a descriptor refers to, as far as writing to it matters. */
+enum io_kind { IO_UNKNOWN, IO_FILE, IO_PIPE, IO_SOCKET, IO_TERMINAL };
+enum io_kind io_kind(int fd);
+
 /*
  * As write(), but never blocks on a reader that does not read, even if @fd
  * lacks O_NONBLOCK.  May write less than @len; -1 with EAGAIN means that
  * nothing can be written now (wait with poll()).  The flags of @fd are not
  * changed, because other processes may share them.  For all descriptors that
  * stasis inherits, such as standard output.  Any thread.
+ * @kind is io_kind(@fd), which callers keep because it takes a system call or
+ * two; IO_UNKNOWN finds out each time.
  */
-ssize_t io_write_nowait(int fd, const void *buf, size_t len);
+ssize_t io_write_nowait(int fd, enum io_kind kind, const void *buf, size_t len);
 
 /*
  * Start writeback of the dirty pages of the regular file @fd, a few MiB at a

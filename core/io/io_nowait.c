@@ -79,20 +79,36 @@ static ssize_t terminal_nowait(int fd, const char *buf, size_t len)
 	return done ? (ssize_t)done : -1;
 }
 
-ssize_t io_write_nowait(int fd, const void *buf, size_t len)
+enum io_kind io_kind(int fd)
 {
-	int flags = fcntl(fd, F_GETFL);
 	struct stat st;
 
-	if (flags < 0 || fstat(fd, &st))
-		return -1;
-	if (flags & O_NONBLOCK)
-		return write(fd, buf, len);
+	if (fstat(fd, &st))
+		return IO_UNKNOWN;
 	if (S_ISFIFO(st.st_mode))
-		return pipe_nowait(fd, buf, len);
+		return IO_PIPE;
 	if (S_ISSOCK(st.st_mode))
+		return IO_SOCKET;
+	return S_ISCHR(st.st_mode) && isatty(fd) ? IO_TERMINAL : IO_FILE;
+}
+
+/* Whoever opened it may have set the flag, or not. */
+static bool never_waits(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && flags & O_NONBLOCK;
+}
+
+ssize_t io_write_nowait(int fd, enum io_kind kind, const void *buf, size_t len)
+{
+	if (kind == IO_UNKNOWN)
+		kind = io_kind(fd);
+	if (kind == IO_PIPE)
+		return pipe_nowait(fd, buf, len);
+	if (kind == IO_SOCKET)
 		return send(fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (S_ISCHR(st.st_mode) && isatty(fd))
+	if (kind == IO_TERMINAL && !never_waits(fd))
 		return terminal_nowait(fd, buf, len);
 	return write(fd, buf, len);
 }

@@ -25,6 +25,7 @@ static struct log_config config = {
 	.style = LOG_PLAIN,
 	.fd = STDERR_FILENO,
 };
+static _Atomic enum io_kind kind; /* of config.fd */
 static _Atomic bool raw_terminal;
 static _Atomic uint64_t lost;
 
@@ -45,13 +46,14 @@ void log_configure(const struct log_config *c)
 	int saved = errno;
 
 	config = *c;
-	patience_ms = isatty(c->fd) ? TERMINAL_PATIENCE_MS : 0;
+	kind = io_kind(c->fd);
+	patience_ms = kind == IO_TERMINAL ? TERMINAL_PATIENCE_MS : 0;
 	errno = saved;
 }
 
 void log_set_raw_terminal(bool raw)
 {
-	raw_terminal = raw && isatty(config.fd);
+	raw_terminal = raw && io_kind(config.fd) == IO_TERMINAL;
 }
 
 bool log_enabled(enum log_level level)
@@ -141,7 +143,7 @@ static void put(const char *line, size_t len)
 	unsigned tries = 0;
 
 	while (len) {
-		ssize_t n = io_write_nowait(config.fd, line, len);
+		ssize_t n = io_write_nowait(config.fd, kind, line, len);
 
 		if (n < 0 && errno == EINTR)
 			continue;

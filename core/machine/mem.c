@@ -63,8 +63,9 @@ static bool map_zeroes(void *at, uint64_t len)
 }
 
 /*
- * Map @r in the middle of reserved, inaccessible address space, aligned to a
- * huge page so that KVM can use huge pages.
+ * Map @r in the middle of inaccessible address space, aligned to a huge page so
+ * that KVM can use huge pages.  The space is opened in its middle because
+ * mapping RAM over it costs three times as much.
  */
 static bool map_region(struct guest_mem_region *r)
 {
@@ -79,7 +80,8 @@ static bool map_region(struct guest_mem_region *r)
 		return false;
 	host = space + (align_up((uintptr_t)space + GUARD, HUGE_PAGE) -
 			(uintptr_t)space);
-	if (!map_zeroes(host, r->size)) {
+	madvise(space, len, MADV_DONTDUMP);
+	if (mprotect(host, r->size, PROT_READ | PROT_WRITE)) {
 		why = errno;
 		munmap(space, len);
 		errno = why;

@@ -65,7 +65,7 @@ static size_t fill(int fd, size_t step)
 	ssize_t n;
 
 	assert_false(flags & O_NONBLOCK);
-	while ((n = io_write_nowait(fd, data + sum % 23, step)) > 0)
+	while ((n = io_write_nowait(fd, IO_UNKNOWN, data + sum % 23, step)) > 0)
 		sum += (size_t)n;
 	assert_int_equal(n, -1);
 	assert_int_equal(errno, EAGAIN);
@@ -99,10 +99,10 @@ static void pipe_of(size_t step)
 	assert_true(len >= step);
 	assert_read(fds[0], len);
 	/* It goes on where a reader makes room. */
-	assert_true(io_write_nowait(fds[1], data, 23) > 0);
+	assert_true(io_write_nowait(fds[1], IO_UNKNOWN, data, 23) > 0);
 	assert_read(fds[0], 23);
 	close(fds[0]);
-	assert_int_equal(io_write_nowait(fds[1], data, 5), -1);
+	assert_int_equal(io_write_nowait(fds[1], IO_UNKNOWN, data, 5), -1);
 	assert_int_equal(errno, EPIPE);
 	close(fds[1]);
 	assert_int_equal(testing_count_fds(), fds_before);
@@ -131,7 +131,7 @@ static void a_full_socket_is_not_waited_for(void **state)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
 	assert_read(fds[0], fill(fds[1], 1000));
 	close(fds[0]);
-	assert_int_equal(io_write_nowait(fds[1], data, 5), -1);
+	assert_int_equal(io_write_nowait(fds[1], IO_UNKNOWN, data, 5), -1);
 	assert_int_equal(errno, EPIPE);
 	close(fds[1]);
 }
@@ -164,7 +164,7 @@ static void lines_fill_a_terminal_too(void **state)
 	assert_int_equal(openpty(&master, &terminal, NULL, NULL, NULL), 0);
 	memset(data, '\n', sizeof(data));
 	do {
-		n = io_write_nowait(terminal, data, 3000);
+		n = io_write_nowait(terminal, IO_UNKNOWN, data, 3000);
 	} while (n > 0);
 	assert_int_equal(errno, EAGAIN);
 	close(terminal);
@@ -177,11 +177,11 @@ static void a_file_is_written_where_it_stands(void **state)
 
 	(void)state;
 	assert_int_equal(lseek(fd, 2, SEEK_SET), 2);
-	assert_int_equal(io_write_nowait(fd, "xy", 2), 2);
+	assert_int_equal(io_write_nowait(fd, IO_UNKNOWN, "xy", 2), 2);
 	assert_int_equal(pread(fd, got, 5, 0), 5);
 	assert_memory_equal(got, "12xy5", 5);
 	close(fd);
-	assert_int_equal(io_write_nowait(fd, "xy", 2), -1);
+	assert_int_equal(io_write_nowait(fd, IO_UNKNOWN, "xy", 2), -1);
 	assert_int_equal(errno, EBADF);
 }
 
@@ -192,7 +192,7 @@ static void what_does_not_block_is_just_written(void **state)
 	(void)state;
 	testing_pipe(fds);
 	testing_fill(fds[1]);
-	assert_int_equal(io_write_nowait(fds[1], data, 5000), -1);
+	assert_int_equal(io_write_nowait(fds[1], IO_UNKNOWN, data, 5000), -1);
 	assert_int_equal(errno, EAGAIN);
 	close(fds[0]);
 	close(fds[1]);

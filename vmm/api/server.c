@@ -236,7 +236,7 @@ static void tell_ready(const struct api_config *config)
 				   config->parent_cpu_us);
 	if (config->ready_fd < 0)
 		return;
-	if (io_write_nowait(config->ready_fd, "\n", 1) != 1)
+	if (io_write_nowait(config->ready_fd, IO_UNKNOWN, "\n", 1) != 1)
 		log_warn("--ready-fd %d: %s", config->ready_fd,
 			 strerror(errno));
 	close(config->ready_fd);
