@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Usage: build/check_sources.sh OUT_DIR
 #
-# Fail if a C file of the tree belongs to no GN target.  `gn check` lets an
-# #include of a file it does not know pass, so such a file is a hole in the
-# layering rules.
+# Fails if a C file of the tree belongs to no GN target.  `gn check` does not
+# check an #include of a file that it does not know, so such a file would escape
+# the layering rules.
 listed=$(gn desc "$1" '//*' --all-toolchains --format=json |
          grep -oE '"//[^"]+\.[chS]"' | tr -d '"' | sort -u)
 [ -n "$listed" ] || { echo "gn desc $1 lists no source at all"; exit 1; }

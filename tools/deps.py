@@ -20,19 +20,19 @@ import time
 from dataclasses import dataclass
 
 DEPS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "out", "deps")
-RECIPE = 3  # raise it when pieces are to be unpacked differently: all are then made anew
+RECIPE = 3  # increment it when the unpacking changes: all pieces are then made again
 SUITES = {"arm64": ("bookworm", "trixie", "trixie-backports"), "other": ("trixie",)}
 
 SYSROOT = """libc6-dev libgcc-14-dev libfdt-dev libseccomp-dev libjansson-dev libllhttp-dev
              liburing-dev libcmocka-dev zlib1g-dev""".split()
 
-# With what reads and applies API descriptions.
+# Including libraries that read and apply OpenAPI descriptions.
 PYTHON = """python3-minimal libpython3-stdlib python3-yaml python3-openapi-schema-validator
             python3-openapi-spec-validator""".split()
 
 
 class Failure(Exception):
-    """What went wrong and what to do about it, for the user to read."""
+    """An error message for the user: what is wrong and what to do."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Piece:
     name: str
     goals: tuple        # the goals of tools/prepare that need it
     arch: str
-    packages: tuple     # with what they depend on; "name/suite" chooses a suite
+    packages: tuple     # their dependencies are added; "name/suite" chooses a suite
     finish: object      # makes the piece from the unpacked packages: finish(unpacked, target)
-    only: str = ""      # of all these packages, take the ones whose name starts like this
+    only: str = ""      # use only packages whose name starts with this
 
     @property
     def path(self):
@@ -60,11 +60,11 @@ class Piece:
             return False
 
 
-# --- what becomes of the unpacked packages ---------------------------------------------------
+# --- from unpacked packages to pieces --------------------------------------------------------
 
 
 def finish_sysroot(unpacked, target):
-    """A tree that works with --sysroot: merged /usr, no link that leaves the tree, nothing setuid."""
+    """A tree for --sysroot: merged /usr, no link that leaves the tree, no setuid files."""
     for name in ("bin", "sbin", "lib", "lib64"):
         if os.path.isdir(f"{unpacked}/usr/{name}") and not os.path.lexists(f"{unpacked}/{name}"):
             os.symlink(f"usr/{name}", f"{unpacked}/{name}")
@@ -80,7 +80,7 @@ def finish_sysroot(unpacked, target):
 
 
 def finish_qemu(unpacked, target):
-    """QEMU with all its libraries, and `run`, which starts it wherever the tree lies."""
+    """QEMU with all its libraries, and `run`, which starts it from any location of the tree."""
     finish_sysroot(unpacked, target)
     loader = os.path.relpath(glob.glob(f"{target}/usr/lib*/ld-linux-*.so.*")[0], target)
     libraries = os.path.relpath(glob.glob(f"{target}/usr/lib/*-linux-gnu")[0], target)
@@ -143,8 +143,8 @@ def finish_python(unpacked, target):
 
 
 def finish_clients(unpacked, target):
-    """bin/curl and bin/python3 for the emulated host, with little else: no documentation and,
-    once compile_clients() was here, no sources."""
+    """bin/curl and bin/python3 for the emulated host, without documentation and, after
+    compile_clients(), without sources."""
     whole = f"{unpacked}.whole"
     finish_sysroot(unpacked, whole)
     program = glob.glob(f"{whole}/usr/bin/python3.*[0-9]")[0]
@@ -154,7 +154,7 @@ def finish_clients(unpacked, target):
     for path in (program, f"{whole}/usr/bin/curl"):
         shutil.copy(path, f"{target}/usr/bin")
     copy_libraries(whole, f"{target}/lib")
-    # In one folder: Python finds the packages even without its site module.
+    # In one folder, so that Python finds the packages without its site module.
     for path in (f"{whole}/usr/lib/{python}", f"{whole}/usr/lib/python3/dist-packages"):
         shutil.copytree(path, f"{target}/usr/lib/{python}", dirs_exist_ok=True)
     write_starter(f"{target}/bin/curl", target, f"{target}/lib", f"{target}/usr/bin/curl")
@@ -165,7 +165,7 @@ def copy_libraries(whole, target):
     """All libraries of an unpacked tree and their loader, in one folder."""
     os.makedirs(target)
     libraries = glob.glob(f"{whole}/usr/lib/*-linux-gnu/*.so.*") + glob.glob(f"{whole}/usr/lib/ld-linux-*")
-    # Under the name that programs ask for, which is a link's if there is one.
+    # Under the name by which programs load it: that of a link if there is one.
     aimed_at = {os.path.realpath(path) for path in libraries if os.path.islink(path)}
     for path in libraries:
         if os.path.islink(path) or path not in aimed_at:
@@ -173,8 +173,8 @@ def copy_libraries(whole, target):
 
 
 def write_starter(path, tree, libraries, program):
-    """A script that starts a program of another system with its own loader and libraries. It uses
-    nothing but the shell: on an emulated host every process takes its time."""
+    """A script that starts a program of another system with its own loader and libraries. It runs
+    no other process, because on an emulated host starting one is slow."""
     loader = (glob.glob(f"{libraries}/ld-linux-*") + glob.glob(f"{tree}/usr/lib*/ld-linux-*"))[0]
     here = os.path.relpath(tree, os.path.dirname(path))
     loader, libraries, program = (os.path.relpath(name, tree) for name in (loader, libraries, program))
@@ -187,16 +187,16 @@ exec "$here/{loader}" --library-path "$here/{libraries}" "$here/{program}" "$@"
 
 
 def clients_have_sources():
-    """True until compile_clients() was here, also if it was interrupted."""
+    """True until compile_clients() has completed."""
     return os.path.exists(f"{DEPS}/python/run") and \
         bool(glob.glob(f"{DEPS}/clients/usr/lib/python3.*/os.py"))
 
 
 def compile_clients():
-    """Replaces the Python sources of the emulated host by code: it takes a minute there to compile
-    what a test imports. Python of this machine does it, of the same version."""
+    """Replaces the Python sources of the emulated host by bytecode, because compiling what a test
+    imports takes a minute there. The same version of Python compiles them on this machine."""
     library = glob.glob(f"{DEPS}/clients/usr/lib/python3.*")[0]
-    # In each file's own place and without the file's time, which an initramfs does not keep.
+    # Beside each source and without its timestamp, because an initramfs does not keep those.
     run([f"{DEPS}/python/run", "-I", "-m", "compileall", "-q", "-b", "-f", "-s", library,
          "--invalidation-mode", "unchecked-hash", library])
     sources = glob.glob(f"{library}/**/*.py", recursive=True)
@@ -233,7 +233,7 @@ def finish_chrony(unpacked, target):
 
 
 def drop_libraries(folder, programs):
-    """Those that neither the programs name, nor what these name: guests have little memory."""
+    """Removes libraries that the programs do not need, because guests have little memory."""
     needed, todo = set(), list(programs)
     while todo:
         with open(todo.pop(), "rb") as file:
@@ -254,7 +254,7 @@ def finish_busybox(unpacked, target):
 
 
 def pieces_for(goal, native):
-    """The pieces a goal of tools/prepare needs. `newest` is whatever kernel backports has today."""
+    """The pieces that a goal of tools/prepare needs. `newest` is the latest kernel in backports."""
     build, test, bench = ("build", "test", "bench", "all"), ("test", "bench", "all"), ("bench",)
     emulate = () if native == "arm64" and os.access("/dev/kvm", os.W_OK) else test
     kernel = "linux-image-cloud-arm64"
@@ -321,7 +321,7 @@ class Apt:
         os.makedirs(f"{self.state}/cache/archives/partial", exist_ok=True)
         suites = SUITES.get(arch, SUITES["other"])
         source = "".join(f"deb [signed-by={keyring()}] {mirror()} {suite} main\n" for suite in suites)
-        # The machine's settings stay (proxies), but its hooks and extra indexes are not for us.
+        # Keep the machine's settings (proxies), but drop its hooks and extra indexes.
         config = f'''#clear APT::Update::Post-Invoke; #clear APT::Update::Post-Invoke-Success;
 #clear Acquire::IndexTargets::deb::DEP-11; #clear Acquire::IndexTargets::deb::CNF;
 #clear APT::Default-Release;
@@ -366,7 +366,7 @@ def fetch(piece, apt):
 
 
 def link_newest():
-    """Lets the newest kernel also be called by its number, kernels/7.3 say."""
+    """Adds a link by version number to the newest kernel, such as kernels/7.3."""
     for path in glob.glob(f"{DEPS}/kernels/*"):
         if os.path.islink(path):
             os.unlink(path)
@@ -383,7 +383,7 @@ def prepare(goal):
         return
     os.makedirs(DEPS, exist_ok=True)
     with open(f"{DEPS}/.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another tools/prepare may be at it: wait, then look again
+        fcntl.flock(lock, fcntl.LOCK_EX)  # wait for another tools/prepare, then check again
         missing = [piece for piece in missing if not piece.is_ready()]
         shutil.rmtree(f"{DEPS}/.tmp", ignore_errors=True)
         start = time.monotonic()
@@ -408,7 +408,7 @@ def main():
     except Failure as failure:
         sys.exit(f"tools/prepare: {failure}")
     except KeyboardInterrupt:
-        print("tools/prepare: interrupted; run it again to go on", file=sys.stderr)
+        print("tools/prepare: interrupted; run it again to continue", file=sys.stderr)
         sys.exit(130)
 
 

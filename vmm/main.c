@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which way we were started. */
+/* Entry point: selects the command named by the first argument. */
 #include <fcntl.h>
 #include <malloc.h>
 #include <string.h>
@@ -18,7 +18,10 @@ static const struct {
 	{"vsock", cli_vsock},     {"trace-offset", cli_trace_offset},
 };
 
-/* Or the next thing opened would be taken for standard output. */
+/*
+ * Open /dev/null in place of any closed standard stream, so that no file
+ * opened later gets descriptor 0, 1 or 2 and is used as a standard stream.
+ */
 static void open_missing_streams(void)
 {
 	for (int fd = 0; fd <= 2; fd++) {
@@ -28,14 +31,14 @@ static void open_missing_streams(void)
 }
 
 /*
- * What a client made us buffer goes back to the host when it is done: a VMM
- * lives long, and ten thousand of them share a host.
+ * Make free() return large buffers to the host, because VMMs are long-lived and
+ * thousands of them share a host.
  */
 static void keep_little_memory(void)
 {
 	enum { KEPT = 64 * 1024 };
 
-	/* Fixed, too: by itself malloc() raises both when it is used. */
+	/* Setting them also stops glibc from raising both thresholds itself. */
 	mallopt(M_MMAP_THRESHOLD, KEPT);
 	mallopt(M_TRIM_THRESHOLD, KEPT);
 }
@@ -44,17 +47,16 @@ int main(int argc, char **argv)
 {
 	keep_little_memory();
 	open_missing_streams();
-	/* Without a command we are started as Firecracker is. */
+	/* No command: parse Firecracker's command line. */
 	if (argc < 2 || argv[1][0] == '-')
 		return cli_firecracker(argc - 1, argv + 1);
 	for (unsigned i = 0; i < ARRAY_SIZE(commands); i++) {
 		if (!strcmp(argv[1], commands[i].name))
 			return commands[i].run(argc - 2, argv + 2);
 	}
-	log_error(
-		"unknown command \"%.40s\"; there are run, restore, snapshot, "
-		"inspect, ctl, vsock, trace-offset and doctor, and stasis "
-		"--help tells more",
-		argv[1]);
+	log_error("unknown command \"%.40s\"; the commands are run, restore, "
+		  "snapshot, inspect, ctl, vsock, trace-offset and doctor; see "
+		  "stasis --help",
+		  argv[1]);
 	return EXIT_BAD_ARGUMENTS;
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The C locale's tables of characters, instead of the C library's own object
- * with them, of which 50 KiB say how to write other scripts in ASCII.  The
- * library's isalpha(), tolower() and strcasecmp() read these.
+ * The C locale's character tables.  They replace the C library's own object, of
+ * which 50 KiB are tables that transliterate other scripts to ASCII.  The
+ * library's isalpha(), tolower() and strcasecmp() use them.
  *
  * Source: glibc, locale/C-ctype.c and locale/localeinfo.h.
  */
 #include <ctype.h>
 #include <stdint.h>
 
-/* Names that the C library's other objects refer to. */
+/* These names are referenced by other objects of the C library. */
 /* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl*) */
 
 #define BETWEEN(c, a, z) ((c) >= (a) && (c) <= (z))
@@ -37,7 +37,7 @@
 #define UPPER(c)    ((c) - (IS_LOWER(c) ? 'a' - 'A' : 0))
 #define LOWER(c)    ((c) + (IS_UPPER(c) ? 'a' - 'A' : 0))
 #define ITSELF(c)   (c)
-#define NEGATIVE(c) ((c) == 255 ? -1 : (c)) /* EOF, or a char with a sign */
+#define NEGATIVE(c) ((c) == 255 ? -1 : (c)) /* EOF, or a negative char */
 
 #define FOUR(f, c) f(c), f((c) + 1), f((c) + 2), f((c) + 3)
 #define SIXTEEN(f, c) \
@@ -48,7 +48,7 @@
 		SIXTEEN(f, (c) + 80), SIXTEEN(f, (c) + 96),        \
 		SIXTEEN(f, (c) + 112)
 
-/* Each is for -128 to 255. */
+/* Each table covers -128 to 255. */
 enum { BELOW_ZERO = 128, CHARACTERS = BELOW_ZERO + 256 };
 
 extern const uint16_t _nl_C_LC_CTYPE_class[CHARACTERS];
@@ -63,12 +63,12 @@ extern const int32_t _nl_C_LC_CTYPE_tolower[CHARACTERS];
 const int32_t _nl_C_LC_CTYPE_tolower[CHARACTERS] = {
 	HALF(NEGATIVE, 128), HALF(LOWER, 0), HALF(ITSELF, 128)};
 
-/* Of wide characters, which nothing here has. */
+/* For wide characters, which the product does not use. */
 static uint64_t conversions[3];
 
 /*
- * struct __locale_data: those members and values that something of ours leads
- * to.  It is never freed (usage_count), and a character has one byte.
+ * struct __locale_data: the members and values that the product reaches.
+ * usage_count: never freed.  A character has one byte.
  */
 extern const struct locale_data {
 	const char *name;

@@ -1,22 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Parts of the static C library that the product does not need, 160 KiB of
- * it: replaced by nothing, so that the linker leaves them out with all that
- * they would need themselves.
+ * Empty replacements for 160 KiB of the static C library that the product does
+ * not use, so that the linker omits those parts and their dependencies.
  *
- * Unwinding stacks: nothing does (the product has no .eh_frame:
- * build/config/product.ld).  Wide characters in libc's own messages, loading
- * of shared objects to convert character sets, the state of the name
- * resolver, locales and translated messages: nothing converts, resolves or
- * translates.  A libc for which this is wrong does not link: symbols would be
- * defined twice, or not at all.
+ * They are: stack unwinding (the product has no .eh_frame, see
+ * build/config/product.ld), wide characters in libc's own messages, loading of
+ * shared objects that convert character sets, the name resolver's state,
+ * locales and translated messages.  A libc that does not fit fails to link,
+ * because symbols are then defined twice or not at all.
  */
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-/* Names that the compiler and the C library call. */
+/* These names are referenced by the compiler and the C library. */
 /* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl*) */
 #define NEVER_CALLED(name)                        \
 	void name(void);                          \
@@ -39,8 +37,7 @@ NEVER_CALLED(_Unwind_Resume)
 NEVER_CALLED(__gcc_personality_v0)
 NEVER_CALLED(__fxprintf)
 
-/* Streams of wide characters, and their conversion: no stream of ours is one.
- */
+/* Wide-character streams and their conversion. */
 NEVER_CALLED(_IO_free_wbackup_area)
 NEVER_CALLED(_IO_wdefault_doallocate)
 NEVER_CALLED(_IO_wdefault_pbackfail)
@@ -65,15 +62,15 @@ int __gconv_lock;
 extern void *__wcsmbs_gconv_fcts_c[4];
 void *__wcsmbs_gconv_fcts_c[4];
 
-/* For memory checkers, of locales and messages that nobody loads. */
+/* Freeing locales and messages, for memory checkers: none are loaded. */
 NOTHING_TO_DO(_nl_locale_subfreeres)
 NOTHING_TO_DO(_nl_finddomain_subfreeres)
 
-/* Against loading one while another thread reads it. */
+/* Protects the locale while it changes: ours never does. */
 extern pthread_rwlock_t __libc_setlocale_lock;
 pthread_rwlock_t __libc_setlocale_lock = PTHREAD_RWLOCK_INITIALIZER;
 
-/* Messages stay in English. */
+/* Messages are not translated. */
 char *__dcgettext(const char *domain, const char *message, int category);
 
 char *__dcgettext(const char *domain, const char *message, int category)
@@ -83,8 +80,7 @@ char *__dcgettext(const char *domain, const char *message, int category)
 	return (char *)message;
 }
 
-/* Where we are, for the search of shared objects: a system call at each start.
- */
+/* The program's folder, for loading shared objects.  Saves a system call. */
 const char *_dl_get_origin(void);
 
 const char *_dl_get_origin(void)
@@ -93,7 +89,7 @@ const char *_dl_get_origin(void)
 	return (const char *)-1;
 }
 
-/* Every thread gets one, and nobody looks at it. */
+/* The resolver's state: each thread has one, and none uses it. */
 extern __thread void *__libc_resp;
 __thread void *__libc_resp __attribute__((tls_model("initial-exec")));
 

@@ -58,9 +58,9 @@ t_begin "get --json is one line"
 ctl get /vm/config --json
 if [ $status -eq 0 ] && [ "$(wc -l <said)" = 1 ]; then t_ok; else t_fail "status $status" said; fi
 t_begin "a refusal is told and gives 1"
-gives 1 "PATCH /vm is refused (400): The requested operation is not supported before" ctl pause
+gives 1 "PATCH /vm was rejected (400): The requested operation is not supported before" ctl pause
 t_begin "delete of what cannot be deleted is refused"
-gives 1 "DELETE /drives/a is refused" ctl delete /drives/a
+gives 1 "DELETE /drives/a was rejected" ctl delete /drives/a
 t_begin "wrong words give 153 and do not reach the VMM"
 gives 153 'unknown command "pauze"' ctl pauze
 

@@ -166,7 +166,7 @@ refused "a descriptor that is none" 153 "--api-fd" --api-fd 99999999999
 refused "a size that is no number" 153 '"5k" is not a number' --http-api-max-payload-size 5k
 refused "PCI" 153 "--enable-pci" --no-api --config-file vm.json --enable-pci
 echo '{' >metadata.json
-refused "metadata that is no JSON" 152 "metadata metadata.json" \
+refused "metadata that is not valid JSON" 152 "metadata metadata.json" \
 	--no-api --config-file vm.json --metadata metadata.json
 
 bad() { refused "configuration: $1" 152 "$2" --no-api --config-file "${3:-vm.json}"; }

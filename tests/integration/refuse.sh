@@ -47,7 +47,7 @@ refuse "an option given twice" 153 "--kernel is given twice" \
 refuse "an option without its value" 153 "--kernel needs a value" stasis run --kernel
 refuse "a value for an option that takes none" 153 "--boot-timer takes no value" \
 	stasis run --boot-timer=1 --kernel "$good"
-refuse "a word that is no option" 153 '"extra"' stasis run --kernel "$good" extra
+refuse "a word that is not a valid option" 153 '"extra"' stasis run --kernel "$good" extra
 refuse "no kernel" 153 "--kernel FILE is needed" stasis run --memory 64M
 refuse "a log level that is none" 153 "--log-level loud" \
 	stasis run --kernel "$good" --log-level loud

@@ -60,7 +60,7 @@ static void what_is_no_answer_gives_2(void **state)
 		{"", "before an answer came"},
 		{"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", "middle"},
 		{"HTTP/1.1 200 OK\r\nX", "before an answer came"},
-		{"SSH-2.0-OpenSSH_9.2\r\n", "does not speak HTTP"},
+		{"SSH-2.0-OpenSSH_9.2\r\n", "not valid HTTP"},
 		{"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "HTTP"},
 		{"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n"
 		 "Transfer-Encoding: chunked\r\n\r\n",
@@ -68,7 +68,8 @@ static void what_is_no_answer_gives_2(void **state)
 		{"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n"
 		 "Connection: upgrade\r\n\r\n",
 		 "HTTP"},
-		{"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{,}", "no JSON"},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{,}",
+		 "not valid JSON"},
 	};
 
 	(void)state;

@@ -53,9 +53,9 @@ static void what_a_wrong_server_says_is_not_shown(void **state)
 {
 	(void)state;
 	answered_json("200 OK", "{\"hz\":0,\"history\":[]}", "clock", NULL);
-	assert_contains(complained, "not what GET /clock answers");
+	assert_contains(complained, "not a valid answer of GET /clock");
 	answered_json("200 OK", "{\"hz\":1,\"history\":{}}", "clock", NULL);
-	assert_contains(complained, "not what GET /clock answers");
+	assert_contains(complained, "not a valid answer of GET /clock");
 	answered_json("200 OK",
 		      "{\"hz\":1,\"state\":\"\\u001b[2J\",\"history\":[1,"
 		      "{\"event\":null,\"realtime_ns\":-1}]}",
@@ -109,10 +109,10 @@ static void a_trace_offset_that_cannot_be_had_is_explained(void **state)
 				       "{\"fault_message\":\"not yet\"}", NULL,
 				       NULL),
 			 EXIT_FAILED);
-	assert_contains(complained, "refused (400): not yet");
+	assert_contains(complained, "rejected (400): not yet");
 	assert_int_equal(answered_json("200 OK", "{}", NULL, NULL),
 			 EXIT_FAILED);
-	assert_contains(complained, "not what GET /clock answers");
+	assert_contains(complained, "not a valid answer of GET /clock");
 }
 
 /* The guest's counter may be ahead of the host's, and clocks far apart. */

@@ -56,7 +56,7 @@ static void resume_takes_a_clock(void **state)
 	assert_contains(complained, "--max-jump-ms goes with resume --clock");
 	assert_int_equal(ctl("resume", "--clock=frozen", "--max-jump-ms", "9x"),
 			 EXIT_BAD_ARGUMENTS);
-	assert_contains(complained, "--max-jump-ms 9x is not possible");
+	assert_contains(complained, "--max-jump-ms 9x is not valid");
 	assert_int_equal(ctl("resume", "--clock=frozen",
 			     "--max-jump-ms=2147483648", NULL),
 			 EXIT_BAD_ARGUMENTS);
@@ -111,16 +111,16 @@ static void wrong_words_are_refused_before_anything_is_sent(void **state)
 	static const struct {
 		const char *words[4], *says;
 	} cases[] = {
-		{{NULL}, "say what to do"},
+		{{NULL}, "a command is needed"},
 		{{"pauze"}, "unknown command \"pauze\""},
-		{{"pause", "now"}, "\"now\" is too much"},
+		{{"pause", "now"}, "\"now\" is one argument too many"},
 		{{"get"}, "needs a path"},
 		{{"get", "vm"}, "starts with /"},
 		{{"get", "/a b"}, "no blanks"},
 		{{"get", "/a\r\nX: y"}, "no blanks"},
-		{{"put", "/vm", "{\"a\":}"}, "this is no JSON"},
+		{{"put", "/vm", "{\"a\":}"}, "this is not valid JSON"},
 		{{"put", "/vm", "@/nowhere"}, "/nowhere"},
-		{{"put", "/vm", "{}", "{}"}, "too much"},
+		{{"put", "/vm", "{}", "{}"}, "one argument too many"},
 		{{"get", "/", "--timeout", "0"}, "--timeout 0"},
 		{{"get", "/", "--sokket"}, "did you mean --socket"},
 	};
@@ -197,7 +197,7 @@ static void a_refusal_is_told_and_gives_1(void **state)
 	assert_int_equal(answered_json("400 ", no, "pause", NULL), EXIT_FAILED);
 	assert_string_equal(printed, "");
 	assert_string_equal(complained,
-			    "stasis: error: PATCH /vm is refused (400): "
+			    "stasis: error: PATCH /vm was rejected (400): "
 			    "not?[2J now\n");
 	assert_int_equal(answered_json("400 ", no, "pause", "--json"),
 			 EXIT_FAILED);
@@ -208,7 +208,7 @@ static void a_refusal_is_told_and_gives_1(void **state)
 	assert_contains(complained, "(503): too many");
 	assert_int_equal(answered_json("500 ", "x", "pause", NULL),
 			 EXIT_FAILED);
-	assert_contains(complained, "(500): it does not say why");
+	assert_contains(complained, "(500): no reason given");
 }
 
 int main(void)

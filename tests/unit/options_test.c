@@ -129,9 +129,11 @@ static void word_without_dashes_is_refused(void **state)
 {
 	(void)state;
 	assert_err(parse("Image", NULL, NULL, NULL), e,
-		   "\"Image\" is no option");
-	assert_err(parse("-k", NULL, NULL, NULL), e, "\"-k\" is no option");
-	assert_err(parse("", NULL, NULL, NULL), e, "\"\" is no option");
+		   "\"Image\" is not a valid option");
+	assert_err(parse("-k", NULL, NULL, NULL), e,
+		   "\"-k\" is not a valid option");
+	assert_err(parse("", NULL, NULL, NULL), e,
+		   "\"\" is not a valid option");
 }
 
 static void dashes_alone_are_refused(void **state)
@@ -222,7 +224,7 @@ static void what_is_no_size_is_refused(void **state)
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++)
 		assert_err(options_parse_mib(cases[i], &mib, &e), e,
-			   "is no size; write 256M or 2G");
+			   "is not a valid size; write 256M or 2G");
 }
 
 static void largest_size_does_not_overflow(void **state)
@@ -232,7 +234,8 @@ static void largest_size_does_not_overflow(void **state)
 	(void)state;
 	assert_ok(options_parse_mib("1099511627775", &mib, &e), e);
 	assert_int_equal(mib, 1099511627775);
-	assert_err(options_parse_mib("1099511627776", &mib, &e), e, "no size");
+	assert_err(options_parse_mib("1099511627776", &mib, &e), e,
+		   "not a valid size");
 }
 
 static void numbers_are_whole_and_bounded(void **state)
@@ -255,7 +258,7 @@ static void numbers_are_whole_and_bounded(void **state)
 	assert_ok(options_parse_max_jump("2147483647", &n, &e), e);
 	assert_int_equal(n, INT32_MAX);
 	assert_err(options_parse_max_jump("2147483648", &n, &e), e,
-		   "--max-jump-ms 2147483648 is not possible");
+		   "--max-jump-ms 2147483648 is not valid");
 }
 
 int main(void)

@@ -33,7 +33,7 @@ static void disks_have_words(void **state)
 	assert_false(config.drive[0].writeback);
 	assert_true(config.drive[1].async && config.drive[1].writeback);
 	assert_err(run_add_disk(&config, "/proc/self/exe,rw", &e), e,
-		   "--disk: \"rw\" is not known");
+		   "--disk: \"rw\" is not valid");
 	assert_int_equal(config.drive_count, 2);
 }
 
@@ -44,17 +44,17 @@ static void networks_have_words(void **state)
 		{"none", "--net: Could not create the network device: "},
 		{"none,mac=06:00:00:00:00:01", "No such device"},
 		{"none,mtu=9000,mac=06:00:00:00:00:aF", "No such device"},
-		{"none,mac=06:00:00:00:00:1", "is no MAC address"},
-		{"none,mac=06:00:00:00:00:01:", "is no MAC address"},
-		{"none,mac=06-00-00-00-00-01", "is no MAC address"},
-		{"none,mac=", "is no MAC address"},
-		{"none,mtu=0", "an MTU of 0 is not possible"},
-		{"none,mtu=65536", "an MTU of 65536 is not possible"},
+		{"none,mac=06:00:00:00:00:1", "is not a valid MAC address"},
+		{"none,mac=06:00:00:00:00:01:", "is not a valid MAC address"},
+		{"none,mac=06-00-00-00-00-01", "is not a valid MAC address"},
+		{"none,mac=", "is not a valid MAC address"},
+		{"none,mtu=0", "0 is not a valid MTU"},
+		{"none,mtu=65536", "65536 is not a valid MTU"},
 		{"none,mtu=67", "The MTU is 67; give one from 68 to 65535"},
-		{"none,mtu=1x", "an MTU of 1x is not possible"},
-		{"none,", "\"\" is not known"},
+		{"none,mtu=1x", "1x is not a valid MTU"},
+		{"none,", "\"\" is not valid"},
 		{"none,vhost", "No such device"},
-		{"none,vhost=1", "\"vhost=1\" is not known"},
+		{"none,vhost=1", "\"vhost=1\" is not valid"},
 		{"", "Invalid interface name"},
 		{"fd:x", "'fd:x' is not fd: and a number"},
 	};
@@ -92,12 +92,14 @@ static void vsock_is_a_cid_and_a_path(void **state)
 static void balloon_has_words(void **state)
 {
 	(void)state;
-	assert_err(run_add_balloon(&config, "", &e), e, "is no size in MiB");
-	assert_err(run_add_balloon(&config, "64M", &e), e, "is no size in MiB");
+	assert_err(run_add_balloon(&config, "", &e), e,
+		   "is not a valid size in MiB");
+	assert_err(run_add_balloon(&config, "64M", &e), e,
+		   "is not a valid size in MiB");
 	assert_err(run_add_balloon(&config, "64,all", &e), e,
-		   "\"all\" is not known");
+		   "\"all\" is not valid");
 	assert_err(run_add_balloon(&config, "64,stats=0", &e), e,
-		   "\"stats=0\" is not known");
+		   "\"stats=0\" is not valid");
 	assert_ok(run_add_balloon(&config, "64,oom,stats=5,reporting", &e), e);
 	assert_true(config.has_balloon && config.balloon.deflate_on_oom);
 	assert_int_equal(config.balloon.amount_mib, 64);

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Keeps a Linux guest's CLOCK_REALTIME right when the guest is paused or moved:
- * it is stepped when the VMM says, through VMClock, that time was disrupted.
- * Where there is no VMClock, KVM's PTP clock is compared twenty times a second.
- * CLOCK_MONOTONIC is left alone: for it, a frozen pause did not happen.
+ * steps it when the VMM reports a disruption of time through VMClock.  Without
+ * VMClock, compares it with KVM's PTP clock twenty times a second.
+ * CLOCK_MONOTONIC does not change, so a frozen pause is not visible in it.
  *
  *	clock-follow [--once] [--verbose]
  *	clock-follow --pair
  *
- * The latter prints the counter and CLOCK_MONOTONIC_RAW of one moment, which
- * `stasis trace-offset --guest` takes on the host.
+ * The latter prints the counter and CLOCK_MONOTONIC_RAW at one instant, for
+ * `stasis trace-offset --guest` on the host.
  *
- * Linux, include/uapi/linux/vmclock-abi.h and drivers/ptp/ptp_vmclock.c (7.0),
- * ptp_clock.h.  Opt-in: nothing starts it; do not run it beside chronyd or
- * another that sets the clock.
+ * Source: Linux, include/uapi/linux/vmclock-abi.h and drivers/ptp/ptp_vmclock.c
+ * (7.0), ptp_clock.h.  Nothing starts it by default.  Do not run it together
+ * with chronyd or another program that sets the clock.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +32,7 @@ enum { PERIOD_MS = 50, BILLION = 1000000000, STEP_NS = 1000000 };
 
 static bool verbose;
 
-/* The part of VMClock's page that we use; little-endian, as is all arm64 Linux.
+/* The part of VMClock's page that we use.  It is little-endian, as arm64 Linux.
  */
 struct page {
 	uint32_t magic, size;
@@ -69,8 +69,7 @@ static int64_t ns_of(const struct timespec *t)
 	return (int64_t)t->tv_sec * BILLION + t->tv_nsec;
 }
 
-/* Add @ns to CLOCK_REALTIME; what is less than a millisecond is not worth it.
- */
+/* Add @ns to CLOCK_REALTIME, unless that is less than a millisecond. */
 static int step(int64_t ns)
 {
 	struct timex change = {.modes = ADJ_SETOFFSET | ADJ_NANO};
@@ -126,7 +125,7 @@ static int follow_page(const struct page *p)
 	uint64_t before, after;
 	struct timespec now;
 
-	/* If we were interrupted in between, it would be wrong: again. */
+	/* Retry if we were preempted between the two reads. */
 	do {
 		before = counter_now();
 		clock_gettime(CLOCK_REALTIME, &now);
@@ -135,7 +134,7 @@ static int follow_page(const struct page *p)
 	return step(page_time(p, before) - ns_of(&now));
 }
 
-/* Gives 1 if there is no VMClock that tells the time. */
+/* Returns 1 if there is no VMClock with a valid time. */
 static int follow_vmclock(bool once)
 {
 	int fd = open("/dev/vmclock0", O_RDONLY | O_CLOEXEC);
@@ -223,7 +222,10 @@ static int follow_ptp(bool once)
 
 /* ------------------------------------------------------------------- traces */
 
-/* The tightest of some, in its middle. */
+/*
+ * Read the clock between two reads of the counter, 100 times; print the clock
+ * of the shortest interval and the counter in its middle.
+ */
 static int print_pair(void)
 {
 	uint64_t best = UINT64_MAX, counter = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The control API: Firecracker's REST API on a Unix socket, and ours on top.
- * docs/api.yaml describes it.  All of it is the main thread's.
+ * The control API: Firecracker's REST API on a Unix socket, with extensions.
+ * docs/api.yaml specifies it.  Main thread only.
  */
 #pragma once
 
@@ -16,13 +16,13 @@ struct instance;
 struct api_config {
 	struct event_loop *loop;
 	struct instance *instance;
-	const char *socket_path; /* made here; must not exist */
-	int listen_fd;   /* or this: listens already, ours from now on */
-	int ready_fd;    /* gets a byte when connections are accepted;
-			    ours from now on; -1: none */
-	size_t body_max; /* bytes */
+	const char *socket_path; /* to create; unused with .listen_fd */
+	int listen_fd;   /* a listening socket; owned by the API; -1: none */
+	int ready_fd;    /* gets a byte once connections are accepted;
+			    owned by the API; -1: none */
+	size_t body_max; /* largest request body in bytes */
 
-	/* When the jailer started, as it says; 0: it did not. */
+	/* The jailer's start times in us, from its options; 0: not given. */
 	uint64_t start_us, start_cpu_us, parent_cpu_us;
 };
 
@@ -30,8 +30,11 @@ enum {
 	API_BODY_MAX_DEFAULT = 51200, /* Firecracker's */
 };
 
-/* Returns NULL after a failure; nothing is left of it then. */
+/* Start serving.  NULL and @e after a failure; api_stop() undoes it. */
 struct api *api_start(const struct api_config *config, struct err *e);
 
-/* Answers what was asked, and removes the socket; NULL is fine. */
+/*
+ * Send what answers the sockets take without waiting, close all connections and
+ * remove the socket.  @api may be NULL.
+ */
 void api_stop(struct api *api);

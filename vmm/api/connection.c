@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One client.  What it sends is read a buffer at a time, and not while there
- * is much that it has not read itself: neither its speed nor its silence
- * concerns anybody else.
+ * One client's connection.  Input is read one buffer at a time, and not while
+ * the client leaves more than API_OUTPUT_HIGH bytes of answers unread.  So a
+ * slow or silent client delays no other, and costs a bounded amount of memory.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -20,7 +20,7 @@
 static void add_head(struct buf *out, unsigned status, size_t len,
 		     const char *more)
 {
-	/* Without reason phrases, as Firecracker sends it. */
+	/* No reason phrases, as in Firecracker's answers. */
 	buf_printf(out,
 		   "HTTP/1.1 %u \r\n"
 		   "Server: Firecracker API\r\n"
@@ -47,7 +47,7 @@ static void add_reply(struct api_conn *c, const struct api_reply *reply)
 	buf_add(&c->out, reply->body.data, reply->body.len);
 }
 
-/* It does not speak HTTP: tell it, and listen no more. */
+/* The input is not valid HTTP: queue the reason, and ignore further input. */
 static void refuse(struct api_conn *c)
 {
 	struct buf body = {0}, text = {0};
@@ -181,14 +181,14 @@ static void read_input(struct api_conn *c)
 		c->in_len = (size_t)n;
 		return;
 	}
-	/* Nobody asked for this. */
+	/* Discard input that belongs to no request. */
 	c->discarded += (size_t)n;
 	c->eof |= c->discarded > API_DISCARD_MAX;
 }
 
 /* ------------------------------------------------------------------ output */
 
-/* False if nobody is there to get it. */
+/* Send queued output.  False if the connection is broken. */
 static bool flush(struct api_conn *c)
 {
 	size_t sent = 0;
@@ -217,7 +217,6 @@ static void watch(struct api_conn *c, uint32_t events)
 		c->watched = events;
 }
 
-/* Until there is nothing to do but wait. */
 void conn_pump(struct api_conn *c)
 {
 	do {
@@ -237,8 +236,8 @@ void conn_pump(struct api_conn *c)
 		conn_close(c);
 		return;
 	}
-	/* As it was promised; what it still sends must be read, though, or
-	 * the answer would be lost with it. */
+	/* "Connection: close" was sent.  Do not close() yet: unread input would
+	 * discard the answer. */
 	if (c->mode == CONN_DISCARD && !c->out.len && !c->shut) {
 		shutdown(c->source.fd, SHUT_WR);
 		c->shut = true;
@@ -259,7 +258,7 @@ static void on_ready(struct event_source *source, uint32_t events)
 		read_input(c);
 	else if (events & (EPOLLHUP | EPOLLERR))
 		c->eof = true;
-	/* It went: there is nobody to read what is left. */
+	/* The client has gone: drop any unsent output. */
 	if (c->eof && (c->mode != CONN_REQUESTS || events & EPOLLHUP))
 		conn_close(c);
 	else

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Requests about devices. */
+/* Handlers of requests that configure or query devices. */
 #include "core/base/err.h"
 #include "devices/virtio/balloon/balloon.h"
 #include "vmm/api/handlers.h"

@@ -17,7 +17,7 @@
 
 int bad_body(struct err *e)
 {
-	/* It is as it should be, elsewhere. */
+	/* An id mismatch has Firecracker's wording already: no prefix. */
 	if (!strcmp(e->text, body_other_id))
 		return -1;
 	return err_prefix(e, "An error occurred when deserializing the json "
@@ -105,7 +105,7 @@ int get_events(struct instance *in, const struct api_request *request,
 
 /* ------------------------------------------------------------- before boot */
 
-/* Any part of the VM that body_table.h knows. */
+/* PUT of any part of the VM that vmm/config/body_table.h lists. */
 int put_body(struct instance *in, const struct api_request *request,
 	     struct api_reply *reply, struct err *e)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a request does.  Each returns 0, with a JSON text in reply->body if
- * there is one to give, or -1 with the words of the refusal in *e; it then
- * has changed nothing.
+ * Request handlers, one per operation.  Each returns 0, with JSON in
+ * reply->body if the operation returns any, or -1 with the fault message in *e.
+ * After -1, nothing has changed.  Main thread.
  */
 #pragma once
 
@@ -18,7 +18,7 @@ struct api_request {
 	const struct json_t *json; /* NULL: no body */
 	const char *path;
 	const struct body_kind *kind; /* for put_body() */
-	char id[VM_ID_MAX + 1];       /* that is part of the path; "": none */
+	char id[VM_ID_MAX + 1]; /* from the path; "": the route has none */
 };
 
 typedef int api_handler(struct instance *in, const struct api_request *request,
@@ -33,9 +33,12 @@ api_handler put_snapshot_create, put_snapshot_load;
 api_handler get_balloon, patch_balloon, get_balloon_stats, patch_balloon_stats,
 	start_hinting, get_hinting, stop_hinting;
 
-/* A snapshot was loaded, which @reply is to tell. */
+/* Fill @reply after a load has succeeded: the clock's report, if wanted. */
 void reply_loaded(const struct instance *in, struct api_reply *reply);
 
-/* Firecracker's words for a body that is not what it should be: -1.  It has
- * none for one that is another's. */
+/*
+ * Prefix *e, the reason why a body is not valid, with Firecracker's wording.
+ * Returns -1.  The id in the body differing from that in the path gets no
+ * prefix, because Firecracker reports that without one.
+ */
 int bad_body(struct err *e);

@@ -25,7 +25,7 @@ static int refuse(struct http_parser *p, const char *why)
 	return -1;
 }
 
-/* Count what belongs to a line of the head. */
+/* Count bytes of the current line; reject it if it is too long. */
 static int count(struct http_parser *p, size_t len)
 {
 	p->line += len;
@@ -61,7 +61,7 @@ static int on_url(llhttp_t *llhttp, const char *at, size_t len)
 
 static void keep(char *text, size_t *text_len, const char *at, size_t len)
 {
-	/* What does not fit is no name or value that we look for. */
+	/* Truncated, because no name or value that we look for is longer. */
 	for (size_t i = 0; i < len; i++) {
 		if (*text_len < HTTP_NAME_MAX - 1)
 			text[*text_len] = at[i];
@@ -136,7 +136,7 @@ static int on_headers(llhttp_t *llhttp)
 	if (llhttp->content_length > p->body_max &&
 	    llhttp->flags & F_CONTENT_LENGTH)
 		return too_large(p, llhttp->content_length);
-	/* Other protocols are not offered, as RFC 9110 7.8 allows. */
+	/* Ignore Upgrade headers, as RFC 9110, 7.8 allows. */
 	llhttp->upgrade = 0;
 	p->awaits_continue = p->expect_len < HTTP_NAME_MAX && p->expect_len &&
 			     !strcasecmp(p->expect, "100-continue");

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * HTTP/1 requests out of a stream of bytes, over llhttp: one at a time, with
- * bounds on everything, and no socket.
+ * Parses a stream of bytes into HTTP/1 requests, one at a time, with llhttp.
+ * All sizes are bounded.  It does no I/O.
  *
- * Source: RFC 9112, and what Firecracker's own server takes: lines of up to
+ * Source: RFC 9112, and the limits of Firecracker's server: lines of at most
  * 1024 bytes; GET, PUT, PATCH and DELETE.
  */
 #pragma once
@@ -16,8 +16,8 @@
 #include "core/base/buf.h"
 
 enum {
-	HTTP_LINE_MAX = 1024,  /* of the request, and of each header */
-	HTTP_HEAD_MAX = 16384, /* all of them */
+	HTTP_LINE_MAX = 1024,  /* bytes of the request line or a header */
+	HTTP_HEAD_MAX = 16384, /* bytes of all of these */
 	HTTP_NAME_MAX = 24,
 };
 
@@ -34,35 +34,36 @@ struct http_parser {
 	llhttp_t llhttp;
 	size_t body_max;
 
-	/* The request that is read, or was. */
+	/* The request being parsed, or the one just completed. */
 	enum http_method method;
 	struct buf target, body;
-	bool keep_alive;      /* when it is complete */
-	bool awaits_continue; /* it said so, and its body is still to come */
+	bool keep_alive;      /* valid once complete */
+	bool awaits_continue; /* Expect: 100-continue, no body yet */
 
-	size_t line, head;        /* bytes of the current line, and of all */
-	char name[HTTP_NAME_MAX]; /* of the header that is read, cut short */
+	size_t line, head;        /* bytes of this line, and of the head */
+	char name[HTTP_NAME_MAX]; /* the current header's, truncated */
 	size_t name_len;
 	char expect[HTTP_NAME_MAX];
 	size_t expect_len;
 	bool complete;
-	struct buf refusal; /* why it is not HTTP, for the client */
+	struct buf refusal; /* why it was rejected, for the client */
 };
 
 enum http_result {
-	HTTP_FEED_MORE,    /* all was used; the request goes on */
-	HTTP_FEED_REQUEST, /* there is one */
-	HTTP_FEED_REFUSED, /* ->refusal says why; nothing after it makes sense
-			    */
+	HTTP_FEED_MORE,    /* all was used; the request is incomplete */
+	HTTP_FEED_REQUEST, /* a request is complete */
+	HTTP_FEED_REFUSED, /* not valid, see ->refusal; feed no more */
 };
 
 void http_init(struct http_parser *parser, size_t body_max);
 void http_fini(struct http_parser *parser);
 
-/* Use up to @len bytes, how many goes to *used.  After HTTP_FEED_REQUEST, the
- * next call begins a new one. */
+/*
+ * Parse at most @len bytes, up to the end of a request; *used is how many were
+ * parsed.  After HTTP_FEED_REQUEST, the next call begins a new request.
+ */
 enum http_result http_feed(struct http_parser *parser, const char *data,
 			   size_t len, size_t *used);
 
-/* The path in the target, without scheme and host if it has them. */
+/* The request's path, without the scheme and host of an absolute target. */
 const char *http_path(const struct http_parser *parser);

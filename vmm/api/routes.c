@@ -126,15 +126,19 @@ void routes_fini(void)
 
 /* ------------------------------------------------------------------- routes */
 
-/* BOOT: before, and then there is something to boot. */
+/*
+ * In which state a route is valid.  PRE: before the start.  BOOT: as PRE, and
+ * it configures the VM, after which no snapshot can be loaded.  POST: after the
+ * start.
+ */
 enum when { ANY, PRE, BOOT, POST };
 
 /* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): to be read */
 struct route {
 	enum http_method method;
-	const char *path; /* without the first '/'; a last '*' is an id */
+	const char *path; /* without the first '/'; '*' stands for an id */
 	enum when when;
-	api_handler *handler; /* NULL: this build does not have it */
+	api_handler *handler; /* NULL: not supported by this build */
 	struct calls *calls;
 	bool body_optional;
 	const struct body_kind *kind; /* for put_body() */
@@ -219,14 +223,14 @@ static size_t token_len(const char *path)
 	return strcspn(path, "/");
 }
 
-/* The token after this one, or the end: also behind a last '/'. */
+/* The next token, or the end; a trailing '/' is skipped. */
 static const char *next_token(const char *path)
 {
 	path += token_len(path);
 	return *path ? path + 1 : path;
 }
 
-/* All of @path has to match; an id may be missing, and is refused later. */
+/* True if all of @path matches; read_id() rejects a missing id. */
 static bool matches(const char *pattern, const char *path)
 {
 	do {
@@ -247,7 +251,7 @@ static const struct route *find(enum http_method method, const char *path)
 		const struct route *r = &routes[i];
 
 		if (r->method != method || *r->path != *path)
-			continue; /* most, at little cost */
+			continue; /* skips most routes cheaply */
 		if (matches(r->path, path))
 			return r;
 	}
@@ -282,7 +286,7 @@ static int check_state(const struct route *route, const struct instance *in,
 	return route_wrong_state(started, e);
 }
 
-/* The id that is part of the path, if the route has one. */
+/* Copy the id in the path, if the route has one, to @out. */
 static int read_id(const struct route *route, const char *path, char *out,
 		   struct err *e)
 {
@@ -392,7 +396,7 @@ void routes_handle(struct instance *in, enum http_method method,
 		   const char *path, const char *body, size_t len,
 		   struct api_reply *reply)
 {
-	/* Clients that paste a base and a path together send two, or more. */
+	/* Some clients join a base URL and a path with several slashes. */
 	const char *tokens = path + strspn(path, "/");
 	const struct route *route = find(method, tokens);
 	struct calls *count = route ? route->calls : &calls.other;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From a request to a reply: what there is, when, and what it does. */
+/* From a request to a reply: looks up the operation, checks, calls it. */
 #pragma once
 
 #include <stdbool.h>
@@ -13,34 +13,37 @@ struct err;
 
 struct api_reply {
 	unsigned status;
-	struct buf body; /* JSON; may be empty */
-	bool deprecated; /* something in the request is */
-	bool stream;     /* events follow, for as long as there are any */
-	bool deferred;   /* it comes later, by routes_complete() ... */
-	enum instance_task task; /* ... when this is done */
-	bool wants_clock; /* and what became of time, if that is a load */
+	struct buf body;         /* JSON; may be empty */
+	bool deprecated;         /* the request uses a deprecated field */
+	bool stream;             /* the body is a stream of events */
+	bool deferred;           /* answered later, by routes_complete() ... */
+	enum instance_task task; /* ... when this task has ended */
+	bool wants_clock;        /* a load whose answer reports the clock */
 };
 
-/* Count calls, and stop that. */
+/* Register and unregister the metrics that count calls. */
 void routes_init(void);
 void routes_fini(void);
 
 /*
- * Do what the request asks.  @body is @len bytes and a NUL, or NULL.
- * buf_free() the reply's body.
+ * Execute a request.  @body is @len bytes followed by a NUL, or NULL.  Fills
+ * @reply, which is zeroed; unless .deferred is set, .status and .body are the
+ * answer.  The caller frees the body with buf_free().
  */
 void routes_handle(struct instance *instance, enum http_method method,
 		   const char *path, const char *body, size_t len,
 		   struct api_reply *reply);
 
 /*
- * @reply, which was deferred, is to say that its task has ended: -1 and why it
- * failed, or 0.  buf_free() the reply's body.
+ * Fill the deferred @reply now that its task has ended: @result is 0, or -1
+ * with the reason in @e.  The caller frees the body with buf_free().
  */
 void routes_complete(const struct instance *in, int result, const struct err *e,
 		     struct api_reply *reply);
 
-/* The refusal of what can be done only before, or after, the VM is started. */
+/* Set @e for an operation that is not valid in this state: @started says
+ * whether the VM has been started.  Returns -1. */
 int route_wrong_state(bool started, struct err *e);
-/* While a load is waited for. */
+/* Set @e for an operation that is not valid while a load is in progress.
+ * Returns -1. */
 int route_while_loading(struct err *e);

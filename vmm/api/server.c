@@ -93,7 +93,7 @@ static void on_event(void *context, enum instance_event event,
 	buf_free(&text);
 }
 
-/* Those who asked for it may have gone; it took place all the same. */
+/* Answer the waiting clients.  If none is left, log a failure instead. */
 static void on_done(void *context, enum instance_task task, int result,
 		    const struct err *e)
 {
@@ -133,16 +133,16 @@ static void turn_away(int fd)
 }
 
 /*
- * A descriptor in reserve: closed, it makes room for a connection that is to be
- * refused.  While accepting is paused it is the timer that ends the pause, for
- * which there might be no descriptor then.
+ * A descriptor in reserve.  When descriptors have run out, it is closed to
+ * accept a connection and answer 503.  While accepting is paused, it is the
+ * timer that ends the pause, because there may be no descriptor for one then.
  */
 static int make_spare(void)
 {
 	return timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 }
 
-/* Clients are left waiting for a moment, or they would wake us for ever. */
+/* Stop watching the listener for ACCEPT_PAUSE_MS, or epoll would spin. */
 static void pause_accepting(struct api *api)
 {
 	static const struct itimerspec soon = {
@@ -163,7 +163,8 @@ static void on_pause_over(struct event_source *source, uint32_t events)
 	(void)loop_modify(api->loop, &api->listener, EPOLLIN);
 }
 
-/* Refuse one for which there is no descriptor.  0, or why not even that. */
+/* Accept one connection with the spare descriptor, and answer 503.  0 or an
+ * errno. */
 static int refuse_one(struct api *api)
 {
 	int fd, error;
@@ -177,7 +178,8 @@ static int refuse_one(struct api *api)
 	return error;
 }
 
-/* Would the spare's number do?  Not if the limit was lowered below it. */
+/* False if RLIMIT_NOFILE was lowered below the spare's number, so that closing
+ * it does not help. */
 static bool spare_helps(const struct api *api)
 {
 	struct rlimit limit;

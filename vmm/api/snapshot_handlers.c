@@ -41,7 +41,7 @@ int put_snapshot_load(struct instance *in, const struct api_request *request,
 		r = bad_body(e);
 	} else {
 		reply->deprecated = body.deprecated;
-		/* Who does not know of it expects no body. */
+		/* Only clients that send `clock` expect a body. */
 		reply->wants_clock = body.has_clock;
 		r = instance_load(in, &body, e);
 		if (r < 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The API's socket: one that we make, or one that we were given. */
+/* The API's listening socket: created here, or passed by the launcher. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What `stasis` does when it is started: one function per way of starting it.
- * Each takes the arguments after its name and gives the exit status.
+ * One function per command of `stasis`.  Each takes the arguments after the
+ * command's name and returns the process's exit status.
  */
 #pragma once
 
 #include "core/base/version.h"
 
-/* Firecracker's. */
+/* Firecracker's default. */
 #define DEFAULT_SOCKET "/run/firecracker.socket"
 
-/* Firecracker's, where it has one. */
+/* Exit statuses: Firecracker's, where it has one. */
 enum {
 	EXIT_OK = 0,
 	EXIT_FAILED = 1,
-	EXIT_SIGNAL = 128, /* plus its number; as the shell has it */
+	EXIT_SIGNAL = 128, /* plus the signal's number, as in a shell */
 	EXIT_BAD_CONFIG = 152,
 	EXIT_BAD_ARGUMENTS = 153,
 };

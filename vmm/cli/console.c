@@ -19,7 +19,7 @@ enum { ESCAPE = 0x01 /* Ctrl-A */ };
 
 /* ------------------------------------------------------------ the terminal */
 
-/* One terminal a process; read by signal handlers. */
+/* Per process, because signal handlers read them. */
 static struct termios cooked;
 static volatile sig_atomic_t is_raw;
 
@@ -34,11 +34,11 @@ void console_restore_terminal(void)
 static void on_deadly_signal(int number)
 {
 	console_restore_terminal();
-	/* SA_RESETHAND: this time it has its usual effect. */
+	/* SA_RESETHAND restored the default action: this ends the process. */
 	raise(number);
 }
 
-/* Faults of ours; signals.c has those that ask us to end. */
+/* Fatal signals only; signals.c handles termination requests. */
 static void restore_on_faults(void)
 {
 	static const int deadly[] = {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE};
@@ -50,7 +50,7 @@ static void restore_on_faults(void)
 	for (unsigned i = 0; i < ARRAY_SIZE(deadly); i++) {
 		struct sigaction old;
 
-		/* What we were told to ignore stays ignored. */
+		/* Keep ignoring what our parent set to ignored. */
 		if (!sigaction(deadly[i], NULL, &old) &&
 		    old.sa_handler != SIG_IGN)
 			sigaction(deadly[i], &action, NULL);
@@ -63,7 +63,7 @@ static void make_raw(void)
 
 	if (tcgetattr(STDIN_FILENO, &cooked))
 		return;
-	/* It has to be restored even if we are in the background by then. */
+	/* So that a background process can restore the terminal, too. */
 	signal(SIGTTOU, SIG_IGN);
 	restore_on_faults();
 	raw = cooked;
@@ -77,17 +77,17 @@ bool console_is_terminal(void)
 {
 	pid_t owner = tcgetpgrp(STDIN_FILENO);
 
-	/* A background job is not asked; without job control all are. */
+	/* owner < 0: there is no job control, so we are not in background. */
 	return isatty(STDIN_FILENO) && (owner < 0 || owner == getpgrp());
 }
 
 /* ------------------------------------------------------------------ output */
 
 /*
- * Standard output, for io_write_nowait().  A terminal or pipe is opened anew,
- * so that it can have O_NONBLOCK without the others who share it, which costs
- * least; where that cannot be (it is another user's, there is no /proc) it is
- * written as it is.
+ * Standard output, for io_write_nowait().  A terminal or pipe is reopened, so
+ * that O_NONBLOCK, the cheapest way not to block, does not affect processes
+ * that share the open file.  Where reopening fails (another user's terminal,
+ * no /proc) the descriptor is duplicated as it is.
  */
 static int open_output(void)
 {
@@ -109,7 +109,7 @@ static void say(const char *text)
 	log_info("%s", text);
 }
 
-/* A key after Ctrl-A.  True if it is for the guest. */
+/* Handle the key after Ctrl-A.  True if @key is to be sent to the guest. */
 static bool escaped_key(struct console *c, uint8_t *key)
 {
 	switch (*key) {
@@ -128,7 +128,7 @@ static bool escaped_key(struct console *c, uint8_t *key)
 	}
 }
 
-/* Take our own keys out of what was typed. */
+/* Remove Ctrl-A commands from the pending input, and execute them. */
 static void filter(struct console *c)
 {
 	unsigned kept = 0;
@@ -149,7 +149,7 @@ static void filter(struct console *c)
 	c->pending_len = kept;
 }
 
-/* False at the end of the input, or if there is none right now. */
+/* False at the end of the input, or if none is available now. */
 static bool read_more(struct console *c)
 {
 	ssize_t n = read(STDIN_FILENO, c->pending, sizeof(c->pending));
@@ -168,7 +168,7 @@ static bool read_more(struct console *c)
 	return true;
 }
 
-/* True if the guest took all there was. */
+/* True if the guest took all pending input. */
 static bool deliver(struct console *c)
 {
 	size_t n = vm_serial_receive(c->vm, c->pending + c->pending_first,
@@ -191,19 +191,19 @@ static void watch_input(struct console *c, bool watch)
 		return;
 	r = loop_add(c->loop, &c->input, STDIN_FILENO, EPOLLIN);
 	c->always_ready = r == -EPERM;
-	c->ended |= r && !c->always_ready; /* closed, say */
+	c->ended |= r && !c->always_ready; /* for example EBADF */
 }
 
 static void pump(struct console *c)
 {
 	if (c->pending_len && !deliver(c)) {
-		/* room_fd will tell when it is worth trying again. */
+		/* The serial port writes room_fd when it has room again. */
 		watch_input(c, false);
 		return;
 	}
 	if (!c->ended)
 		watch_input(c, true);
-	/* A buffer at a time: the loop has other things to do. */
+	/* One buffer per turn of the event loop, which serves others, too. */
 	if (c->always_ready && !c->ended && read_more(c))
 		(void)eventfd_write(c->room_fd, 1);
 }
@@ -255,7 +255,7 @@ void console_attach(struct console *c, struct vm *vm)
 		}
 		make_raw();
 	} else if (!vm_has_serial(vm)) {
-		return; /* nobody would read it */
+		return; /* no device would take the input */
 	}
 	pump(c);
 }

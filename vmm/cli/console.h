@@ -2,9 +2,11 @@
 /*
  * Standard input and output as the guest's serial console.
  *
- * A terminal is made raw, and restored on every way out: console_close(), a
- * signal that asks for the end (signals.h), a fault of ours.  (Nothing can be
- * done about SIGKILL.)
+ * A terminal is put into raw mode, and restored by console_close(), by the
+ * handlers of termination signals (signals.h) and by those of fatal signals
+ * such as SIGSEGV.  It is not restored after SIGKILL.
+ *
+ * Main thread, except console_restore_terminal().
  */
 #pragma once
 
@@ -21,28 +23,29 @@ enum { CONSOLE_INPUT_MAX = 256 };
 
 struct console {
 	struct event_loop *loop;
-	struct vm *vm; /* NULL: nobody to type at */
-	bool escapes;  /* Ctrl-A commands */
-	bool armed;    /* Ctrl-A was typed */
+	struct vm *vm; /* gets the input; NULL: not attached yet */
+	bool escapes;  /* interpret Ctrl-A commands */
+	bool armed;    /* the last key was Ctrl-A */
 
-	int out_fd;  /* for the guest's output, with io_write_nowait() */
-	int room_fd; /* eventfd that the serial port writes */
+	int out_fd;  /* guest output; write it with io_write_nowait() */
+	int room_fd; /* eventfd: the serial port can take more input */
 	struct event_source input, room;
 
-	uint8_t pending[CONSOLE_INPUT_MAX]; /* read, not yet taken */
+	uint8_t pending[CONSOLE_INPUT_MAX]; /* read, not yet taken by the guest
+					     */
 	unsigned pending_first, pending_len;
 	bool always_ready; /* a regular file, which epoll cannot watch */
-	bool ended;        /* end of input, or the user asked for the end */
+	bool ended;        /* end of input, or Ctrl-A x */
 };
 
-/* @escapes: let a person at a terminal end the VM with Ctrl-A x. */
+/* @escapes: interpret Ctrl-A x, if standard input is a terminal. */
 int console_open(struct console *console, struct event_loop *loop, bool escapes,
 		 struct err *e);
-/* From now on @vm gets the input, and a terminal is raw. */
+/* Send input to @vm from now on, and put a terminal into raw mode. */
 void console_attach(struct console *console, struct vm *vm);
 void console_close(struct console *console);
-/* Async-signal-safe; nothing happens unless it is raw. */
+/* Async-signal-safe.  Does nothing unless the terminal is in raw mode. */
 void console_restore_terminal(void);
 
-/* Does a person sit there? */
+/* True if standard input is a terminal and we are its foreground job. */
 bool console_is_terminal(void);

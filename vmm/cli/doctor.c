@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `stasis doctor`: what works on this host, what will not, and what to do. */
+/* `stasis doctor`: check what this host supports, and print remedies. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -57,7 +57,10 @@ static void check_kvm(struct arch_checks *c)
 	arch_examine_host(fd, c);
 }
 
-/* A lazy restore needs one of the two doors to userfaultfd. */
+/*
+ * Restoring from a page server needs userfaultfd: through /dev/userfaultfd or
+ * the system call.
+ */
 static void check_uffd(struct arch_checks *c)
 {
 	AUTO_CLOSE int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
@@ -93,10 +96,10 @@ static void check_device(struct arch_checks *c, const char *name,
 
 static void check_network(struct arch_checks *c)
 {
-	check_device(c, "tap", "/dev/net/tun", "guests can have no network",
+	check_device(c, "tap", "/dev/net/tun", "guests cannot have a network",
 		     "load the tun module, and give this user access");
 	check_device(c, "vhost", "/dev/vhost-net",
-		     "frames pass through the VMM, `vhost` is refused",
+		     "frames pass through the VMM, `vhost` is rejected",
 		     "load the vhost_net module, and give this user access");
 }
 
@@ -191,9 +194,8 @@ int cli_doctor(int argc, char **argv)
 	}
 	if (d.help) {
 		printf("Usage: stasis doctor [--json]\n\n"
-		       "Check what this host can do for guests, and say what "
-		       "to do about the rest.\nExit status: 0 if it can run "
-		       "them, else 1.\n\n");
+		       "Check what this host supports, and print remedies.\n"
+		       "Exit status: 0 if it can run guests, else 1.\n\n");
 		options_print(options, ARRAY_SIZE(options));
 		return EXIT_OK;
 	}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Firecracker's own command line, so that what launches Firecracker can launch
- * us.  What a guest or an operator would miss is refused by name; what only
- * tunes a part that this build lacks is accepted.
+ * Firecracker's command line, so that launchers of Firecracker can start
+ * stasis. Options whose function a guest or operator would miss are rejected by
+ * name. Options that only tune a part that this build lacks are accepted.
  */
 #include <errno.h>
 #include <limits.h>
@@ -37,7 +37,7 @@ struct arguments {
 
 /* ------------------------------------------------------------------ options */
 
-/* An option that fills one member and knows no more. */
+/* A setter that stores the option's value in one member. */
 #define SET_STRING(member)                                        \
 	static int set_##member(void *context, const char *value, \
 				struct err *e)                    \
@@ -112,7 +112,7 @@ static int set_id(void *context, const char *value, struct err *e)
 	return 0;
 }
 
-/* Accepted, because launchers pass it, and without effect here. */
+/* For options that launchers pass and that have no effect here. */
 static int set_nothing(void *context, const char *value, struct err *e)
 {
 	(void)context;
@@ -131,53 +131,52 @@ static int refuse_pci(void *context, const char *value, struct err *e)
 
 static const struct option options[] = {
 	{"config-file", "FILE",
-	 "boot what this JSON file describes; - is standard\ninput, and a pipe "
-	 "will do",
+	 "boot the VM that this JSON file describes; it may be\na pipe, or - "
+	 "for standard input",
 	 set_config_file},
 	{"no-api", NULL, "do not serve the API; needs --config-file",
 	 set_no_api},
 	{"api-sock", "PATH",
 	 "Unix socket to serve the API on (default:\n" DEFAULT_SOCKET ")",
 	 set_api_sock},
-	{"api-fd", "N", "or this descriptor: a Unix socket that listens",
+	{"api-fd", "N", "use this descriptor instead: a listening Unix socket",
 	 set_api_fd},
-	{"ready-fd", "N", "write a byte here when the API takes requests",
+	{"ready-fd", "N", "write a byte here when the API accepts requests",
 	 set_ready_fd},
 	{"http-api-max-payload-size", "BYTES",
-	 "the longest body of a request (default 51200)", set_body_max},
+	 "maximum size of a request body (default 51200)", set_body_max},
 	{"id", "ID", "name of this VM in the log", set_id},
 	{"boot-timer", NULL,
 	 "log the time when the guest writes 123 to\n0x40000000",
 	 set_boot_timer},
-	{"log-path", "FILE", "where the log goes (default: standard output)",
+	{"log-path", "FILE", "write the log here (default: standard output)",
 	 set_log_path},
 	{"metrics-path", "FILE",
 	 "append metrics here: a line of JSON at the start,\n"
-	 "every minute, when asked to, and at the end",
+	 "every minute, on request, and at the end",
 	 set_metrics_path},
 	{"level", "LEVEL", "Error, Warning, Info (default), Debug, Trace, Off",
 	 set_level},
-	{"show-level", NULL, "put the level into each log line",
-	 set_show_level},
-	{"show-log-origin", NULL, "put source file and line there, too",
+	{"show-level", NULL, "add the level to each log line", set_show_level},
+	{"show-log-origin", NULL, "add source file and line to each log line",
 	 set_show_origin},
-	{"version", NULL, "what this is", set_version},
+	{"version", NULL, "print the version", set_version},
 	{"help", NULL, "show this", set_help},
 	{"mmds-size-limit", "BYTES", NULL, set_nothing},
 	{"module", "NAME", NULL, set_nothing},
 	{"no-seccomp", NULL, NULL, set_no_seccomp},
 	{"seccomp-filter", "FILE", NULL, set_seccomp_filter},
-	{"snapshot-version", NULL, "print the version of snapshots it writes",
+	{"snapshot-version", NULL, "print the format version of its snapshots",
 	 set_snapshot_version},
 	{"describe-snapshot", "FILE",
-	 "print the version of this state file; stasis inspect\nshows all of "
-	 "it",
+	 "print the format version of this state file; stasis\n"
+	 "inspect prints all of it",
 	 set_describe_snapshot},
 	{"start-time-us", "N", NULL, set_start_us},
 	{"start-time-cpu-us", "N", NULL, set_start_cpu_us},
 	{"parent-cpu-time-us", "N", NULL, set_parent_cpu_us},
 	{"metadata", "FILE",
-	 "JSON for the guest; checked, and kept from it: this\n"
+	 "JSON for the guest; checked, but not served: this\n"
 	 "build has no metadata service",
 	 set_metadata},
 	{"enable-pci", NULL, NULL, refuse_pci},
@@ -185,13 +184,13 @@ static const struct option options[] = {
 
 static void print_version(void)
 {
-	/* Launchers read the first line. */
+	/* Launchers parse the first line. */
 	printf("Firecracker v" FIRECRACKER_VERSION "\n"
 	       "stasis " STASIS_VERSION ": a microVMM for arm64 with "
 	       "Firecracker's interface; it is not Firecracker\n");
 }
 
-/* As Firecracker prints that of its own format. */
+/* In the form in which Firecracker prints its snapshot version. */
 static void print_snapshot_version(unsigned minor)
 {
 	printf("v%u.%u.0\n", STATE_FILE_MAJOR, minor);
@@ -217,31 +216,32 @@ static void print_help(void)
 {
 	printf("stasis " STASIS_VERSION ", a microVMM for arm64 on Linux KVM\n"
 	       "\n"
-	       "For people:\n"
-	       "  stasis run --kernel FILE ...   boot a guest, its console "
+	       "For interactive use:\n"
+	       "  stasis run --kernel FILE ...   boot a guest, with its "
+	       "console "
 	       "here\n"
-	       "  stasis ctl --socket PATH ...   look after one that runs\n"
-	       "  stasis vsock --uds PATH PORT   talk to a guest through "
+	       "  stasis ctl --socket PATH ...   control a running microVM\n"
+	       "  stasis vsock --uds PATH PORT   connect to a guest through "
 	       "vsock\n"
-	       "  stasis snapshot FOLDER ...     take a snapshot of one\n"
-	       "  stasis restore FOLDER ...      go on where it was taken\n"
-	       "  stasis inspect FILE            see what is in it\n"
-	       "  stasis trace-offset            lay a guest's traces over the "
-	       "host's\n"
-	       "  stasis doctor                  check what this host can "
-	       "do\n"
-	       "  stasis COMMAND --help          tells more\n"
+	       "  stasis snapshot FOLDER ...     take a snapshot\n"
+	       "  stasis restore FOLDER ...      start a guest from a "
+	       "snapshot\n"
+	       "  stasis inspect FILE            print a snapshot's state\n"
+	       "  stasis trace-offset            offsets to merge guest and "
+	       "host traces\n"
+	       "  stasis doctor                  check what this host "
+	       "supports\n"
+	       "  stasis COMMAND --help          the options of a command\n"
 	       "\n"
 	       "For launchers, as Firecracker:\n"
-	       "  stasis --api-sock PATH [options]   wait for orders\n"
+	       "  stasis --api-sock PATH [options]   wait for API requests\n"
 	       "  stasis --config-file FILE [--no-api] [options]\n"
 	       "\n");
 	options_print(options, ARRAY_SIZE(options));
 	printf("\n"
-	       "Exit status: 0 when the guest powered off or reset, 1 when "
-	       "something failed,\n"
-	       "152 for a refused configuration, 153 for wrong options, "
-	       "128 + N for\nsignal N.\n");
+	       "Exit status: 0 if the guest powered off or reset, 1 after a "
+	       "failure, 152 for a\nconfiguration that is not valid, 153 for "
+	       "options that are not valid, 128 + N\nafter signal N.\n");
 }
 
 /* -------------------------------------------------------------- what it is */
@@ -259,7 +259,7 @@ static int set_logger(struct launch *l, const struct arguments *args,
 	return instance_set_logger(&l->instance, &logger, e);
 }
 
-/* The command line goes before the file. */
+/* The command line takes precedence over the configuration file. */
 static int set_file_logger(struct launch *l, const struct arguments *args,
 			   struct logger_config file, struct err *e)
 {
@@ -290,7 +290,7 @@ static int check_metadata(const char *path, struct err *e)
 		return err_prefix(e, "metadata %.256s", path);
 	json_free(document);
 	log_warn("--metadata %s: this build has no metadata service; the guest "
-		 "will not find it",
+		 "cannot read it",
 		 path);
 	return 0;
 }
@@ -333,7 +333,7 @@ static int configure(struct launch *l, const struct arguments *args,
 	return r;
 }
 
-/* Into the log, and for the person who starts it. */
+/* Report the failure in the log file, if any, and on standard error. */
 static int refuse(const struct arguments *args, const struct err *e)
 {
 	static const char refusal[] =
@@ -397,8 +397,8 @@ static int launch(const struct arguments *args)
 static int check_arguments(const struct arguments *args, struct err *e)
 {
 	if (args->no_api && !args->config_file)
-		return err_set(e, "--no-api needs --config-file FILE: nobody "
-				  "could tell what to boot; --help tells more");
+		return err_set(e, "--no-api needs --config-file FILE, because "
+				  "there is no other way to configure a VM");
 	if (args->no_seccomp && args->seccomp_filter)
 		return err_set(e, "--no-seccomp and --seccomp-filter exclude "
 				  "each other; leave one out");

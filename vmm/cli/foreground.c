@@ -22,7 +22,9 @@ int foreground_set_console_full(void *context, const char *value, struct err *e)
 	f->serial_waits = !strcmp(value, "wait");
 	if (f->serial_waits || !strcmp(value, "drop"))
 		return 0;
-	return err_set(e, "--console-full %.40s: give drop or wait", value);
+	return err_set(e,
+		       "--console-full %.40s is not valid; choose drop or wait",
+		       value);
 }
 
 int foreground_set_log_level(void *context, const char *value, struct err *e)
@@ -33,7 +35,7 @@ int foreground_set_log_level(void *context, const char *value, struct err *e)
 	if (log_parse_level(value, &f->level))
 		return 0;
 	return err_set(e,
-		       "--log-level %.40s is not known; choose error, "
+		       "--log-level %.40s is not valid; choose error, "
 		       "warning, info, debug or off",
 		       value);
 }
@@ -68,9 +70,9 @@ void foreground_print_help(void)
 	       "At a terminal, Ctrl-A x ends the VM and Ctrl-A a sends "
 	       "Ctrl-A.\n"
 	       "\n"
-	       "Exit status: 0 when the guest powered off or reset, or you "
-	       "ended it; 1 when\nsomething failed; 153 for wrong "
-	       "options, 128 + N for signal N.\n");
+	       "Exit status: 0 if the guest powered off or reset, or you "
+	       "ended the VM; 1 after\na failure; 153 for options that are "
+	       "not valid; 128 + N after signal N.\n");
 }
 
 int foreground_run(const struct foreground *f, launch_start *start,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A VM that a person starts, with its console at the terminal: what
- * `stasis run` and `stasis restore` share.
+ * What `stasis run` and `stasis restore` share: common options, logging, and
+ * running a VM with its console on standard input and output.
  */
 #pragma once
 
@@ -11,35 +11,33 @@
 #include "vmm/cli/launch.h"
 #include "vmm/cli/options.h"
 
-/* The first member of what options_parse() gets as its context, for the sake
- * of FOREGROUND_OPTIONS. */
+/* Must be the first member of the context given to options_parse(), because
+ * the setters of FOREGROUND_OPTIONS cast the context to it. */
 struct foreground {
 	const char *api_sock; /* NULL: no API */
 	enum log_level level;
 	bool level_given, help;
-	bool serial_waits; /* for a reader who is late */
+	bool serial_waits; /* --console-full wait */
 };
 
-/* The last rows of a table of options. */
-#define FOREGROUND_OPTIONS                                      \
-	{"api-sock", "PATH",                                    \
-	 "serve the control API on this Unix socket; then\n"    \
-	 "stasis ctl --socket PATH can pause, resume, stop it", \
-	 foreground_set_api_sock},                              \
-		{"console-full", "WORD",                        \
-		 "drop or wait: what happens to the guest's\n"  \
-		 "output when nobody has read any for two\n"    \
-		 "seconds (default: drop; to wait loses\n"      \
-		 "nothing, but the guest waits, too)",          \
-		 foreground_set_console_full},                  \
-		{"log-level", "LEVEL",                          \
-		 "error, warning, info, debug or off; goes to " \
-		 "standard\n"                                   \
-		 "error (default: info at a terminal, else "    \
-		 "warning)",                                    \
-		 foreground_set_log_level},                     \
-	{                                                       \
-		"help", NULL, "show this", foreground_set_help  \
+/* The last rows of the command's table of options. */
+#define FOREGROUND_OPTIONS                                       \
+	{"api-sock", "PATH",                                     \
+	 "serve the control API on this Unix socket; then\n"     \
+	 "stasis ctl --socket PATH can pause, resume, stop it",  \
+	 foreground_set_api_sock},                               \
+		{"console-full", "WORD",                         \
+		 "if standard output was not read for two\n"     \
+		 "seconds: drop the guest's output, or make\n"   \
+		 "the guest wait (drop or wait; default: drop)", \
+		 foreground_set_console_full},                   \
+		{"log-level", "LEVEL",                           \
+		 "error, warning, info, debug or off; the log\n" \
+		 "goes to standard error (default: info at a\n"  \
+		 "terminal, else warning)",                      \
+		 foreground_set_log_level},                      \
+	{                                                        \
+		"help", NULL, "show this", foreground_set_help   \
 	}
 
 int foreground_set_api_sock(void *context, const char *value, struct err *e);
@@ -49,12 +47,12 @@ int foreground_set_log_level(void *context, const char *value, struct err *e);
 int foreground_set_help(void *context, const char *value, struct err *e);
 
 void foreground_init(struct foreground *f);
-/* Log as was asked for, to standard error. */
+/* Configure the log: standard error, at the level that was chosen. */
 void foreground_log(const struct foreground *f);
 /* The last lines of a help text: keys and exit status. */
 void foreground_print_help(void);
 
-/* Start a VM and serve it until it ends.  Failures are logged.  Gives the exit
- * status. */
+/* Start a VM with @start and run the event loop until the VM ends.  Logs
+ * failures; returns the exit status. */
 int foreground_run(const struct foreground *f, launch_start *start,
 		   void *context);

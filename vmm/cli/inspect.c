@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `stasis inspect`: everything that is in a snapshot's state file. */
+/* `stasis inspect`: print all of a state file or a working set. */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,7 +40,7 @@ static const struct option options[] = {
 	{"help", NULL, "show this", set_help},
 };
 
-/* Of a folder, the state in it. */
+/* The state file: @path, or @path/state if @path is a folder. */
 static void find_state(const char *path, char *state, size_t size)
 {
 	struct stat st;
@@ -84,15 +84,13 @@ int cli_inspect(int argc, char **argv)
 	}
 	if (i.help) {
 		printf("Usage: stasis inspect FILE [--json]\n\n"
-		       "Print everything in FILE, the state of a snapshot; a "
-		       "snapshot's folder will\ndo, too.  Nothing is "
-		       "changed.\n\n");
+		       "Print all of FILE: a snapshot's state, its folder, or "
+		       "a working set.  Nothing is\nchanged.\n\n");
 		options_print(options, ARRAY_SIZE(options));
 		return EXIT_OK;
 	}
 	if (!path) {
-		log_error("which file? stasis inspect FILE; --help tells "
-			  "more");
+		log_error("FILE is needed; see stasis inspect --help");
 		return EXIT_BAD_ARGUMENTS;
 	}
 	find_state(path, state, sizeof(state));

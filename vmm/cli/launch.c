@@ -26,7 +26,7 @@ static void on_ended(void *context, int status)
 	loop_stop(&l->loop);
 }
 
-/* The loop ends, and so will all else: status 128 and its number. */
+/* A termination signal: stop the loop; exit status 128 plus its number. */
 static void on_signal(struct event_source *source, uint32_t events)
 {
 	struct launch *l = container_of(source, struct launch, signals);
@@ -57,9 +57,9 @@ int launch_init(struct launch *l, const char *id, bool escapes, struct err *e)
 			    .input.fd = -1,
 			    .room.fd = -1},
 	};
-	/* A reader of our output that goes away must not end the guest. */
+	/* A closed output pipe must not end the guest: EPIPE instead. */
 	signal(SIGPIPE, SIG_IGN);
-	/* Nor must a limit on files (RLIMIT_FSIZE): a write fails instead. */
+	/* Nor must RLIMIT_FSIZE: write() fails with EFBIG instead. */
 	signal(SIGXFSZ, SIG_IGN);
 	fd_limit_raise();
 	r = loop_init(&l->loop, e);
@@ -109,7 +109,7 @@ int launch_run(struct launch *l, launch_start *start, void *context,
 		r = loop_run(&l->loop, &e);
 	if (r)
 		l->status = EXIT_FAILED;
-	/* Before the terminal is itself again, or after: it can be raw. */
+	/* The log copes with a raw terminal, so the order does not matter. */
 	if (r)
 		log_error("%s", e.text);
 	instance_close_metrics(&l->instance);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What every way of starting a VM in this process shares: the loop, the
- * instance, its console on our standard input and output, and its API.
+ * What all commands that run a VM in this process share: the event loop, the
+ * instance, its console on standard input and output, and its API.  Main
+ * thread.
  */
 #pragma once
 
@@ -22,22 +23,23 @@ struct launch {
 	int status;
 };
 
-/* @escapes: a person at a terminal can end it.  launch_fini() also after a
- * failure. */
+/* @escapes: see console_open().  Call launch_fini() also after a failure. */
 int launch_init(struct launch *l, const char *id, bool escapes, struct err *e);
-/* If a signal asked for the end, the process dies of it here (signals.h). */
+/* After a termination signal this ends the process by that signal
+ * (signals.h). */
 void launch_fini(struct launch *l);
 
-/* How l->instance gets its VM. */
+/* Gives @instance its VM: boots or restores it. */
 typedef int launch_start(void *context, struct instance *instance,
 			 struct err *e);
 
-/* Boot what it is configured to be. */
+/* Boot the VM that the instance's configuration describes. */
 launch_start launch_boot;
 
 /*
- * Start a VM, unless @start is NULL, and serve it, and an API unless that is
- * NULL, until it ends.  Failures are logged.  Gives the exit status.
+ * Serve the API (unless @api_config is NULL), start a VM (unless @start is
+ * NULL), and run the event loop until the VM ends.  Logs failures; returns the
+ * exit status.
  */
 int launch_run(struct launch *l, launch_start *start, void *context,
 	       struct api_config *api_config);

@@ -16,7 +16,7 @@
 
 enum { NAME_MAX_LEN = 32, DISTANCE_MAX = 3 };
 
-/* Levenshtein's distance of two short names. */
+/* The Levenshtein distance of two short names. */
 static unsigned distance(const char *a, const char *b)
 {
 	unsigned row[NAME_MAX_LEN + 1];
@@ -50,7 +50,7 @@ static const char *nearest(const struct option *options, unsigned count,
 	for (unsigned i = 0; i < count; i++) {
 		unsigned d = distance(name, options[i].name);
 
-		/* "mem" for "memory". */
+		/* A prefix is the best match: "mem" for "memory". */
 		if (*name && !strncmp(options[i].name, name, strlen(name)))
 			d = 0;
 		if (options[i].help && d < best) {
@@ -96,7 +96,7 @@ static const struct option *find(const struct option *options, unsigned count,
 	return NULL;
 }
 
-/* One option; gives how many words it took, or -1. */
+/* Parse one option; returns how many arguments it used, or -1. */
 static int parse_one(const struct option *options, unsigned count, int argc,
 		     char **argv, uint32_t *seen, void *context, struct err *e)
 {
@@ -135,8 +135,9 @@ int options_parse(const struct option *options, unsigned count, int argc,
 
 		if (strncmp(argv[0], "--", 2) != 0)
 			return err_set(e,
-				       "\"%.40s\" is no option; options start "
-				       "with --, and --help lists them",
+				       "\"%.40s\" is not a valid option; "
+				       "options start with --, and --help "
+				       "lists them",
 				       argv[0]);
 		words = parse_one(options, count, argc, argv, &seen, context,
 				  e);
@@ -148,7 +149,7 @@ int options_parse(const struct option *options, unsigned count, int argc,
 	return 0;
 }
 
-/* Does what follows this word belong to it? */
+/* True if the argument after @word is the value of option @word. */
 static bool takes_value(const struct option *options, unsigned count,
 			const char *word)
 {
@@ -167,8 +168,9 @@ int options_take_words(const struct option *options, unsigned count, int argc,
 	for (int i = 0; i < argc; i++) {
 		if (strncmp(argv[i], "--", 2) != 0) {
 			if (words->count == words->max)
-				return err_set(e, "\"%.40s\" is too much",
-					       argv[i]);
+				return err_set(
+					e, "\"%.40s\" is one argument too many",
+					argv[i]);
 			words->word[words->count++] = argv[i];
 			continue;
 		}
@@ -204,8 +206,8 @@ int options_parse_max_jump(const char *text, uint64_t *ms, struct err *e)
 	if (options_parse_number(text, (uint64_t)most, ms))
 		return 0;
 	return err_set(e,
-		       "--max-jump-ms %.40s is not possible; give a number "
-		       "of milliseconds up to %d",
+		       "--max-jump-ms %.40s is not valid; give a number of "
+		       "milliseconds, at most %d",
 		       text, most);
 }
 
@@ -232,7 +234,8 @@ int options_parse_mib(const char *text, unsigned long long *mib, struct err *e)
 			return 0;
 		}
 	}
-	return err_set(e, "\"%.40s\" is no size; write 256M or 2G", text);
+	return err_set(e, "\"%.40s\" is not a valid size; write 256M or 2G",
+		       text);
 }
 
 /* -------------------------------------------------------------------- help */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Command-line options as a table: the same rows parse and teach.
+ * Command-line options as a table, which drives parsing, --help and suggestions
+ * for misspelt names.
  *
- * Accepted are `--name value` (Firecracker's only form) and `--name=value`;
- * never an abbreviation, and no option twice.
+ * `--name value` (Firecracker's only form) and `--name=value` are accepted.
+ * Abbreviations are rejected, and so is giving an option twice, unless its row
+ * allows it.
  */
 #pragma once
 
@@ -14,40 +16,44 @@ struct err;
 
 struct option {
 	const char *name;     /* without the dashes */
-	const char *argument; /* what the help calls its value; NULL: a flag;
-			       * "...": it may be given several times */
-	const char *help;     /* NULL: not shown */
+	const char *argument; /* the value's name in the help; NULL: a flag;
+			       * ends in "...": the option may be repeated */
+	const char *help;     /* NULL: not listed by --help */
 	/* @value is NULL for a flag. */
 	int (*set)(void *context, const char *value, struct err *e);
 };
 
 enum { OPTIONS_MAX = 32 };
 
-/* @argv without the program's name.  Anything that is no option is refused. */
+/*
+ * Call .set() for each option in @argv, which lacks the program's name.  -1 and
+ * @e at the first argument that is not a valid option.
+ */
 int options_parse(const struct option *options, unsigned count, int argc,
 		  char **argv, void *context, struct err *e);
 
-/* Arguments that are no options. */
+/* Positional arguments. */
 struct option_words {
-	const char **word; /* room for .max of them */
+	const char **word; /* the caller's array of .max elements */
 	unsigned max, count;
 };
 
 /*
- * Options may stand anywhere among words: take the words out of @argv, and give
- * how many arguments remain for options_parse(), or -1.
+ * Move the positional arguments, which may stand anywhere among the options,
+ * from @argv to @words.  Returns how many arguments remain in @argv for
+ * options_parse(), or -1.
  */
 int options_take_words(const struct option *options, unsigned count, int argc,
 		       char **argv, struct option_words *words, struct err *e);
 
-/* The table as the body of a help text, on standard output. */
+/* Print the table as the body of a help text, on standard output. */
 void options_print(const struct option *options, unsigned count);
 
-/* A whole number up to @max, and nothing behind it; false if it is not. */
+/* True if all of @text is a decimal number of at most @max. */
 bool options_parse_number(const char *text, uint64_t max, uint64_t *out);
 
-/* The value of --max-jump-ms, which several commands have. */
+/* Parse the value of --max-jump-ms, in milliseconds. */
 int options_parse_max_jump(const char *text, uint64_t *ms, struct err *e);
 
-/* "512", "512M", "512MiB", "2G" ...: MiB. */
+/* Parse a size such as "512", "512M", "512MiB" or "2G" into MiB. */
 int options_parse_mib(const char *text, unsigned long long *mib, struct err *e);

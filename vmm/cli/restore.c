@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `stasis restore`: go on where a snapshot was taken. */
+/* `stasis restore`: start a VM from a snapshot. */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 #include "vmm/config/snapshot_bodies.h"
 
 struct restore {
-	struct foreground foreground; /* first */
+	struct foreground foreground; /* must be first */
 	struct snapshot_load load;
 	const char *folder;
 };
@@ -34,7 +34,7 @@ static int set_clock(void *context, const char *value, struct err *e)
 		return 0;
 	}
 	return err_set(e,
-		       "--clock %.40s is not known; choose frozen or "
+		       "--clock %.40s is not valid; choose frozen or "
 		       "continuous",
 		       value);
 }
@@ -83,7 +83,8 @@ static int add_override(struct host_override *list, unsigned *count,
 		return err_set(e, "--%s %.80s: write ID=%s", option, value,
 			       "WHERE-IT-IS-NOW");
 	if (*count == max)
-		return err_set(e, "there is room for %u --%s", max, option);
+		return err_set(e, "--%s may be given at most %u times", option,
+			       max);
 	++*count;
 	o->id = strndup(value, (size_t)(place - value));
 	o->place = strdup(place + 1);
@@ -117,7 +118,7 @@ static int set_net(void *context, const char *value, struct err *e)
 	if (o->vhost || !strcmp(word, "no-vhost"))
 		return 0;
 	return err_set(e,
-		       "--net: \"%.40s\" is not known; after the tap there may "
+		       "--net: \"%.40s\" is not valid; after the tap there may "
 		       "be vhost or no-vhost",
 		       word);
 }
@@ -146,41 +147,41 @@ static int set_paused(void *context, const char *value, struct err *e)
 
 static const struct option options[] = {
 	{"clock", "POLICY",
-	 "the guest's time since the snapshot: frozen (none\n"
-	 "passed) or continuous (it finds that time went on).\n"
-	 "Default: as its VM was configured, which is frozen\n"
-	 "unless somebody said otherwise",
+	 "the guest's time since the snapshot: frozen (its time\n"
+	 "stopped) or continuous (its time kept counting).\n"
+	 "Default: as the VM was configured, else frozen",
 	 set_clock},
 	{"max-jump-ms", "MS",
-	 "how far continuous time may jump, for this once\n"
+	 "how far continuous time may jump, for this restore\n"
 	 "(default: as configured, 600000)",
 	 set_max_jump},
 	{"unsynchronized", NULL,
-	 "continuous after a reboot or on another host: the\n"
-	 "clocks are good enough although nobody (NTP) says\n"
-	 "that they are right",
+	 "accept continuous after a reboot or on another host\n"
+	 "although a wall clock is not synchronised (NTP)",
 	 set_any_clocks},
 	{"track-dirty-pages", NULL,
-	 "keep a log of the guest's writes, so that a snapshot\n"
-	 "of changes takes as long as there are some",
+	 "keep a log of the pages that the guest writes, so\n"
+	 "that the time for a snapshot of changes depends on\n"
+	 "their number",
 	 set_track_dirty},
 	{"eager", NULL,
-	 "read all memory now instead of mapping the file;\n"
-	 "it may be removed then",
+	 "read all memory now instead of mapping the file,\n"
+	 "which may be removed afterwards",
 	 set_eager},
 	{"record-working-set", NULL,
-	 "note which memory is touched, until the guest is\n"
-	 "paused or ends, or for 10 s; restores after this one\n"
+	 "record which memory is touched, until the guest is\n"
+	 "paused or ends, for at most 10 s; later restores\n"
 	 "read it ahead",
 	 set_record},
-	{"disk", "ID=FILE...", "the disk with this id is FILE now", set_disk},
+	{"disk", "ID=FILE...", "use FILE for the disk with this id", set_disk},
 	{"net", "ID=TAP[,WORD]...",
-	 "the interface with this id uses TAP now; the word\n"
-	 "vhost or no-vhost: and does, or does without, what\n"
-	 "stasis run's vhost does, however it was",
+	 "use TAP for the interface with this id; vhost or\n"
+	 "no-vhost overrides whether it uses vhost (see\n"
+	 "stasis run --help)",
 	 set_net},
-	{"vsock", "PATH", "the host's end of the vsock is here now", set_vsock},
-	{"paused", NULL, "do not let it run yet; see stasis ctl resume",
+	{"vsock", "PATH", "use this path for the vsock's Unix socket",
+	 set_vsock},
+	{"paused", NULL, "leave the guest paused; see stasis ctl resume",
 	 set_paused},
 	FOREGROUND_OPTIONS,
 };
@@ -189,10 +190,10 @@ static void print_help(void)
 {
 	printf("Usage: stasis restore FOLDER [options]\n"
 	       "\n"
-	       "Go on where a snapshot was taken, with the guest's serial "
-	       "console here.  FOLDER\nhas its two files, state and memory; "
-	       "they are not changed, and any number of\nguests can go on "
-	       "from them.\n"
+	       "Start a guest from a snapshot, with its serial console "
+	       "here.  FOLDER has the\nsnapshot's two files, state and "
+	       "memory; they are not changed, and any number of\nguests can "
+	       "be started from them.\n"
 	       "\n");
 	options_print(options, ARRAY_SIZE(options));
 	foreground_print_help();
@@ -259,8 +260,8 @@ int cli_restore(int argc, char **argv)
 		print_help();
 		status = EXIT_OK;
 	} else if (!restore.folder) {
-		log_error("which snapshot? stasis restore FOLDER; --help "
-			  "tells more");
+		log_error("a snapshot's FOLDER is needed; see stasis restore "
+			  "--help");
 	} else {
 		foreground_log(&restore.foreground);
 		status = foreground_run(&restore.foreground, load, &restore);

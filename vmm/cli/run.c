@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `stasis run`: the command line for people. */
+/* `stasis run`: boot a VM that command-line options describe. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@
 #define DEFAULT_CMDLINE "console=ttyS0 reboot=k panic=1"
 
 struct run {
-	struct foreground foreground; /* first */
+	struct foreground foreground; /* must be first */
 	struct vm_config config;
 };
 
@@ -101,8 +101,7 @@ static int set_cpus(void *context, const char *value, struct err *e)
 	unsigned long n = strtoul(value, &end, 10);
 
 	if (*value < '0' || *value > '9' || *end || n < 1 || n > ARCH_VCPUS_MAX)
-		return err_set(e,
-			       "--cpus %.40s is not possible; choose 1 to %d",
+		return err_set(e, "--cpus %.40s is not valid; choose 1 to %d",
 			       value, ARCH_VCPUS_MAX);
 	run->config.vcpu_count = (unsigned)n;
 	return 0;
@@ -118,7 +117,7 @@ static int set_memory(void *context, const char *value, struct err *e)
 	return 0;
 }
 
-/* One of "sve=off,pmu=on". */
+/* Apply one item of "sve=off,pmu=on". */
 static int set_feature(struct vm_config *config, const char *item, size_t len,
 		       struct err *e)
 {
@@ -139,7 +138,7 @@ static int set_feature(struct vm_config *config, const char *item, size_t len,
 		}
 	}
 	return err_set(e,
-		       "--cpu: \"%.*s\" is not known; write sve=, pauth=, "
+		       "--cpu: \"%.*s\" is not valid; write sve=, pauth=, "
 		       "pmu= or nested= and on or off, separated by commas",
 		       (int)min_u64(len, 40), item);
 }
@@ -197,7 +196,7 @@ static int read_policy(const char *option, const char *value,
 		return 0;
 	}
 	return err_set(e,
-		       "--%s %.40s is not known; choose frozen or continuous",
+		       "--%s %.40s is not valid; choose frozen or continuous",
 		       option, value);
 }
 
@@ -236,7 +235,7 @@ static int set_physical(void *context, const char *value, struct err *e)
 		clock->physical = CLOCK_PHYSICAL_HOST;
 	else
 		return err_set(e,
-			       "--physical-counter %.40s is not known; choose "
+			       "--physical-counter %.40s is not valid; choose "
 			       "guest or host",
 			       value);
 	return 0;
@@ -262,12 +261,12 @@ static const struct option options[] = {
 	{"kernel", "FILE",
 	 "arm64 Linux kernel: Image, Image.gz or EFI zboot\n"
 	 "(gzip). It is mapped, not copied: replace the file\n"
-	 "by renaming another over it, never in place",
+	 "by renaming another one over it, never write to it",
 	 set_kernel},
-	{"initrd", "FILE", "initial RAM disk; mapped likewise", set_initrd},
+	{"initrd", "FILE", "initial RAM disk; also mapped", set_initrd},
 	{"cmdline", "TEXT",
-	 "kernel command line; without console= in it there\n"
-	 "is no serial console. Default:\n"
+	 "kernel command line; without console= there is no\n"
+	 "serial console. Default:\n"
 	 "\"" DEFAULT_CMDLINE "\"",
 	 set_cmdline},
 	{"raw", NULL,
@@ -276,19 +275,19 @@ static const struct option options[] = {
 	 "byte, with the device tree's address in x0",
 	 set_raw},
 	{"load-address", "ADDRESS",
-	 "where such a binary is loaded instead; implies --raw",
+	 "where to load a bare-metal binary instead; implies\n--raw",
 	 set_load_address},
 	{"entry", "ADDRESS",
-	 "where such a binary is entered, if not at its first\n"
-	 "byte; implies --raw",
+	 "where to enter a bare-metal binary, if not at its\n"
+	 "first byte; implies --raw",
 	 set_entry},
 	{"fdt-high", NULL,
 	 "put the device tree at the end of RAM, for programs\n"
-	 "that expect it above them (always with --raw)",
+	 "that expect it above them (always so with --raw)",
 	 set_fdt_high},
 	{"no-kaslr", NULL,
-	 "give the kernel no seed for the randomisation of its\n"
-	 "address, so that more of it stays shared by guests",
+	 "give the kernel no seed to randomise its address, so\n"
+	 "that guests share more of its pages",
 	 set_no_kaslr},
 	{"cpus", "N", "vCPUs, 1 to 32 (default 1)", set_cpus},
 	{"memory", "SIZE", "RAM: 256M, 2G ... (default 128M)", set_memory},
@@ -299,26 +298,28 @@ static const struct option options[] = {
 	 set_cpu},
 	{"disk", "FILE[,HOW]...",
 	 "a raw image or block device: /dev/vda, and so on.\n"
-	 "Then, separated by commas: ro, root (the kernel\n"
-	 "mounts it), async (io_uring), unsafe (flushes do\n"
-	 "nothing)",
+	 "May be followed by, separated by commas: ro, root\n"
+	 "(the kernel mounts it), async (io_uring), unsafe\n"
+	 "(flushes do nothing)",
 	 set_disk},
 	{"net", "TAP[,HOW]...",
-	 "a network interface: a tap of the host that is there\n"
-	 "already (tools/net-setup makes one), or fd:N, one\n"
-	 "that is open. Then, separated by commas:\n"
+	 "a network interface: an existing tap of the host\n"
+	 "(tools/net-setup makes one), or fd:N for one that is\n"
+	 "open. May be followed by, separated by commas:\n"
 	 "mac=06:00:00:00:00:01, mtu=9000, vhost (the kernel\n"
 	 "moves the frames; no rate limiters)",
 	 set_net},
 	{"vsock", "CID,PATH",
-	 "streams between host and guest, whose CID is 3 or\n"
-	 "more: stasis vsock --uds PATH 52 reaches port 52 of\n"
-	 "the guest; it reaches who listens on PATH_52",
+	 "streams between host and guest; the guest's CID is 3\n"
+	 "or more. stasis vsock --uds PATH 52 connects to port\n"
+	 "52 of the guest; the guest connects to the program\n"
+	 "that listens on PATH_52",
 	 set_vsock},
 	{"balloon", "MIB[,HOW]...",
-	 "take that much RAM from the guest. Then, separated\n"
-	 "by commas: oom (it may take it back), stats=SECONDS,\n"
-	 "hinting, reporting (free pages)",
+	 "take MIB of RAM from the guest. May be followed by,\n"
+	 "separated by commas: oom (the guest takes RAM back\n"
+	 "when it runs out), stats=SECONDS, hinting, reporting\n"
+	 "(of free pages)",
 	 set_balloon},
 	{"entropy", NULL, "a source of random numbers for the guest",
 	 set_entropy},
@@ -332,11 +333,12 @@ static const struct option options[] = {
 	{"physical-counter", "WHOSE",
 	 "guest: it shows guest time, as the virtual one does,\n"
 	 "or the start fails; host: it shows the host's.\n"
-	 "Default: the guest's if the host can do that",
+	 "Default: guest if the host supports it",
 	 set_physical},
 	{"track-dirty-pages", NULL,
-	 "keep a log of the guest's writes, so that a snapshot\n"
-	 "of changes takes as long as there are some",
+	 "keep a log of the pages that the guest writes, so\n"
+	 "that the time for a snapshot of changes depends on\n"
+	 "their number",
 	 set_track_dirty},
 	{"boot-timer", NULL,
 	 "log the time when the guest writes 123 to\n0x40000000",
@@ -390,13 +392,12 @@ int cli_run(int argc, char **argv)
 		status = EXIT_OK;
 		goto out;
 	}
-	/* Who asks for the boot time wants to see it. */
+	/* The boot time is logged at level info. */
 	if (run.config.boot_timer && !run.foreground.level_given)
 		run.foreground.level = LOG_INFO;
 	foreground_log(&run.foreground);
 	if (!run.config.kernel) {
-		log_error("--kernel FILE is needed; stasis run --help tells "
-			  "more");
+		log_error("--kernel FILE is needed; see stasis run --help");
 		goto out;
 	}
 	if (!run.config.cmdline &&

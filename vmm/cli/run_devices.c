@@ -11,7 +11,10 @@
 #include "vmm/config/bodies.h"
 #include "vmm/config/config.h"
 
-/* What is before the next comma, which is cut off; NULL after the last. */
+/*
+ * Split off the word before the next comma of *list, overwriting the comma with
+ * NUL.  NULL after the last word.
+ */
 static const char *next_word(char **list)
 {
 	char *word = *list;
@@ -25,7 +28,7 @@ static const char *next_word(char **list)
 	return word;
 }
 
-/* @add may write to the words. */
+/* Call @add with a copy of @value, because it modifies the words. */
 static int with_words(struct vm_config *config, const char *value,
 		      int (*add)(struct vm_config *config, char *words,
 				 struct err *e),
@@ -43,7 +46,7 @@ static int with_words(struct vm_config *config, const char *value,
 
 /* -------------------------------------------------------------------- disks */
 
-/* One of "ro,async"; the file's name has no comma, then. */
+/* Apply one word of "ro,async".  Such file names cannot have a comma. */
 static int set_disk_flag(struct drive_config *drive, const char *item,
 			 size_t len, struct err *e)
 {
@@ -66,7 +69,7 @@ static int set_disk_flag(struct drive_config *drive, const char *item,
 		}
 	}
 	return err_set(e,
-		       "--disk: \"%.*s\" is not known; after the file there "
+		       "--disk: \"%.*s\" is not valid; after the file there "
 		       "may be ro, root, async and unsafe, separated by commas",
 		       (int)min_u64(len, 40), item);
 }
@@ -112,15 +115,15 @@ static int set_net_word(struct interface_config *interface, const char *word,
 		if (!mac_parse(interface->mac, word + 4, e))
 			return 0;
 		return err_set(e,
-			       "--net: \"%.40s\" is no MAC address; write "
-			       "mac=06:00:00:00:00:01",
+			       "--net: \"%.40s\" is not a valid MAC address; "
+			       "write mac=06:00:00:00:00:01",
 			       word + 4);
 	}
 	if (!strncmp(word, "mtu=", 4)) {
 		if (!options_parse_number(word + 4, UINT16_MAX, &mtu) || !mtu)
 			return err_set(e,
-				       "--net: an MTU of %.40s is not "
-				       "possible; give 68 to 65535",
+				       "--net: %.40s is not a valid MTU; give "
+				       "68 to 65535",
 				       word + 4);
 		interface->mtu = (uint16_t)mtu;
 		return 0;
@@ -130,7 +133,7 @@ static int set_net_word(struct interface_config *interface, const char *word,
 		return 0;
 	}
 	return err_set(e,
-		       "--net: \"%.40s\" is not known; after the tap there may "
+		       "--net: \"%.40s\" is not valid; after the tap there may "
 		       "be mac=, mtu= and vhost, separated by commas",
 		       word);
 }
@@ -219,7 +222,7 @@ static int set_balloon_word(struct balloon_config *balloon, const char *word,
 	}
 	return err_set(
 		e,
-		"--balloon: \"%.40s\" is not known; after the size there "
+		"--balloon: \"%.40s\" is not valid; after the size there "
 		"may be oom, stats=SECONDS, hinting and reporting, "
 		"separated by commas",
 		word);
@@ -231,10 +234,11 @@ static int add_balloon(struct vm_config *config, char *words, struct err *e)
 	uint64_t mib;
 
 	if (!options_parse_number(word, UINT32_MAX, &mib))
-		return err_set(e,
-			       "--balloon: \"%.40s\" is no size in MiB; write "
-			       "--balloon 64",
-			       word);
+		return err_set(
+			e,
+			"--balloon: \"%.40s\" is not a valid size in MiB; "
+			"write --balloon 64",
+			word);
 	config->has_balloon = true;
 	config->balloon.amount_mib = (uint32_t)mib;
 	while ((word = next_word(&words))) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The devices of `stasis run`: each function reads the value of one option and
- * adds what it says to @config.  What cannot be used is refused.
+ * The device options of `stasis run`: each function parses the value of one
+ * option and adds the device to @config.  -1 and @e if the value is not valid.
  */
 #pragma once
 
@@ -14,5 +14,5 @@ int run_add_disk(struct vm_config *config, const char *value, struct err *e);
 int run_add_net(struct vm_config *config, const char *value, struct err *e);
 /* "CID,PATH" */
 int run_add_vsock(struct vm_config *config, const char *value, struct err *e);
-/* "MIB[,HOW]..."; whether RAM has that much is known later. */
+/* "MIB[,HOW]..."; MIB is compared with the size of RAM later. */
 int run_add_balloon(struct vm_config *config, const char *value, struct err *e);

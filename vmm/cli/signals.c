@@ -23,7 +23,7 @@ static const struct {
 static volatile sig_atomic_t first;
 static int wake_fd = -1;
 
-/* A terminal that hangs up brings several at once: the first one counts. */
+/* Only the first counts: a terminal that hangs up causes several. */
 static void on_signal(int number)
 {
 	int saved = errno;
@@ -44,7 +44,7 @@ static void catch_signals(void)
 		.sa_flags = SA_RESTART,
 	};
 
-	/* Or the parent's choice could take the bound from us. */
+	/* The parent may have set it to ignored: alarm() has to end us. */
 	signal(SIGALRM, SIG_DFL);
 	for (unsigned i = 0; i < ARRAY_SIZE(asking); i++) {
 		struct sigaction old;
@@ -68,7 +68,7 @@ int signals_watch(struct event_loop *loop, struct event_source *source,
 
 void signals_unwatch(struct event_loop *loop, struct event_source *source)
 {
-	/* The handler goes on writing to it; it ends with the process. */
+	/* Do not close wake_fd: the signal handler still writes to it. */
 	loop_remove(loop, source);
 }
 

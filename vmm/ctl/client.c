@@ -17,8 +17,8 @@
 #include "core/base/util.h"
 
 enum {
-	/* Of everything but the body: heads, chunk sizes, trailers.  Counted
-	 * anew after each piece of the body, which may go on for ever. */
+	/* Bytes of heads, chunk sizes and trailers.  The count restarts after
+	 * each piece of the body, because a stream of events has no end. */
 	OVERHEAD_MAX = 64 << 10,
 };
 
@@ -29,13 +29,13 @@ struct call {
 	int fd;
 	uint64_t deadline_ms;
 
-	struct buf out; /* what is to be sent, from .sent on */
+	struct buf out; /* the request; bytes from .sent on are unsent */
 	size_t sent;
 
 	llhttp_t parser;
 	struct buf line;
 	size_t overhead;
-	bool has_head, complete, failed; /* failed: *e says why */
+	bool has_head, complete, failed; /* failed: the reason is in *e */
 };
 
 /* --------------------------------------------------------------- what comes */
@@ -51,7 +51,7 @@ static int fail(struct call *call)
 	return -1;
 }
 
-/* Tell each whole line. */
+/* Pass each complete line to the caller. */
 static int take_lines(struct call *call, const char *data, size_t len)
 {
 	const struct client_request *request = call->request;
@@ -108,7 +108,7 @@ static int on_headers_complete(llhttp_t *parser)
 {
 	struct call *call = call_of(parser);
 
-	/* 100 and its like come before the answer. */
+	/* 1xx responses precede the final one (RFC 9110, 15.2). */
 	if (parser->status_code < 200)
 		return 0;
 	call->has_head = true;
@@ -123,7 +123,7 @@ static int on_message_complete(llhttp_t *parser)
 	if (!call->has_head)
 		return 0;
 	call->complete = true;
-	/* What follows the answer is nothing we asked for. */
+	/* Ignore anything after the answer. */
 	return HPE_PAUSED;
 }
 
@@ -144,16 +144,15 @@ static int parse(struct call *call, const char *data, size_t len)
 	if (call->failed)
 		return -1;
 	if (r != HPE_OK)
-		return err_set(call->e,
-			       "what answers there does not speak HTTP (%.80s)",
+		return err_set(call->e, "the answer is not valid HTTP (%.80s)",
 			       call->parser.reason ? call->parser.reason
 						   : llhttp_errno_name(r));
 	if (call->overhead > OVERHEAD_MAX)
-		return err_set(call->e, "the answer's head does not end");
+		return err_set(call->e, "the answer's head is too long");
 	return 0;
 }
 
-/* The server closed the connection: that ends some bodies. */
+/* The server closed the connection, which ends bodies of unknown length. */
 static int parse_end(struct call *call)
 {
 	llhttp_finish(&call->parser);
@@ -183,7 +182,7 @@ static const char *remedy(int error)
 		return "; the VMM that made this socket has ended";
 	case EACCES:
 	case EPERM:
-		return "; run this as the user who runs the VMM";
+		return "; run this as the VMM's user";
 	case EAGAIN:
 		return "; the VMM does not accept connections: it is stopped, "
 		       "or very busy";
@@ -192,7 +191,7 @@ static const char *remedy(int error)
 	}
 }
 
-/* The connection, or -1. */
+/* Returns the connected socket, or -1. */
 static int connect_to(const struct call *call)
 {
 	const char *path = call->request->socket;
@@ -208,13 +207,13 @@ static int connect_to(const struct call *call)
 	if (strlen(path) >= sizeof(address.sun_path))
 		return err_set(call->e,
 			       "a socket's path has at most %zu characters; "
-			       "use a shorter one, relative to here say",
+			       "use a shorter one, such as a relative path",
 			       sizeof(address.sun_path) - 1);
 	memcpy(address.sun_path, path, strlen(path));
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return err_errno(call->e, "socket");
-	/* connect() waits for a place in the listener's queue. */
+	/* It also bounds connect(), which waits while the backlog is full. */
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	do {
 		r = connect(fd, (struct sockaddr *)&address, sizeof(address));
@@ -234,7 +233,8 @@ static int send_some(struct call *call)
 	if (n >= 0)
 		call->sent += (size_t)n;
 	else if (errno == EPIPE || errno == ECONNRESET)
-		call->sent = call->out.len; /* it may have answered already */
+		call->sent =
+			call->out.len; /* its answer may have arrived already */
 	else if (errno != EAGAIN && errno != EINTR)
 		return err_errno(call->e, "send");
 	return 0;
@@ -254,7 +254,7 @@ static int receive_some(struct call *call)
 	return 0;
 }
 
-/* How long poll() may take; 0: too late. */
+/* poll()'s timeout; 0: the deadline has passed; -1: no limit. */
 static int left_ms(const struct call *call)
 {
 	uint64_t now = now_ms();
@@ -270,8 +270,8 @@ static int exchange(struct call *call)
 {
 	struct pollfd fds[] = {
 		{.fd = call->fd},
-		/* No event is asked for: that its reader is gone is told
-		 * anyway. */
+		/* Standard output, for POLLERR alone, which poll() always
+		 * reports: its reader is gone. */
 		{.fd = -1},
 	};
 

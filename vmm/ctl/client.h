@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The other end of the API: one HTTP request over a Unix socket, waited for.
+ * HTTP client for the API: sends one request over a Unix socket and waits for
+ * the answer.
  *
- * Source: RFC 9112.  The server is not trusted: what it sends is bounded, and
- * parsed strictly.
+ * Source: RFC 9112.  The server is not trusted: answers are parsed strictly and
+ * limited in size.
  */
 #pragma once
 
@@ -16,23 +17,24 @@
 struct err;
 
 enum {
-	CLIENT_BODY_MAX = 16 << 20, /* of an answer that is collected */
-	CLIENT_LINE_MAX = 64 << 10, /* of one that is told line by line */
+	CLIENT_BODY_MAX = 16 << 20, /* bytes of a body that is collected */
+	CLIENT_LINE_MAX = 64 << 10, /* bytes of a line given to ->line() */
 };
 
 struct client_request {
 	const char *socket; /* path */
 	const char *method, *path;
-	const char *body; /* JSON; NULL: none */
+	const char *body; /* JSON; NULL: no body */
 	size_t body_len;
 	unsigned timeout_ms;
-	/* If not NULL: a signal handler makes it true to give up. */
+	/* If not NULL: a signal handler sets it to cancel the request. */
 	const volatile sig_atomic_t *interrupted;
 
 	/*
-	 * If not NULL, a body with status 200 goes here line by line as it
-	 * comes, without the line's end and NUL-terminated, for as long as it
-	 * takes: the timeout ends with the head.  -1 and @e: stop.
+	 * If not NULL, called for each line of a body with status 200 as it
+	 * arrives; @line is NUL-terminated and lacks the newline.  timeout_ms
+	 * then covers only the wait for the response's head.  Returning -1 and
+	 * @e cancels the request.
 	 */
 	int (*line)(void *context, const char *line, size_t len, struct err *e);
 	void *context;
@@ -40,17 +42,17 @@ struct client_request {
 
 struct client_answer {
 	unsigned status;
-	struct buf body; /* buf_free() it, whatever client_call() gave */
+	struct buf body; /* buf_free() it, also if client_call() failed */
 };
 
 /*
- * 0 if there was an answer, whatever its status; -1 if none came, or none that
- * is HTTP.  When lines are told and standard output has lost its reader, that
- * is the end of it, too.
+ * Send @request and wait for the answer.  Returns 0 if an answer arrived,
+ * whatever its status, and -1 and @e if none did or it is not HTTP.  With
+ * ->line() set, it also returns 0 once standard output has lost its reader.
  */
 int client_call(const struct client_request *request,
 		struct client_answer *answer, struct err *e);
 
-/* A path that can be sent: it starts with a slash and has no blanks or
- * control characters. */
+/* True if @path starts with a slash and has no blanks or control
+ * characters. */
 bool client_path_is_valid(const char *path);

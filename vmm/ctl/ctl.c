@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `stasis ctl`: the API for people. */
+/* `stasis ctl`: API requests from the command line. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,16 +32,16 @@ struct ctl {
 	bool has_timeout, json, help;
 	const char *words[WORDS_MAX]; /* the command, a path, JSON */
 	unsigned word_count;
-	unsigned long long lost; /* events, as far as was told */
+	unsigned long long lost; /* events, as reported so far */
 };
 
 struct command {
 	const char *name, *arguments, *help;
-	const char *method, *path; /* no path: the user names it */
+	const char *method, *path; /* path NULL: the user gives it */
 	const char *body;
-	const char *done; /* what to say when there is nothing to show */
+	const char *done; /* printed if the answer has no body */
 	void (*show)(struct ctl *ctl, const struct json_t *answer);
-	unsigned words_max; /* with its own name */
+	unsigned words_max; /* including the command's name */
 };
 
 /* ------------------------------------------------------------------- output */
@@ -50,7 +50,7 @@ struct text {
 	char chars[1024];
 };
 
-/* A member that is a text, cut short if it is very long. */
+/* A string member, truncated to 1023 bytes; @otherwise if there is none. */
 static struct text text_of(const struct json_t *object, const char *name,
 			   const char *otherwise)
 {
@@ -59,7 +59,7 @@ static struct text text_of(const struct json_t *object, const char *name,
 
 	snprintf(text.chars, sizeof(text.chars), "%s",
 		 found ? found : otherwise);
-	/* What a server says must not move the cursor of who reads it. */
+	/* The server's text must not send control codes to the terminal. */
 	text_make_printable(text.chars, strlen(text.chars));
 	return text;
 }
@@ -100,7 +100,7 @@ static int show_event(void *context, const char *line, size_t len,
 	char date[LOG_UTC_MAX];
 
 	if (!event)
-		return err_prefix(e, "an event that is no JSON");
+		return err_prefix(e, "an event that is not valid JSON");
 	json_u64(json_member(event, "time_us"), &us);
 	json_u64(json_member(event, "dropped"), &dropped);
 	if (ctl->json) {
@@ -128,37 +128,36 @@ static int show_event(void *context, const char *line, size_t len,
 /* ----------------------------------------------------------------- commands */
 
 static const struct command commands[] = {
-	{"status", "", "what runs there, and in which state", "GET", "/",
+	{"status", "", "the microVM's state, id and version", "GET", "/",
 	 .show = show_status, .words_max = 1},
 	{"pause", "", "stop the guest's CPUs", "PATCH", "/vm",
 	 "{\"state\":\"Paused\"}", "paused", .words_max = 1},
-	{"resume", "", "let them go on; --clock says with which time", "PATCH",
-	 "/vm", "{\"state\":\"Resumed\"}", "resumed", .words_max = 1},
+	{"resume", "", "let them run; --clock chooses the guest's time",
+	 "PATCH", "/vm", "{\"state\":\"Resumed\"}", "resumed", .words_max = 1},
 	{"stop", "", "end the VMM, at once", "PUT", "/actions",
 	 "{\"action_type\":\"Stop\"}", "stopped", .words_max = 1},
-	{"power-button", "", "press it: the guest shuts down if it likes",
-	 "PUT", "/actions", "{\"action_type\":\"SendCtrlAltDel\"}", "pressed",
+	{"power-button", "", "press it, so that the guest shuts down", "PUT",
+	 "/actions", "{\"action_type\":\"SendCtrlAltDel\"}", "pressed",
 	 .words_max = 1},
-	{"clock", "", "the guest's time, and what was done to it", "GET",
-	 "/clock", .show = show_clock, .words_max = 1},
+	{"clock", "", "the guest's time, and operations on it", "GET", "/clock",
+	 .show = show_clock, .words_max = 1},
 	{"metrics", "", "counters since the start that are not 0", "GET",
 	 "/metrics", .show = show_metrics, .words_max = 1},
-	{"events", "", "what happens, as it happens", "GET", "/events",
+	{"events", "", "print events as they happen", "GET", "/events",
 	 .words_max = 1},
 	{"get", "PATH", "any request, for example: get /machine-config", "GET",
 	 .show = show_json, .words_max = 2},
 	{"put", "PATH JSON", "@FILE is JSON from a file, - from standard input",
 	 "PUT", .done = "done", .words_max = 3},
-	{"patch", "PATH JSON", "likewise", "PATCH", .done = "done",
+	{"patch", "PATH JSON", "as put", "PATCH", .done = "done",
 	 .words_max = 3},
-	{"delete", "PATH", "likewise", "DELETE", .done = "done",
-	 .words_max = 2},
+	{"delete", "PATH", "as get", "DELETE", .done = "done", .words_max = 2},
 };
 
 static const struct command *find_command(const struct ctl *ctl, struct err *e)
 {
 	if (ctl->word_count == 0) {
-		err_set(e, "say what to do; stasis ctl --help lists it");
+		err_set(e, "a command is needed; see stasis ctl --help");
 		return NULL;
 	}
 	for (unsigned i = 0; i < ARRAY_SIZE(commands); i++) {
@@ -174,14 +173,14 @@ static int check_words(const struct ctl *ctl, const struct command *c,
 		       struct err *e)
 {
 	if (ctl->word_count > c->words_max)
-		return err_set(e, "%s: \"%.40s\" is too much", c->name,
-			       ctl->words[c->words_max]);
+		return err_set(e, "%s: \"%.40s\" is one argument too many",
+			       c->name, ctl->words[c->words_max]);
 	if (!c->path && ctl->word_count < 2)
 		return err_set(e, "%s needs a path: %s %s", c->name, c->name,
 			       c->arguments);
 	if (!c->path && !client_path_is_valid(ctl->words[1]))
 		return err_set(e,
-			       "\"%.40s\" is no path of the API; it starts "
+			       "\"%.40s\" is not a valid API path; it starts "
 			       "with / and has no blanks",
 			       ctl->words[1]);
 	if (ctl->clock && strcmp(c->name, "resume") != 0)
@@ -218,7 +217,7 @@ static bool is_pause(const struct command *c)
 	return !strcmp(c->name, "pause");
 }
 
-/* The most that the VMM takes is an hour. */
+/* In ms; the API accepts at most one hour. */
 static unsigned pause_timeout_ms(const struct ctl *ctl)
 {
 	return (ctl->timeout_s < 3600 ? ctl->timeout_s : 3600) * 1000;
@@ -253,7 +252,7 @@ static int read_body(const struct ctl *ctl, const struct command *c,
 		return 0;
 	document = json_parse(body->data ? body->data : "", body->len, e);
 	if (!document)
-		return err_prefix(e, "this is no JSON");
+		return err_prefix(e, "this is not valid JSON");
 	json_free(document);
 	return 0;
 }
@@ -263,15 +262,15 @@ static int read_body(const struct ctl *ctl, const struct command *c,
 static int refused(struct ctl *ctl, const struct client_request *request,
 		   unsigned status, struct json_t *answer)
 {
-	/* "error" says who could not even read the request. */
+	/* "error": the server could not parse the request as HTTP. */
 	const char *name = json_member(answer, "fault_message")
 				   ? "fault_message"
 				   : "error";
 
 	if (ctl->json && answer)
 		show_json(ctl, answer);
-	log_error("%s %s is refused (%u): %s", request->method, request->path,
-		  status, text_of(answer, name, "it does not say why").chars);
+	log_error("%s %s was rejected (%u): %s", request->method, request->path,
+		  status, text_of(answer, name, "no reason given").chars);
 	return EXIT_FAILED;
 }
 
@@ -288,8 +287,8 @@ static int show_answer(struct ctl *ctl, const struct command *c,
 	if (answer->status < 200 || answer->status > 299) {
 		status = refused(ctl, request, answer->status, document);
 	} else if (answer->body.len > 0 && !document) {
-		log_error("the answer to %s %s is no JSON: %s", request->method,
-			  request->path, e.text);
+		log_error("the answer to %s %s is not valid JSON: %s",
+			  request->method, request->path, e.text);
 		status = EXIT_UNREACHABLE;
 	} else if (document && (ctl->json || !c->show)) {
 		show_json(ctl, document);
@@ -325,7 +324,7 @@ static int run(struct ctl *ctl)
 		buf_free(&body);
 		return EXIT_BAD_ARGUMENTS;
 	}
-	/* The VMM says by then why it did not pause. */
+	/* Leave the VMM time to report why the pause failed. */
 	if (is_pause(c))
 		request.timeout_ms += PAUSE_ANSWER_MS;
 	request.method = c->method;
@@ -358,7 +357,7 @@ static int set_clock(void *context, const char *value, struct err *e)
 {
 	if (strcmp(value, "frozen") != 0 && strcmp(value, "continuous") != 0)
 		return err_set(e,
-			       "--clock %.40s is not known; choose frozen or "
+			       "--clock %.40s is not valid; choose frozen or "
 			       "continuous",
 			       value);
 	((struct ctl *)context)->clock = value;
@@ -388,7 +387,7 @@ static int set_timeout(void *context, const char *value, struct err *e)
 
 	if (*value < '0' || *value > '9' || *end || n < 1 || n > TIMEOUT_MAX_S)
 		return err_set(e,
-			       "--timeout %.40s is not possible; choose 1 to "
+			       "--timeout %.40s is not valid; choose 1 to "
 			       "%d seconds",
 			       value, TIMEOUT_MAX_S);
 	((struct ctl *)context)->timeout_s = (unsigned)n;
@@ -416,21 +415,21 @@ static const struct option options[] = {
 	{"socket", "PATH", "the VMM's API socket\n(default " DEFAULT_SOCKET ")",
 	 set_socket},
 	{"clock", "POLICY",
-	 "resume: frozen (the guest did not notice) or\n"
-	 "continuous (it finds that time went on)",
+	 "resume: frozen (the guest's time stopped) or\n"
+	 "continuous (it kept counting)",
 	 set_clock},
 	{"max-jump-ms", "MS",
-	 "how far continuous time may jump, for this once\n"
+	 "how far continuous time may jump, for this resume\n"
 	 "(default: as configured, 600000)",
 	 set_max_jump},
 	{"unsynchronized", NULL,
-	 "continuous after a restore, although nobody (NTP)\n"
-	 "says that the clocks are right",
+	 "accept continuous after a restore although a wall\n"
+	 "clock is not synchronised (NTP)",
 	 set_any_clocks},
-	{"json", NULL, "print what the VMM answers, a line of JSON each",
+	{"json", NULL, "print each answer of the VMM as a line of JSON",
 	 set_json},
 	{"timeout", "SECONDS",
-	 "wait that long for an answer (default 30);\n"
+	 "maximum time to wait for an answer (default 30);\n"
 	 "a pause that takes longer is cancelled",
 	 set_timeout},
 	{"help", NULL, "show this", set_help},
@@ -439,7 +438,7 @@ static const struct option options[] = {
 static void print_help(void)
 {
 	printf("Usage: stasis ctl [options] COMMAND\n\n"
-	       "Ask a running VMM, or tell it what to do.\n\n");
+	       "Query or control a running VMM.\n\n");
 	for (unsigned i = 0; i < ARRAY_SIZE(commands); i++) {
 		const struct command *c = &commands[i];
 		int n = printf("  %s %s", c->name, c->arguments);
@@ -449,8 +448,9 @@ static void print_help(void)
 	putchar('\n');
 	options_print(options, ARRAY_SIZE(options));
 	printf("\n"
-	       "Exit status: 0 when it was done; 1 when the VMM refused; 2 "
-	       "when no VMM answers;\n153 for wrong arguments.\n"
+	       "Exit status: 0 on success; 1 if the VMM rejected the "
+	       "request; 2 if no VMM\nanswers; 153 for arguments that are not "
+	       "valid.\n"
 	       "\n"
 	       "Examples:\n"
 	       "  stasis ctl --socket vm.sock status\n"

@@ -17,7 +17,7 @@ static int64_t number(const struct json_t *object, const char *name)
 	return n;
 }
 
-/* A word of ours; what is none is not shown. */
+/* A string member; "?" if it has characters that our words do not have. */
 static const char *word(const struct json_t *object, const char *name)
 {
 	const char *text = json_text(json_member(object, name));
@@ -40,7 +40,7 @@ int clock_answer_read(struct clock_answer *answer, const struct json_t *json,
 		.history = json_member(json, "history"),
 	};
 	if (answer->hz < 1 || json_array_len(answer->history) < 0)
-		return err_set(e, "this is not what GET /clock answers");
+		return err_set(e, "this is not a valid answer of GET /clock");
 	return 0;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What GET /clock answers, read and shown.  The server is not trusted. */
+/* Parse and print the answer of GET /clock.  The server is not trusted. */
 #pragma once
 
 #include <stdint.h>
@@ -14,17 +14,17 @@ struct clock_answer {
 	const struct json_t *history;
 };
 
-/* -1: it is not what GET /clock answers. */
+/* -1 and @e if @json is not a valid answer of GET /clock. */
 int clock_answer_read(struct clock_answer *answer, const struct json_t *json,
 		      struct err *e);
 
-/* For people, on standard output. */
+/* Print it in readable form on standard output. */
 void ctl_show_clock(const struct json_t *json);
 
 /*
- * Nanoseconds to add to a guest's timestamps, to have the host's
- * CLOCK_MONOTONIC_RAW: its clock showed @guest_ns when its counter showed
- * @guest_counter.
+ * The nanoseconds to add to a guest's timestamps to get the host's
+ * CLOCK_MONOTONIC_RAW.  The guest's clock showed @guest_ns when its counter was
+ * at @guest_counter.
  */
 int64_t clock_answer_trace_offset(const struct clock_answer *answer,
 				  int64_t guest_counter, int64_t guest_ns);

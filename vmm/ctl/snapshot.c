@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `stasis snapshot`: take one of a VM in another process, through its API, and
- * put what changed since over an older one's memory.
+ * `stasis snapshot`: take a snapshot of a VM in another process through its
+ * API, or merge a diff into an older memory file.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +32,7 @@ enum { TIMEOUT_MS = 600000 };
 struct snapshot {
 	const char *socket, *folder;
 	const char *memory, *state,
-		*mode; /* instead of what is in the folder */
+		*mode; /* override FOLDER's files and their mode */
 	const char *base, *diff;
 	bool only_changes, stay_paused, no_sync, help;
 };
@@ -47,7 +47,7 @@ static void on_signal(int number)
 	interrupted = 1;
 }
 
-/* Ctrl-C must not leave the VM paused: from here on it only ends a request. */
+/* From here on Ctrl-C only cancels requests, so that we can resume the VM. */
 static void catch_signals(void)
 {
 	const struct sigaction action = {.sa_handler = on_signal};
@@ -57,7 +57,7 @@ static void catch_signals(void)
 	sigaction(SIGHUP, &action, NULL);
 }
 
-/* A request whose answer is of interest only if it is no yes. */
+/* Send a request; -1 and @e unless it was accepted. */
 static int request(const struct snapshot *s, const char *method,
 		   const char *path, const struct buf *body,
 		   struct client_answer *answer, struct err *e)
@@ -83,7 +83,7 @@ static int request(const struct snapshot *s, const char *method,
 			  answer->body.len, &ignored);
 	if (json)
 		why = json_text(json_member(json, "fault_message"));
-	err_set(e, "%.700s", why ? why : "the VMM does not say why");
+	err_set(e, "%.700s", why ? why : "the VMM gave no reason");
 	json_free(json);
 	return -1;
 }
@@ -110,7 +110,7 @@ static int is_running(const struct snapshot *s, bool *running, struct err *e)
 	if (json)
 		state = json_text(json_member(json, "state"));
 	if (!r && !state)
-		r = err_set(e, "%.200s: the VMM does not say whether it runs",
+		r = err_set(e, "%.200s: the VMM does not report its state",
 			    s->socket);
 	*running = state && !strcmp(state, "Running");
 	json_free(json);
@@ -135,8 +135,10 @@ static void add_text(struct buf *body, const char *member, const char *text)
 	buf_json_string(body, text);
 }
 
-/* @given, from here, as the VMM may have another working directory; or @name in
- * the folder. */
+/*
+ * Add a path to @body: @given, made absolute because the VMM may have another
+ * working directory, or @name in @folder.
+ */
 static void add_path(struct buf *body, const char *member, const char *given,
 		     const char *folder, const char *name)
 {
@@ -170,7 +172,10 @@ static int create(const struct snapshot *s, const char *folder, struct err *e)
 	return r;
 }
 
-/* Its whole name: the VMM may have another working directory. */
+/*
+ * Create the folder if it does not exist.  @path gets its absolute path,
+ * because the VMM may have another working directory.
+ */
 static int make_folder(const char *name, char path[PATH_MAX], struct err *e)
 {
 	size_t at;
@@ -207,7 +212,7 @@ static int take(const struct snapshot *s, struct err *e)
 		return -1;
 	if (!r)
 		r = create(s, folder, e);
-	/* To resume cancels the snapshot. */
+	/* Resuming cancels the snapshot if it is still being written. */
 	interrupted = 0;
 	if (!running || s->stay_paused || !set_state(s, "Resumed", &resume))
 		return r;
@@ -329,30 +334,29 @@ static const struct option take_options[] = {
 	{"socket", "PATH", "the VMM's API socket\n(default " DEFAULT_SOCKET ")",
 	 set_socket},
 	{"changes", NULL,
-	 "memory that changed since it was loaded, or since the\n"
-	 "last snapshot, alone; to be merged over that one's",
+	 "write only memory that changed since the guest was\n"
+	 "loaded, or since the last snapshot; see merge",
 	 set_diff_only},
 	{"paused", NULL, "leave the VM paused afterwards", set_paused},
 	{"no-sync", NULL,
-	 "do not wait until it is on the disk: after a loss of\n"
-	 "power there may be none",
+	 "do not sync the files: the snapshot may not survive a\n"
+	 "power loss",
 	 set_no_sync},
 	{"memory", "PATH",
-	 "where memory goes, instead of to FOLDER/memory: a file,\n"
-	 "or a FIFO or Unix socket that somebody reads",
+	 "write memory here instead of to FOLDER/memory: a file,\n"
+	 "a FIFO, or a listening Unix socket",
 	 set_memory},
-	{"state", "PATH", "the same for all the rest", set_state_path},
+	{"state", "PATH", "the same for the state", set_state_path},
 	{"mode", "MODE",
-	 "of files that are new, in octal (default 0600); what is\n"
-	 "there keeps its owner and mode",
+	 "mode of new files, in octal (default 0600); existing\n"
+	 "files keep their owner and mode",
 	 set_mode},
 	{"help", NULL, "show this", set_help},
 };
 
 static const struct option merge_options[] = {
-	{"base", "FILE", "memory of the snapshot that was taken first",
-	 set_base},
-	{"diff", "FILE", "memory of the one that has the changes", set_diff},
+	{"base", "FILE", "the memory file of the earlier snapshot", set_base},
+	{"diff", "FILE", "the memory file that has the changes", set_diff},
 	{"help", NULL, "show this", set_help},
 };
 
@@ -360,17 +364,17 @@ static int print_help(void)
 {
 	printf("Usage: stasis snapshot FOLDER [options]\n"
 	       "       stasis snapshot merge --base FILE --diff FILE\n\n"
-	       "Take a snapshot of a VM that has an API socket: state and "
-	       "memory, in FOLDER,\nwhich is made.  The VM is paused "
-	       "meanwhile and then goes on.  A snapshot that\nis there "
-	       "already is replaced, at once and whole.\n\n");
+	       "Take a snapshot of a VM that has an API socket.  It is "
+	       "written to the files\nstate and memory in FOLDER, which is "
+	       "created.  The VM is paused meanwhile, and\nthen resumed.  An "
+	       "existing snapshot is replaced atomically.\n\n");
 	options_print(take_options, ARRAY_SIZE(take_options));
-	printf("\nmerge puts what changed over older memory, in place; the "
-	       "result belongs to the\nstate of the later snapshot.  No VM "
-	       "may be using the base.\n\n");
+	printf("\nmerge writes the changes into the older memory file.  The "
+	       "result belongs to the\nstate file of the later snapshot.  No "
+	       "VM may run from the base.\n\n");
 	options_print(merge_options, ARRAY_SIZE(merge_options) - 1);
-	printf("\nExit status: 0, 1 when something failed, 153 for wrong "
-	       "arguments.\n");
+	printf("\nExit status: 0 on success, 1 after a failure, 153 for "
+	       "invalid arguments.\n");
 	return EXIT_OK;
 }
 
@@ -391,8 +395,8 @@ static int run_merge(int argc, char **argv)
 	if (s.help)
 		return print_help();
 	if (!s.base || !s.diff) {
-		err_set(&e, "merge what? stasis snapshot merge --base FILE "
-			    "--diff FILE");
+		err_set(&e, "merge needs --base FILE and --diff FILE; see "
+			    "stasis snapshot --help");
 		return wrong(&e);
 	}
 	if (!merge(&s, &e))
@@ -417,8 +421,7 @@ int cli_snapshot(int argc, char **argv)
 	if (s.help)
 		return print_help();
 	if (!s.folder && !(s.memory && s.state)) {
-		err_set(&e, "where to? stasis snapshot FOLDER; --help tells "
-			    "more");
+		err_set(&e, "FOLDER is needed; see stasis snapshot --help");
 		return wrong(&e);
 	}
 	if (!take(&s, &e))

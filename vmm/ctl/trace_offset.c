@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `stasis trace-offset`: what it takes to lay a guest's traces over the host's.
+ * `stasis trace-offset`: the offsets with which a guest's traces are merged
+ * with the host's.
  *
- * perf goes through the counters: `perf inject --guest-data` subtracts a number
- * of ticks from the guest's.  trace-cmd has clocks in nanoseconds only, and
- * where a guest's began only the guest can tell.
+ * perf converts by the counters: `perf inject --guest-data` subtracts an offset
+ * in ticks from the guest's.  trace-cmd converts in nanoseconds, for which it
+ * needs a pair of counter and clock that only the guest can read.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +29,10 @@ struct trace_offset {
 	int64_t counter, ns; /* of the guest, at the same moment */
 };
 
-/* Only one offset can be told to the tools. */
+/*
+ * The guest's counter when the present offset was set.  The tools take only one
+ * offset, so older recordings do not fit.
+ */
 static int64_t valid_since(const struct clock_answer *answer)
 {
 	int64_t since = 0, offset;
@@ -76,11 +80,10 @@ static void show(const struct trace_offset *t,
 	else
 		printf("trace-cmd: run `clock-follow --pair` in the guest, and "
 		       "this again with\n           --guest COUNTER:NS as it "
-		       "says\n");
+		       "prints\n");
 	if (valid_since(answer) > 0)
-		printf("\nWhat was recorded before the guest's counter was at "
-		       "%lld has another offset\n(stasis ctl clock lists "
-		       "them).\n",
+		printf("\nTraces from before the guest's counter was at %lld "
+		       "need another offset;\nstasis ctl clock lists them.\n",
 		       since);
 }
 
@@ -104,8 +107,8 @@ static int ask(const struct trace_offset *t, struct err *e)
 	}
 	why = json_text(json_member(json, "fault_message"));
 	if (!r && reply.status != 200)
-		r = err_set(e, "it is refused (%u): %.500s", reply.status,
-			    why ? why : "it does not say why");
+		r = err_set(e, "GET /clock was rejected (%u): %.500s",
+			    reply.status, why ? why : "no reason given");
 	if (!r)
 		r = clock_answer_read(&answer, json, e);
 	if (!r)
@@ -137,8 +140,9 @@ static int set_guest(void *context, const char *value, struct err *e)
 	return t->has_guest
 		       ? 0
 		       : err_set(e,
-				 "--guest %.60s is not COUNTER:NS as "
-				 "`clock-follow --pair` says it in the guest",
+				 "--guest %.60s is not valid; give COUNTER:NS "
+				 "as `clock-follow --pair` prints it in the "
+				 "guest",
 				 value);
 }
 
@@ -163,7 +167,7 @@ static const struct option options[] = {
 	 set_socket},
 	{"guest", "COUNTER:NS",
 	 "the guest's counter and its CLOCK_MONOTONIC_RAW at one\n"
-	 "moment; `clock-follow --pair` prints them there",
+	 "instant, as `clock-follow --pair` in the guest prints",
 	 set_guest},
 	{"json", NULL, "print JSON", set_json},
 	{"help", NULL, "show this", set_help},

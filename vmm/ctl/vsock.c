@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `stasis vsock`: a stream between standard input and output and a port of the
- * guest's, through the socket that the VMM has for that
- * (devices/virtio/vsock/vsock.h).
+ * `stasis vsock`: connect standard input and output to a vsock port of the
+ * guest through the VMM's Unix socket (devices/virtio/vsock/vsock.h).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +29,7 @@ struct vsock_cli {
 
 /* ------------------------------------------------------------------ copying */
 
-/* One direction.  Small: a pipe that is writable takes that much at once. */
+/* One direction.  A writable pipe has room for PIPE_BUF (4096) bytes. */
 struct pump {
 	int from, to;
 	size_t at, len;
@@ -68,7 +67,7 @@ static void pump_out(struct pump *p)
 	p->len -= (size_t)n;
 }
 
-/* What to wait for; a descriptor below 0 is ignored. */
+/* The event that @p waits for; fd -1 (which poll() ignores) if none. */
 static struct pollfd wanted(const struct pump *p)
 {
 	if (p->done)
@@ -79,7 +78,7 @@ static struct pollfd wanted(const struct pump *p)
 	};
 }
 
-/* Until the guest's end is closed, or both directions ended. */
+/* Copy until the guest closes its end or both directions have ended. */
 static int copy(int fd)
 {
 	struct pump up = {.from = STDIN_FILENO, .to = fd};
@@ -129,7 +128,7 @@ static int open_socket(struct sockaddr_un *address, const char *path,
 	return fd < 0 ? err_errno(e, "cannot create a socket") : fd;
 }
 
-/* Not a byte more than the line: the rest is the guest's. */
+/* Read byte by byte, because what follows the line is the guest's data. */
 static int read_answer(int fd, uint32_t port, struct err *e)
 {
 	char line[32];
@@ -142,14 +141,14 @@ static int read_answer(int fd, uint32_t port, struct err *e)
 			continue;
 		if (n <= 0)
 			return err_set(e,
-				       "nobody in the guest listens on port "
-				       "%u",
+				       "no program in the guest listens on "
+				       "port %u",
 				       port);
 		if (line[len++] == '\n')
 			break;
 	}
 	if (strncmp(line, "OK ", 3) != 0)
-		return err_set(e, "what answers there is no VMM");
+		return err_set(e, "the socket is not that of a VMM");
 	return 0;
 }
 
@@ -177,8 +176,9 @@ static void on_signal(int number)
 }
 
 /*
- * Wait for a connection.  Ctrl-C ends the wait, and not before the socket is
- * removed: outside of ppoll() these signals are blocked, so none is missed.
+ * Wait for a connection.  0, or -1 if a signal such as Ctrl-C arrived; the
+ * caller then removes the socket.  The signals are blocked except in ppoll(),
+ * so that none is missed.
  */
 static int wait_readable(int fd)
 {
@@ -202,7 +202,7 @@ static int wait_readable(int fd)
 	return r == 1 ? 0 : -1;
 }
 
-/* Where the guest's connections to this port arrive; the first is taken. */
+/* Listen for the guest's connections to this port; return the first one. */
 static int accept_port(const struct vsock_cli *cli, struct err *e)
 {
 	char path[LISTENER_PATH_MAX + 12];
@@ -249,7 +249,7 @@ static int set_help(void *context, const char *value, struct err *e)
 static const struct option options[] = {
 	{"uds", "PATH",
 	 "the VMM's socket: of stasis run --vsock, or PUT\n/vsock", set_uds},
-	{"listen", NULL, "wait for the guest to connect to this port of ours",
+	{"listen", NULL, "wait for the guest to connect to PORT of the host",
 	 set_listen},
 	{"help", NULL, "show this", set_help},
 };
@@ -258,14 +258,14 @@ static void print_help(void)
 {
 	printf("Usage: stasis vsock --uds PATH [--listen] PORT\n"
 	       "\n"
-	       "Connect standard input and output to a port of the guest's.  "
-	       "The end of the\ninput is passed on; then what the guest still "
-	       "says is copied.\n"
+	       "Connect standard input and output to a vsock port of the "
+	       "guest.  After the end\nof the input, the guest's output is "
+	       "still copied until it ends.\n"
 	       "\n");
 	options_print(options, ARRAY_SIZE(options));
 	printf("\n"
-	       "Exit status: 0 when the connection ended; 1 when there was "
-	       "none; 153 for wrong\narguments.\n"
+	       "Exit status: 0 if the connection was made and has ended; 1 "
+	       "after a failure; 153\nfor arguments that are not valid.\n"
 	       "\n"
 	       "Examples:\n"
 	       "  stasis vsock --uds /tmp/vm.vsock 52\n"
@@ -289,11 +289,11 @@ static int parse(struct vsock_cli *cli, int argc, char **argv, struct err *e)
 	if (word && *word >= '0' && *word <= '9')
 		port = strtoull(word, &end, 10);
 	if (!end || *end || port > UINT32_MAX)
-		return err_set(e, "give a port, a number; stasis vsock --help "
-				  "tells more");
+		return err_set(e, "a port number is needed; see stasis vsock "
+				  "--help");
 	if (!cli->path)
-		return err_set(e, "--uds PATH is needed; stasis vsock --help "
-				  "tells more");
+		return err_set(e, "--uds PATH is needed; see stasis vsock "
+				  "--help");
 	cli->port = (uint32_t)port;
 	return 0;
 }
