@@ -242,7 +242,8 @@ static void devices_are_what_they_were(void **state)
 static bool is_always_new(uint32_t tag)
 {
 	return tag == SNAP_TAG('s', 'n', 'i', 'd') ||
-	       tag == SNAP_TAG('t', 'i', 'm', 'e');
+	       tag == SNAP_TAG('t', 'i', 'm', 'e') ||
+	       tag == SNAP_TAG('h', 'b', 'o', 't');
 }
 
 static uint32_t word(const uint8_t *at)
