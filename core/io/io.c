@@ -103,6 +103,8 @@ int io_descriptor_of(const char *path)
 {
 	static const char *const folders[] = {"/dev/fd/", "/proc/self/fd/"};
 
+	if (!strcmp(path, "/dev/stdin"))
+		return STDIN_FILENO;
 	for (unsigned i = 0; i < ARRAY_SIZE(folders); i++) {
 		const char *digits = path + strlen(folders[i]);
 		char *end;
@@ -176,6 +178,9 @@ char *io_read_file(const char *path, size_t max, size_t *len, struct err *e)
 {
 	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 
+	/* A root without /proc has no names of open descriptors. */
+	if (fd < 0 && errno == ENOENT && io_descriptor_of(path) >= 0)
+		fd = fcntl(io_descriptor_of(path), F_DUPFD_CLOEXEC, 0);
 	if (fd < 0) {
 		err_errno(e, "cannot open %s", path);
 		return NULL;

@@ -28,8 +28,8 @@ int io_open_file(const char *path, uint64_t *size, struct err *e);
 void io_set_blocking(int fd);
 
 /*
- * Returns N if @path is /dev/fd/N or /proc/self/fd/N, else -1.  Only the name
- * is parsed, so this works without /proc.
+ * Returns N if @path is /dev/fd/N or /proc/self/fd/N, 0 if it is /dev/stdin,
+ * else -1.  Only the name is parsed, so this works without /proc.
  */
 int io_descriptor_of(const char *path);
 

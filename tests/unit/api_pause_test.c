@@ -57,6 +57,21 @@ static void a_slow_pause_is_answered_when_it_is_done(void **state)
 	api_world_do(w, HTTP_METHOD_PATCH, "/vm", "{\"state\":\"Resumed\"}");
 }
 
+/* Its connection does not just close. */
+static void a_client_that_waits_at_the_end_is_answered(void **state)
+{
+	struct world *w = *state;
+	int fd;
+
+	boot(w, KVM_EXITED_INTERRUPTED);
+	fd = pauses(w, pause_body);
+	kvm_fake_let_go();
+	assert_int_equal(api_world_tear_down(state), 0);
+	assert_contains(api_world_heard(fd), "the microVM has ended");
+	close(fd);
+	assert_int_equal(api_world_set_up(state), 0);
+}
+
 static void a_pause_fails_when_its_time_is_over(void **state)
 {
 	struct world *w = *state;
@@ -238,6 +253,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		PAUSE_TEST(a_slow_pause_is_answered_when_it_is_done),
+		PAUSE_TEST(a_client_that_waits_at_the_end_is_answered),
 		PAUSE_TEST(a_pause_fails_when_its_time_is_over),
 		PAUSE_TEST(a_timeout_shorter_than_a_moment_fails_at_once),
 		PAUSE_TEST(a_second_pause_joins_the_first),

@@ -304,22 +304,32 @@ struct api *api_start(const struct api_config *config, struct err *e)
 	return api;
 }
 
+/* The last words to a client: the end of its events, or of its waiting. */
+static void say_goodbye(struct api_conn *c)
+{
+	struct err e;
+
+	if (c->mode == CONN_STREAM)
+		conn_end_stream(c);
+	c->close = true;
+	if (c->mode == CONN_WAITS) {
+		err_set(&e, "the microVM has ended");
+		conn_complete(c, -1, &e); /* may close it */
+		return;
+	}
+	conn_pump(c);
+}
+
 void api_stop(struct api *api)
 {
 	if (!api)
 		return;
 	listener_remove(&api->name);
 	for (unsigned i = 0; i < API_CONNECTIONS_MAX; i++) {
-		struct api_conn *c = api->conn[i];
-
-		if (!c)
-			continue;
-		if (c->mode == CONN_STREAM)
-			conn_end_stream(c);
-		c->close = true;
-		conn_pump(c);
 		if (api->conn[i])
-			conn_close(c);
+			say_goodbye(api->conn[i]);
+		if (api->conn[i])
+			conn_close(api->conn[i]);
 	}
 	loop_close(api->loop, &api->listener);
 	api->instance->on_event = NULL;
