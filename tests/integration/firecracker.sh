@@ -47,7 +47,7 @@ t_begin "a configuration and metadata may come through a pipe, as from a shell's
 config "$T/guests/off.img" 32
 mkfifo pipe meta
 status=
-for from in - /proc/self/fd/0 pipe; do
+for from in - /dev/stdin /proc/self/fd/0 pipe; do
 	[ $from != pipe ] || timeout 20 sh -c 'cat vm.json >pipe' &
 	timeout 20 sh -c 'echo "{\"a\": 1}" >meta' &
 	timeout -s KILL 30 stasis --no-api --config-file $from --metadata meta <vm.json >out 2>&1
@@ -56,7 +56,7 @@ for from in - /proc/self/fd/0 pipe; do
 done
 cat vm.json | timeout -s KILL 30 stasis --no-api --config-file - >>out 2>&1
 status="$status $?"
-if [ "$status" = " 0 0 0 0" ]; then t_ok; else t_fail "status$status" out; fi
+if [ "$status" = " 0 0 0 0 0" ]; then t_ok; else t_fail "status$status" out; fi
 
 # --- Linux from a configuration file --------------------------------------------------------------
 
