@@ -77,12 +77,23 @@ bool text_is_printable(uint32_t c)
 	return !is_in(not, ARRAY_SIZE(not), c);
 }
 
+/* Nearly all of what is logged. */
+static bool is_plain(char c)
+{
+	return c >= ' ' && c <= '~';
+}
+
 void text_make_printable(char *text, size_t len)
 {
 	for (size_t i = 0; i < len;) {
 		uint32_t c;
-		unsigned size = text_decode(text + i, len - i, &c);
+		unsigned size;
 
+		if (is_plain(text[i])) {
+			i++;
+			continue;
+		}
+		size = text_decode(text + i, len - i, &c);
 		if (size && text_is_printable(c)) {
 			i += size;
 			continue;
