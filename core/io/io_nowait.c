@@ -20,10 +20,19 @@
 
 enum { PAGE = 4096 }; /* fits into one slot of a pipe */
 
+/* Whoever opened it may have set the flag, or not. */
+static bool never_waits(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && flags & O_NONBLOCK;
+}
+
 /*
- * Pipes before Linux 6.5 do not support RWF_NOWAIT, but splice() has its own
- * flag, so move the bytes through a private pipe.  They fit into one slot, so
- * they are written completely or not at all.
+ * FIFOs, and pipes before Linux 6.5, do not support RWF_NOWAIT, but splice()
+ * has its own flag, so move the bytes through a private pipe.  They fit into
+ * one slot, so they are written completely or not at all; they also take one,
+ * of which a pipe has 16.
  */
 static ssize_t splice_nowait(int fd, const void *buf, size_t len)
 {
@@ -49,9 +58,10 @@ static ssize_t pipe_nowait(int fd, const void *buf, size_t len)
 	const struct iovec iov = {.iov_base = (void *)buf, .iov_len = len};
 	ssize_t n = pwritev2(fd, &iov, 1, -1, RWF_NOWAIT);
 
-	if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS))
-		return splice_nowait(fd, buf, len);
-	return n;
+	if (n >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS))
+		return n;
+	return never_waits(fd) ? write(fd, buf, len)
+			       : splice_nowait(fd, buf, len);
 }
 
 /*
@@ -90,14 +100,6 @@ enum io_kind io_kind(int fd)
 	if (S_ISSOCK(st.st_mode))
 		return IO_SOCKET;
 	return S_ISCHR(st.st_mode) && isatty(fd) ? IO_TERMINAL : IO_FILE;
-}
-
-/* Whoever opened it may have set the flag, or not. */
-static bool never_waits(int fd)
-{
-	int flags = fcntl(fd, F_GETFL);
-
-	return flags >= 0 && flags & O_NONBLOCK;
 }
 
 ssize_t io_write_nowait(int fd, enum io_kind kind, const void *buf, size_t len)

@@ -12,9 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "core/base/err.h"
 #include "core/base/util.h"
 #include "core/io/io.h"
 #include "tests/unit/testing.h"
@@ -198,6 +200,28 @@ static void what_does_not_block_is_just_written(void **state)
 	close(fds[1]);
 }
 
+/* A log's FIFO keeps as many lines as fit, not as many as a pipe has slots. */
+static void a_fifo_of_ours_takes_many_lines(void **state)
+{
+	char folder[] = "/tmp/stasis-fifo-XXXXXX", path[64];
+	struct err e;
+	int fd;
+
+	(void)state;
+	old_kernel = true;
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/fifo", folder);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	fd = io_open_sink(path, &e);
+	assert_true(fd >= 0);
+	assert_int_equal(io_kind(fd), IO_PIPE);
+	for (unsigned i = 0; i < 200; i++)
+		assert_int_equal(io_write_nowait(fd, IO_PIPE, data, 100), 100);
+	close(fd);
+	unlink(path);
+	assert_int_equal(rmdir(folder), 0);
+}
+
 #define NOWAIT_TEST(test) \
 	cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
@@ -211,6 +235,7 @@ int main(void)
 		NOWAIT_TEST(lines_fill_a_terminal_too),
 		NOWAIT_TEST(a_file_is_written_where_it_stands),
 		NOWAIT_TEST(what_does_not_block_is_just_written),
+		cmocka_unit_test(a_fifo_of_ours_takes_many_lines),
 	};
 
 	return RUN_TESTS("io_nowait", tests);
