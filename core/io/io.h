@@ -76,6 +76,14 @@ enum io_kind io_kind(int fd);
 ssize_t io_write_nowait(int fd, enum io_kind kind, const void *buf, size_t len);
 
 /*
+ * Open the terminal, pipe or FIFO that @fd refers to once more, for writing,
+ * with O_NONBLOCK and close-on-exec, so that the flag does not affect processes
+ * that share @fd.  Returns the new descriptor; or -1, without a reason, if @fd
+ * is of another kind or cannot be opened (another user's terminal, no /proc).
+ */
+int io_reopen_nowait(int fd);
+
+/*
  * Start writeback of the dirty pages of the regular file @fd, a few MiB at a
  * time, and wait for it, so that a later fsync() has little left to do.  Unlike
  * fsync() this can be cancelled.  Returns 0, also if it was cancelled; or -1

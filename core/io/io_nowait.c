@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -100,6 +101,17 @@ enum io_kind io_kind(int fd)
 	if (S_ISSOCK(st.st_mode))
 		return IO_SOCKET;
 	return S_ISCHR(st.st_mode) && isatty(fd) ? IO_TERMINAL : IO_FILE;
+}
+
+int io_reopen_nowait(int fd)
+{
+	enum io_kind kind = io_kind(fd);
+	char path[sizeof("/proc/self/fd/") + 11];
+
+	if (kind != IO_TERMINAL && kind != IO_PIPE)
+		return -1;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 }
 
 ssize_t io_write_nowait(int fd, enum io_kind kind, const void *buf, size_t len)

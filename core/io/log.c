@@ -41,6 +41,20 @@ static const char *const level_names[] = {
 	[LOG_INFO] = "INFO", [LOG_DEBUG] = "DEBUG", [LOG_TRACE] = "TRACE",
 };
 
+/*
+ * A terminal that may block gets single characters (io_nowait.c), between which
+ * those of the guest appear if it is its console, too.
+ */
+static void write_whole_lines(void)
+{
+	static int terminal = -1;
+
+	util_close(&terminal);
+	terminal = io_reopen_nowait(config.fd);
+	if (terminal >= 0)
+		config.fd = terminal;
+}
+
 void log_configure(const struct log_config *c)
 {
 	int saved = errno;
@@ -48,6 +62,8 @@ void log_configure(const struct log_config *c)
 	config = *c;
 	kind = io_kind(c->fd);
 	patience_ms = kind == IO_TERMINAL ? TERMINAL_PATIENCE_MS : 0;
+	if (kind == IO_TERMINAL)
+		write_whole_lines();
 	errno = saved;
 }
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/base/util.h"
+#include "core/io/io.h"
 #include "core/io/log.h"
 #include "tests/unit/fake_clock.h"
 #include "tests/unit/testing.h"
@@ -126,6 +128,49 @@ static void raw_terminal_gets_carriage_returns(void **state)
 	log_info("x");
 	testing_read_all(master, text, sizeof(text));
 	assert_string_equal(text, "stasis: x\n");
+	close(config.fd);
+	close(master);
+}
+
+enum { LINES = 60, GUEST_BYTES = 1500 };
+static atomic_bool logged;
+
+static void *guest_writes(void *arg)
+{
+	int fd = io_reopen_nowait(*(int *)arg);
+
+	assert_true(fd >= 0);
+	for (unsigned i = 0; i < GUEST_BYTES && !logged; i++) {
+		ssize_t n = write(fd, "#", 1);
+
+		(void)n;
+	}
+	close(fd);
+	return NULL;
+}
+
+/* The terminal is the guest's console, too. */
+static void lines_on_a_terminal_stay_whole(void **state)
+{
+	static const char line[] = "stasis: a line of the log\n";
+	int master = log_to_terminal();
+	uint64_t lost = log_lost();
+	unsigned whole = 0;
+	pthread_t guest;
+
+	(void)state;
+	logged = false;
+	assert_int_equal(pthread_create(&guest, NULL, guest_writes, &config.fd),
+			 0);
+	for (unsigned i = 0; i < LINES; i++)
+		log_info("a line of the log");
+	logged = true;
+	pthread_join(guest, NULL);
+	testing_read_all(master, text, sizeof(text));
+	for (const char *at = text; (at = strstr(at, line)); at++)
+		whole++;
+	assert_int_equal(whole, LINES - (log_lost() - lost));
+	assert_true(whole > 0);
 	close(config.fd);
 	close(master);
 }
@@ -373,6 +418,7 @@ int main(void)
 		LOGS(level_decides_what_is_written),
 		LOGS(level_off_writes_nothing),
 		LOGS(raw_terminal_gets_carriage_returns),
+		LOGS(lines_on_a_terminal_stay_whole),
 		LOGS(a_file_gets_none_while_a_terminal_is_raw),
 		LOGS(what_is_quoted_cannot_forge_a_line),
 		LOGS(a_reader_that_is_behind_costs_lines_not_time),

@@ -7,11 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/err.h"
 #include "core/base/util.h"
+#include "core/io/io.h"
 #include "core/io/log.h"
 #include "vmm/vm/vm.h"
 
@@ -83,22 +83,12 @@ bool console_is_terminal(void)
 
 /* ------------------------------------------------------------------ output */
 
-/*
- * Standard output, for io_write_nowait().  A terminal or pipe is reopened, so
- * that O_NONBLOCK, the cheapest way not to block, does not affect processes
- * that share the open file.  Where reopening fails (another user's terminal,
- * no /proc) the descriptor is duplicated as it is.
- */
+/* Standard output, for io_write_nowait(): if possible, reopened so that it does
+ * not block, the cheapest way. */
 static int open_output(void)
 {
-	struct stat st;
-	int fd = -1;
+	int fd = io_reopen_nowait(STDOUT_FILENO);
 
-	if (fstat(STDOUT_FILENO, &st))
-		return -1;
-	if (S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode))
-		fd = open("/proc/self/fd/1",
-			  O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	return fd < 0 ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3) : fd;
 }
 
