@@ -9,6 +9,10 @@
 struct seen {
 	const char *kernel, *memory;
 	unsigned flags;
+	bool before, quiet, after;
+	struct {
+		const char *before, *path, *after;
+	} at;
 };
 
 static struct seen seen;
@@ -38,11 +42,13 @@ static int set_flag(void *context, const char *value, struct err *err)
 }
 
 static const struct option options[] = {
-	{"kernel", "FILE", "the kernel", set_kernel},
-	{"memory", "SIZE", "RAM", set_memory},
-	{"flag", NULL, "a flag", set_flag},
-	{"hidden", "X", NULL, set_kernel},
-	{"many", "FILE[,HOW]...", "several", set_kernel},
+	{"kernel", "FILE", "the kernel", .set = set_kernel},
+	{"memory", "SIZE", "RAM", .set = set_memory},
+	{"flag", NULL, "a flag", .set = set_flag},
+	{"hidden", "X", NULL, .set = set_kernel},
+	{"many", "FILE[,HOW]...", "several", .set = set_kernel},
+	{"quiet", NULL, "a member", OPTION_FLAG(struct seen, quiet)},
+	{"path", "PATH", "another", OPTION_TEXT(struct seen, at.path)},
 };
 
 static int clear(void **state)
@@ -70,6 +76,22 @@ static void value_as_the_next_word(void **state)
 	assert_ok(parse("--kernel", "Image", "--memory", "1G"), e);
 	assert_string_equal(seen.kernel, "Image");
 	assert_string_equal(seen.memory, "1G");
+}
+
+/* Rows without a function. */
+static void members_are_set_and_no_others(void **state)
+{
+	(void)state;
+	assert_ok(parse("--quiet", "--path", "a=b", NULL), e);
+	assert_true(seen.quiet);
+	assert_string_equal(seen.at.path, "a=b");
+	assert_false(seen.before || seen.after);
+	assert_null(seen.at.before);
+	assert_null(seen.at.after);
+	assert_err(parse("--quiet=yes", NULL, NULL, NULL), e,
+		   "--quiet takes no value");
+	assert_err(parse("--path", NULL, NULL, NULL), e,
+		   "--path needs a value");
 }
 
 static void value_after_an_equals_sign(void **state)
@@ -266,6 +288,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(numbers_are_whole_and_bounded),
 		cmocka_unit_test_setup(value_as_the_next_word, clear),
+		cmocka_unit_test_setup(members_are_set_and_no_others, clear),
 		cmocka_unit_test_setup(value_after_an_equals_sign, clear),
 		cmocka_unit_test_setup(value_may_look_like_an_option, clear),
 		cmocka_unit_test_setup(nothing_is_fine, clear),

@@ -162,25 +162,9 @@ static void print_json(const struct doctor *d)
 
 /* ------------------------------------------------------------------ options */
 
-static int set_json(void *context, const char *value, struct err *e)
-{
-	(void)value;
-	(void)e;
-	((struct doctor *)context)->json = true;
-	return 0;
-}
-
-static int set_help(void *context, const char *value, struct err *e)
-{
-	(void)value;
-	(void)e;
-	((struct doctor *)context)->help = true;
-	return 0;
-}
-
 static const struct option options[] = {
-	{"json", NULL, "print JSON", set_json},
-	{"help", NULL, "show this", set_help},
+	{"json", NULL, "print JSON", OPTION_FLAG(struct doctor, json)},
+	{"help", NULL, "show this", OPTION_FLAG(struct doctor, help)},
 };
 
 int cli_doctor(int argc, char **argv)

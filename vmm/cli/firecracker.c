@@ -38,23 +38,6 @@ struct arguments {
 /* ------------------------------------------------------------------ options */
 
 /* A setter that stores the option's value in one member. */
-#define SET_STRING(member)                                        \
-	static int set_##member(void *context, const char *value, \
-				struct err *e)                    \
-	{                                                         \
-		(void)e;                                          \
-		((struct arguments *)context)->member = value;    \
-		return 0;                                         \
-	}
-#define SET_FLAG(member)                                          \
-	static int set_##member(void *context, const char *value, \
-				struct err *e)                    \
-	{                                                         \
-		(void)value;                                      \
-		(void)e;                                          \
-		((struct arguments *)context)->member = true;     \
-		return 0;                                         \
-	}
 #define SET_NUMBER(member)                                                 \
 	static int set_##member(void *context, const char *value,          \
 				struct err *e)                             \
@@ -65,37 +48,17 @@ struct arguments {
 
 static int parse_number(const char *text, uint64_t *out, struct err *e)
 {
-	char *end;
-
-	errno = 0;
-	*out = strtoull(text, &end, 10);
-	if (*text < '0' || *text > '9' || *end || errno)
+	if (!options_parse_number(text, UINT64_MAX, out))
 		return err_set(e, "\"%.40s\" is not a number", text);
 	return 0;
 }
 
-SET_STRING(config_file)
-SET_STRING(metadata)
-SET_STRING(metrics_path)
-SET_STRING(api_sock)
-SET_STRING(seccomp_filter)
-SET_FLAG(no_seccomp)
 SET_NUMBER(body_max)
 SET_NUMBER(start_us)
 SET_NUMBER(start_cpu_us)
 SET_NUMBER(parent_cpu_us)
 SET_NUMBER(api_fd)
 SET_NUMBER(ready_fd)
-SET_STRING(log_path)
-SET_STRING(level)
-SET_FLAG(show_level)
-SET_FLAG(show_origin)
-SET_FLAG(no_api)
-SET_FLAG(boot_timer)
-SET_FLAG(help)
-SET_FLAG(version)
-SET_FLAG(snapshot_version)
-SET_STRING(describe_snapshot)
 
 static int set_id(void *context, const char *value, struct err *e)
 {
@@ -133,53 +96,56 @@ static const struct option options[] = {
 	{"config-file", "FILE",
 	 "boot the VM that this JSON file describes; it may be\na pipe, or - "
 	 "for standard input",
-	 set_config_file},
+	 OPTION_TEXT(struct arguments, config_file)},
 	{"no-api", NULL, "do not serve the API; needs --config-file",
-	 set_no_api},
+	 OPTION_FLAG(struct arguments, no_api)},
 	{"api-sock", "PATH",
 	 "Unix socket to serve the API on (default:\n" DEFAULT_SOCKET ")",
-	 set_api_sock},
+	 OPTION_TEXT(struct arguments, api_sock)},
 	{"api-fd", "N", "use this descriptor instead: a listening Unix socket",
-	 set_api_fd},
+	 .set = set_api_fd},
 	{"ready-fd", "N", "write a byte here when the API accepts requests",
-	 set_ready_fd},
+	 .set = set_ready_fd},
 	{"http-api-max-payload-size", "BYTES",
-	 "maximum size of a request body (default 51200)", set_body_max},
-	{"id", "ID", "name of this VM in the log", set_id},
+	 "maximum size of a request body (default 51200)", .set = set_body_max},
+	{"id", "ID", "name of this VM in the log", .set = set_id},
 	{"boot-timer", NULL,
 	 "log the time when the guest writes 123 to\n0x40000000",
-	 set_boot_timer},
+	 OPTION_FLAG(struct arguments, boot_timer)},
 	{"log-path", "FILE", "write the log here (default: standard output)",
-	 set_log_path},
+	 OPTION_TEXT(struct arguments, log_path)},
 	{"metrics-path", "FILE",
 	 "append metrics here: a line of JSON at the start,\n"
 	 "every minute, on request, and at the end",
-	 set_metrics_path},
+	 OPTION_TEXT(struct arguments, metrics_path)},
 	{"level", "LEVEL", "Error, Warning, Info (default), Debug, Trace, Off",
-	 set_level},
-	{"show-level", NULL, "add the level to each log line", set_show_level},
+	 OPTION_TEXT(struct arguments, level)},
+	{"show-level", NULL, "add the level to each log line",
+	 OPTION_FLAG(struct arguments, show_level)},
 	{"show-log-origin", NULL, "add source file and line to each log line",
-	 set_show_origin},
-	{"version", NULL, "print the version", set_version},
-	{"help", NULL, "show this", set_help},
-	{"mmds-size-limit", "BYTES", NULL, set_nothing},
-	{"module", "NAME", NULL, set_nothing},
-	{"no-seccomp", NULL, NULL, set_no_seccomp},
-	{"seccomp-filter", "FILE", NULL, set_seccomp_filter},
+	 OPTION_FLAG(struct arguments, show_origin)},
+	{"version", NULL, "print the version",
+	 OPTION_FLAG(struct arguments, version)},
+	{"help", NULL, "show this", OPTION_FLAG(struct arguments, help)},
+	{"mmds-size-limit", "BYTES", NULL, .set = set_nothing},
+	{"module", "NAME", NULL, .set = set_nothing},
+	{"no-seccomp", NULL, NULL, OPTION_FLAG(struct arguments, no_seccomp)},
+	{"seccomp-filter", "FILE", NULL,
+	 OPTION_TEXT(struct arguments, seccomp_filter)},
 	{"snapshot-version", NULL, "print the format version of its snapshots",
-	 set_snapshot_version},
+	 OPTION_FLAG(struct arguments, snapshot_version)},
 	{"describe-snapshot", "FILE",
 	 "print the format version of this state file; stasis\n"
 	 "inspect prints all of it",
-	 set_describe_snapshot},
-	{"start-time-us", "N", NULL, set_start_us},
-	{"start-time-cpu-us", "N", NULL, set_start_cpu_us},
-	{"parent-cpu-time-us", "N", NULL, set_parent_cpu_us},
+	 OPTION_TEXT(struct arguments, describe_snapshot)},
+	{"start-time-us", "N", NULL, .set = set_start_us},
+	{"start-time-cpu-us", "N", NULL, .set = set_start_cpu_us},
+	{"parent-cpu-time-us", "N", NULL, .set = set_parent_cpu_us},
 	{"metadata", "FILE",
 	 "JSON for the guest; checked, but not served: this\n"
 	 "build has no metadata service",
-	 set_metadata},
-	{"enable-pci", NULL, NULL, refuse_pci},
+	 OPTION_TEXT(struct arguments, metadata)},
+	{"enable-pci", NULL, NULL, .set = refuse_pci},
 };
 
 static void print_version(void)

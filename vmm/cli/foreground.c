@@ -40,14 +40,6 @@ int foreground_set_log_level(void *context, const char *value, struct err *e)
 		       value);
 }
 
-int foreground_set_help(void *context, const char *value, struct err *e)
-{
-	(void)value;
-	(void)e;
-	((struct foreground *)context)->help = true;
-	return 0;
-}
-
 void foreground_init(struct foreground *f)
 {
 	*f = (struct foreground){

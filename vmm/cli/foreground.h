@@ -25,26 +25,26 @@ struct foreground {
 	{"api-sock", "PATH",                                     \
 	 "serve the control API on this Unix socket; then\n"     \
 	 "stasis ctl --socket PATH can pause, resume, stop it",  \
-	 foreground_set_api_sock},                               \
+	 .set = foreground_set_api_sock},                        \
 		{"console-full", "WORD",                         \
 		 "if standard output was not read for two\n"     \
 		 "seconds: drop the guest's output, or make\n"   \
 		 "the guest wait (drop or wait; default: drop)", \
-		 foreground_set_console_full},                   \
+		 .set = foreground_set_console_full},            \
 		{"log-level", "LEVEL",                           \
 		 "error, warning, info, debug or off; the log\n" \
 		 "goes to standard error (default: info at a\n"  \
 		 "terminal, else warning)",                      \
-		 foreground_set_log_level},                      \
+		 .set = foreground_set_log_level},               \
 	{                                                        \
-		"help", NULL, "show this", foreground_set_help   \
+		"help", NULL, "show this",                       \
+			OPTION_FLAG(struct foreground, help)     \
 	}
 
 int foreground_set_api_sock(void *context, const char *value, struct err *e);
 int foreground_set_console_full(void *context, const char *value,
 				struct err *e);
 int foreground_set_log_level(void *context, const char *value, struct err *e);
-int foreground_set_help(void *context, const char *value, struct err *e);
 
 void foreground_init(struct foreground *f);
 /* Configure the log: standard error, at the level that was chosen. */

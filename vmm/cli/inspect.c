@@ -19,25 +19,9 @@ struct inspect {
 	bool json, help;
 };
 
-static int set_json(void *context, const char *value, struct err *e)
-{
-	(void)value;
-	(void)e;
-	((struct inspect *)context)->json = true;
-	return 0;
-}
-
-static int set_help(void *context, const char *value, struct err *e)
-{
-	(void)value;
-	(void)e;
-	((struct inspect *)context)->help = true;
-	return 0;
-}
-
 static const struct option options[] = {
-	{"json", NULL, "print JSON", set_json},
-	{"help", NULL, "show this", set_help},
+	{"json", NULL, "print JSON", OPTION_FLAG(struct inspect, json)},
+	{"help", NULL, "show this", OPTION_FLAG(struct inspect, help)},
 };
 
 /* The state file: @path, or @path/state if @path is a folder. */

@@ -96,6 +96,20 @@ static const struct option *find(const struct option *options, unsigned count,
 	return NULL;
 }
 
+static int set(const struct option *o, void *context, const char *value,
+	       struct err *e)
+{
+	char *member = (char *)context + o->member;
+
+	if (o->set)
+		return o->set(context, value, e);
+	if (value)
+		memcpy(member, &value, sizeof(value));
+	else
+		memcpy(member, &(bool){true}, sizeof(bool));
+	return 0;
+}
+
 /* Parse one option; returns how many arguments it used, or -1. */
 static int parse_one(const struct option *options, unsigned count, int argc,
 		     char **argv, uint32_t *seen, void *context, struct err *e)
@@ -121,7 +135,7 @@ static int parse_one(const struct option *options, unsigned count, int argc,
 		value = argv[1];
 		words = 2;
 	}
-	return o->set(context, value, e) ? -1 : words;
+	return set(o, context, value, e) ? -1 : words;
 }
 
 int options_parse(const struct option *options, unsigned count, int argc,

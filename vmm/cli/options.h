@@ -10,6 +10,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct err;
@@ -19,9 +20,21 @@ struct option {
 	const char *argument; /* the value's name in the help; NULL: a flag;
 			       * ends in "...": the option may be repeated */
 	const char *help;     /* NULL: not listed by --help */
-	/* @value is NULL for a flag. */
+	/* Either of these.  @value is NULL for a flag. */
 	int (*set)(void *context, const char *value, struct err *e);
+	size_t member; /* its offset in the context */
 };
+
+/*
+ * Ends the row of a flag that sets one bool of the context, and of an option
+ * whose value is stored as it is, in one const char *.
+ */
+#define OPTION_FLAG(type, name) OPTION_MEMBER(bool, type, name)
+#define OPTION_TEXT(type, name) OPTION_MEMBER(const char *, type, name)
+/* Adds nothing but a warning if the member is of another kind. */
+#define OPTION_MEMBER(kind, type, name)   \
+	.member = (offsetof(type, name) + \
+		   0 * sizeof((kind *)0 == &((type *)0)->name))
 
 enum { OPTIONS_MAX = 32 };
 

@@ -39,28 +39,12 @@ static int set_clock(void *context, const char *value, struct err *e)
 		       value);
 }
 
-static int set_any_clocks(void *context, const char *value, struct err *e)
-{
-	(void)value;
-	(void)e;
-	((struct restore *)context)->load.clock.unsynchronized = true;
-	return 0;
-}
-
 static int set_max_jump(void *context, const char *value, struct err *e)
 {
 	struct clock_request *clock = &((struct restore *)context)->load.clock;
 
 	clock->has_max_jump = true;
 	return options_parse_max_jump(value, &clock->max_jump_ms, e);
-}
-
-static int set_track_dirty(void *context, const char *value, struct err *e)
-{
-	(void)value;
-	(void)e;
-	((struct restore *)context)->load.track_dirty = true;
-	return 0;
 }
 
 static int set_eager(void *context, const char *value, struct err *e)
@@ -129,14 +113,6 @@ static int set_vsock(void *context, const char *value, struct err *e)
 			     value, e);
 }
 
-static int set_record(void *context, const char *value, struct err *e)
-{
-	(void)value;
-	(void)e;
-	((struct restore *)context)->load.record_working_set = true;
-	return 0;
-}
-
 static int set_paused(void *context, const char *value, struct err *e)
 {
 	(void)value;
@@ -150,39 +126,40 @@ static const struct option options[] = {
 	 "the guest's time since the snapshot: frozen (its time\n"
 	 "stopped) or continuous (its time kept counting).\n"
 	 "Default: as the VM was configured, else frozen",
-	 set_clock},
+	 .set = set_clock},
 	{"max-jump-ms", "MS",
 	 "how far continuous time may jump, for this restore\n"
 	 "(default: as configured, 600000)",
-	 set_max_jump},
+	 .set = set_max_jump},
 	{"unsynchronized", NULL,
 	 "accept continuous after a reboot or on another host\n"
 	 "although a wall clock is not synchronised (NTP)",
-	 set_any_clocks},
+	 OPTION_FLAG(struct restore, load.clock.unsynchronized)},
 	{"track-dirty-pages", NULL,
 	 "keep a log of the pages that the guest writes, so\n"
 	 "that the time for a snapshot of changes depends on\n"
 	 "their number",
-	 set_track_dirty},
+	 OPTION_FLAG(struct restore, load.track_dirty)},
 	{"eager", NULL,
 	 "read all memory now instead of mapping the file,\n"
 	 "which may be removed afterwards",
-	 set_eager},
+	 .set = set_eager},
 	{"record-working-set", NULL,
 	 "record which memory is touched, until the guest is\n"
 	 "paused or ends, for at most 10 s; later restores\n"
 	 "read it ahead",
-	 set_record},
-	{"disk", "ID=FILE...", "use FILE for the disk with this id", set_disk},
+	 OPTION_FLAG(struct restore, load.record_working_set)},
+	{"disk", "ID=FILE...", "use FILE for the disk with this id",
+	 .set = set_disk},
 	{"net", "ID=TAP[,WORD]...",
 	 "use TAP for the interface with this id; vhost or\n"
 	 "no-vhost overrides whether it uses vhost (see\n"
 	 "stasis run --help)",
-	 set_net},
+	 .set = set_net},
 	{"vsock", "PATH", "use this path for the vsock's Unix socket",
-	 set_vsock},
+	 .set = set_vsock},
 	{"paused", NULL, "leave the guest paused; see stasis ctl resume",
-	 set_paused},
+	 .set = set_paused},
 	FOREGROUND_OPTIONS,
 };
 

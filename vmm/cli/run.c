@@ -39,14 +39,6 @@ static int set_cmdline(void *context, const char *value, struct err *e)
 			     e);
 }
 
-static int set_raw(void *context, const char *value, struct err *e)
-{
-	(void)value;
-	(void)e;
-	((struct run *)context)->config.raw = true;
-	return 0;
-}
-
 static int parse_address(uint64_t *address, const char *option,
 			 const char *value, struct err *e)
 {
@@ -76,22 +68,6 @@ static int set_entry(void *context, const char *value, struct err *e)
 
 	config->raw = true;
 	return parse_address(&config->entry, "entry", value, e);
-}
-
-static int set_fdt_high(void *context, const char *value, struct err *e)
-{
-	(void)value;
-	(void)e;
-	((struct run *)context)->config.fdt_high = true;
-	return 0;
-}
-
-static int set_no_kaslr(void *context, const char *value, struct err *e)
-{
-	(void)value;
-	(void)e;
-	((struct run *)context)->config.no_kaslr = true;
-	return 0;
 }
 
 static int set_cpus(void *context, const char *value, struct err *e)
@@ -178,14 +154,6 @@ static int set_balloon(void *context, const char *value, struct err *e)
 	return run_add_balloon(&((struct run *)context)->config, value, e);
 }
 
-static int set_entropy(void *context, const char *value, struct err *e)
-{
-	(void)value;
-	(void)e;
-	((struct run *)context)->config.entropy = true;
-	return 0;
-}
-
 static int read_policy(const char *option, const char *value,
 		       enum clock_policy *policy, struct err *e)
 {
@@ -241,108 +209,94 @@ static int set_physical(void *context, const char *value, struct err *e)
 	return 0;
 }
 
-static int set_track_dirty(void *context, const char *value, struct err *e)
-{
-	(void)value;
-	(void)e;
-	((struct run *)context)->config.track_dirty = true;
-	return 0;
-}
-
-static int set_boot_timer(void *context, const char *value, struct err *e)
-{
-	(void)value;
-	(void)e;
-	((struct run *)context)->config.boot_timer = true;
-	return 0;
-}
-
 static const struct option options[] = {
 	{"kernel", "FILE",
 	 "arm64 Linux kernel: Image, Image.gz or EFI zboot\n"
 	 "(gzip). It is mapped, not copied: replace the file\n"
 	 "by renaming another one over it, never write to it",
-	 set_kernel},
-	{"initrd", "FILE", "initial RAM disk; also mapped", set_initrd},
+	 .set = set_kernel},
+	{"initrd", "FILE", "initial RAM disk; also mapped", .set = set_initrd},
 	{"cmdline", "TEXT",
 	 "kernel command line; without console= there is no\n"
 	 "serial console. Default:\n"
 	 "\"" DEFAULT_CMDLINE "\"",
-	 set_cmdline},
+	 .set = set_cmdline},
 	{"raw", NULL,
 	 "the kernel is a bare-metal binary: it is loaded\n"
 	 "512 KiB above RAM's base and entered at its first\n"
 	 "byte, with the device tree's address in x0",
-	 set_raw},
+	 OPTION_FLAG(struct run, config.raw)},
 	{"load-address", "ADDRESS",
 	 "where to load a bare-metal binary instead; implies\n--raw",
-	 set_load_address},
+	 .set = set_load_address},
 	{"entry", "ADDRESS",
 	 "where to enter a bare-metal binary, if not at its\n"
 	 "first byte; implies --raw",
-	 set_entry},
+	 .set = set_entry},
 	{"fdt-high", NULL,
 	 "put the device tree at the end of RAM, for programs\n"
 	 "that expect it above them (always so with --raw)",
-	 set_fdt_high},
+	 OPTION_FLAG(struct run, config.fdt_high)},
 	{"no-kaslr", NULL,
 	 "give the kernel no seed to randomise its address, so\n"
 	 "that guests share more of its pages",
-	 set_no_kaslr},
-	{"cpus", "N", "vCPUs, 1 to 32 (default 1)", set_cpus},
-	{"memory", "SIZE", "RAM: 256M, 2G ... (default 128M)", set_memory},
+	 OPTION_FLAG(struct run, config.no_kaslr)},
+	{"cpus", "N", "vCPUs, 1 to 32 (default 1)", .set = set_cpus},
+	{"memory", "SIZE", "RAM: 256M, 2G ... (default 128M)",
+	 .set = set_memory},
 	{"cpu", "LIST",
 	 "CPU features: sve=off, pauth=off, pmu=on, nested=on,\n"
 	 "separated by commas. Default: SVE and pointer\n"
 	 "authentication if the host has them, not the others",
-	 set_cpu},
+	 .set = set_cpu},
 	{"disk", "FILE[,HOW]...",
 	 "a raw image or block device: /dev/vda, and so on.\n"
 	 "May be followed by, separated by commas: ro, root\n"
 	 "(the kernel mounts it), async (io_uring), unsafe\n"
 	 "(flushes do nothing)",
-	 set_disk},
+	 .set = set_disk},
 	{"net", "TAP[,HOW]...",
 	 "a network interface: an existing tap of the host\n"
 	 "(tools/net-setup makes one), or fd:N for one that is\n"
 	 "open. May be followed by, separated by commas:\n"
 	 "mac=06:00:00:00:00:01, mtu=9000, vhost (the kernel\n"
 	 "moves the frames; no rate limiters)",
-	 set_net},
+	 .set = set_net},
 	{"vsock", "CID,PATH",
 	 "streams between host and guest; the guest's CID is 3\n"
 	 "or more. stasis vsock --uds PATH 52 connects to port\n"
 	 "52 of the guest; the guest connects to the program\n"
 	 "that listens on PATH_52",
-	 set_vsock},
+	 .set = set_vsock},
 	{"balloon", "MIB[,HOW]...",
 	 "take MIB of RAM from the guest. May be followed by,\n"
 	 "separated by commas: oom (the guest takes RAM back\n"
 	 "when it runs out), stats=SECONDS, hinting, reporting\n"
 	 "(of free pages)",
-	 set_balloon},
+	 .set = set_balloon},
 	{"entropy", NULL, "a source of random numbers for the guest",
-	 set_entropy},
+	 OPTION_FLAG(struct run, config.entropy)},
 	{"clock", "POLICY",
 	 "the guest's time over a pause: frozen (default) or\ncontinuous",
-	 set_clock},
+	 .set = set_clock},
 	{"restore-clock", "POLICY", "the same over a snapshot and its restore",
-	 set_restore_clock},
+	 .set = set_restore_clock},
 	{"max-jump-ms", "MS",
-	 "how far continuous time may jump (default 600000)", set_max_jump},
+	 "how far continuous time may jump (default 600000)",
+	 .set = set_max_jump},
 	{"physical-counter", "WHOSE",
 	 "guest: it shows guest time, as the virtual one does,\n"
 	 "or the start fails; host: it shows the host's.\n"
 	 "Default: guest if the host supports it",
-	 set_physical},
+	 .set = set_physical},
 	{"track-dirty-pages", NULL,
 	 "keep a log of the pages that the guest writes, so\n"
 	 "that the time for a snapshot of changes depends on\n"
 	 "their number",
-	 set_track_dirty},
+	 OPTION_FLAG(struct run, config.track_dirty)},
 	{"boot-timer", NULL,
 	 "log the time when the guest writes 123 to\n0x40000000",
-	 set_boot_timer},
+	 OPTION_FLAG(struct run, config.boot_timer)},
 	FOREGROUND_OPTIONS,
 };
 

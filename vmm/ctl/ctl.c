@@ -346,13 +346,6 @@ static int run(struct ctl *ctl)
 
 /* ------------------------------------------------------------------ options */
 
-static int set_socket(void *context, const char *value, struct err *e)
-{
-	(void)e;
-	((struct ctl *)context)->socket = value;
-	return 0;
-}
-
 static int set_clock(void *context, const char *value, struct err *e)
 {
 	if (strcmp(value, "frozen") != 0 && strcmp(value, "continuous") != 0)
@@ -372,14 +365,6 @@ static int set_max_jump(void *context, const char *value, struct err *e)
 	return options_parse_max_jump(value, &ctl->max_jump_ms, e);
 }
 
-static int set_any_clocks(void *context, const char *value, struct err *e)
-{
-	(void)value;
-	(void)e;
-	((struct ctl *)context)->unsynchronized = true;
-	return 0;
-}
-
 static int set_timeout(void *context, const char *value, struct err *e)
 {
 	char *end;
@@ -395,44 +380,28 @@ static int set_timeout(void *context, const char *value, struct err *e)
 	return 0;
 }
 
-static int set_json(void *context, const char *value, struct err *e)
-{
-	(void)value;
-	(void)e;
-	((struct ctl *)context)->json = true;
-	return 0;
-}
-
-static int set_help(void *context, const char *value, struct err *e)
-{
-	(void)value;
-	(void)e;
-	((struct ctl *)context)->help = true;
-	return 0;
-}
-
 static const struct option options[] = {
 	{"socket", "PATH", "the VMM's API socket\n(default " DEFAULT_SOCKET ")",
-	 set_socket},
+	 OPTION_TEXT(struct ctl, socket)},
 	{"clock", "POLICY",
 	 "resume: frozen (the guest's time stopped) or\n"
 	 "continuous (it kept counting)",
-	 set_clock},
+	 .set = set_clock},
 	{"max-jump-ms", "MS",
 	 "how far continuous time may jump, for this resume\n"
 	 "(default: as configured, 600000)",
-	 set_max_jump},
+	 .set = set_max_jump},
 	{"unsynchronized", NULL,
 	 "accept continuous after a restore although a wall\n"
 	 "clock is not synchronised (NTP)",
-	 set_any_clocks},
+	 OPTION_FLAG(struct ctl, unsynchronized)},
 	{"json", NULL, "print each answer of the VMM as a line of JSON",
-	 set_json},
+	 OPTION_FLAG(struct ctl, json)},
 	{"timeout", "SECONDS",
 	 "maximum time to wait for an answer (default 30);\n"
 	 "a pause that takes longer is cancelled",
-	 set_timeout},
-	{"help", NULL, "show this", set_help},
+	 .set = set_timeout},
+	{"help", NULL, "show this", OPTION_FLAG(struct ctl, help)},
 };
 
 static void print_help(void)

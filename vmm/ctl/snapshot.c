@@ -256,108 +256,38 @@ static int merge(const struct snapshot *s, struct err *e)
 
 /* ------------------------------------------------------------------ options */
 
-static int set_socket(void *context, const char *value, struct err *e)
-{
-	(void)e;
-	((struct snapshot *)context)->socket = value;
-	return 0;
-}
-
-static int set_diff_only(void *context, const char *value, struct err *e)
-{
-	(void)value;
-	(void)e;
-	((struct snapshot *)context)->only_changes = true;
-	return 0;
-}
-
-static int set_paused(void *context, const char *value, struct err *e)
-{
-	(void)value;
-	(void)e;
-	((struct snapshot *)context)->stay_paused = true;
-	return 0;
-}
-
-static int set_no_sync(void *context, const char *value, struct err *e)
-{
-	(void)value;
-	(void)e;
-	((struct snapshot *)context)->no_sync = true;
-	return 0;
-}
-
-static int set_memory(void *context, const char *value, struct err *e)
-{
-	(void)e;
-	((struct snapshot *)context)->memory = value;
-	return 0;
-}
-
-static int set_state_path(void *context, const char *value, struct err *e)
-{
-	(void)e;
-	((struct snapshot *)context)->state = value;
-	return 0;
-}
-
-static int set_mode(void *context, const char *value, struct err *e)
-{
-	(void)e;
-	((struct snapshot *)context)->mode = value;
-	return 0;
-}
-
-static int set_base(void *context, const char *value, struct err *e)
-{
-	(void)e;
-	((struct snapshot *)context)->base = value;
-	return 0;
-}
-
-static int set_diff(void *context, const char *value, struct err *e)
-{
-	(void)e;
-	((struct snapshot *)context)->diff = value;
-	return 0;
-}
-
-static int set_help(void *context, const char *value, struct err *e)
-{
-	(void)value;
-	(void)e;
-	((struct snapshot *)context)->help = true;
-	return 0;
-}
-
 static const struct option take_options[] = {
 	{"socket", "PATH", "the VMM's API socket\n(default " DEFAULT_SOCKET ")",
-	 set_socket},
+	 OPTION_TEXT(struct snapshot, socket)},
 	{"changes", NULL,
 	 "write only memory that changed since the guest was\n"
 	 "loaded, or since the last snapshot; see merge",
-	 set_diff_only},
-	{"paused", NULL, "leave the VM paused afterwards", set_paused},
+	 OPTION_FLAG(struct snapshot, only_changes)},
+	{"paused", NULL, "leave the VM paused afterwards",
+	 OPTION_FLAG(struct snapshot, stay_paused)},
 	{"no-sync", NULL,
 	 "do not sync the files: the snapshot may not survive a\n"
 	 "power loss",
-	 set_no_sync},
+	 OPTION_FLAG(struct snapshot, no_sync)},
 	{"memory", "PATH",
 	 "write memory here instead of to FOLDER/memory: a file,\n"
 	 "a FIFO, or a listening Unix socket",
-	 set_memory},
-	{"state", "PATH", "the same for the state", set_state_path},
+	 OPTION_TEXT(struct snapshot, memory)},
+	{"state", "PATH", "the same for the state",
+	 OPTION_TEXT(struct snapshot, state)},
 	{"mode", "MODE",
 	 "mode of new files, in octal (default 0600); existing\n"
 	 "files keep their owner and mode",
-	 set_mode},
-	{"help", NULL, "show this", set_help},
+	 OPTION_TEXT(struct snapshot, mode)},
+	{"help", NULL, "show this", OPTION_FLAG(struct snapshot, help)},
 };
 
 static const struct option merge_options[] = {
-	{"base", "FILE", "the memory file of the earlier snapshot", set_base},
-	{"diff", "FILE", "the memory file that has the changes", set_diff},
-	{"help", NULL, "show this", set_help},
+	{"base", "FILE", "the memory file of the earlier snapshot",
+	 OPTION_TEXT(struct snapshot, base)},
+	{"diff", "FILE", "the memory file that has the changes",
+	 OPTION_TEXT(struct snapshot, diff)},
+	{"help", NULL, "show this", OPTION_FLAG(struct snapshot, help)},
 };
 
 static int print_help(void)

@@ -120,13 +120,6 @@ static int ask(const struct trace_offset *t, struct err *e)
 
 /* ------------------------------------------------------------------ options */
 
-static int set_socket(void *context, const char *value, struct err *e)
-{
-	(void)e;
-	((struct trace_offset *)context)->socket = value;
-	return 0;
-}
-
 static int set_guest(void *context, const char *value, struct err *e)
 {
 	struct trace_offset *t = context;
@@ -146,31 +139,15 @@ static int set_guest(void *context, const char *value, struct err *e)
 				 value);
 }
 
-static int set_json(void *context, const char *value, struct err *e)
-{
-	(void)value;
-	(void)e;
-	((struct trace_offset *)context)->json = true;
-	return 0;
-}
-
-static int set_help(void *context, const char *value, struct err *e)
-{
-	(void)value;
-	(void)e;
-	((struct trace_offset *)context)->help = true;
-	return 0;
-}
-
 static const struct option options[] = {
 	{"socket", "PATH", "the VMM's API socket\n(default " DEFAULT_SOCKET ")",
-	 set_socket},
+	 OPTION_TEXT(struct trace_offset, socket)},
 	{"guest", "COUNTER:NS",
 	 "the guest's counter and its CLOCK_MONOTONIC_RAW at one\n"
 	 "instant, as `clock-follow --pair` in the guest prints",
-	 set_guest},
-	{"json", NULL, "print JSON", set_json},
-	{"help", NULL, "show this", set_help},
+	 .set = set_guest},
+	{"json", NULL, "print JSON", OPTION_FLAG(struct trace_offset, json)},
+	{"help", NULL, "show this", OPTION_FLAG(struct trace_offset, help)},
 };
 
 int cli_trace_offset(int argc, char **argv)

@@ -223,35 +223,13 @@ static int accept_port(const struct vsock_cli *cli, struct err *e)
 
 /* ------------------------------------------------------------------ options */
 
-static int set_uds(void *context, const char *value, struct err *e)
-{
-	(void)e;
-	((struct vsock_cli *)context)->path = value;
-	return 0;
-}
-
-static int set_listen(void *context, const char *value, struct err *e)
-{
-	(void)value;
-	(void)e;
-	((struct vsock_cli *)context)->listen = true;
-	return 0;
-}
-
-static int set_help(void *context, const char *value, struct err *e)
-{
-	(void)value;
-	(void)e;
-	((struct vsock_cli *)context)->help = true;
-	return 0;
-}
-
 static const struct option options[] = {
 	{"uds", "PATH",
-	 "the VMM's socket: of stasis run --vsock, or PUT\n/vsock", set_uds},
+	 "the VMM's socket: of stasis run --vsock, or PUT\n/vsock",
+	 OPTION_TEXT(struct vsock_cli, path)},
 	{"listen", NULL, "wait for the guest to connect to PORT of the host",
-	 set_listen},
-	{"help", NULL, "show this", set_help},
+	 OPTION_FLAG(struct vsock_cli, listen)},
+	{"help", NULL, "show this", OPTION_FLAG(struct vsock_cli, help)},
 };
 
 static void print_help(void)
