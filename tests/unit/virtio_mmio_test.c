@@ -13,33 +13,6 @@
 
 enum { SIZE = 8, ACK_DRIVER = 3, FEATURES_OK = 8, DRIVER_OK = 4 };
 
-static struct driver d;
-static struct probe *probe;
-
-static int begin(void **state)
-{
-	struct virtio_slot slot;
-
-	(void)state;
-	driver_begin(&d);
-	slot = driver_slot(&d);
-	probe = probe_create(&slot);
-	d.dev = &probe->dev;
-	return 0;
-}
-
-static int end(void **state)
-{
-	(void)state;
-	driver_end(&d);
-	return 0;
-}
-
-static uint32_t status(void)
-{
-	return driver_get(&d, VIRTIO_MMIO_STATUS);
-}
-
 static void set_status(uint32_t value)
 {
 	driver_set(&d, VIRTIO_MMIO_STATUS, value);
@@ -83,9 +56,9 @@ static void other_features_are_not(void **state)
 {
 	(void)state;
 	assert_false(driver_negotiate(&d, 1));
-	assert_int_equal(status(), ACK_DRIVER);
+	assert_int_equal(probe_status(), ACK_DRIVER);
 	set_status(ACK_DRIVER | DRIVER_OK);
-	assert_int_equal(status(), ACK_DRIVER);
+	assert_int_equal(probe_status(), ACK_DRIVER);
 	assert_true(driver_negotiate(&d, 0));
 }
 
@@ -95,7 +68,7 @@ static void legacy_driver_is_refused(void **state)
 	set_status(1);
 	set_status(ACK_DRIVER);
 	set_status(ACK_DRIVER | FEATURES_OK);
-	assert_int_equal(status(), ACK_DRIVER);
+	assert_int_equal(probe_status(), ACK_DRIVER);
 }
 
 static void agreed_features_are_frozen(void **state)
@@ -125,13 +98,13 @@ static void status_out_of_order_is_ignored(void **state)
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(wrong); i++) {
 		set_status(wrong[i]);
-		assert_int_equal(status(), 0);
+		assert_int_equal(probe_status(), 0);
 	}
 	assert_true(driver_negotiate(&d, 0));
 	set_status(ACK_DRIVER); /* takes a bit back */
-	assert_int_equal(status(), ACK_DRIVER | FEATURES_OK);
-	set_status(0x80 | status());
-	assert_int_equal(status(), 0x80 | ACK_DRIVER | FEATURES_OK);
+	assert_int_equal(probe_status(), ACK_DRIVER | FEATURES_OK);
+	set_status(0x80 | probe_status());
+	assert_int_equal(probe_status(), 0x80 | ACK_DRIVER | FEATURES_OK);
 }
 
 static void queue_registers_are_per_queue(void **state)
@@ -227,7 +200,7 @@ static void impossible_queues_need_a_reset(void **state)
 		driver_set_queue(&d, 0, SIZE);
 		driver_set(&d, wrong[i].reg, wrong[i].value);
 		driver_go(&d);
-		assert_int_equal(status() & VIRTIO_CONFIG_S_NEEDS_RESET,
+		assert_int_equal(probe_status() & VIRTIO_CONFIG_S_NEEDS_RESET,
 				 VIRTIO_CONFIG_S_NEEDS_RESET);
 		driver_kick(&d, 0);
 		driver_run(&d);
@@ -400,7 +373,7 @@ static void other_widths_and_offsets_are_nothing(void **state)
 			ops->write(d.dev, at, len, UINT64_MAX);
 		}
 	}
-	assert_int_equal(status(), 0);
+	assert_int_equal(probe_status(), 0);
 	assert_int_equal(probe->dev.queue_sel, 0);
 }
 
@@ -413,7 +386,7 @@ static void reset_forgets_everything(void **state)
 	probe->resets = 0;
 	set_status(0);
 	assert_int_equal(probe->resets, 1);
-	assert_int_equal(status(), 0);
+	assert_int_equal(probe_status(), 0);
 	assert_int_equal(probe->dev.accepted, 0);
 	assert_int_equal(driver_get(&d, VIRTIO_MMIO_QUEUE_READY), 0);
 	assert_int_equal(driver_get(&d, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
@@ -453,7 +426,7 @@ static void destroying_leaves_no_descriptor(void **state)
 	virtio_destroy(NULL);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, probe_begin, probe_end)
 
 int main(void)
 {

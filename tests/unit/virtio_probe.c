@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/virtio_probe.h"
 
+#include <linux/virtio_mmio.h>
 #include <stdlib.h>
 
 #include "core/base/util.h"
@@ -94,4 +95,37 @@ struct probe *probe_create(const struct virtio_slot *slot)
 	for (unsigned i = 0; i < sizeof(p->config); i++)
 		p->config[i] = (uint8_t)(i + 1);
 	return p;
+}
+
+struct driver d;
+struct probe *probe;
+
+int probe_begin(void **state)
+{
+	struct virtio_slot slot;
+
+	(void)state;
+	driver_begin(&d);
+	slot = driver_slot(&d);
+	probe = probe_create(&slot);
+	d.dev = &probe->dev;
+	return 0;
+}
+
+int probe_end(void **state)
+{
+	(void)state;
+	driver_end(&d);
+	return 0;
+}
+
+void probe_go(void)
+{
+	driver_kick(&d, 0);
+	driver_run(&d);
+}
+
+uint32_t probe_status(void)
+{
+	return driver_get(&d, VIRTIO_MMIO_STATUS);
 }

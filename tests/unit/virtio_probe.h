@@ -3,6 +3,7 @@
 #pragma once
 
 #include "devices/virtio/virtio.h"
+#include "tests/unit/virtio_driver.h"
 
 struct probe {
 	struct virtio_device dev;
@@ -16,3 +17,12 @@ struct probe {
 enum { PROBE_ID = 42, PROBE_FEATURE = 3 };
 
 struct probe *probe_create(const struct virtio_slot *slot);
+
+/* A test's guest and its probe: made anew by probe_begin(), for cmocka. */
+extern struct driver d;
+extern struct probe *probe;
+int probe_begin(void **state);
+int probe_end(void **state);
+/* Kick queue 0, and run until there is nothing to do. */
+void probe_go(void);
+uint32_t probe_status(void);

@@ -13,38 +13,16 @@
 
 enum { SIZE = 16 };
 
-static struct driver d;
-static struct probe *probe;
-
 static int begin(void **state)
 {
-	struct virtio_slot slot;
-
-	(void)state;
-	driver_begin(&d);
-	slot = driver_slot(&d);
-	probe = probe_create(&slot);
-	d.dev = &probe->dev;
+	probe_begin(state);
 	driver_start(&d, 0, SIZE);
 	return 0;
 }
 
-static int end(void **state)
-{
-	(void)state;
-	driver_end(&d);
-	return 0;
-}
-
-static void go(void)
-{
-	driver_kick(&d, 0);
-	driver_run(&d);
-}
-
 static bool is_broken(void)
 {
-	return driver_get(&d, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET;
+	return probe_status() & VIRTIO_CONFIG_S_NEEDS_RESET;
 }
 
 /* What was asked for last. */
@@ -75,7 +53,7 @@ static void a_page_that_is_served_is_asked_for(void **state)
 	d.mem.ask = ask;
 	d.mem.ask_context = &asked;
 	driver_add(&d, 0, buffers, 2);
-	go();
+	probe_go();
 	assert_false(driver_used(&d, 0, NULL, NULL));
 	assert_false(is_broken());
 	assert_int_equal(asked.times, 1);
@@ -103,19 +81,19 @@ static void rings_and_tables_are_asked_for(void **state)
 	driver_desc(&d, d.queue[0].desc, 0, table, 16, VRING_DESC_F_INDIRECT,
 		    0);
 	driver_publish(&d, 0, 0);
-	go();
+	probe_go();
 	assert_int_equal(asked.times, 1);
 	assert_ptr_equal(asked.host, driver_at(&d, table));
 	/* As after a restore: even the rings are elsewhere. */
 	probe->dev.queue[0].present = false;
 	assert_int_equal(guest_mem_discard(&d.mem, ring, (uint64_t)page), 0);
-	go();
+	probe_go();
 	assert_int_equal(asked.times, 2);
 	assert_ptr_equal(asked.host, ring);
 	assert_false(is_broken());
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, probe_end)
 
 int main(void)
 {

@@ -12,33 +12,6 @@
 
 enum { SIZE = 8 };
 
-static struct driver d;
-static struct probe *probe;
-
-static int begin(void **state)
-{
-	struct virtio_slot slot;
-
-	(void)state;
-	driver_begin(&d);
-	slot = driver_slot(&d);
-	probe = probe_create(&slot);
-	d.dev = &probe->dev;
-	return 0;
-}
-
-static int end(void **state)
-{
-	(void)state;
-	driver_end(&d);
-	return 0;
-}
-
-static uint32_t status(void)
-{
-	return driver_get(&d, VIRTIO_MMIO_STATUS);
-}
-
 static void quiet_device_takes_nothing_until_it_is_resumed(void **state)
 {
 	struct driver_buffer one = {DRIVER_DATA, 1, true};
@@ -195,13 +168,13 @@ static void device_that_waits_for_a_reset_is_saved_so(void **state)
 	snap_fini(&s);
 	virtio_resume(d.dev);
 	driver_run(&d);
-	assert_int_equal(status() & VIRTIO_CONFIG_S_NEEDS_RESET,
+	assert_int_equal(probe_status() & VIRTIO_CONFIG_S_NEEDS_RESET,
 			 VIRTIO_CONFIG_S_NEEDS_RESET);
 	driver_start(&d, 0, SIZE);
 	assert_int_equal(probe->kicks[0], 1);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, probe_begin, probe_end)
 
 int main(void)
 {

@@ -14,44 +14,22 @@
 enum { SIZE = 16 };
 #define EVENT_IDX (1ull << VIRTIO_RING_F_EVENT_IDX)
 
-static struct driver d;
-static struct probe *probe;
-
 static int begin(void **state)
 {
-	struct virtio_slot slot;
-
-	(void)state;
-	driver_begin(&d);
-	slot = driver_slot(&d);
-	probe = probe_create(&slot);
-	d.dev = &probe->dev;
+	probe_begin(state);
 	driver_start(&d, 0, SIZE);
 	return 0;
 }
 
-static int end(void **state)
-{
-	(void)state;
-	driver_end(&d);
-	return 0;
-}
-
-static void go(void)
-{
-	driver_kick(&d, 0);
-	driver_run(&d);
-}
-
 static bool is_broken(void)
 {
-	return driver_get(&d, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET;
+	return probe_status() & VIRTIO_CONFIG_S_NEEDS_RESET;
 }
 
 /* The ring is broken, with these words; and a reset revives it. */
 static void assert_broken(const char *why)
 {
-	go();
+	probe_go();
 	assert_true(is_broken());
 	assert_non_null(probe->dev.queue[0].broken);
 	assert_contains(probe->dev.queue[0].broken, why);
@@ -73,7 +51,7 @@ static void echo(const char *text)
 
 	memcpy(driver_at(&d, to), text, len);
 	added = driver_add(&d, 0, buffers, 2);
-	go();
+	probe_go();
 	assert_true(driver_used(&d, 0, &head, &written));
 	assert_int_equal(head, added);
 	assert_int_equal(written, len);
@@ -102,7 +80,7 @@ static void indexes_wrap_at_16_bits(void **state)
 	(void)state;
 	for (int i = 0; i < 0x10000 + 3; i++) {
 		driver_add(&d, 0, &one, 1);
-		go();
+		probe_go();
 		assert_true(driver_used(&d, 0, NULL, NULL));
 	}
 	assert_int_equal(d.queue[0].used_idx, 3);
@@ -128,7 +106,7 @@ static void indirect_follows_direct(void **state)
 	driver_desc(&d, ring, 1, table, 16, VRING_DESC_F_INDIRECT, 0);
 	driver_desc(&d, table, 0, in, 4, VRING_DESC_F_WRITE, 0);
 	driver_publish(&d, 0, 0);
-	go();
+	probe_go();
 	assert_true(driver_used(&d, 0, NULL, NULL));
 	assert_memory_equal(driver_at(&d, in), "both", 4);
 }
@@ -141,7 +119,7 @@ static void chain_as_long_as_the_ring_is_fine(void **state)
 	for (unsigned i = 0; i < SIZE; i++)
 		buffers[i] = (struct driver_buffer){DRIVER_DATA + i, 1, false};
 	driver_add(&d, 0, buffers, SIZE);
-	go();
+	probe_go();
 	assert_true(driver_used(&d, 0, NULL, NULL));
 	assert_false(is_broken());
 }
@@ -254,7 +232,7 @@ static void last_byte_of_ram_is_a_buffer(void **state)
 
 	(void)state;
 	driver_add(&d, 0, &last, 1);
-	go();
+	probe_go();
 	assert_true(driver_used(&d, 0, NULL, NULL));
 }
 
@@ -304,7 +282,7 @@ static void broken_ring_stops_the_whole_device(void **state)
 
 	(void)state;
 	driver_add(&d, 0, &bad, 1);
-	go();
+	probe_go();
 	assert_true(is_broken());
 	/* Virtio has no notion of less. */
 	driver_kick(&d, 1);
@@ -319,7 +297,7 @@ static void broken_ring_is_reported_once(void **state)
 	(void)state;
 	driver_add(&d, 0, &bad, 1);
 	for (int i = 0; i < 100; i++)
-		go();
+		probe_go();
 	assert_int_equal(probe->dev.mistakes.count, 1);
 	assert_int_equal(driver_interrupts(&d), 1);
 }
@@ -331,7 +309,7 @@ static void what_came_before_the_bad_one_is_done(void **state)
 	(void)state;
 	driver_add(&d, 0, &good, 1);
 	driver_add(&d, 0, &bad, 1);
-	go();
+	probe_go();
 	assert_true(driver_used(&d, 0, NULL, NULL));
 	assert_false(driver_used(&d, 0, NULL, NULL));
 	assert_int_equal(driver_get(&d, VIRTIO_MMIO_INTERRUPT_STATUS), 3);
@@ -347,7 +325,7 @@ static void no_interrupt_if_the_driver_wants_none(void **state)
 	(void)state;
 	avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
 	driver_add(&d, 0, &one, 1);
-	go();
+	probe_go();
 	assert_true(driver_used(&d, 0, NULL, NULL));
 	assert_int_equal(driver_interrupts(&d), 0);
 }
@@ -359,7 +337,7 @@ static void one_interrupt_for_a_batch(void **state)
 	(void)state;
 	for (int i = 0; i < SIZE; i++)
 		driver_add(&d, 0, &one, 1);
-	go();
+	probe_go();
 	assert_int_equal(probe->chains, SIZE);
 	assert_int_equal(driver_interrupts(&d), 1);
 }
@@ -375,14 +353,14 @@ static void event_index_says_when_to_interrupt(void **state)
 	avail->ring[SIZE] = 2; /* used_event: after the third */
 	for (int i = 0; i < 4; i++) {
 		driver_add(&d, 0, &one, 1);
-		go();
+		probe_go();
 		assert_int_equal(driver_interrupts(&d), i == 2);
 	}
 	/* A batch that passes over it. */
 	avail->ring[SIZE] = 5;
 	for (int i = 0; i < 4; i++)
 		driver_add(&d, 0, &one, 1);
-	go();
+	probe_go();
 	assert_int_equal(driver_interrupts(&d), 1);
 }
 
@@ -401,7 +379,7 @@ static void event_index_asks_for_the_next_kick(void **state)
 		old = d.queue[0].avail_idx;
 		driver_add(&d, 0, &one, 1);
 		assert_false(driver_wants_kick(&d, 0, old));
-		go();
+		probe_go();
 	}
 	assert_int_equal(probe->chains, 4 * SIZE);
 }
@@ -426,7 +404,7 @@ static void large_requests_take_turns(void **state)
 	assert_true(probe->kicks[0] > 2);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, probe_end)
 
 int main(void)
 {
