@@ -150,7 +150,7 @@ static void a_working_set_is_recorded_of_a_file_alone(void **state)
 		const char *text, *why;
 	} wrong[] = {
 		{RECORD("Eager"), "`Eager` reads all of it"},
-		{RECORD("Uffd"), "of `Uffd`, the handler knows it"},
+		{RECORD("Uffd"), "of `Uffd`, the page server knows it"},
 		{"{" FILE_B ", \"record_working_set\": 1}",
 		 "record_working_set"},
 	};

@@ -242,7 +242,7 @@ static const struct option options[] = {
 	 "that guests share more of its pages",
 	 OPTION_FLAG(struct run, config.no_kaslr)},
 	{"cpus", "N", "vCPUs, 1 to 32 (default 1)", .set = set_cpus},
-	{"memory", "SIZE", "RAM: 256M, 2G ... (default 128M)",
+	{"memory", "SIZE", "RAM: 256M, 2G ..., at least 32M (default 128M)",
 	 .set = set_memory},
 	{"cpu", "LIST",
 	 "CPU features: sve=off, pauth=off, pmu=on, nested=on,\n"

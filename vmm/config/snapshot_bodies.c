@@ -257,7 +257,7 @@ int snapshot_load_check(const struct snapshot_load *body, struct err *e)
 			       "out `record_working_set`",
 			       body->backend == MEMORY_EAGER
 				       ? "`Eager` reads all of it"
-				       : "of `Uffd`, the handler knows it");
+				       : "of `Uffd`, the page server knows it");
 	return 0;
 }
 

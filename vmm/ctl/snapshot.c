@@ -293,11 +293,13 @@ static const struct option merge_options[] = {
 static int print_help(void)
 {
 	printf("Usage: stasis snapshot FOLDER [options]\n"
+	       "       stasis snapshot --memory PATH --state PATH [options]\n"
 	       "       stasis snapshot merge --base FILE --diff FILE\n\n"
 	       "Take a snapshot of a VM that has an API socket.  It is "
 	       "written to the files\nstate and memory in FOLDER, which is "
 	       "created.  The VM is paused meanwhile, and\nthen resumed.  An "
-	       "existing snapshot is replaced atomically.\n\n");
+	       "existing snapshot is replaced atomically; files that cannot "
+	       "be replaced are\noverwritten.\n\n");
 	options_print(take_options, ARRAY_SIZE(take_options));
 	printf("\nmerge writes the changes into the older memory file.  The "
 	       "result belongs to the\nstate file of the later snapshot.  No "
