@@ -191,6 +191,11 @@ static const char *remedy(int error)
 	}
 }
 
+static bool is_interrupted(const struct call *call)
+{
+	return call->request->interrupted && *call->request->interrupted;
+}
+
 /* Returns the connected socket, or -1. */
 static int connect_to(const struct call *call)
 {
@@ -217,7 +222,9 @@ static int connect_to(const struct call *call)
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	do {
 		r = connect(fd, (struct sockaddr *)&address, sizeof(address));
-	} while (r && errno == EINTR);
+	} while (r && errno == EINTR && !is_interrupted(call));
+	if (r && errno == EINTR)
+		return err_set(call->e, "interrupted");
 	if (r)
 		return err_set(call->e, "%s%s", strerrordesc_np(errno),
 			       remedy(errno));
@@ -284,16 +291,18 @@ static int exchange(struct call *call)
 		if (call->sent < call->out.len)
 			fds[0].events |= POLLOUT;
 		r = wait ? poll(fds, ARRAY_SIZE(fds), wait) : 0;
-		if (call->request->interrupted && *call->request->interrupted)
+		if (is_interrupted(call))
 			return err_set(call->e, "interrupted");
 		if (r < 0 && errno != EINTR)
 			return err_errno(call->e, "poll");
 		if (r == 0)
 			return err_set(call->e,
 				       "no answer within %u ms; the VMM is "
-				       "stopped or busy, and --timeout waits "
-				       "longer",
-				       call->request->timeout_ms);
+				       "stopped or busy%s",
+				       call->request->timeout_ms,
+				       call->request->remedy
+					       ? call->request->remedy
+					       : "");
 		if (r < 0)
 			continue;
 		if (fds[1].revents & POLLERR)

@@ -27,6 +27,7 @@ struct client_request {
 	const char *body; /* JSON; NULL: no body */
 	size_t body_len;
 	unsigned timeout_ms;
+	const char *remedy; /* ends the error if that is over; NULL: none */
 	/* If not NULL: a signal handler sets it to cancel the request. */
 	const volatile sig_atomic_t *interrupted;
 

@@ -311,6 +311,7 @@ static int run(struct ctl *ctl)
 	struct client_request request = {
 		.socket = ctl->socket,
 		.timeout_ms = ctl->timeout_s * 1000,
+		.remedy = ", and --timeout waits longer",
 		.context = ctl,
 	};
 	struct client_answer answer;
