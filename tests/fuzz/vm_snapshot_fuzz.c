@@ -10,16 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "core/base/err.h"
 #include "core/io/log.h"
 #include "core/io/loop.h"
-#include "devices/virtio/net/net.h"
 #include "snapshot/memory/memory_file.h"
 #include "snapshot/state_file.h"
 #include "tests/fake/kvm_fake.h"
+#include "tests/fake/net_fake.h"
 #include "tests/fuzz/fuzz.h"
 #include "vmm/config/config.h"
 #include "vmm/vm/vm.h"
@@ -36,30 +35,6 @@ static struct model {
 
 static struct event_loop loop;
 static char disk[32], folder[40], vsock[48];
-
-/* What vm/ calls instead of net_create(): no tap, one end of a pair. */
-struct virtio_device *__wrap_net_create(const struct virtio_slot *slot,
-					const struct net_config *config,
-					struct err *e);
-struct virtio_device *__wrap_net_create(const struct virtio_slot *slot,
-					const struct net_config *config,
-					struct err *e)
-{
-	int fds[2];
-
-	must(!socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
-			 fds));
-	close(fds[0]);
-	return net_create_on(slot, config, fds[1], e);
-}
-
-/* Nor the kernel's vhost-net, should this machine have it. */
-int __wrap_net_use_vhost(struct virtio_device *dev, struct err *e);
-int __wrap_net_use_vhost(struct virtio_device *dev, struct err *e)
-{
-	(void)dev;
-	return err_set(e, "there is no vhost-net here");
-}
 
 static void remove_folder(void)
 {
@@ -178,6 +153,7 @@ static void make_models(void)
 
 	log_configure(&(struct log_config){.level = LOG_OFF, .fd = -1});
 	must(!loop_init(&loop, &e));
+	net_fake_no_vhost = 1;
 	memcpy(image + 56, "ARM\x64", 4);
 	image[16 + 1] = 0x10; /* image_size = 4096 */
 	make_file(image, sizeof(image), sizeof(image), kernel, sizeof(kernel));

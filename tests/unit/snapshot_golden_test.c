@@ -15,15 +15,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "core/base/util.h"
 #include "core/io/io.h"
 #include "core/io/loop.h"
-#include "devices/virtio/net/net.h"
 #include "snapshot/state_file.h"
 #include "tests/fake/kvm_fake.h"
+#include "tests/fake/net_fake.h"
 #include "tests/unit/testing.h"
 #include "vmm/config/config.h"
 #include "vmm/vm/vm.h"
@@ -46,24 +45,6 @@ static struct event_loop loop;
 static char folder[32], disk[2][40], socket_path[40], kernel[40];
 static int memory_fd;
 static struct err e;
-
-/* What vm/ calls instead of net_create(): no tap, one end of a pair. */
-struct virtio_device *__wrap_net_create(const struct virtio_slot *slot,
-					const struct net_config *config,
-					struct err *why);
-struct virtio_device *__wrap_net_create(const struct virtio_slot *slot,
-					const struct net_config *config,
-					struct err *why)
-{
-	int fds[2];
-
-	assert_int_equal(socketpair(AF_UNIX,
-				    SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-				    0, fds),
-			 0);
-	close(fds[0]);
-	return net_create_on(slot, config, fds[1], why);
-}
 
 static void on_ended(void *context, enum vm_end end, const char *reason)
 {
@@ -306,6 +287,43 @@ static void files_of_every_minor_version_are_loaded(void **state)
 	}
 }
 
+/* An interface is switched to vhost once, whoever decides it: the VM's
+ * configuration, the state, or who loads it. */
+static void vhost_is_set_up_once(void **state)
+{
+	const struct vm_ram_source ram = {.fd = memory_fd};
+	struct vm_saved *saved = calloc(1, sizeof(*saved));
+	struct vm_config config;
+	struct golden g;
+	struct vm *vm;
+
+	(void)state;
+	configure(&config);
+	config.interface[0].vhost = true;
+	net_fake_vhosts = 0;
+	vm = vm_create(&config, &host, &e);
+	assert_non_null(vm);
+	assert_int_equal(net_fake_vhosts, 1);
+	vm_destroy(vm);
+	vm_config_fini(&config);
+
+	kvm_fake_reset();
+	read_golden(&g, STATE_FILE_MINOR);
+	assert_ok(vm_saved_read(saved, g.body, g.len, g.minor, &e), e);
+	point_to_files_of_now(&saved->config);
+	mark_memory(&saved->id);
+	saved->config.interface[0].vhost = true;
+	saved->config.interface[0].vhost_chosen = true;
+	net_fake_vhosts = 0;
+	vm = vm_restore(saved, &ram, &host, &e);
+	assert_non_null(vm);
+	assert_int_equal(net_fake_vhosts, 1);
+	vm_destroy(vm);
+	vm_saved_fini(saved);
+	free(saved);
+	free(g.body);
+}
+
 /* --------------------------------------------------------- nothing changed */
 
 enum { SECTION_HEAD = SNAP_TAG('h', 'e', 'a', 'd') };
@@ -382,6 +400,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			what_is_written_is_what_the_newest_file_has, set_up,
 			tear_down),
+		cmocka_unit_test_setup_teardown(vhost_is_set_up_once, set_up,
+						tear_down),
 	};
 
 	if (getenv("STASIS_GOLDEN"))

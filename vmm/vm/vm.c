@@ -153,7 +153,8 @@ struct vm *vm_create(const struct vm_config *config, const struct vm_host *host,
 	if (vm_config_check(config, e))
 		return NULL;
 	vm = vm_build(config, host, NULL, e);
-	if (vm && vm_build_machine(vm, config, e)) {
+	if (vm &&
+	    (vm_build_machine(vm, config, e) || vm_use_vhost(vm, config, e))) {
 		vm_destroy(vm);
 		return NULL;
 	}

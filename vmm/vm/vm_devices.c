@@ -160,8 +160,7 @@ static int use_vhost(struct virtio_device *dev,
 	return 0;
 }
 
-int vm_restore_vhost(struct vm *vm, const struct vm_config *config,
-		     struct err *e)
+int vm_use_vhost(struct vm *vm, const struct vm_config *config, struct err *e)
 {
 	for (unsigned i = 0; i < config->interface_count; i++) {
 		const struct interface_config *interface =
@@ -199,9 +198,9 @@ static int attach_interface(struct vm *vm,
 	if (virtio_slots_next(&vm->virtio, &slot, e))
 		return err_prefix(e, "network interface %s", interface->id);
 	dev = net_create(&slot, &config, e);
-	if (add(vm, interface->id, dev, e))
-		return err_prefix(e, "network interface %s", interface->id);
-	return interface->vhost ? use_vhost(dev, interface, e) : 0;
+	return add(vm, interface->id, dev, e)
+		       ? err_prefix(e, "network interface %s", interface->id)
+		       : 0;
 }
 
 static int attach_interfaces(struct vm *vm, const struct vm_config *config,

@@ -112,7 +112,7 @@ const struct virtio_kind *vm_device_kind(unsigned i);
 
 int vm_attach_devices(struct vm *vm, const struct vm_config *config,
 		      struct err *e);
-/* Switch interfaces of a restored VM to vhost.  Separate, because the section
- * that says which ones comes after the devices in a state. */
-int vm_restore_vhost(struct vm *vm, const struct vm_config *config,
-		     struct err *e);
+/* Switch interfaces to vhost, once per VM: when it is created, or when its
+ * state has been loaded, because the section that says which ones comes after
+ * the devices. */
+int vm_use_vhost(struct vm *vm, const struct vm_config *config, struct err *e);

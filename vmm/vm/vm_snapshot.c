@@ -273,7 +273,7 @@ static int load(struct vm *vm, struct vm_saved *saved, struct err *e)
 	if (machine_state(vm, saved, s, e))
 		return -1;
 	if (snap_finish(s, e) || check_disks(vm, saved, e) ||
-	    vm_restore_vhost(vm, &saved->config, e))
+	    vm_use_vhost(vm, &saved->config, e))
 		return -1;
 	memcpy(vm->loaded, saved->id.bytes, sizeof(vm->loaded));
 	memcpy(vm->saved, saved->id.bytes, sizeof(vm->saved));
