@@ -33,6 +33,7 @@ struct block_async {
 	struct block_request *requests;
 	uint64_t prepared; /* bytes prepared since the last submission */
 	unsigned free_count;
+	bool none_free; /* the ring has requests that wait for one */
 	uint8_t free[BLOCK_INFLIGHT_MAX];
 };
 
@@ -43,7 +44,8 @@ static struct block *block_of(struct virtio_device *dev)
 
 struct block_request *block_async_get(struct block_async *a)
 {
-	if (!a->free_count)
+	a->none_free = !a->free_count;
+	if (a->none_free)
 		return NULL;
 	return &a->requests[a->free[--a->free_count]];
 }
@@ -177,6 +179,10 @@ void block_async_submit(struct block *b)
 	/* Completions in between were not signalled. */
 	reap(b);
 	push(b);
+	/* Nor will those be that are reaped: none may be left to run the queue
+	 * for requests that found none free. */
+	if (b->async->none_free && b->async->free_count)
+		b->dev.queue[0].starved = true;
 }
 
 /*
