@@ -35,6 +35,7 @@ static _Atomic uint64_t lost;
  */
 enum { TERMINAL_PATIENCE_MS = 50, TERMINAL_TRIES = 2 };
 static int patience_ms;
+static _Atomic bool was_slow; /* it waited in vain: do not wait again */
 
 static const char *const level_names[] = {
 	[LOG_OFF] = "OFF",   [LOG_ERROR] = "ERROR", [LOG_WARN] = "WARN",
@@ -145,9 +146,14 @@ static int head_firecracker(char *line, size_t size, enum log_level level,
 static bool becomes_ready(void)
 {
 	struct pollfd out = {.fd = config.fd, .events = POLLOUT};
+	int ready;
 
-	return patience_ms && poll(&out, 1, patience_ms) == 1 &&
-	       out.revents & POLLOUT;
+	if (!patience_ms)
+		return false;
+	ready = poll(&out, 1, was_slow ? 0 : patience_ms);
+	if (!ready)
+		was_slow = true;
+	return ready == 1 && out.revents & POLLOUT;
 }
 
 /*
@@ -170,6 +176,7 @@ static void put(const char *line, size_t len)
 			atomic_fetch_add(&lost, 1);
 			return;
 		}
+		was_slow = false;
 		line += n;
 		len -= (size_t)n;
 	}

@@ -175,6 +175,32 @@ static void lines_on_a_terminal_stay_whole(void **state)
 	close(master);
 }
 
+/* Only the first line waits for it. */
+static void a_terminal_that_is_not_read_is_waited_for_once(void **state)
+{
+	int master = log_to_terminal(), guest = io_reopen_nowait(config.fd);
+	uint64_t lost = log_lost();
+
+	(void)state;
+	assert_true(guest >= 0);
+	while (write(guest, "#", 1) == 1)
+		;
+	log_info("first");
+	alarm(3); /* ends the test if each of them waits for 50 ms */
+	for (unsigned i = 0; i < 100; i++)
+		log_info("x");
+	alarm(0);
+	assert_int_equal(log_lost() - lost, 101);
+	while (read(master, text, sizeof(text)) > 0)
+		;
+	log_info("again");
+	testing_read_all(master, text, sizeof(text));
+	assert_string_equal(text, "stasis: again\n");
+	close(guest);
+	close(config.fd);
+	close(master);
+}
+
 static void a_file_gets_none_while_a_terminal_is_raw(void **state)
 {
 	(void)state;
@@ -419,6 +445,7 @@ int main(void)
 		LOGS(level_off_writes_nothing),
 		LOGS(raw_terminal_gets_carriage_returns),
 		LOGS(lines_on_a_terminal_stay_whole),
+		LOGS(a_terminal_that_is_not_read_is_waited_for_once),
 		LOGS(a_file_gets_none_while_a_terminal_is_raw),
 		LOGS(what_is_quoted_cannot_forge_a_line),
 		LOGS(a_reader_that_is_behind_costs_lines_not_time),
