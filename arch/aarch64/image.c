@@ -198,7 +198,8 @@ static int64_t inflate_into(struct inflater *in, void *out, uint64_t room,
 	uint64_t done = 0;
 	int r = Z_OK;
 
-	while (done < room && r != Z_STREAM_END) {
+	/* The end may follow when there is no more room. */
+	while (r != Z_STREAM_END) {
 		if (!in->z.avail_in) {
 			ssize_t n = io_pread(in->rest.fd, in->chunk,
 					     min_u64(CHUNK, in->rest.size),
@@ -214,6 +215,8 @@ static int64_t inflate_into(struct inflater *in, void *out, uint64_t room,
 		in->z.next_out = (uint8_t *)out + done;
 		in->z.avail_out = (unsigned)min_u64(room - done, GIB(1));
 		r = inflate(&in->z, Z_NO_FLUSH);
+		if (r == Z_BUF_ERROR && done == room && in->z.avail_in)
+			break;
 		if (r != Z_OK && r != Z_STREAM_END)
 			return inflate_failed(in, r, e);
 		done = (uint64_t)(in->z.next_out - (uint8_t *)out);
