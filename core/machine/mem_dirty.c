@@ -40,6 +40,20 @@ void guest_mem_untrack(struct guest_mem *mem)
 	mem->dirty = NULL;
 }
 
+/* A word at a time: a guest may make us mark all its RAM for a request. */
+static void set_bits(uint64_t *bits, uint64_t first, uint64_t last)
+{
+	for (uint64_t word = first / 64; word <= last / 64; word++) {
+		uint64_t mask = UINT64_MAX;
+
+		if (word == first / 64)
+			mask &= UINT64_MAX << first % 64;
+		if (word == last / 64)
+			mask &= UINT64_MAX >> (63 - last % 64);
+		__atomic_fetch_or(&bits[word], mask, __ATOMIC_RELAXED);
+	}
+}
+
 void guest_mem_written(const struct guest_mem *mem, const void *host,
 		       uint64_t len)
 {
@@ -52,9 +66,7 @@ void guest_mem_written(const struct guest_mem *mem, const void *host,
 
 		if (at < r->host || offset >= r->size)
 			continue;
-		for (uint64_t page = offset / d->page;
-		     page <= (offset + len - 1) / d->page; page++)
-			__atomic_fetch_or(&d->bits[i][page / 64],
-					  1ull << page % 64, __ATOMIC_RELAXED);
+		set_bits(d->bits[i], offset / d->page,
+			 (offset + len - 1) / d->page);
 	}
 }

@@ -46,6 +46,33 @@ static void first_and_last_byte_are_ram(void **state)
 			 mem.region[1].host + MIB(2) - 8);
 }
 
+/* Each page of a range, and no other; a range may cross words of the bitmap. */
+static void what_is_written_is_marked(void **state)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), pages = SIZE / page;
+	struct err e;
+
+	(void)state;
+	for (uint64_t first = 0; first < pages; first += 21) {
+		for (uint64_t last = first; last < pages; last += 31) {
+			const uint64_t *bits;
+
+			assert_ok(guest_mem_track(&mem, &e), e);
+			bits = mem.dirty->bits[0];
+			guest_mem_written(&mem,
+					  mem.region[0].host +
+						  (first + 1) * page - 1,
+					  (last - first) * page + 1);
+			for (uint64_t i = 0; i < pages; i++)
+				assert_int_equal(bits[i / 64] >> i % 64 & 1,
+						 first <= i && i <= last);
+			for (uint64_t i = 0; i < mem.dirty->words[1]; i++)
+				assert_int_equal(mem.dirty->bits[1][i], 0);
+			guest_mem_untrack(&mem);
+		}
+	}
+}
+
 static void around_ram_is_none(void **state)
 {
 	(void)state;
@@ -376,6 +403,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_MEM(first_and_last_byte_are_ram),
+		WITH_MEM(what_is_written_is_marked),
 		WITH_MEM(around_ram_is_none),
 		WITH_MEM(range_over_the_end_is_none),
 		WITH_MEM(length_that_wraps_is_none),
