@@ -173,7 +173,7 @@ void vsock_rx_run(struct vsock *v)
 {
 	struct virtq *vq = &v->dev.queue[VSOCK_RX];
 
-	if (!virtio_is_live(&v->dev, VSOCK_RX))
+	if (v->stale || !virtio_is_live(&v->dev, VSOCK_RX))
 		return;
 	while (has_packets(v) && virtq_pop(vq, &v->chain)) {
 		struct virtio_vsock_hdr h = {
