@@ -184,7 +184,7 @@ static bool spare_helps(const struct api *api)
 {
 	struct rlimit limit;
 
-	return !getrlimit(RLIMIT_NOFILE, &limit) &&
+	return api->spare_fd >= 0 && !getrlimit(RLIMIT_NOFILE, &limit) &&
 	       (rlim_t)api->spare_fd < limit.rlim_cur;
 }
 
@@ -196,6 +196,9 @@ static void accept_none(struct api *api)
 	if (error == EAGAIN || error == EINTR || error == ECONNABORTED)
 		return;
 	log_limited(&limit, "API: cannot accept: %s", strerror(error));
+	/* Another thread may have been given the one that was closed. */
+	if (api->spare_fd < 0)
+		api->spare_fd = make_spare();
 	if (error == EMFILE && spare_helps(api))
 		error = refuse_one(api);
 	if (error && error != EAGAIN)
