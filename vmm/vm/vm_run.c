@@ -169,7 +169,8 @@ int vm_pause_within(struct vm *vm, unsigned timeout_ms, struct err *e)
 
 	if (vm->waits == VM_PAUSING)
 		return VM_PAUSE_LATER;
-	if (vm->waits == VM_ENDING)
+	/* Also before on_told() has seen it. */
+	if (vcpu_set_end(&vm->vcpus, NULL) != VCPU_END_NONE)
 		return err_set(e, "the guest has ended");
 	busy = stop_by(vm, deadline_in(at_once));
 	if (!busy)
