@@ -34,8 +34,11 @@ int boot_source_read(struct boot_source *body, const struct json_t *json,
 		FIELD(struct boot_source, fdt_high, JSON_KIND_BOOL, false, 0),
 	};
 
-	body->kaslr = true;
-	body->load_address = body->entry = UINT64_MAX;
+	*body = (struct boot_source){
+		.kaslr = true,
+		.load_address = UINT64_MAX,
+		.entry = UINT64_MAX,
+	};
 	if (json_read(json, fields, ARRAY_SIZE(fields), body, e))
 		return -1;
 	if (!body->load_address || !body->entry)
