@@ -41,7 +41,8 @@ void guest_mem_untrack(struct guest_mem *mem)
 }
 
 /* A word at a time: a guest may make us mark all its RAM for a request. */
-static void set_bits(uint64_t *bits, uint64_t first, uint64_t last)
+static void mark(const struct guest_mem_dirty *d, unsigned region,
+		 uint64_t first, uint64_t last)
 {
 	for (uint64_t word = first / 64; word <= last / 64; word++) {
 		uint64_t mask = UINT64_MAX;
@@ -50,7 +51,8 @@ static void set_bits(uint64_t *bits, uint64_t first, uint64_t last)
 			mask &= UINT64_MAX << first % 64;
 		if (word == last / 64)
 			mask &= UINT64_MAX >> (63 - last % 64);
-		__atomic_fetch_or(&bits[word], mask, __ATOMIC_RELAXED);
+		__atomic_fetch_or(&d->bits[region][word], mask,
+				  __ATOMIC_RELAXED);
 	}
 }
 
@@ -66,7 +68,6 @@ void guest_mem_written(const struct guest_mem *mem, const void *host,
 
 		if (at < r->host || offset >= r->size)
 			continue;
-		set_bits(d->bits[i], offset / d->page,
-			 (offset + len - 1) / d->page);
+		mark(d, i, offset / d->page, (offset + len - 1) / d->page);
 	}
 }
