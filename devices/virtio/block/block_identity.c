@@ -11,9 +11,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <sys/uio.h>
 
 #include "core/base/err.h"
@@ -41,6 +43,15 @@ static uint64_t hash(const uint64_t *words, size_t count)
 	return h ? h : 1;
 }
 
+/* A file of these is in memory, if it is not swapped out. */
+static bool is_in_memory(int fd)
+{
+	struct statfs fs;
+
+	return !fstatfs(fd, &fs) &&
+	       (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+}
+
 /* Hash SAMPLE bytes at @at.  Returns 0 if they cannot be read with @flags. */
 static uint64_t sample(const struct block *b, uint64_t at, int flags)
 {
@@ -48,7 +59,9 @@ static uint64_t sample(const struct block *b, uint64_t at, int flags)
 	struct iovec iov = {buf, sizeof(buf)};
 	ssize_t n = preadv2(b->file.fd, &iov, 1, (off_t)at, flags);
 
-	if (n < 0 && errno == EOPNOTSUPP) /* does not support RWF_NOWAIT */
+	/* Some file systems do not support RWF_NOWAIT.  Of them, network ones
+	 * may hang. */
+	if (n < 0 && errno == EOPNOTSUPP && is_in_memory(b->file.fd))
 		n = preadv(b->file.fd, &iov, 1, (off_t)at);
 	return n == sizeof(buf) ? hash(buf, ARRAY_SIZE(buf)) : 0;
 }
