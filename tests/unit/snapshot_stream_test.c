@@ -288,6 +288,25 @@ static void to_resume_does_not_wait_for_a_reader(void **state)
 	assert_int_equal(close(fd), 0);
 }
 
+/* RAM has been written to a file by then. */
+static void nor_for_one_of_the_state(void **state)
+{
+	struct snapshot_job *job;
+	int fd;
+
+	(void)state;
+	make_memory();
+	job_state_path = make_fifo("state.fifo");
+	fd = open(job_state_path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	assert_true(fd >= 0);
+	testing_fill(fd);
+	job = job_start(false, false);
+	usleep(200000);
+	assert_resume_cancels(job);
+	assert_false(job_file_exists("memory"));
+	close(fd);
+}
+
 static void the_end_does_not_wait_for_a_reader(void **state)
 {
 	struct snapshot_job *job;
@@ -323,6 +342,7 @@ int main(void)
 		with_job(the_wrong_end_of_a_pipe_is_refused),
 		with_job(a_reader_that_goes_away_is_told_of),
 		with_job(to_resume_does_not_wait_for_a_reader),
+		with_job(nor_for_one_of_the_state),
 		with_job(the_end_does_not_wait_for_a_reader),
 		with_job(a_diff_is_not_sent),
 	};

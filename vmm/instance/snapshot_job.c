@@ -30,7 +30,7 @@ struct snapshot_job {
 
 	pthread_mutex_t lock;
 	/* Guarded by the lock: */
-	bool reading;   /* guest RAM is still needed */
+	bool reading;   /* a resume cancels it: RAM is read, or a state sent */
 	bool cancelled; /* set by the main thread */
 	/* What the main thread may remove if this thread is blocked; NULL: not
 	 * created yet, or being published. */
@@ -66,14 +66,15 @@ static bool go_on_saving(void *context, uint64_t done, uint64_t total)
 }
 
 /*
- * All of guest RAM was read, so a resume does not cancel the job any more.
- * False if it was cancelled before, because the guest may have run while RAM
- * was being read.
+ * All of guest RAM was read, so a resume does not cancel the job any more,
+ * unless the state has yet to be sent to a reader, who may never read it. False
+ * if it was cancelled before, because the guest may have run while RAM was
+ * being read.
  */
-static bool done_reading(struct snapshot_job *job)
+static bool done_reading(struct snapshot_job *job, bool sends_state)
 {
 	pthread_mutex_lock(&job->lock);
-	job->reading = false;
+	job->reading = sends_state;
 	pthread_mutex_unlock(&job->lock);
 	return go_on(job);
 }
@@ -211,7 +212,7 @@ static int write_memory(struct snapshot_job *job, struct publish *files,
 		r = send_memory(job, e);
 	if (r)
 		err_prefix(e, "%.256s", path);
-	if (!done_reading(job) && !r)
+	if (!done_reading(job, files->state_fd < 0) && !r)
 		r = err_set(e, "it was cancelled");
 	return r;
 }
