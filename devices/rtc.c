@@ -227,12 +227,8 @@ void rtc_init(struct rtc *r, struct event_loop *loop, struct irq_line irq)
 
 void rtc_fini(struct rtc *r)
 {
-	int timer = r->alarm.fd;
-
-	if (!r->loop || timer < 0)
-		return;
-	loop_remove(r->loop, &r->alarm);
-	close(timer);
+	if (r->loop)
+		loop_close(r->loop, &r->alarm);
 }
 
 void rtc_state(struct rtc *r, struct snap *s)

@@ -14,8 +14,6 @@
 #include "core/base/now.h"
 #include "core/base/util.h"
 
-#define BIT(n) (1ull << (n))
-
 /* What a queue may take in a row: requests, plus 64 KiB units of their data. */
 enum { BUDGET = VIRTQ_SIZE_MAX };
 

@@ -17,14 +17,11 @@ int foreground_set_api_sock(void *context, const char *value, struct err *e)
 
 int foreground_set_console_full(void *context, const char *value, struct err *e)
 {
-	struct foreground *f = context;
+	static const char *const words[2] = {"drop", "wait"};
+	int i = options_parse_choice("console-full", value, words, e);
 
-	f->serial_waits = !strcmp(value, "wait");
-	if (f->serial_waits || !strcmp(value, "drop"))
-		return 0;
-	return err_set(e,
-		       "--console-full %.40s is not valid; choose drop or wait",
-		       value);
+	((struct foreground *)context)->serial_waits = i == 1;
+	return i < 0 ? -1 : 0;
 }
 
 int foreground_set_log_level(void *context, const char *value, struct err *e)

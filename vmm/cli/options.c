@@ -195,6 +195,17 @@ int options_take_words(const struct option *options, unsigned count, int argc,
 	return kept;
 }
 
+int options_parse_choice(const char *option, const char *value,
+			 const char *const words[2], struct err *e)
+{
+	if (!strcmp(value, words[0]))
+		return 0;
+	if (!strcmp(value, words[1]))
+		return 1;
+	return err_set(e, "--%s %.40s is not valid; choose %s or %s", option,
+		       value, words[0], words[1]);
+}
+
 bool options_parse_number(const char *text, uint64_t max, uint64_t *out)
 {
 	uint64_t n = 0;

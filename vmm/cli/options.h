@@ -65,6 +65,10 @@ void options_print(const struct option *options, unsigned count);
 /* True if all of @text is a decimal number of at most @max. */
 bool options_parse_number(const char *text, uint64_t max, uint64_t *out);
 
+/* Which of the two @words --@option was given: 0 or 1, or -1. */
+int options_parse_choice(const char *option, const char *value,
+			 const char *const words[2], struct err *e);
+
 /* Parse the value of --max-jump-ms, in milliseconds. */
 int options_parse_max_jump(const char *text, uint64_t *ms, struct err *e);
 

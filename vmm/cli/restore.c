@@ -25,18 +25,13 @@ struct restore {
 static int set_clock(void *context, const char *value, struct err *e)
 {
 	struct snapshot_load *load = &((struct restore *)context)->load;
+	int i = options_parse_choice("clock", value, clock_policy_name, e);
 
+	if (i < 0)
+		return -1;
 	load->has_clock = true;
-	for (unsigned i = 0; i < ARRAY_SIZE(clock_policy_name); i++) {
-		if (strcmp(value, clock_policy_name[i]) != 0)
-			continue;
-		load->clock.policy = (enum clock_policy)i;
-		return 0;
-	}
-	return err_set(e,
-		       "--clock %.40s is not valid; choose frozen or "
-		       "continuous",
-		       value);
+	load->clock.policy = (enum clock_policy)i;
+	return 0;
 }
 
 static int set_max_jump(void *context, const char *value, struct err *e)

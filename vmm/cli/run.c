@@ -73,10 +73,9 @@ static int set_entry(void *context, const char *value, struct err *e)
 static int set_cpus(void *context, const char *value, struct err *e)
 {
 	struct run *run = context;
-	char *end;
-	unsigned long n = strtoul(value, &end, 10);
+	uint64_t n;
 
-	if (*value < '0' || *value > '9' || *end || n < 1 || n > ARCH_VCPUS_MAX)
+	if (!options_parse_number(value, ARCH_VCPUS_MAX, &n) || !n)
 		return err_set(e, "--cpus %.40s is not valid; choose 1 to %d",
 			       value, ARCH_VCPUS_MAX);
 	run->config.vcpu_count = (unsigned)n;
@@ -157,15 +156,12 @@ static int set_balloon(void *context, const char *value, struct err *e)
 static int read_policy(const char *option, const char *value,
 		       enum clock_policy *policy, struct err *e)
 {
-	for (unsigned i = 0; i < ARRAY_SIZE(clock_policy_name); i++) {
-		if (strcmp(value, clock_policy_name[i]) != 0)
-			continue;
-		*policy = (enum clock_policy)i;
-		return 0;
-	}
-	return err_set(e,
-		       "--%s %.40s is not valid; choose frozen or continuous",
-		       option, value);
+	int i = options_parse_choice(option, value, clock_policy_name, e);
+
+	if (i < 0)
+		return -1;
+	*policy = (enum clock_policy)i;
+	return 0;
 }
 
 static struct clock_config *choose_clock(void *context)
@@ -195,17 +191,13 @@ static int set_max_jump(void *context, const char *value, struct err *e)
 
 static int set_physical(void *context, const char *value, struct err *e)
 {
-	struct clock_config *clock = choose_clock(context);
+	static const char *const words[2] = {"guest", "host"};
+	int i = options_parse_choice("physical-counter", value, words, e);
 
-	if (!strcmp(value, "guest"))
-		clock->physical = CLOCK_PHYSICAL_GUEST;
-	else if (!strcmp(value, "host"))
-		clock->physical = CLOCK_PHYSICAL_HOST;
-	else
-		return err_set(e,
-			       "--physical-counter %.40s is not valid; choose "
-			       "guest or host",
-			       value);
+	if (i < 0)
+		return -1;
+	choose_clock(context)->physical =
+		i ? CLOCK_PHYSICAL_HOST : CLOCK_PHYSICAL_GUEST;
 	return 0;
 }
 

@@ -349,11 +349,10 @@ static int run(struct ctl *ctl)
 
 static int set_clock(void *context, const char *value, struct err *e)
 {
-	if (strcmp(value, "frozen") != 0 && strcmp(value, "continuous") != 0)
-		return err_set(e,
-			       "--clock %.40s is not valid; choose frozen or "
-			       "continuous",
-			       value);
+	static const char *const words[2] = {"frozen", "continuous"};
+
+	if (options_parse_choice("clock", value, words, e) < 0)
+		return -1;
 	((struct ctl *)context)->clock = value;
 	return 0;
 }
@@ -368,10 +367,9 @@ static int set_max_jump(void *context, const char *value, struct err *e)
 
 static int set_timeout(void *context, const char *value, struct err *e)
 {
-	char *end;
-	unsigned long n = strtoul(value, &end, 10);
+	uint64_t n;
 
-	if (*value < '0' || *value > '9' || *end || n < 1 || n > TIMEOUT_MAX_S)
+	if (!options_parse_number(value, TIMEOUT_MAX_S, &n) || !n)
 		return err_set(e,
 			       "--timeout %.40s is not valid; choose 1 to "
 			       "%d seconds",

@@ -15,8 +15,6 @@
 /* Inflate and deflate. */
 enum { QUEUES_MIN = 2 };
 
-#define BIT(n) (1ull << (n))
-
 bool balloon_give_back(struct balloon *b, struct virtq *vq, void *host,
 		       uint64_t len)
 {
@@ -49,12 +47,7 @@ int balloon_check_active(const struct balloon *b, struct err *e)
 
 uint64_t balloon_ram(const struct balloon *b)
 {
-	const struct guest_mem *mem = b->dev.slot.mem;
-	uint64_t size = 0;
-
-	for (unsigned i = 0; i < mem->region_count; i++)
-		size += mem->region[i].size;
-	return size;
+	return guest_mem_size(b->dev.slot.mem);
 }
 
 /* ------------------------------------------------------------------- hooks */

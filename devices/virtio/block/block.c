@@ -15,15 +15,8 @@
 #include "devices/virtio/block/block_internal.h"
 #include "snapshot/codec.h"
 
-#define BIT(n) (1ull << (n))
-
 /* block_patch() waits at most this long for requests to the old file. */
 enum { PATCH_MS = 500 };
-
-static struct block *block_of(struct virtio_device *dev)
-{
-	return container_of(dev, struct block, dev);
-}
 
 /* ------------------------------------------------------------ the data path */
 

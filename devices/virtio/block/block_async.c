@@ -37,11 +37,6 @@ struct block_async {
 	uint8_t free[BLOCK_INFLIGHT_MAX];
 };
 
-static struct block *block_of(struct virtio_device *dev)
-{
-	return container_of(dev, struct block, dev);
-}
-
 struct block_request *block_async_get(struct block_async *a)
 {
 	a->none_free = !a->free_count;

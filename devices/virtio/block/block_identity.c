@@ -15,8 +15,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/vfs.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 
 #include "core/base/err.h"
 #include "core/base/util.h"

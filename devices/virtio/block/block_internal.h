@@ -31,6 +31,7 @@
 
 enum {
 	SECTOR_SHIFT = 9,
+	BLOCK_HEADER_SIZE = sizeof(struct virtio_blk_outhdr),
 	SECTOR_SIZE = 1 << SECTOR_SHIFT,
 	BLOCK_ID_LEN = VIRTIO_BLK_ID_BYTES,
 	BLOCK_INFLIGHT_MAX = 128,  /* requests, of BLOCK_ASYNC */
@@ -115,6 +116,11 @@ struct block {
 	struct block_request *sync;
 	struct block_async *async; /* NULL: synchronous */
 };
+
+static inline struct block *block_of(struct virtio_device *dev)
+{
+	return container_of(dev, struct block, dev);
+}
 
 /* Internal status: the request has (more) steps to execute. */
 enum { BLOCK_MORE = 0x100 };

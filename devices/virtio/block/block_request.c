@@ -10,8 +10,6 @@
 #include "core/base/util.h"
 #include "devices/virtio/block/block_internal.h"
 
-enum { HEADER_SIZE = sizeof(struct virtio_blk_outhdr) };
-
 /* ---------------------------------------------------------- parse and check */
 
 static bool is_within(const struct block *b, uint64_t sector, uint64_t sectors)
@@ -79,14 +77,14 @@ static unsigned check_range(struct block *b,
 static unsigned check_ranges(struct block *b, struct block_request *r)
 {
 	bool is_discard = r->type == VIRTIO_BLK_T_DISCARD;
-	uint64_t len = r->chain.out_len - HEADER_SIZE;
+	uint64_t len = r->chain.out_len - BLOCK_HEADER_SIZE;
 	unsigned status;
 
 	if (b->read_only || len % sizeof(r->seg[0]) || !len ||
 	    len / sizeof(r->seg[0]) > (is_discard ? BLOCK_SEGMENTS_MAX : 1))
 		return VIRTIO_BLK_S_IOERR;
 	r->seg_count = (unsigned)(len / sizeof(r->seg[0]));
-	virtq_read(&r->chain, HEADER_SIZE, r->seg, len);
+	virtq_read(&r->chain, BLOCK_HEADER_SIZE, r->seg, len);
 	for (unsigned i = 0; i < r->seg_count; i++) {
 		status = check_range(b, &r->seg[i], is_discard);
 		if (status != BLOCK_MORE)
@@ -114,7 +112,7 @@ bool block_parse(struct block *b, struct block_request *r, unsigned *status)
 		*status = check_data(b, r, header.sector, false);
 		break;
 	case VIRTIO_BLK_T_OUT:
-		r->len = r->chain.out_len - HEADER_SIZE;
+		r->len = r->chain.out_len - BLOCK_HEADER_SIZE;
 		*status = check_data(b, r, header.sector, true);
 		break;
 	case VIRTIO_BLK_T_DISCARD:

@@ -21,8 +21,6 @@
 #include "core/io/log.h"
 #include "devices/virtio/block/block_internal.h"
 
-enum { HEADER_SIZE = sizeof(struct virtio_blk_outhdr) };
-
 /* Never written, but not const: .bss takes no space in the binary. */
 static uint8_t zeros[65536];
 
@@ -43,8 +41,9 @@ static void next_data(struct block_request *r)
 		r->iov_count = virtq_slice(c->iov + c->out_count, c->in_count,
 					   r->done, len, r->iov);
 	else
-		r->iov_count = virtq_slice(c->iov, c->out_count,
-					   HEADER_SIZE + r->done, len, r->iov);
+		r->iov_count =
+			virtq_slice(c->iov, c->out_count,
+				    BLOCK_HEADER_SIZE + r->done, len, r->iov);
 }
 
 /* ------------------------------------------------------------------ ranges */

@@ -13,8 +13,6 @@
 #include "devices/virtio/net/net_internal.h"
 #include "snapshot/codec.h"
 
-#define BIT(n) (1ull << (n))
-
 /* ------------------------------------------------------------------ events */
 
 static void tap_ready(struct virtio_device *dev)

@@ -11,8 +11,6 @@
 #include "core/base/err.h"
 #include "devices/virtio/net/net_internal.h"
 
-#define BIT(n) (1ull << (n))
-
 /* Since Linux 6.2; headers may be older than the running kernel. */
 #ifndef TUN_F_USO4
 #define TUN_F_USO4 0x20

@@ -25,8 +25,6 @@
 #include "core/machine/mem.h"
 #include "devices/virtio/net/net_internal.h"
 
-#define BIT(n) (1ull << (n))
-
 /*
  * Features of the rings and the header; the others concern only guest and tap.
  */

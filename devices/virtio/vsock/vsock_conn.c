@@ -11,8 +11,6 @@
 #include "core/base/now.h"
 #include "devices/virtio/vsock/vsock_internal.h"
 
-enum { BOTH = VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND };
-
 /* ------------------------------------------------------ list of connections */
 
 static struct vsock_conn **bucket_of(struct vsock *v, uint32_t host,
@@ -350,7 +348,7 @@ void vsock_conn_end(struct vsock_conn *c)
 
 void vsock_conn_hang_up(struct vsock_conn *c)
 {
-	c->host_shutdown = BOTH;
+	c->host_shutdown = VSOCK_SHUTDOWN_BOTH;
 	vsock_conn_set_deadline(c);
 	vsock_conn_send(c, SEND_SHUTDOWN);
 }

@@ -13,6 +13,10 @@
 enum { VSOCK_BUCKETS = 256, VSOCK_HEADER = sizeof(struct virtio_vsock_hdr) };
 enum { VSOCK_RESETS_MAX = 1024, VSOCK_HOST_CID = 2 };
 enum { VSOCK_ACCEPT_PAUSE_MS = 100 };
+enum {
+	VSOCK_SHUTDOWN_BOTH =
+		VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND,
+};
 
 enum vsock_conn_state {
 	CONN_LINE,       /* waits for a host program to write CONNECT */

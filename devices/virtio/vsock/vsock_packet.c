@@ -10,8 +10,6 @@
 #include "core/base/metrics.h"
 #include "devices/virtio/vsock/vsock_internal.h"
 
-enum { BOTH = VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND };
-
 /* ------------------------------------------------------------ to the guest */
 
 void vsock_reset_ports(struct vsock *v, uint32_t host, uint32_t guest)
@@ -228,8 +226,8 @@ static void on_response(struct vsock_conn *c)
 
 static void on_shutdown(struct vsock_conn *c, uint32_t flags)
 {
-	c->guest_shutdown |= flags & BOTH;
-	if (c->guest_shutdown == BOTH) {
+	c->guest_shutdown |= flags & VSOCK_SHUTDOWN_BOTH;
+	if (c->guest_shutdown == VSOCK_SHUTDOWN_BOTH) {
 		vsock_reset_ports(c->v, c->host_port, c->guest_port);
 		vsock_conn_end(c);
 		return;
