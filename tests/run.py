@@ -35,8 +35,9 @@ JOBS = max(1, os.cpu_count() or 1)
 LONG = {"block-deep", "clones", "hole", "hostile-deep", "limits", "snapshot-deep",
         "snapshot-files-deep", "snapshot-jail-deep", "time-chrony", "time-clocks", "time-cycles",
         "time-long"}
-# These run on a host whose clock counts instructions: --full, too.
-COUNTED = ("hole", "time-chrony", "time-long")
+# These run on a host whose clock counts instructions, each of 2^N ns, and tell the same whatever else
+# this machine does.
+COUNTED = {"flood": 0, "hole": 0, "net-limit": 2, "time-chrony": 0, "time-long": 5}
 # Where the integration suites run, what takes longest first. A suite that cannot be tried on some
 # host skips itself there.
 #   processor, kernel, processors, memory, gic, kernel command line, suites ("*": all)
@@ -429,22 +430,23 @@ def steps(full, long):
     suites = sorted(os.path.basename(path).removesuffix(".sh") for path in scripts)
     suites.remove("lib")
     suites.remove("quick")      # the others see all of it
-    suites = [name for name in suites
-              if name not in (*COUNTED, "snapshot-deep") and (long or name not in LONG)]
+    suites = [name for name in suites if name != "snapshot-deep" and (long or name not in LONG)]
     yield Unit("moved", "tests/rig/moved.py")
     if has_kvm():
-        yield Rig("this machine", None, tuple(suites))
+        skipped_time = ("hole", "time-chrony", "time-long")
+        yield Rig("this machine", None, tuple(sorted(set(suites) - set(skipped_time))))
         return
+    counted = [name for name in suites if name in COUNTED]
+    suites = [name for name in suites if name not in COUNTED]
     for cpu, kernel, smp, mem, gic, append, chosen in MATRIX + (FULL_MATRIX if full else []):
         host = Host(cpu, kernel, smp, mem, gic, append=append)
         names = suites if chosen == "*" else chosen.split()
         # In two halves, where there are many, which can run at the same time.
         for part in ([names[::2], names[1::2]] if len(names) > 12 else [names]):
             yield Rig(str(host), host, tuple(part))
-    if full:  # a host whose clock counts instructions
-        for suite, shift in zip(COUNTED, (0, 0, 5)):
-            host = Host("neoverse-n1", "6.12", 1, icount=True, shift=shift)
-            yield Rig(f"{host} counted", host, (suite,))
+    for suite in counted:
+        host = Host("neoverse-n1", "6.12", 1, icount=True, shift=COUNTED[suite])
+        yield Rig(f"{host} counted", host, (suite,))
 
 
 def select(step, pattern):

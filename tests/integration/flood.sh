@@ -5,10 +5,10 @@
 # Many requests, and a guest that floods the VMM (tests/guests/flood.c): ten clients of the API are
 # answered within $FLOOD_MS milliseconds, and the VMM grows by neither memory nor descriptors. With
 # $FLOOD_EACH it tells of each kind of requests alone, too; the disk is not zeroed if $FLOOD_ZEROES
-# is no.
+# is no. On a host whose clock counts instructions: a busy machine would be slow by itself.
 . "$T/lib.sh"
 
-limit_ms=${FLOOD_MS:-100} calm_us=10000
+limit_ms=${FLOOD_MS:-50}
 grown_kib=400
 
 # look: $descriptors and $kib of the VMM, without its guest's memory that is mapped from files.
@@ -85,21 +85,14 @@ for one in ${FLOOD_EACH:+dz n v s d}; do
 	printf $one >&9
 	[ $one != d ] || loud
 done
-clients 2
+clients 1
 quiet
 look
-clients 2
+clients 1
 echo "# before it: $(cat load)"
-# A host that is busy with something else is slow by itself, and now and then slower.
-slow=$((${worst:-0} / calm_us))
-[ $slow -le 10 ] || slow=10
-[ $slow -le 1 ] || limit_ms=$((limit_ms * slow))
 loud
-for try in 1 2 3; do
-	clients 4
-	echo "# while it floods: $(cat load), and the limit is $limit_ms ms"
-	[ -n "$worst" ] && [ "$worst" -gt $((limit_ms * 1000)) ] || break
-done
+clients 2
+echo "# while it floods: $(cat load)"
 if [ -n "$worst" ] && [ "$worst" -le $((limit_ms * 1000)) ]; then t_ok; else t_fail "worst: $worst us" load; fi
 
 t_begin "nothing of it has grown"

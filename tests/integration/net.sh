@@ -111,13 +111,6 @@ t_begin "its tap is refused to a second VMM"
 run_guest 20 refused nsenter --net=/proc/"$ns1"/ns/net stasis run --kernel "$T/kernel-6.12" --net tap1
 if [ $run_status -eq 153 ] && grep -q "Device or resource busy (os error 16)" refused; then t_ok; else t_fail "status $run_status" refused; fi
 
-t_begin "a limit of 1 MiB/s holds"
-stasis ctl --socket "$PWD/s" patch /network-interfaces/net0 \
-	'{"iface_id":"net0","tx_rate_limiter":{"bandwidth":{"size":1048576,"refill_time":1000}}}' >patch.out 2>&1
-tell 60 slow "streams check tcp:10.0.1.1:7000 1 $((MIB64 / 16))"
-slow=$(said slow | sed -n 's/.* in \([0-9]*\) ms.*/\1/p')
-if streams_ok slow && [ "$slow" -ge 2500 ] && [ "$slow" -le 9000 ]; then t_ok; else t_fail "4 MiB took '$slow' ms" patch.out; fi
-
 # The VMM's CPU time so far, in ticks of 10 ms.
 cpu_ticks() { awk '{print $14 + $15}' "/proc/$guest_pid/stat"; }
 
