@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -34,9 +35,8 @@ static uint64_t host_seconds(void)
 /* ----------------------------------------------------------- under the lock */
 
 /*
- * Create the timer at the first alarm, because most guests never set one.  It
- * belongs to the main thread's loop, but may be added by a vCPU thread.
- * Returns 0 or -1.
+ * Create the timer at the first alarm, because most guests never set one.
+ * Returns 0 or -1.  Main thread.
  */
 static int need_timer(struct rtc *r)
 {
@@ -56,13 +56,19 @@ static int need_timer(struct rtc *r)
 	return -1;
 }
 
+/* When the timer has to expire; 0: not. */
+static uint64_t wanted(const struct rtc *r)
+{
+	return r->mask ? r->due : 0;
+}
+
 /*
  * Arm or disarm the timer.  The time is absolute (CLOCK_REALTIME), so the
- * kernel adjusts the timer when the host's clock is set.
+ * kernel adjusts the timer when the host's clock is set.  Main thread.
  */
 static void set_timer(struct rtc *r)
 {
-	uint64_t when = r->mask ? r->due : 0;
+	uint64_t when = wanted(r);
 	struct itimerspec spec = {.it_value.tv_sec = (time_t)when};
 
 	if (when == r->armed)
@@ -71,6 +77,13 @@ static void set_timer(struct rtc *r)
 	if (need_timer(r))
 		return;
 	timerfd_settime(r->alarm.fd, TFD_TIMER_ABSTIME, &spec, NULL);
+}
+
+/* Ask the main thread for it, because vCPU threads may not create timers. */
+static void ask_for_timer(const struct rtc *r)
+{
+	if (wanted(r) != r->armed)
+		(void)eventfd_write(r->wake_fd, 1);
 }
 
 /*
@@ -89,7 +102,6 @@ static void update(struct rtc *r)
 	if (masked && !r->told)
 		irq_line_pulse(&r->irq);
 	r->told = masked;
-	set_timer(r);
 }
 
 /*
@@ -172,6 +184,7 @@ static uint64_t rtc_read(void *device, uint64_t offset, unsigned len)
 		return read_id(offset);
 	pthread_mutex_lock(&r->lock);
 	update(r);
+	ask_for_timer(r);
 	value = read_register(r, offset);
 	pthread_mutex_unlock(&r->lock);
 	return value;
@@ -188,6 +201,7 @@ static void rtc_write(void *device, uint64_t offset, unsigned len,
 	update(r);
 	write_register(r, offset, (uint32_t)value);
 	update(r);
+	ask_for_timer(r);
 	pthread_mutex_unlock(&r->lock);
 }
 
@@ -214,12 +228,22 @@ static void on_alarm(struct event_source *source, uint32_t events)
 	if (expired)
 		r->armed = 0;
 	update(r);
+	set_timer(r);
 	pthread_mutex_unlock(&r->lock);
 }
 
-void rtc_init(struct rtc *r, struct event_loop *loop, struct irq_line irq)
+void rtc_look(struct rtc *r)
+{
+	pthread_mutex_lock(&r->lock);
+	set_timer(r);
+	pthread_mutex_unlock(&r->lock);
+}
+
+void rtc_init(struct rtc *r, struct event_loop *loop, struct irq_line irq,
+	      int wake_fd)
 {
 	r->loop = loop;
+	r->wake_fd = wake_fd;
 	r->irq = irq;
 	r->alarm = (struct event_source){.fd = -1, .ready = on_alarm};
 	pthread_mutex_init(&r->lock, NULL);
@@ -255,8 +279,10 @@ void rtc_alarm_state(struct rtc *r, struct snap *s)
 	snap_require(s, r->due < limit, "the alarm's time");
 	snap_bool(s, &r->raised);
 	snap_bool(s, &r->told);
-	if (snap_loading(s) && !snap_failed(s))
+	if (snap_loading(s) && !snap_failed(s)) {
 		update(r);
+		set_timer(r);
+	}
 	pthread_mutex_unlock(&r->lock);
 	snap_end(s);
 }

@@ -25,6 +25,7 @@
 struct rtc {
 	struct event_loop *loop;
 	struct irq_line irq;
+	int wake_fd; /* eventfd: the main thread is to call rtc_look() */
 	struct event_source alarm; /* a timer; fd -1 until the first alarm */
 
 	/* Guards the rest, and the creation of the timer. */
@@ -46,8 +47,11 @@ extern const struct mmio_ops rtc_mmio_ops;
 
 struct snap;
 
-/* @rtc is zeroed; @loop outlives it. */
-void rtc_init(struct rtc *rtc, struct event_loop *loop, struct irq_line irq);
+/* @rtc is zeroed; @loop and @wake_fd outlive it. */
+void rtc_init(struct rtc *rtc, struct event_loop *loop, struct irq_line irq,
+	      int wake_fd);
+/* The guest may have set an alarm. */
+void rtc_look(struct rtc *rtc);
 /* Does nothing if @rtc was only zeroed. */
 void rtc_fini(struct rtc *rtc);
 

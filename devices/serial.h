@@ -2,8 +2,8 @@
 /*
  * A 16550A UART, the guest's ttyS0.
  *
- * Output is buffered and written a line at a time, or after 2 ms (FLUSH_NS) if
- * the line is incomplete.  If the reader falls behind, the transmitter reports
+ * Output is buffered, and written when a line is complete, or after 2 ms
+ * (FLUSH_NS).  If the reader falls behind, the transmitter reports
  * busy, like a slow line; no thread ever blocks.  A guest that transmits anyway
  * loses those bytes.
  *
@@ -12,8 +12,9 @@
  * patience_ms ends: the transmitter reports ready, and bytes that do not fit
  * the buffer are dropped and counted, until the reader takes some again.
  *
- * Threads: registers are accessed on vCPU threads, which also write out
- * complete lines; all other functions are called on the main thread.
+ * Threads: registers are accessed on vCPU threads; all other functions are
+ * called on the main thread, which also writes the output: a vCPU thread may
+ * not write to files (core/seccomp/lists/vcpu.inc).
  */
 #pragma once
 

@@ -31,7 +31,11 @@ struct serial {
 	unsigned tx_first, tx_count;
 	bool tx_stalled; /* out_fd takes no more; the loop waits for it */
 	bool dropping;   /* stalled for longer than patience_ns */
-	bool flush_armed;
+	enum serial_flush_time {
+		FLUSH_NOT_ARMED,
+		FLUSH_LATER,
+		FLUSH_NOW
+	} armed;
 	uint64_t dropped;
 	uint64_t dropped_told; /* the part of @dropped that was logged */
 	uint64_t taken_ns;     /* CLOCK_MONOTONIC; the reader's last progress */

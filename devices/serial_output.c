@@ -14,6 +14,7 @@
 #include "devices/serial_internal.h"
 
 enum {
+	NOW_NS = 1,
 	FLUSH_NS = 2000000,
 	DRAIN_STEPS = 40,
 	DRAIN_STEP_MS = 50,
@@ -65,12 +66,14 @@ static void arm_timer(struct serial *s, uint64_t ns)
 	};
 
 	timerfd_settime(s->timer_fd, 0, &when, NULL);
-	s->flush_armed = ns != 0;
+	s->armed = !ns            ? FLUSH_NOT_ARMED
+		   : ns <= NOW_NS ? FLUSH_NOW
+				  : FLUSH_LATER;
 }
 
 void serial_output_waits(struct serial *s)
 {
-	if (s->tx_count && !s->flush_armed)
+	if (s->tx_count && s->armed == FLUSH_NOT_ARMED)
 		arm_timer(s, FLUSH_NS);
 }
 
@@ -107,8 +110,8 @@ void serial_transmit(struct serial *s, uint8_t byte)
 	/* If stalled, the loop already waits for the reader. */
 	if (s->tx_stalled)
 		return;
-	if (byte == '\n')
-		flush(s);
+	if (byte == '\n' && s->armed != FLUSH_NOW)
+		arm_timer(s, NOW_NS);
 	serial_output_waits(s);
 }
 

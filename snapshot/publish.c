@@ -12,6 +12,7 @@
 #include "core/base/go_on.h"
 #include "core/base/util.h"
 #include "core/io/io.h"
+#include "core/io/leftover.h"
 #include "core/io/log.h"
 #include "snapshot/codec.h"
 #include "snapshot/state_file.h"
@@ -282,6 +283,15 @@ static bool same_file(const struct publish_file *a,
 		x.st_dev == y.st_dev && x.st_ino == y.st_ino);
 }
 
+/* Call @act with the name of each .next file that is open. */
+static void each_next(const struct publish *p, void (*act)(const char *path))
+{
+	if (p->state_fd >= 0 && p->state.how == PUBLISH_REPLACE)
+		act(target_next(p->state.path).path);
+	if (p->memory_fd >= 0 && p->memory.how == PUBLISH_REPLACE)
+		act(target_next(p->memory.path).path);
+}
+
 int publish_begin(struct publish *p, const char *state, const char *memory,
 		  struct err *e)
 {
@@ -296,6 +306,7 @@ int publish_begin(struct publish *p, const char *state, const char *memory,
 		return -1;
 	if (!open_files(p, e)) {
 		publish_set_mode(p, 0600);
+		each_next(p, leftover_add);
 		return 0;
 	}
 	publish_abandon(p);
@@ -340,12 +351,15 @@ int publish_memory_written(struct publish *p, bool sync, struct err *e)
 	return 0;
 }
 
+static void remove_next(const char *path)
+{
+	unlink(path);
+	leftover_forget(path);
+}
+
 void publish_remove(const struct publish *p)
 {
-	if (p->state_fd >= 0 && p->state.how == PUBLISH_REPLACE)
-		unlink(target_next(p->state.path).path);
-	if (p->memory_fd >= 0 && p->memory.how == PUBLISH_REPLACE)
-		unlink(target_next(p->memory.path).path);
+	each_next(p, remove_next);
 }
 
 static void close_file(int *fd, const struct publish_file *f)
@@ -413,6 +427,8 @@ int publish_commit(struct publish *p, bool sync, struct err *e)
 	if (memory)
 		(void)flock(p->memory_fd, LOCK_SH | LOCK_NB);
 	r = sync ? sync_files(p, e) : 0;
+	/* Between the renames the state's must stay. */
+	each_next(p, leftover_forget);
 	/* Ask also after a failure: afterwards no other thread removes the
 	 * files. */
 	if (!may_go_on(p->may_publish) && !r)

@@ -37,6 +37,14 @@ NEVER_CALLED(_Unwind_Resume)
 NEVER_CALLED(__gcc_personality_v0)
 NEVER_CALLED(__fxprintf)
 
+/* printf("%a"), and the message of an assertion within libc. */
+NEVER_CALLED(__printf_fphex_l_buffer)
+NEVER_CALLED(__libc_assert_fail)
+/* Of printf("%n"), whose use would end the process anyway. */
+NEVER_CALLED(__readonly_area)
+/* And of printf("%1$s"). */
+NEVER_CALLED(__parse_one_specmb)
+
 /* Wide-character streams and their conversion. */
 NEVER_CALLED(_IO_free_wbackup_area)
 NEVER_CALLED(_IO_wdefault_doallocate)

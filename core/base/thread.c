@@ -2,36 +2,133 @@
 #include "core/base/thread.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { STACK_SIZE = 256 * 1024 };
 
-int thread_start(pthread_t *thread, void *(*run)(void *), void *context)
+static _Thread_local char own_name[16];
+
+pid_t thread_process(void)
+{
+	static _Atomic pid_t process;
+
+	if (!process)
+		process = getpid();
+	return process;
+}
+
+void thread_set_name(const char *name)
+{
+	snprintf(own_name, sizeof(own_name), "%s", name);
+	pthread_setname_np(pthread_self(), own_name);
+}
+
+const char *thread_name(void)
+{
+	/* Asked for once only: later a filter may not permit it. */
+	if (!own_name[0])
+		pthread_getname_np(pthread_self(), own_name, sizeof(own_name));
+	return own_name;
+}
+
+/* ------------------------------------------------------------------ starting
+ */
+
+struct request {
+	pthread_t *thread;
+	void *(*run)(void *);
+	void *context;
+	int result;
+};
+
+/* A thread that starts threads. */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	void (*enter)(void);
+	struct request *request; /* NULL: none, or done */
+	bool exists;
+} starter = {
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.changed = PTHREAD_COND_INITIALIZER,
+};
+
+static int start(struct request *r)
 {
 	pthread_attr_t attr;
-	sigset_t all, old;
-	int r;
+	sigset_t most, old;
+	int error;
 
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(thread, &attr, run, context);
+	sigfillset(&most);
+	/* Blocked, a forbidden system call would end the process silently. */
+	sigdelset(&most, SIGSYS);
+	pthread_sigmask(SIG_SETMASK, &most, &old);
+	error = pthread_create(r->thread, &attr, r->run, r->context);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
-	return r;
+	return error;
+}
+
+static void *starter_thread(void *arg)
+{
+	thread_set_name("starter");
+	starter.enter();
+	pthread_mutex_lock(&starter.lock);
+	for (;;) {
+		while (!starter.request)
+			pthread_cond_wait(&starter.changed, &starter.lock);
+		starter.request->result = start(starter.request);
+		starter.request = NULL;
+		pthread_cond_broadcast(&starter.changed);
+	}
+	return arg;
+}
+
+int thread_starter(void (*enter)(void))
+{
+	pthread_t thread;
+	int error;
+
+	starter.enter = enter;
+	error = thread_start(&thread, starter_thread, NULL);
+	if (!error)
+		pthread_detach(thread);
+	starter.exists = !error;
+	return error;
+}
+
+int thread_start(pthread_t *thread, void *(*run)(void *), void *context)
+{
+	struct request r = {thread, run, context, 0};
+
+	if (!starter.exists)
+		return start(&r);
+	pthread_mutex_lock(&starter.lock);
+	starter.request = &r;
+	pthread_cond_broadcast(&starter.changed);
+	while (starter.request)
+		pthread_cond_wait(&starter.changed, &starter.lock);
+	pthread_mutex_unlock(&starter.lock);
+	return r.result;
 }
 
 bool thread_join(pthread_t thread, unsigned ms)
 {
-	const struct timespec moment = {.tv_nsec = 1000000};
+	struct timespec end;
 
-	while (pthread_tryjoin_np(thread, NULL)) {
-		if (!ms--) {
-			pthread_detach(thread);
-			return false;
-		}
-		nanosleep(&moment, NULL);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_sec += ms / 1000;
+	end.tv_nsec += ms % 1000 * 1000000L;
+	if (end.tv_nsec >= 1000000000L) {
+		end.tv_sec++;
+		end.tv_nsec -= 1000000000L;
 	}
-	return true;
+	if (!pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &end))
+		return true;
+	pthread_detach(thread);
+	return false;
 }

@@ -17,6 +17,18 @@ void io_set_blocking(int fd)
 	fcntl(fd, F_SETFL, 0);
 }
 
+int io_look(int fd, struct statx *st)
+{
+	return statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME,
+		     st);
+}
+
+int io_look_at(const char *path, struct statx *st)
+{
+	return statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS,
+		     st);
+}
+
 int io_open_file(const char *path, uint64_t *size, struct err *e)
 {
 	/* O_NONBLOCK: opening a FIFO must not wait for a writer. */

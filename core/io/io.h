@@ -73,6 +73,18 @@ enum io_kind io_kind(int fd);
  * @kind is io_kind(@fd), which callers keep because it takes a system call or
  * two; IO_UNKNOWN finds out each time.
  */
+/*
+ * Look at the open file @fd, or at @path itself, be it a symbolic link.  All
+ * that runs beside a guest uses this one system call for it (core/seccomp).  0,
+ * or -1 and errno.
+ */
+struct statx;
+int io_look(int fd, struct statx *st);
+int io_look_at(const char *path, struct statx *st);
+
+/* As send(), without waiting and without SIGPIPE. */
+ssize_t io_send(int fd, const void *data, size_t len);
+
 ssize_t io_write_nowait(int fd, enum io_kind kind, const void *buf, size_t len);
 
 /*

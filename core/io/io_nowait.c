@@ -19,7 +19,7 @@
 #include "core/base/util.h"
 #include "core/io/io.h"
 
-enum { PAGE = 4096 }; /* fits into one slot of a pipe */
+enum { PAGE = 4096 };
 
 /* Whoever opened it may have set the flag, or not. */
 static bool never_waits(int fd)
@@ -30,28 +30,18 @@ static bool never_waits(int fd)
 }
 
 /*
- * FIFOs, and pipes before Linux 6.5, do not support RWF_NOWAIT, but splice()
- * has its own flag, so move the bytes through a private pipe.  They fit into
- * one slot, so they are written completely or not at all; they also take one,
- * of which a pipe has 16.
+ * FIFOs, and pipes before Linux 6.5, do not support RWF_NOWAIT.  A pipe that
+ * polls as writable has room for a page, unless another process fills it at
+ * this very moment.
  */
-static ssize_t splice_nowait(int fd, const void *buf, size_t len)
+static ssize_t poll_and_write(int fd, const void *buf, size_t len)
 {
-	int carrier[2];
-	ssize_t n;
-	int error;
+	struct pollfd out = {.fd = fd, .events = POLLOUT};
 
-	if (pipe2(carrier, O_CLOEXEC | O_NONBLOCK))
-		return -1;
-	n = write(carrier[1], buf, min_u64(len, PAGE));
-	if (n > 0)
-		n = splice(carrier[0], NULL, fd, NULL, (size_t)n,
-			   SPLICE_F_NONBLOCK);
-	error = errno;
-	close(carrier[0]);
-	close(carrier[1]);
-	errno = error;
-	return n;
+	if (poll(&out, 1, 0) == 1 && out.revents)
+		return write(fd, buf, min_u64(len, PAGE));
+	errno = EAGAIN;
+	return -1;
 }
 
 static ssize_t pipe_nowait(int fd, const void *buf, size_t len)
@@ -62,7 +52,7 @@ static ssize_t pipe_nowait(int fd, const void *buf, size_t len)
 	if (n >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS))
 		return n;
 	return never_waits(fd) ? write(fd, buf, len)
-			       : splice_nowait(fd, buf, len);
+			       : poll_and_write(fd, buf, len);
 }
 
 /*
@@ -92,15 +82,15 @@ static ssize_t terminal_nowait(int fd, const char *buf, size_t len)
 
 enum io_kind io_kind(int fd)
 {
-	struct stat st;
+	struct statx st;
 
-	if (fstat(fd, &st))
+	if (io_look(fd, &st))
 		return IO_UNKNOWN;
-	if (S_ISFIFO(st.st_mode))
+	if (S_ISFIFO(st.stx_mode))
 		return IO_PIPE;
-	if (S_ISSOCK(st.st_mode))
+	if (S_ISSOCK(st.stx_mode))
 		return IO_SOCKET;
-	return S_ISCHR(st.st_mode) && isatty(fd) ? IO_TERMINAL : IO_FILE;
+	return S_ISCHR(st.stx_mode) && isatty(fd) ? IO_TERMINAL : IO_FILE;
 }
 
 int io_reopen_nowait(int fd)
@@ -114,6 +104,14 @@ int io_reopen_nowait(int fd)
 	return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 }
 
+ssize_t io_send(int fd, const void *data, size_t len)
+{
+	struct iovec iov = {(void *)data, len};
+	const struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 ssize_t io_write_nowait(int fd, enum io_kind kind, const void *buf, size_t len)
 {
 	if (kind == IO_UNKNOWN)
@@ -121,7 +119,7 @@ ssize_t io_write_nowait(int fd, enum io_kind kind, const void *buf, size_t len)
 	if (kind == IO_PIPE)
 		return pipe_nowait(fd, buf, len);
 	if (kind == IO_SOCKET)
-		return send(fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+		return io_send(fd, buf, len);
 	if (kind == IO_TERMINAL && !never_waits(fd))
 		return terminal_nowait(fd, buf, len);
 	return write(fd, buf, len);

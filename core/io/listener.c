@@ -9,10 +9,13 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "core/base/util.h"
+#include "core/io/io.h"
+#include "core/io/leftover.h"
 
 enum { NAME_TRIES = 16, PLACE_TRIES = 8 };
 
@@ -52,14 +55,14 @@ static int find_owner(const char *path, pid_t *owner)
 
 int listener_check(struct listener_name *name, const char *path)
 {
-	struct stat st;
+	struct statx st;
 	pid_t owner;
 	int r;
 
 	name->remark[0] = '\0';
-	if (lstat(path, &st))
+	if (io_look_at(path, &st))
 		return errno == ENOENT ? 0 : -1;
-	if (!S_ISSOCK(st.st_mode)) {
+	if (!S_ISSOCK(st.stx_mode)) {
 		snprintf(name->remark, sizeof(name->remark),
 			 " (it is not a socket)");
 		return fail(EADDRINUSE);
@@ -78,14 +81,14 @@ int listener_check(struct listener_name *name, const char *path)
 /* As rename(), but fails with EEXIST if @to exists. */
 static int move(const char *from, const char *to)
 {
-	struct stat st;
+	struct statx st;
 
 	if (!renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE))
 		return 0;
 	if (errno != EINVAL && errno != ENOSYS)
 		return -1;
 	/* Not supported by this file system: check first, which is racy. */
-	if (!lstat(to, &st)) {
+	if (!io_look_at(to, &st)) {
 		errno = EEXIST;
 		return -1;
 	}
@@ -178,26 +181,29 @@ int listener_open(struct listener_name *name, const char *path, int backlog)
 	struct sockaddr_un ours = {.sun_family = AF_UNIX};
 	AUTO_CLOSE int fd =
 		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct stat st;
+	struct statx st;
 
 	*name = (struct listener_name){0};
 	if (fd < 0 || bind_somewhere(fd, path, &ours))
 		return -1;
-	if (listen(fd, backlog) || lstat(ours.sun_path, &st) ||
+	if (listen(fd, backlog) || io_look_at(ours.sun_path, &st) ||
 	    take_place(name, ours.sun_path, path))
 		return give_up(ours.sun_path);
 	snprintf(name->path, sizeof(name->path), "%s", path);
-	name->dev = st.st_dev;
-	name->ino = st.st_ino;
+	name->dev = makedev(st.stx_dev_major, st.stx_dev_minor);
+	name->ino = st.stx_ino;
+	leftover_add(path);
 	return take_fd(&fd);
 }
 
 void listener_remove(struct listener_name *name)
 {
-	struct stat st;
+	struct statx st;
 
-	if (name->path[0] && !lstat(name->path, &st) &&
-	    st.st_dev == name->dev && st.st_ino == name->ino)
+	if (name->path[0] && !io_look_at(name->path, &st) &&
+	    makedev(st.stx_dev_major, st.stx_dev_minor) == name->dev &&
+	    st.stx_ino == name->ino)
 		unlink(name->path);
+	leftover_forget(name->path);
 	name->path[0] = '\0';
 }

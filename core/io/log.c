@@ -9,15 +9,17 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "core/base/now.h"
 #include "core/base/text.h"
+#include "core/base/thread.h"
 #include "core/base/util.h"
 #include "core/io/io.h"
 
-enum { LINE_MAX_BYTES = 2048 };
+enum { LINE_MAX_BYTES = 2048, DEFERRED_MAX = 8192 };
 
 /* Only written before threads exist; raw_terminal may change later. */
 static struct log_config config = {
@@ -127,17 +129,16 @@ void log_print_utc(char *text, size_t size, uint64_t seconds)
 static int head_firecracker(char *line, size_t size, enum log_level level,
 			    const char *file, int number)
 {
-	char thread[16] = "", origin[96] = "";
+	char origin[96] = "";
 	char date[LOG_UTC_MAX];
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	log_print_utc(date, sizeof(date), (uint64_t)now.tv_sec);
-	pthread_getname_np(pthread_self(), thread, sizeof(thread));
 	if (config.show_origin)
 		snprintf(origin, sizeof(origin), ":%s:%d", file, number);
 	return snprintf(line, size, "%s.%09ld [%s:%s%s%s%s] ", date,
-			now.tv_nsec, config.id, thread,
+			now.tv_nsec, config.id, thread_name(),
 			config.show_level ? ":" : "",
 			config.show_level ? level_names[level] : "", origin);
 }
@@ -182,6 +183,53 @@ static void put(const char *line, size_t len)
 	}
 }
 
+/* ---------------------------------------------- lines of other threads */
+
+static _Thread_local int wake_fd = -1;
+
+static struct {
+	pthread_mutex_t lock;
+	size_t len;
+	char text[DEFERRED_MAX]; /* lines, as they will be written */
+} deferred = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+void log_defer(int fd)
+{
+	wake_fd = fd;
+}
+
+static void defer(const char *line, size_t len)
+{
+	pthread_mutex_lock(&deferred.lock);
+	if (len <= DEFERRED_MAX - deferred.len) {
+		memcpy(deferred.text + deferred.len, line, len);
+		deferred.len += len;
+	} else {
+		atomic_fetch_add(&lost, 1);
+	}
+	pthread_mutex_unlock(&deferred.lock);
+	(void)eventfd_write(wake_fd, 1);
+}
+
+void log_write_deferred(void)
+{
+	char text[DEFERRED_MAX];
+	size_t len, done = 0;
+
+	pthread_mutex_lock(&deferred.lock);
+	len = deferred.len;
+	memcpy(text, deferred.text, len);
+	deferred.len = 0;
+	pthread_mutex_unlock(&deferred.lock);
+	while (done < len) {
+		const char *end = memchr(text + done, '\n', len - done);
+		size_t line = (size_t)(end - (text + done)) + 1;
+
+		put(text + done, line);
+		done += line;
+	}
+}
+
 uint64_t log_lost(void)
 {
 	return atomic_load(&lost);
@@ -213,8 +261,27 @@ static void write_line(enum log_level level, const char *file, int number,
 	if (raw_terminal)
 		line[len++] = '\r';
 	line[len++] = '\n';
-	put(line, len);
+	if (wake_fd >= 0)
+		defer(line, len);
+	else
+		put(line, len);
 	errno = saved;
+}
+
+void log_last_words(const char *text)
+{
+	static const char head[] = "stasis: error: ";
+	const char *end = raw_terminal ? "\r\n" : "\n";
+
+	if (config.level >= LOG_ERROR)
+		log_write(LOG_ERROR, __FILE__, __LINE__, "%s", text);
+	if (config.level >= LOG_ERROR && config.fd == STDERR_FILENO)
+		return;
+	kind = io_kind(STDERR_FILENO);
+	config.fd = STDERR_FILENO;
+	put(head, sizeof(head) - 1);
+	put(text, strlen(text));
+	put(end, strlen(end));
 }
 
 void log_write(enum log_level level, const char *file, int line,

@@ -63,6 +63,21 @@ void log_write(enum log_level level, const char *file, int line,
 #define log_debug(...)     log_at(LOG_DEBUG, __VA_ARGS__)
 
 /*
+ * The calling thread's lines wait for the main thread from now on, because this
+ * one may not write to files: @wake_fd, an eventfd, is written for each, and
+ * the main thread calls log_write_deferred().  Lines that have no room are
+ * counted as lost.
+ */
+void log_defer(int wake_fd);
+void log_write_deferred(void);
+
+/*
+ * Write one line at level error from a signal handler of the main thread, also
+ * to standard error if the log is elsewhere.
+ */
+void log_last_words(const char *text);
+
+/*
  * Rate limit for one kind of message: how often it happened, and how much of
  * that was logged.  Static, one per call site; any thread.
  */

@@ -4,9 +4,9 @@
 #include <linux/kvm.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/base/thread.h"
 #include "core/kvm/kvm.h"
 
 static int kick_signal(void)
@@ -37,6 +37,7 @@ int kvm_prepare_kicks(void)
 {
 	struct sigaction action = {.sa_handler = on_kick};
 
+	thread_process(); /* not in a handler for the first time */
 	return sigaction(kick_signal(), &action, NULL) ? -errno : 0;
 }
 
@@ -63,7 +64,7 @@ void kvm_vcpu_kick(struct kvm_vcpu *vcpu)
 	tid = atomic_load(&vcpu->thread);
 	/* Not pthread_kill(): its three extra system calls delay the kick. */
 	if (tid)
-		syscall(SYS_tkill, tid, kick_signal());
+		tgkill(thread_process(), tid, kick_signal());
 }
 
 void kvm_vcpu_clear_kick(struct kvm_vcpu *vcpu)

@@ -13,15 +13,13 @@
 #include "core/base/err.h"
 #include "core/base/now.h"
 #include "core/base/util.h"
+#include "devices/virtio/virtio_internal.h"
 
 /* What a queue may take in a row: requests, plus 64 KiB units of their data. */
 enum { BUDGET = VIRTQ_SIZE_MAX };
 
 /* The turn of a device that calls virtio_turn_is_over(): 2 ms. */
 enum { TURN_NS = 2000000 };
-
-/* A reset polls for the end of requests in flight every 5 ms. */
-enum { RESET_LOOK_NS = 5000000 };
 
 /* virtio_destroy() waits at most 0.5 s for requests in flight. */
 enum { DESTROY_NS = 500000000 };
@@ -40,7 +38,7 @@ enum {
 	ISR_SEEN = 16, /* a shift */
 };
 
-static void signal_fd(int fd)
+void virtio_signal(int fd)
 {
 	/* Fails only if the counter is full; then it is signalled already. */
 	(void)!eventfd_write(fd, 1);
@@ -59,7 +57,7 @@ static void interrupt(struct virtio_device *dev, uint32_t why)
 {
 	/* The driver must see the bit when the interrupt arrives. */
 	set_status_bits(dev, why);
-	signal_fd(dev->slot.irq_fd);
+	virtio_signal(dev->slot.irq_fd);
 }
 
 /* vhost interrupts the driver by itself: find out from its used rings. */
@@ -108,7 +106,7 @@ void virtio_mistake(struct virtio_device *dev, const char *what)
 	log_guest(&dev->mistakes, "%s: the guest's driver %s", dev->name, what);
 }
 
-static void needs_reset(struct virtio_device *dev, unsigned queue,
+void virtio_needs_reset(struct virtio_device *dev, unsigned queue,
 			const char *why)
 {
 	log_guest(&dev->mistakes,
@@ -160,10 +158,10 @@ static void settle(struct virtio_device *dev)
 			continue;
 		wanted |= virtq_wants_interrupt(vq);
 		if (vq->broken && !(dev->status & VIRTIO_CONFIG_S_NEEDS_RESET))
-			needs_reset(dev, i, vq->broken);
+			virtio_needs_reset(dev, i, vq->broken);
 		if (vq->starved) {
 			vq->starved = false;
-			signal_fd(dev->kick[i].fd);
+			virtio_signal(dev->kick[i].fd);
 		}
 	}
 	if (wanted)
@@ -172,6 +170,8 @@ static void settle(struct virtio_device *dev)
 
 void virtio_leave(struct virtio_device *dev)
 {
+	if (dev->resetting && virtio_on_main_thread(dev))
+		virtio_try_reset(dev, 0);
 	settle(dev);
 	pthread_mutex_unlock(&dev->lock);
 }
@@ -265,122 +265,6 @@ void virtio_unwatch(struct virtio_device *dev, struct virtio_source *source)
 	source->dev = NULL;
 }
 
-/* ----------------------------------------------------------------- status */
-
-static bool drain(struct virtio_device *dev, uint64_t deadline_ns)
-{
-	return !dev->inflight || !dev->ops->drain ||
-	       dev->ops->drain(dev, deadline_ns);
-}
-
-/*
- * A reset must not end while requests are in flight, because the driver may
- * reuse their buffers afterwards.  If storage hangs, this vCPU hangs with it,
- * but the lock is free between two polls.  Returns false if the device is being
- * destroyed.
- */
-static bool drain_for_reset(struct virtio_device *dev)
-{
-	const struct timespec pause = {.tv_nsec = RESET_LOOK_NS};
-	uint64_t first = clock_now_ns(CLOCK_MONOTONIC) + RESET_LOOK_NS;
-	bool drained = drain(dev, first);
-
-	if (drained)
-		return true;
-	dev->resetting++;
-	while (!drained && !dev->abandoned) {
-		virtio_leave(dev);
-		nanosleep(&pause, NULL);
-		virtio_enter(dev);
-		drained = drain(dev, 0);
-	}
-	dev->resetting--;
-	return drained;
-}
-
-static void reset(struct virtio_device *dev)
-{
-	if (!drain_for_reset(dev))
-		return;
-	if (dev->ops->reset)
-		dev->ops->reset(dev);
-	for (unsigned i = 0; i < dev->ops->queue_count; i++)
-		virtq_reset(&dev->queue[i]);
-	dev->accepted = 0;
-	dev->status = 0;
-	dev->queue_sel = dev->offered_sel = dev->accepted_sel = 0;
-	atomic_store(&dev->isr, 0);
-}
-
-/* Section 3.1.1, step 5: accept only a subset of what was offered. */
-static bool features_ok(const struct virtio_device *dev)
-{
-	return !(dev->accepted & ~dev->offered) &&
-	       virtio_has(dev, VIRTIO_F_VERSION_1);
-}
-
-static bool is_in_order(uint32_t old, uint32_t new)
-{
-	const uint32_t known =
-		VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
-		VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK |
-		VIRTIO_CONFIG_S_FAILED;
-
-	if (new & ~known || old & ~new)
-		return false;
-	if (new &VIRTIO_CONFIG_S_DRIVER && !(new &VIRTIO_CONFIG_S_ACKNOWLEDGE))
-		return false;
-	if (new &VIRTIO_CONFIG_S_FEATURES_OK && !(new &VIRTIO_CONFIG_S_DRIVER))
-		return false;
-	/* Not in one write: the driver must read FEATURES_OK back first. */
-	return !(new &VIRTIO_CONFIG_S_DRIVER_OK) ||
-	       old & VIRTIO_CONFIG_S_FEATURES_OK;
-}
-
-static void start(struct virtio_device *dev)
-{
-	bool event_idx = virtio_has(dev, VIRTIO_RING_F_EVENT_IDX);
-
-	for (unsigned i = 0; i < dev->ops->queue_count; i++) {
-		const char *wrong = NULL;
-
-		if (dev->queue[i].ready)
-			wrong = virtq_start(&dev->queue[i], dev->slot.mem,
-					    event_idx);
-		if (wrong) {
-			needs_reset(dev, i, wrong);
-			return;
-		}
-		/* Buffers may be available already, with or without a kick. */
-		if (dev->queue[i].started)
-			signal_fd(dev->kick[i].fd);
-	}
-}
-
-void virtio_set_status(struct virtio_device *dev, uint32_t status)
-{
-	uint32_t old = dev->status & ~VIRTIO_CONFIG_S_NEEDS_RESET;
-	uint32_t added;
-
-	if (!status) {
-		reset(dev);
-		return;
-	}
-	status &= ~VIRTIO_CONFIG_S_NEEDS_RESET; /* set by the device only */
-	if (!is_in_order(old, status)) {
-		virtio_mistake(dev, "wrote a status that is out of order");
-		return;
-	}
-	added = status & ~old;
-	if (added & VIRTIO_CONFIG_S_FEATURES_OK && !features_ok(dev)) {
-		virtio_mistake(dev, "wants features that were not offered");
-		status &= ~VIRTIO_CONFIG_S_FEATURES_OK;
-	}
-	dev->status |= status;
-	if (added & VIRTIO_CONFIG_S_DRIVER_OK)
-		start(dev);
-}
-
 /* ------------------------------------------------------------------ pause */
 
 bool virtio_quiesce(struct virtio_device *dev, uint64_t deadline_ns)
@@ -389,7 +273,7 @@ bool virtio_quiesce(struct virtio_device *dev, uint64_t deadline_ns)
 
 	virtio_enter(dev);
 	dev->quiesced = true;
-	drained = drain(dev, deadline_ns);
+	drained = virtio_drain(dev, deadline_ns);
 	virtio_leave(dev);
 	return drained;
 }
@@ -398,7 +282,7 @@ static void kick_all(struct virtio_device *dev)
 {
 	for (unsigned i = 0; i < dev->ops->queue_count; i++) {
 		if (dev->queue[i].started)
-			signal_fd(dev->kick[i].fd);
+			virtio_signal(dev->kick[i].fd);
 	}
 }
 
@@ -417,7 +301,7 @@ void virtio_resume(struct virtio_device *dev)
 	kick_all(dev);
 	/* The interrupt may have been raised and lost. */
 	if (atomic_load(&dev->isr) & ISR_ALL)
-		signal_fd(dev->slot.irq_fd);
+		virtio_signal(dev->slot.irq_fd);
 	virtio_leave(dev);
 }
 
@@ -455,6 +339,8 @@ int virtio_init(struct virtio_device *dev, const struct virtio_ops *ops,
 		virtq_reset(&dev->queue[i]);
 	}
 	pthread_mutex_init(&dev->lock, NULL);
+	pthread_cond_init(&dev->was_reset, NULL);
+	dev->main_thread = pthread_self();
 	dev->has_lock = true;
 	for (unsigned i = 0; i < ops->queue_count; i++) {
 		if (add_kick(dev, i, e))
@@ -471,6 +357,7 @@ void virtio_fini(struct virtio_device *dev)
 		loop_remove(dev->slot.loop, &dev->kick[i].source);
 		util_close(&dev->kick[i].fd);
 	}
+	pthread_cond_destroy(&dev->was_reset);
 	pthread_mutex_destroy(&dev->lock);
 	dev->has_lock = false;
 }

@@ -67,8 +67,8 @@ struct virtio_ops {
 	 */
 	bool (*drain)(struct virtio_device *dev, uint64_t deadline_ns);
 	/*
-	 * Forget everything but the host side (files, taps).  On a vCPU thread,
-	 * after drain(): not to touch the event loop.  May be NULL.
+	 * Forget everything but the host side (files, taps).  Main thread,
+	 * after drain().  May be NULL.
 	 */
 	void (*reset)(struct virtio_device *dev);
 	/* State beyond what virtio_state() covers.  May be NULL. */
@@ -82,6 +82,9 @@ struct virtio_slot {
 	const struct guest_mem *mem;
 	struct event_loop *loop;
 	int irq_fd; /* an eventfd; writing to it interrupts the guest */
+	/* An eventfd: the main thread is to call virtio_look_at_reset().  0:
+	 * only the main thread touches registers. */
+	int wake_fd;
 	/*
 	 * From now on writes to InterruptACK may arrive late, for less.  May be
 	 * NULL.  Any thread; called with the two that follow.
@@ -122,8 +125,11 @@ struct virtio_device {
 	unsigned inflight;      /* requests taken and not given back */
 	uint64_t turn_end;      /* CLOCK_MONOTONIC; 0: not timed since enter */
 	bool quiesced;          /* takes no requests until virtio_resume() */
-	unsigned resetting;     /* nor while so many vCPUs wait for a reset */
-	_Atomic bool abandoned; /* nobody waits for what is in flight */
+	_Atomic bool resetting; /* nor until the main thread has reset it */
+	uint32_t resets;        /* done */
+	pthread_cond_t was_reset;
+	pthread_t main_thread; /* constant */
+	bool abandoned;        /* nobody waits for what is in flight */
 	/*
 	 * Interrupt status, and what of it was read.  Atomic, without the
 	 * lock: the driver's interrupt handler must not wait for a disk.
@@ -184,14 +190,15 @@ void virtio_resume(struct virtio_device *dev);
 /* Pages of RAM have come that virtq_pop() may have asked for. */
 void virtio_look(struct virtio_device *dev);
 
+/* A vCPU may wait for this device's reset, which only the main thread does: it
+ * reaches for files, sockets and the kernel.  Main thread. */
+void virtio_look_at_reset(struct virtio_device *dev);
+
 /*
  * The device is about to be destroyed: a vCPU that waits for its reset goes on
- * at once.  What is in flight then stays so.  Any thread, no lock.
+ * at once.  What is in flight then stays so.  Main thread.
  */
-static inline void virtio_abandon(struct virtio_device *dev)
-{
-	dev->abandoned = true;
-}
+void virtio_abandon(struct virtio_device *dev);
 
 /*
  * Save, or load into a device that was just created with the same

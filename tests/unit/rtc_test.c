@@ -5,8 +5,10 @@
  * as if the host's clock had been set back since.
  */
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/timerfd.h>
+#include <unistd.h>
 
 #include "devices/rtc.h"
 #include "snapshot/codec.h"
@@ -29,6 +31,7 @@ enum {
 static struct event_loop loop;
 static struct rtc rtc;
 static unsigned raised, timer_sets;
+static int wake_fd;
 static struct itimerspec timer;
 
 /* The linker's --wrap leads all calls here. */
@@ -53,8 +56,9 @@ static int reset(void **state)
 	(void)state;
 	rtc = (struct rtc){0};
 	raised = timer_sets = 0;
+	wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	assert_ok(loop_init(&loop, &e), e);
-	rtc_init(&rtc, &loop, irq_counter(&raised));
+	rtc_init(&rtc, &loop, irq_counter(&raised), wake_fd);
 	fake_clock_set(NOW, 999999999);
 	return 0;
 }
@@ -64,6 +68,7 @@ static int tear_down(void **state)
 	(void)state;
 	rtc_fini(&rtc);
 	loop_fini(&loop);
+	close(wake_fd);
 	return 0;
 }
 
@@ -91,6 +96,9 @@ static uint64_t get(uint64_t offset)
 static void set(uint64_t offset, uint64_t value)
 {
 	rtc_mmio_ops.write(&rtc, offset, 4, value);
+	/* As the main thread, which is not the one that writes. */
+	if (testing_take_event(wake_fd))
+		rtc_look(&rtc);
 }
 
 static void data_is_the_hosts_time(void **state)

@@ -95,14 +95,20 @@ static bool is_ready(void)
 	return serial_mmio_ops.read(world.serial, UART_LSR, 1) & UART_LSR_THRE;
 }
 
-/* As the driver of Linux: ask before each.  How many it took. */
+/* As the driver of Linux: ask before each, while the main thread writes.  How
+ * many it took. */
 static unsigned talk(unsigned count)
 {
 	unsigned sent = 0;
 
-	for (; sent < count && is_ready(); sent++)
+	for (; sent < count; sent++) {
+		if (!is_ready())
+			run_for(5);
+		if (!is_ready())
+			break;
 		serial_mmio_ops.write(world.serial, UART_TX, 1,
 				      sent % 50 == 49 ? '\n' : 'a' + sent % 23);
+	}
 	return sent;
 }
 

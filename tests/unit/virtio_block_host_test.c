@@ -34,8 +34,6 @@ ssize_t __real_pwritev64v2(int fd, const struct iovec *iov, int n, off_t at,
 			   int flags);
 ssize_t __wrap_pwritev64v2(int fd, const struct iovec *iov, int n, off_t at,
 			   int flags);
-ssize_t __real_preadv64(int fd, const struct iovec *iov, int n, off_t at);
-ssize_t __wrap_preadv64(int fd, const struct iovec *iov, int n, off_t at);
 ssize_t __real_preadv64v2(int fd, const struct iovec *iov, int n, off_t at,
 			  int flags);
 ssize_t __wrap_preadv64v2(int fd, const struct iovec *iov, int n, off_t at,
@@ -62,23 +60,25 @@ ssize_t __wrap_pwritev64v2(int fd, const struct iovec *iov, int n, off_t at,
 	return fails() ? -1 : __real_pwritev64v2(fd, iov, n, at, flags);
 }
 
-ssize_t __wrap_preadv64(int fd, const struct iovec *iov, int n, off_t at)
+static ssize_t read_disk(int fd, const struct iovec *iov, int n, off_t at)
 {
 	struct iovec first = {iov[0].iov_base, min_u64(iov[0].iov_len, 100)};
 
 	if (fails())
 		return -1;
-	return short_reads ? __real_preadv64(fd, &first, 1, at)
-			   : __real_preadv64(fd, iov, n, at);
+	return short_reads ? __real_preadv64v2(fd, &first, 1, at, 0)
+			   : __real_preadv64v2(fd, iov, n, at, 0);
 }
 
-/* The whole of it, a part, or nothing. */
+/* From the page cache: the whole of it, a part, or nothing. */
 ssize_t __wrap_preadv64v2(int fd, const struct iovec *iov, int n, off_t at,
 			  int flags)
 {
 	struct iovec part = {iov[0].iov_base,
 			     min_u64(iov[0].iov_len, (uint64_t)cached)};
 
+	if (!flags)
+		return read_disk(fd, iov, n, at);
 	assert_int_equal(flags, RWF_NOWAIT);
 	assert_int_equal(n, 1);
 	cache_reads++;

@@ -13,6 +13,14 @@
 
 enum { QUEUE_STRIDE = 0x10000, AVAIL_AT = 0x2000, USED_AT = 0x4000 };
 
+static void on_wake(struct event_source *source, uint32_t events)
+{
+	struct driver *d = container_of(source, struct driver, wake);
+
+	(void)events;
+	virtio_look_at_reset(d->dev);
+}
+
 void driver_begin(struct driver *d)
 {
 	struct guest_mem_region region = {.gpa = DRIVER_RAM,
@@ -24,12 +32,18 @@ void driver_begin(struct driver *d)
 	assert_ok(loop_init(&d->loop, &e), e);
 	d->irq_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	assert_true(d->irq_fd >= 0);
+	d->wake.ready = on_wake;
+	assert_int_equal(loop_add(&d->loop, &d->wake,
+				  eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+				  EPOLLIN | EPOLLET),
+			 0);
 }
 
 void driver_end(struct driver *d)
 {
 	virtio_destroy(d->dev);
 	d->dev = NULL;
+	loop_close(&d->loop, &d->wake);
 	loop_fini(&d->loop);
 	close(d->irq_fd);
 	guest_mem_destroy(&d->mem);
@@ -41,6 +55,7 @@ struct virtio_slot driver_slot(struct driver *d)
 		.mem = &d->mem,
 		.loop = &d->loop,
 		.irq_fd = d->irq_fd,
+		.wake_fd = d->wake.fd,
 	};
 }
 

@@ -37,6 +37,7 @@ struct driver {
 	struct guest_mem mem;
 	struct event_loop loop;
 	int irq_fd;
+	struct event_source wake; /* of the main thread, for a reset */
 	struct virtio_device *dev;
 	struct driver_queue queue[VIRTIO_QUEUES_MAX];
 	gpa_t free;

@@ -27,6 +27,21 @@ static atomic_bool done;
 static unsigned wrong, answered;
 static bool by_workers;
 
+int __wrap_io_uring_register_restrictions(struct io_uring *ring,
+					  struct io_uring_restriction *allowed,
+					  unsigned count);
+
+/* They would not allow IOSQE_ASYNC. */
+int __wrap_io_uring_register_restrictions(struct io_uring *ring,
+					  struct io_uring_restriction *allowed,
+					  unsigned count)
+{
+	(void)ring;
+	(void)allowed;
+	(void)count;
+	return 0;
+}
+
 /* Nothing is done at once by the kernel: threads of its own do it, later. */
 static void mark(struct io_uring *ring)
 {

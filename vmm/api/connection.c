@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/base/util.h"
+#include "core/io/io.h"
 #include "core/io/log.h"
 #include "vmm/api/routes.h"
 #include "vmm/api/server.h"
@@ -194,8 +195,8 @@ static bool flush(struct api_conn *c)
 	size_t sent = 0;
 
 	while (sent < c->out.len) {
-		ssize_t n = send(c->source.fd, c->out.data + sent,
-				 c->out.len - sent, MSG_NOSIGNAL);
+		ssize_t n = io_send(c->source.fd, c->out.data + sent,
+				    c->out.len - sent);
 
 		if (n < 0 && errno == EINTR)
 			continue;

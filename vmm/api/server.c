@@ -128,7 +128,7 @@ static void turn_away(int fd)
 	_Static_assert(sizeof("{ \"error\": \"Too many open connections\" }") ==
 			       41,
 		       "");
-	(void)!send(fd, reply, sizeof(reply) - 1, MSG_NOSIGNAL);
+	(void)!io_send(fd, reply, sizeof(reply) - 1);
 	close(fd);
 }
 

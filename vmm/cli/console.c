@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/base/err.h"
+#include "core/base/thread.h"
 #include "core/base/util.h"
 #include "core/io/io.h"
 #include "core/io/log.h"
@@ -31,11 +32,14 @@ void console_restore_terminal(void)
 	tcsetattr(STDIN_FILENO, TCSANOW, &cooked);
 }
 
-static void on_deadly_signal(int number)
+/* SA_RESETHAND restored the default action: the same again, by the instruction
+ * that failed or by us, ends the process. */
+static void on_deadly_signal(int number, siginfo_t *info, void *context)
 {
+	(void)context;
 	console_restore_terminal();
-	/* SA_RESETHAND restored the default action: this ends the process. */
-	raise(number);
+	if (info->si_code <= 0)
+		tgkill(thread_process(), thread_process(), number);
 }
 
 /* Fatal signals only; signals.c handles termination requests. */
@@ -43,8 +47,8 @@ static void restore_on_faults(void)
 {
 	static const int deadly[] = {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE};
 	struct sigaction action = {
-		.sa_handler = on_deadly_signal,
-		.sa_flags = SA_RESETHAND | SA_NODEFER,
+		.sa_sigaction = on_deadly_signal,
+		.sa_flags = SA_SIGINFO | SA_RESETHAND | SA_NODEFER,
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(deadly); i++) {
@@ -63,9 +67,6 @@ static void make_raw(void)
 
 	if (tcgetattr(STDIN_FILENO, &cooked))
 		return;
-	/* So that a background process can restore the terminal, too. */
-	signal(SIGTTOU, SIG_IGN);
-	restore_on_faults();
 	raw = cooked;
 	cfmakeraw(&raw);
 	is_raw = 1;
@@ -230,6 +231,12 @@ int console_open(struct console *c, struct event_loop *loop, bool escapes,
 		.input = {.fd = -1, .ready = on_input},
 		.room = {.fd = -1, .ready = on_room},
 	};
+	/* Before a filter forbids it. */
+	if (isatty(STDIN_FILENO)) {
+		/* So that a background process can restore it, too. */
+		signal(SIGTTOU, SIG_IGN);
+		restore_on_faults();
+	}
 	if (c->room_fd < 0 || loop_add(loop, &c->room, c->room_fd, EPOLLIN))
 		return err_errno(e, "cannot create an eventfd");
 	return 0;

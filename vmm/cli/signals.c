@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "core/base/err.h"
+#include "core/base/thread.h"
 #include "core/base/util.h"
 #include "vmm/cli/console.h"
 
@@ -23,10 +25,17 @@ static const struct {
 static volatile sig_atomic_t first;
 static int wake_fd = -1;
 
-/* Only the first counts: a terminal that hangs up causes several. */
-static void on_signal(int number)
+/*
+ * Only the first counts: a terminal that hangs up causes several.  The handler
+ * is gone now (SA_RESETHAND), so the next one of this kind has to wait: it ends
+ * the process in signals_die().
+ */
+static void on_signal(int number, siginfo_t *info, void *context)
 {
 	int saved = errno;
+
+	(void)info;
+	sigaddset(&((ucontext_t *)context)->uc_sigmask, number);
 
 	console_restore_terminal();
 	if (!first) {
@@ -40,8 +49,8 @@ static void on_signal(int number)
 static void catch_signals(void)
 {
 	const struct sigaction action = {
-		.sa_handler = on_signal,
-		.sa_flags = SA_RESTART,
+		.sa_sigaction = on_signal,
+		.sa_flags = SA_SIGINFO | SA_RESTART | SA_RESETHAND,
 	};
 
 	/* The parent may have set it to ignored: alarm() has to end us. */
@@ -90,8 +99,8 @@ void signals_die(int number)
 {
 	sigset_t set;
 
-	signal(number, SIG_DFL);
-	raise(number);
+	/* It is blocked, and has its default action: see on_signal(). */
+	tgkill(thread_process(), thread_process(), number);
 	sigemptyset(&set);
 	sigaddset(&set, number);
 	sigprocmask(SIG_UNBLOCK, &set, NULL);

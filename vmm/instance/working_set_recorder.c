@@ -12,6 +12,7 @@
 #include "core/base/err.h"
 #include "core/base/thread.h"
 #include "core/base/util.h"
+#include "core/io/io.h"
 #include "core/io/log.h"
 #include "core/io/loop.h"
 #include "core/machine/mem.h"
@@ -76,7 +77,7 @@ static void *writing_thread(void *arg)
 	struct writing *w = arg;
 	struct err e;
 
-	pthread_setname_np(pthread_self(), "working_set");
+	thread_set_name("working_set");
 	/* Not synced: a power loss costs only the hint. */
 	if (working_set_save(&w->set, w->file.state_fd, &e) ||
 	    publish_commit(&w->file, false, &e))
@@ -160,7 +161,7 @@ static int prepare(struct working_set_recorder *rec, const char *memory_path,
 		   const struct published *files, struct err *e)
 {
 	char path[PATH_MAX + sizeof(WORKING_SET_SUFFIX)];
-	struct stat st;
+	struct statx st;
 
 	snprintf(path, sizeof(path), "%s" WORKING_SET_SUFFIX, memory_path);
 	memcpy(rec->set.id, files->id.bytes, sizeof(rec->set.id));
@@ -174,8 +175,8 @@ static int prepare(struct working_set_recorder *rec, const char *memory_path,
 	if (publish_begin(&rec->file, path, NULL, e))
 		return -1;
 	/* Readable by all who may read the memory file. */
-	if (!fstat(files->memory_fd, &st))
-		publish_set_mode(&rec->file, st.st_mode & 0666);
+	if (!io_look(files->memory_fd, &st))
+		publish_set_mode(&rec->file, st.stx_mode & 0666);
 	be_exact(rec->mem, files->memory_fd);
 	/* First the pages that the restore itself touched. */
 	return working_set_sample(&rec->set, rec->mem, e);
@@ -194,6 +195,7 @@ working_set_recorder_create(const struct guest_mem *mem,
 			    const struct published *files, struct err *e)
 {
 	struct working_set_recorder *rec = calloc(1, sizeof(*rec));
+
 
 	if (!rec) {
 		err_errno(e, "cannot record the working set");

@@ -10,6 +10,7 @@
 
 #include "core/base/err.h"
 #include "core/base/metrics.h"
+#include "core/base/thread.h"
 #include "core/base/util.h"
 #include "core/io/log.h"
 
@@ -235,8 +236,9 @@ static void *vcpu_thread(void *arg)
 	char name[16];
 
 	snprintf(name, sizeof(name), "fc_vcpu %u", vcpu->kvm.index);
-	pthread_setname_np(pthread_self(), name);
+	thread_set_name(name);
 	kvm_vcpu_set_thread(&vcpu->kvm);
+	log_defer(vcpu->set->told_fd);
 	while (wait_to_run(vcpu, left)) {
 		run_guest(vcpu);
 		left = kvm_vcpu_left(&vcpu->kvm);

@@ -56,6 +56,7 @@ int virtio_slots_next(struct virtio_slots *s, struct virtio_slot *out,
 		.mem = s->mem,
 		.loop = s->loop,
 		.irq_fd = s->slot[i].irq_fd,
+		.wake_fd = s->wake_fd,
 		.index = i,
 		.kvm = s->kvm,
 		.tell_acks_late = tell_acks_late,
@@ -120,6 +121,14 @@ void virtio_slots_resume(struct virtio_slots *s)
 {
 	for (unsigned i = 0; i < s->count; i++)
 		virtio_resume(s->slot[i].dev);
+}
+
+void virtio_slots_look_at_resets(struct virtio_slots *s)
+{
+	for (unsigned i = 0; i < s->count; i++) {
+		if (s->slot[i].dev)
+			virtio_look_at_reset(s->slot[i].dev);
+	}
 }
 
 void virtio_slots_look(struct virtio_slots *s)

@@ -22,6 +22,7 @@ struct virtio_slots {
 	struct mmio_bus *bus;
 	const struct guest_mem *mem;
 	struct event_loop *loop;
+	int wake_fd; /* see struct virtio_slot */
 
 	unsigned count;
 	struct {
@@ -54,6 +55,8 @@ const char *virtio_slots_quiesce(struct virtio_slots *slots,
 void virtio_slots_resume(struct virtio_slots *slots);
 /* See virtio_look(). */
 void virtio_slots_look(struct virtio_slots *s);
+/* After wake_fd was written. */
+void virtio_slots_look_at_resets(struct virtio_slots *s);
 
 /* Save them, or load into those that were made of the same configuration: while
  * they are quiesced. */

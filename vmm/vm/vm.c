@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 
 #include "core/base/err.h"
 #include "core/base/util.h"
@@ -119,6 +120,15 @@ int vm_build_machine(struct vm *vm, const struct vm_config *config,
 	return 0;
 }
 
+/* For snapshots; the filter of a running VM does not allow it any more. */
+static void know_host(struct vm *vm)
+{
+	struct utsname host;
+
+	if (!uname(&host))
+		memcpy(vm->host_kernel, host.release, sizeof(vm->host_kernel));
+}
+
 struct vm *vm_build(const struct vm_config *config, const struct vm_host *host,
 		    const struct vm_origin *origin, struct err *e)
 {
@@ -129,6 +139,7 @@ struct vm *vm_build(const struct vm_config *config, const struct vm_host *host,
 		return NULL;
 	}
 	vm->host = *host;
+	know_host(vm);
 	vm->kvm.fd = vm->kvm.kvm_fd = -1;
 	vm->arch.gic_fd = vm->serial_irq_fd = vm->told.fd = vm->told_fd = -1;
 	vm->deadline.fd = vm->paging.server.fd = vm->paging.tick.fd = -1;
@@ -187,6 +198,7 @@ void vm_destroy(struct vm *vm)
 	virtio_slots_abandon(&vm->virtio);
 	vm_abandon(vm);
 	vcpu_set_stop(&vm->vcpus);
+	log_write_deferred();
 	vm_stop_waiting(vm);
 	loop_remove(vm->host.loop, &vm->told);
 	vm_metrics_forget();

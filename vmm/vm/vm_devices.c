@@ -55,7 +55,8 @@ static struct irq_line irq_line(struct vm *vm, unsigned irq)
 
 static int attach_rtc(struct vm *vm, struct err *e)
 {
-	rtc_init(&vm->rtc, vm->host.loop, irq_line(vm, arch_layout.rtc_irq));
+	rtc_init(&vm->rtc, vm->host.loop, irq_line(vm, arch_layout.rtc_irq),
+		 vm->told_fd);
 	return attach(vm, arch_layout.rtc, &rtc_mmio_ops, &vm->rtc, e);
 }
 
@@ -270,6 +271,7 @@ static int attach_virtio(struct vm *vm, const struct vm_config *config,
 	vm->virtio.bus = &vm->bus;
 	vm->virtio.mem = &vm->mem;
 	vm->virtio.loop = vm->host.loop;
+	vm->virtio.wake_fd = vm->told_fd;
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
 		if (rows[i].attach(vm, config, e))
 			return -1;

@@ -59,6 +59,7 @@ struct vm {
 	/* eventfd, written by vCPU threads: the guest has ended, or all vCPUs
 	 * have parked. */
 	int told_fd;
+	char host_kernel[65]; /* its release; of uname() */
 	struct event_source told;
 	/* What the loop waits for. */
 	enum vm_waits { VM_WAITS_FOR_NOTHING, VM_PAUSING, VM_ENDING } waits;

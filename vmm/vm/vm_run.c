@@ -268,6 +268,9 @@ static void on_told(struct event_source *source, uint32_t events)
 
 	(void)events;
 	(void)eventfd_read(vm->told_fd, &n);
+	log_write_deferred();
+	rtc_look(&vm->rtc);
+	virtio_slots_look_at_resets(&vm->virtio);
 	if (vcpu_set_end(&vm->vcpus, NULL) != VCPU_END_NONE)
 		begin_end(vm);
 	else if (vm->waits == VM_PAUSING)

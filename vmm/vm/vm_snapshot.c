@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "core/base/err.h"
@@ -101,16 +100,12 @@ static int check_disks(const struct vm *vm, const struct vm_saved *saved,
 
 static int fill_beginning(struct vm *vm, struct vm_saved *saved, struct err *e)
 {
-	struct utsname host;
-
 	if (getrandom(saved->id.bytes, sizeof(saved->id.bytes), 0) !=
 	    sizeof(saved->id.bytes))
 		return err_errno(e, "cannot get random numbers");
 	saved->id.offset = vm_mark_offset();
-	if (uname(&host))
-		return err_errno(e, "cannot tell this host's kernel");
 	snprintf(saved->stasis, sizeof(saved->stasis), "%s", STASIS_VERSION);
-	snprintf(saved->kernel, sizeof(saved->kernel), "%s", host.release);
+	snprintf(saved->kernel, sizeof(saved->kernel), "%s", vm->host_kernel);
 	saved->page_size = (uint32_t)sysconf(_SC_PAGESIZE);
 	if (identify_disks(vm, saved, e) ||
 	    arch_clock_record(&vm->clock, &saved->clock, e) ||

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "core/base/err.h"
 #include "core/base/util.h"
@@ -59,12 +60,12 @@ static bool is_power_of_two(uint64_t v)
  * Find out the alignment of fallocate(): a file accepts any range, a block
  * device only whole logical blocks.
  */
-static void measure_blocks(struct block_file *f, const struct stat *st)
+static void measure_blocks(struct block_file *f, const struct statx *st)
 {
-	uint64_t block = (uint64_t)st->st_blksize;
+	uint64_t block = (uint64_t)st->stx_blksize;
 	int sector = 0;
 
-	if (S_ISBLK(st->st_mode) && ioctl(f->fd, BLKSSZGET, &sector))
+	if (S_ISBLK(st->stx_mode) && ioctl(f->fd, BLKSSZGET, &sector))
 		sector = 0;
 	f->align = SECTOR_SIZE;
 	if (sector > SECTOR_SIZE && is_power_of_two((uint64_t)sector))
@@ -73,15 +74,15 @@ static void measure_blocks(struct block_file *f, const struct stat *st)
 	f->granularity = max_u64(f->granularity, f->align);
 }
 
-static int measure(struct block_file *f, const struct stat *st)
+static int measure(struct block_file *f, const struct statx *st)
 {
-	uint64_t bytes = (uint64_t)st->st_size;
+	uint64_t bytes = (uint64_t)st->stx_size;
 
-	if (S_ISBLK(st->st_mode) && ioctl(f->fd, BLKGETSIZE64, &bytes))
+	if (S_ISBLK(st->stx_mode) && ioctl(f->fd, BLKGETSIZE64, &bytes))
 		return -errno;
-	f->dev = st->st_dev;
-	f->rdev = st->st_rdev;
-	f->ino = st->st_ino;
+	f->dev = makedev(st->stx_dev_major, st->stx_dev_minor);
+	f->rdev = makedev(st->stx_rdev_major, st->stx_rdev_minor);
+	f->ino = st->stx_ino;
 	f->sectors = bytes >> SECTOR_SHIFT;
 	measure_blocks(f, st);
 	return 0;
@@ -114,7 +115,7 @@ static int relock(struct block_file *f, const char *path, bool read_only,
 int block_file_open(struct block_file *f, const char *path, bool read_only,
 		    struct block_file *old, struct err *e)
 {
-	struct stat st;
+	struct statx st;
 	int r;
 
 	*f = (struct block_file){0};
@@ -123,10 +124,10 @@ int block_file_open(struct block_file *f, const char *path, bool read_only,
 				   O_NONBLOCK | O_NOCTTY);
 	if (f->fd < 0)
 		return refuse(e, path, errno);
-	r = fstat(f->fd, &st) ? -errno : 0;
-	if (!r && S_ISDIR(st.st_mode))
+	r = io_look(f->fd, &st) ? -errno : 0;
+	if (!r && S_ISDIR(st.stx_mode))
 		r = -EISDIR;
-	else if (!r && !S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+	else if (!r && !S_ISREG(st.stx_mode) && !S_ISBLK(st.stx_mode))
 		r = -ESPIPE; /* the errno of lseek() on such a file */
 	if (!r) {
 		io_set_blocking(f->fd);

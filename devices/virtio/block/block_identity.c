@@ -20,6 +20,7 @@
 
 #include "core/base/err.h"
 #include "core/base/util.h"
+#include "core/io/io.h"
 #include "devices/virtio/block/block_internal.h"
 
 enum { SAMPLE = 4096, SPREAD = 9 };
@@ -62,7 +63,7 @@ static uint64_t sample(const struct block *b, uint64_t at, int flags)
 	/* Some file systems do not support RWF_NOWAIT.  Of them, network ones
 	 * may hang. */
 	if (n < 0 && errno == EOPNOTSUPP && is_in_memory(b->file.fd))
-		n = preadv(b->file.fd, &iov, 1, (off_t)at);
+		n = preadv2(b->file.fd, &iov, 1, (off_t)at, 0);
 	return n == sizeof(buf) ? hash(buf, ARRAY_SIZE(buf)) : 0;
 }
 
@@ -83,8 +84,7 @@ static int look(const struct block *b, struct block_identity *id, bool *is_file,
 {
 	struct statx st;
 
-	if (statx(b->file.fd, "", AT_EMPTY_PATH,
-		  STATX_BASIC_STATS | STATX_BTIME, &st))
+	if (io_look(b->file.fd, &st))
 		return err_errno(e, "cannot look at its file");
 	*is_file = S_ISREG(st.stx_mode);
 	*id = (struct block_identity){

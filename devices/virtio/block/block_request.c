@@ -8,6 +8,7 @@
 
 #include "core/base/metrics.h"
 #include "core/base/util.h"
+#include "core/io/io.h"
 #include "devices/virtio/block/block_internal.h"
 
 /* ---------------------------------------------------------- parse and check */
@@ -19,15 +20,15 @@ static bool is_within(const struct block *b, uint64_t sector, uint64_t sectors)
 
 /*
  * False if the range ends beyond the file's end: the file was truncated while
- * in use, and a write must not extend it.  Calls fstat() at most once per kick.
+ * in use, and a write must not extend it.  Calls statx() at most once per kick.
  */
 static bool is_there(struct block *b, uint64_t sector, uint64_t sectors)
 {
-	struct stat st;
+	struct statx st;
 
-	if (!b->bytes_there && !fstat(b->file.fd, &st))
+	if (!b->bytes_there && !io_look(b->file.fd, &st))
 		b->bytes_there =
-			S_ISREG(st.st_mode) ? (uint64_t)st.st_size : UINT64_MAX;
+			S_ISREG(st.stx_mode) ? st.stx_size : UINT64_MAX;
 	return (sector + sectors) << SECTOR_SHIFT <= b->bytes_there;
 }
 

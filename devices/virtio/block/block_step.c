@@ -169,7 +169,7 @@ ssize_t block_step_do(struct block *b, const struct block_request *r)
 
 	switch (s->op) {
 	case BLOCK_READ:
-		n = preadv(b->file.fd, r->iov, (int)r->iov_count, at);
+		n = preadv2(b->file.fd, r->iov, (int)r->iov_count, at, 0);
 		break;
 	case BLOCK_WRITE:
 		n = pwritev2(b->file.fd, r->iov, (int)r->iov_count, at,

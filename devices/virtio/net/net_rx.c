@@ -132,7 +132,7 @@ static void drop(struct net *n)
 }
 
 /*
- * Where readv() puts a frame: the header, the held buffers after room for the
+ * Where preadv2() puts a frame: the header, the held buffers after room for the
  * header, then the spill.  Returns the number of entries in @iov.
  */
 static unsigned where_to(struct net *n, struct iovec *iov)
@@ -200,7 +200,7 @@ static bool read_frame(struct net *n)
 		net_rx_watch(n, false); /* until the next kick */
 		return false;
 	}
-	len = readv(n->tap_fd, iov, (int)where_to(n, iov));
+	len = preadv2(n->tap_fd, iov, (int)where_to(n, iov), -1, 0);
 	if (len < 0 && (errno == EAGAIN || errno == EINTR)) {
 		net_rx_watch(n, true);
 		return false;

@@ -71,7 +71,7 @@ static void write_frame(struct net *n, struct virtio_net_hdr_v1 *header)
 	count = 1 + virtq_slice(n->chain.iov, n->chain.out_count, NET_HEADER,
 				len - NET_HEADER, iov + 1);
 	do {
-		done = writev(n->tap_fd, iov, (int)count);
+		done = pwritev2(n->tap_fd, iov, (int)count, -1, 0);
 	} while (done < 0 && errno == EINTR);
 	if (done < 0 && (errno == EBADFD || errno == ENODEV))
 		net_tap_lost(n, errno); /* a tap that is down reports EIO */

@@ -8,6 +8,7 @@
 #include <sys/uio.h>
 
 #include "core/base/metrics.h"
+#include "core/io/io.h"
 #include "devices/virtio/vsock/vsock_internal.h"
 
 /* ------------------------------------------------------------ to the guest */
@@ -70,9 +71,10 @@ static enum got read_data(struct vsock_conn *c, struct virtio_vsock_hdr *h)
 	}
 	if (!len || c->guest_shutdown & VIRTIO_VSOCK_SHUTDOWN_RCV)
 		return GOT_NOTHING;
-	n = readv(c->fd, iov,
-		  (int)virtq_slice(virtq_in(chain), chain->in_count,
-				   VSOCK_HEADER, len, iov));
+	n = preadv2(c->fd, iov,
+		    (int)virtq_slice(virtq_in(chain), chain->in_count,
+				     VSOCK_HEADER, len, iov),
+		    -1, 0);
 	if (n < 0 && errno != EAGAIN && errno != EINTR) {
 		metric_add(&c->v->metrics.rx_read_fails, 1);
 		vsock_conn_kill(c);
@@ -214,8 +216,7 @@ static void on_response(struct vsock_conn *c)
 	int len = snprintf(line, sizeof(line), "OK %u\n", c->host_port);
 
 	if (c->state != CONN_CONNECTING ||
-	    send(c->fd, line, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT) !=
-		    len) {
+	    io_send(c->fd, line, (size_t)len) != len) {
 		vsock_conn_kill(c);
 		return;
 	}
