@@ -16,6 +16,7 @@ static const struct {
 	{"restore", cli_restore}, {"snapshot", cli_snapshot},
 	{"inspect", cli_inspect}, {"ctl", cli_ctl},
 	{"vsock", cli_vsock},     {"trace-offset", cli_trace_offset},
+	{"seccomp", cli_seccomp},
 };
 
 /*
@@ -55,7 +56,8 @@ int main(int argc, char **argv)
 			return commands[i].run(argc - 2, argv + 2);
 	}
 	log_error("unknown command \"%.40s\"; the commands are run, restore, "
-		  "snapshot, inspect, ctl, vsock, trace-offset and doctor; see "
+		  "snapshot, inspect, ctl, vsock, trace-offset, seccomp and "
+		  "doctor; see "
 		  "stasis --help",
 		  argv[1]);
 	return EXIT_BAD_ARGUMENTS;

@@ -26,5 +26,6 @@ int cli_inspect(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 int cli_ctl(int argc, char **argv);
 int cli_vsock(int argc, char **argv);
+int cli_seccomp(int argc, char **argv);
 int cli_trace_offset(int argc, char **argv);
 int cli_firecracker(int argc, char **argv);

@@ -195,6 +195,8 @@ static void print_help(void)
 	       "  stasis inspect FILE            print a snapshot's state\n"
 	       "  stasis trace-offset            offsets to merge guest and "
 	       "host traces\n"
+	       "  stasis seccomp show            which system calls a microVM "
+	       "may make\n"
 	       "  stasis doctor                  check what this host "
 	       "supports\n"
 	       "  stasis COMMAND --help          the options of a command\n"
@@ -354,6 +356,7 @@ static int launch(const struct arguments *args)
 	} else if (configure(&l, args, &e)) {
 		status = refuse(args, &e);
 	} else {
+		l.no_seccomp = args->no_seccomp;
 		status = serve(&l, args);
 	}
 	launch_fini(&l);

@@ -81,6 +81,7 @@ int foreground_run(const struct foreground *f, launch_start *start,
 		log_error("%s", e.text);
 	else {
 		l.instance.serial_waits = f->serial_waits;
+		l.no_seccomp = f->no_seccomp;
 		status = launch_run(&l, start, context,
 				    f->api_sock ? &api : NULL);
 	}

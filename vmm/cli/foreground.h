@@ -18,6 +18,7 @@ struct foreground {
 	enum log_level level;
 	bool level_given, help;
 	bool serial_waits; /* --console-full wait */
+	bool no_seccomp;
 };
 
 /* The last rows of the command's table of options. */
@@ -36,6 +37,10 @@ struct foreground {
 		 "goes to standard error (default: info at a\n"  \
 		 "terminal, else warning)",                      \
 		 .set = foreground_set_log_level},               \
+		{"no-seccomp", NULL,                             \
+		 "install no seccomp filters; not for guests\n"  \
+		 "that you do not trust",                        \
+		 OPTION_FLAG(struct foreground, no_seccomp)},    \
 	{                                                        \
 		"help", NULL, "show this",                       \
 			OPTION_FLAG(struct foreground, help)     \

@@ -6,8 +6,10 @@
 #include "core/base/err.h"
 #include "core/base/util.h"
 #include "core/io/fd_limit.h"
+#include "core/io/leftover.h"
 #include "core/io/log.h"
 #include "core/machine/mmio_bus.h"
+#include "core/seccomp/seccomp.h"
 #include "vmm/cli/cli.h"
 #include "vmm/cli/signals.h"
 
@@ -84,6 +86,24 @@ void launch_fini(struct launch *l)
 		signals_die(signals_first());
 }
 
+/* A violation of a filter ends the process: leave nothing behind.  In a signal
+ * handler. */
+static void last_acts(void)
+{
+	console_restore_terminal();
+	leftover_remove_all();
+}
+
+static int install_filters(const struct launch *l, struct err *e)
+{
+	if (l->no_seccomp) {
+		log_warn("--no-seccomp: a guest that breaks out of its "
+			 "microVM may make every system call");
+		return 0;
+	}
+	return seccomp_enable(last_acts, e);
+}
+
 int launch_boot(void *context, struct instance *instance, struct err *e)
 {
 	(void)context;
@@ -97,12 +117,17 @@ int launch_run(struct launch *l, launch_start *start, void *context,
 	struct err e = {0};
 	int r = signals_watch(&l->loop, &l->signals, &e);
 
+	if (!r)
+		r = install_filters(l, &e);
 	if (!r && api_config) {
+		seccomp_expect_threads();
 		api_config->loop = &l->loop;
 		api_config->instance = &l->instance;
 		api = api_start(api_config, &e);
 		r = api ? 0 : -1;
 	}
+	if (!r && !start)
+		seccomp_enter(SECCOMP_SETUP);
 	if (!r && start)
 		r = start(context, &l->instance, &e);
 	if (!r)

@@ -20,6 +20,7 @@ struct launch {
 	struct console console;
 	struct instance instance;
 	struct event_source signals;
+	bool no_seccomp; /* the caller's choice, after launch_init() */
 	int status;
 };
 

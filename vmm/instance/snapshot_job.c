@@ -14,6 +14,7 @@
 #include "core/io/log.h"
 #include "core/io/loop.h"
 #include "core/machine/mem.h"
+#include "core/seccomp/seccomp.h"
 #include "snapshot/memory/memory_file.h"
 #include "snapshot/memory/memory_mark.h"
 #include "snapshot/publish.h"
@@ -286,7 +287,8 @@ static void *job_thread(void *arg)
 {
 	struct snapshot_job *job = arg;
 
-	pthread_setname_np(pthread_self(), "snapshot");
+	thread_set_name("snapshot");
+	seccomp_enter(SECCOMP_SNAPSHOT);
 	job->result = write_snapshot(job, &job->err);
 	(void)eventfd_write(job->ended.fd, 1);
 	return NULL;

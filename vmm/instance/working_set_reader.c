@@ -10,6 +10,7 @@
 #include "core/base/thread.h"
 #include "core/base/util.h"
 #include "core/io/log.h"
+#include "core/seccomp/seccomp.h"
 #include "snapshot/publish.h"
 #include "snapshot/working_set.h"
 
@@ -57,7 +58,8 @@ static void *reader_thread(void *arg)
 	uint64_t bytes = 0;
 	struct err e;
 
-	pthread_setname_np(pthread_self(), "working_set");
+	thread_set_name("working_set");
+	seccomp_enter(SECCOMP_WORKING_SET);
 	if (working_set_load(&set, reader->path, reader->id,
 			     reader->memory_size, &e)) {
 		log_warn("the working set is not used: %s", e.text);

@@ -16,6 +16,7 @@
 #include "core/io/log.h"
 #include "core/io/loop.h"
 #include "core/machine/mem.h"
+#include "core/seccomp/seccomp.h"
 #include "snapshot/publish.h"
 #include "snapshot/working_set.h"
 
@@ -78,6 +79,7 @@ static void *writing_thread(void *arg)
 	struct err e;
 
 	thread_set_name("working_set");
+	seccomp_enter(SECCOMP_WORKING_SET);
 	/* Not synced: a power loss costs only the hint. */
 	if (working_set_save(&w->set, w->file.state_fd, &e) ||
 	    publish_commit(&w->file, false, &e))
@@ -196,6 +198,7 @@ working_set_recorder_create(const struct guest_mem *mem,
 {
 	struct working_set_recorder *rec = calloc(1, sizeof(*rec));
 
+	seccomp_expect_threads();
 
 	if (!rec) {
 		err_errno(e, "cannot record the working set");

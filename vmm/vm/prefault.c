@@ -11,6 +11,7 @@
 #include "core/base/thread.h"
 #include "core/base/util.h"
 #include "core/io/loop.h"
+#include "core/seccomp/seccomp.h"
 
 enum { QUEUE_MAX = 64 };
 
@@ -96,7 +97,8 @@ static void *prefault_thread(void *arg)
 	struct prefault *p = arg;
 	struct range r;
 
-	pthread_setname_np(pthread_self(), "prefault");
+	thread_set_name("prefault");
+	seccomp_enter(SECCOMP_PAGES);
 	while (next(p, &r)) {
 		touch_all(p, &r);
 		done(p);

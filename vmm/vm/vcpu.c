@@ -13,6 +13,7 @@
 #include "core/base/thread.h"
 #include "core/base/util.h"
 #include "core/io/log.h"
+#include "core/seccomp/seccomp.h"
 
 enum {
 	/* Bytes of address space: only what the deepest exit handler touches
@@ -239,6 +240,7 @@ static void *vcpu_thread(void *arg)
 	thread_set_name(name);
 	kvm_vcpu_set_thread(&vcpu->kvm);
 	log_defer(vcpu->set->told_fd);
+	seccomp_enter(SECCOMP_VCPU);
 	while (wait_to_run(vcpu, left)) {
 		run_guest(vcpu);
 		left = kvm_vcpu_left(&vcpu->kvm);

@@ -30,6 +30,7 @@
 #include "core/base/now.h"
 #include "core/base/util.h"
 #include "core/io/log.h"
+#include "core/seccomp/seccomp.h"
 #include "vmm/vm/vm_internal.h"
 #include "vmm/vm/vm_metrics.h"
 
@@ -313,6 +314,7 @@ int vm_resume(struct vm *vm, const struct clock_request *clock, struct err *e)
 {
 	struct arch_clock_sample sample;
 
+	seccomp_seal();
 	arch_clock_sample(&sample);
 	time_pages_notify(&vm->time_pages, arch_clock_moves(&vm->clock, clock));
 	vcpu_set_ready(&vm->vcpus);
