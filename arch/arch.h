@@ -324,6 +324,11 @@ struct arch_clock_record {
 };
 int arch_clock_record(const struct arch_clock *clock,
 		      struct arch_clock_record *record, struct err *e);
+/*
+ * Remove from @record when this host booted, its boot id and its counter: the
+ * snapshot is then restored as one of another host.
+ */
+void arch_clock_record_omit_host(struct arch_clock_record *record);
 /* Save or load the record but for .boot. */
 void arch_clock_record_state(struct arch_clock_record *record, struct snap *s);
 /* Save or load .boot, which exists since format 1.2. */

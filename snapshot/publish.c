@@ -42,10 +42,13 @@ static int read_id(struct published *p, struct err *e)
 	return 0;
 }
 
-static int load_state(struct published *p, const char *path, struct err *e)
+typedef int open_fn(const char *path, uint64_t *size, struct err *e);
+
+static int load_state(struct published *p, const char *path, open_fn *open_file,
+		      struct err *e)
 {
 	uint64_t size;
-	AUTO_CLOSE int fd = io_open_file(path, &size, e);
+	AUTO_CLOSE int fd = open_file(path, &size, e);
 
 	if (fd < 0)
 		return -1;
@@ -81,9 +84,10 @@ enum found { FOUND_NONE = -1, FOUND_CURRENT, FOUND_NEXT };
  * Open the memory file with a shared lock, which lasts as long as the file is
  * mapped.  So no writer overwrites a file in place that a microVM runs from.
  */
-static int open_memory(struct published *p, const char *path, struct err *e)
+static int open_memory(struct published *p, const char *path,
+		       open_fn *open_file, struct err *e)
 {
-	p->memory_fd = io_open_file(path, &p->memory_size, e);
+	p->memory_fd = open_file(path, &p->memory_size, e);
 	if (p->memory_fd < 0)
 		return -1;
 	if (flock(p->memory_fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK)
@@ -92,20 +96,17 @@ static int open_memory(struct published *p, const char *path, struct err *e)
 	return 0;
 }
 
-/* Find the state that belongs to the memory: S or S.next. */
-static enum found find(struct published *p, const char *state,
-		       const char *memory, struct err *e)
+/* Find the state that belongs to the memory: S, or S.next at @next. */
+static enum found find_state(struct published *p, const char *state,
+			     const char *next, const char *memory,
+			     open_fn *open_file, struct err *e)
 {
-	struct publish_file file;
-	struct target_next next;
 	struct err ignored;
 
 	*p = (struct published){.memory_fd = -1};
-	if (target_find(&file, state, e) ||
-	    (memory && open_memory(p, memory, e)))
+	if (memory && open_memory(p, memory, open_file, e))
 		return FOUND_NONE;
-	next = target_next(file.path);
-	if (!load_state(p, state, e)) {
+	if (!load_state(p, state, open_file, e)) {
 		if (matches(p))
 			return FOUND_CURRENT;
 		err_set(e,
@@ -114,18 +115,29 @@ static enum found find(struct published *p, const char *state,
 			state, memory);
 	}
 	drop_state(p);
-	if (!memory || load_state(p, next.path, &ignored) || !matches(p)) {
+	if (!memory || load_state(p, next, open_file, &ignored) ||
+	    !matches(p)) {
 		drop_state(p);
 		return FOUND_NONE;
 	}
 	return FOUND_NEXT;
 }
 
-int publish_open(struct published *p, const char *state, const char *memory,
-		 struct err *e)
+static enum found find(struct published *p, const char *state,
+		       const char *memory, struct err *e)
 {
-	enum found found = find(p, state, memory, e);
+	struct publish_file file;
 
+	*p = (struct published){.memory_fd = -1};
+	if (target_find(&file, state, e))
+		return FOUND_NONE;
+	return find_state(p, state, target_next(file.path).path, memory,
+			  io_open_file, e);
+}
+
+static int finish_open(struct published *p, enum found found, const char *state,
+		       const char *memory)
+{
 	if (found == FOUND_NONE) {
 		publish_close(p);
 		return -1;
@@ -135,6 +147,23 @@ int publish_open(struct published *p, const char *state, const char *memory,
 			 "not finish; using %s%s, which is",
 			 state, memory, state, suffix);
 	return 0;
+}
+
+int publish_open(struct published *p, const char *state, const char *memory,
+		 struct err *e)
+{
+	return finish_open(p, find(p, state, memory, e), state, memory);
+}
+
+int publish_open_strict(struct published *p, const char *state,
+			const char *memory, struct err *e)
+{
+	struct target_next next = target_next(state);
+
+	return finish_open(
+		p,
+		find_state(p, state, next.path, memory, io_open_file_itself, e),
+		state, memory);
 }
 
 void publish_close(struct published *p)

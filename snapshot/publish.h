@@ -133,6 +133,9 @@ struct published {
  */
 int publish_open(struct published *p, const char *state, const char *memory,
 		 struct err *e);
+/* The same for files of somebody else: neither may be a symbolic link. */
+int publish_open_strict(struct published *p, const char *state,
+			const char *memory, struct err *e);
 
 /* Free and close everything; allowed after a failed publish_open(), too. */
 void publish_close(struct published *p);

@@ -43,7 +43,7 @@ COMMANDS = {
         "SnapshotLoad": {
             "track_dirty_pages": "track-dirty-pages", "resume_vm": "paused",
             "network_overrides": "net", "vsock_override": "vsock", "drive_overrides": "disk",
-            "record_working_set": "record-working-set", "clock": "clock", "mem_backend": "eager"},
+            "record_working_set": "record-working-set", "strict": "strict", "clock": "clock", "mem_backend": "eager"},
         "SnapshotLoad.clock": {
             "policy": "clock", "max_jump_ms": "max-jump-ms", "unsynchronized": "unsynchronized"},
         "MemBackend": {"backend_type": "eager"},
@@ -54,7 +54,7 @@ COMMANDS = {
     "snapshot": (["ctl/snapshot.c"], {
         "SnapshotCreate": {
             "snapshot_type": "changes", "sync_snapshot_files": "no-sync", "mode": "mode",
-            "snapshot_path": "state", "mem_file_path": "memory"},
+            "host_details": "no-host-details", "snapshot_path": "state", "mem_file_path": "memory"},
     }),
     "ctl pause or resume": (["ctl/ctl.c"], {
         "VmChange": {"clock": "clock", "timeout_ms": "timeout"},

@@ -65,6 +65,16 @@ int arch_clock_record(const struct arch_clock *c, struct arch_clock_record *r,
 	return 0;
 }
 
+void arch_clock_record_omit_host(struct arch_clock_record *r)
+{
+	memset(r->boot_id, 0, sizeof(r->boot_id));
+	memset(&r->boot, 0, sizeof(r->boot));
+	/* Only the difference of the two is used on another host. */
+	r->sample.host -= r->host_stopped;
+	r->host_stopped = 0;
+	r->offset = clock_offset(0, r->guest_stopped);
+}
+
 void arch_clock_record_state(struct arch_clock_record *r, struct snap *s)
 {
 	struct arch_clock_sample *sample = &r->sample;

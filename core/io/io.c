@@ -29,13 +29,18 @@ int io_look_at(const char *path, struct statx *st)
 		     st);
 }
 
-int io_open_file(const char *path, uint64_t *size, struct err *e)
+static int open_file(const char *path, int flags, uint64_t *size, struct err *e)
 {
 	/* O_NONBLOCK: opening a FIFO must not wait for a writer. */
-	AUTO_CLOSE int fd =
-		open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK |
+					       O_NOCTTY | flags);
 	struct stat st;
 
+	if (fd < 0 && flags && errno == ELOOP)
+		return err_set(e,
+			       "%s is a symbolic link, which a strict load "
+			       "does not follow; name the file it leads to",
+			       path);
 	if (fd < 0)
 		return err_errno(e, "cannot open %s", path);
 	if (fstat(fd, &st))
@@ -47,6 +52,16 @@ int io_open_file(const char *path, uint64_t *size, struct err *e)
 	io_set_blocking(fd);
 	*size = (uint64_t)st.st_size;
 	return take_fd(&fd);
+}
+
+int io_open_file(const char *path, uint64_t *size, struct err *e)
+{
+	return open_file(path, 0, size, e);
+}
+
+int io_open_file_itself(const char *path, uint64_t *size, struct err *e)
+{
+	return open_file(path, O_NOFOLLOW, size, e);
 }
 
 ssize_t io_pread(int fd, void *buf, size_t len, uint64_t offset)

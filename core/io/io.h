@@ -19,6 +19,17 @@ struct go_on;
  * descriptor, or -1.
  */
 int io_open_file(const char *path, uint64_t *size, struct err *e);
+/* The same, but @path itself must not be a symbolic link. */
+int io_open_file_itself(const char *path, uint64_t *size, struct err *e);
+
+/*
+ * Open a regular file, close-on-exec, with @flags of open().  The first @folder
+ * bytes of @path name a folder; what is below it is not trusted: there must be
+ * no symbolic link, no "..", and no second (hard) link to the file.  Returns
+ * the descriptor, or -1 with errno set: ENOENT also for "..", ELOOP or ENOTDIR
+ * for a symbolic link, EMLINK for a hard link, EINVAL for another kind of file.
+ */
+int io_open_beneath(const char *path, size_t folder, int flags);
 
 /*
  * Clear O_NONBLOCK of a regular file that was opened with it only because it

@@ -116,7 +116,7 @@ static void keep(struct model *m, struct vm *vm, const struct vm_config *config)
 	struct snap s;
 	const void *data;
 
-	must(!vm_save(vm, config, &s, &e));
+	must(!vm_save(vm, config, true, &s, &e));
 	data = snap_data(&s, &m->len);
 	must(m->len < BODY_MAX);
 	m->body = malloc(m->len);
@@ -250,7 +250,7 @@ static void run_and_save(struct vm *vm, const struct vm_config *config)
 		must(e.text[0]);
 		return;
 	}
-	if (vm_save(vm, config, &s, &e))
+	if (vm_save(vm, config, true, &s, &e))
 		must(e.text[0]);
 	snap_fini(&s);
 }

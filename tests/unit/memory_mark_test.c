@@ -94,7 +94,7 @@ static struct memory_mark take_diff(struct snapshot_world *w, struct vm *vm,
 	struct memory_mark mark;
 	struct snap s;
 
-	assert_ok(vm_save(vm, config, &s, &w->e), w->e);
+	assert_ok(vm_save(vm, config, true, &s, &w->e), w->e);
 	assert_ok(vm_changes_take(vm, &changes, &w->e), w->e);
 	mark = vm_changes_mark(vm, &changes);
 	ram = guest_mem_at(vm_memory(vm), arch_layout.snapshot_id,

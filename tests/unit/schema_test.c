@@ -133,7 +133,7 @@ static void a_vm_is_printed_to_its_last_byte(void **state)
 	char *text;
 	int r;
 
-	assert_ok(vm_save(vm, &w->config, &s, &e), e);
+	assert_ok(vm_save(vm, &w->config, true, &s, &e), e);
 	body = snap_data(&s, &len);
 	text = print(body, len, false, &r, &e);
 	assert_ok(r, e);
@@ -195,7 +195,7 @@ static void what_is_cut_off_is_refused_and_still_json(void **state)
 	struct err e;
 	size_t len;
 
-	assert_ok(vm_save(vm, &w->config, &s, &e), e);
+	assert_ok(vm_save(vm, &w->config, true, &s, &e), e);
 	body = snap_data(&s, &len);
 	for (size_t n = 1; n < len; n += n < 1000 ? 1 : 37) {
 		struct json_t *parsed;

@@ -67,6 +67,12 @@ static void a_snapshot_is_full_and_synced_unless_told(void **state)
 	assert_true(body.diff);
 	assert_false(body.sync);
 	assert_int_equal(body.mode, 0);
+	assert_false(body.no_host_details);
+	snapshot_create_fini(&body);
+	assert_ok(
+		read_create(&body, "{" PATHS ", \"host_details\": false}", &e),
+		e);
+	assert_true(body.no_host_details);
 	snapshot_create_fini(&body);
 	assert_ok(read_create(&body, "{" PATHS ", \"mode\": \"0640\"}", &e), e);
 	assert_int_equal(body.mode, 0640);
@@ -171,6 +177,29 @@ static void a_working_set_is_recorded_of_a_file_alone(void **state)
 	}
 }
 
+static void a_load_may_be_strict(void **state)
+{
+	static const struct {
+		const char *text;
+		bool given, strict;
+	} loads[] = {
+		{"{" FILE_B "}", false, false},
+		{"{" FILE_B ", \"strict\": true}", true, true},
+		{"{" FILE_B ", \"strict\": false}", true, false},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(loads); i++) {
+		struct snapshot_load body;
+		struct err e;
+
+		assert_ok(read_load(&body, loads[i].text, &e), e);
+		assert_int_equal(body.strict_given, loads[i].given);
+		assert_int_equal(body.strict, loads[i].strict);
+		snapshot_load_fini(&body);
+	}
+}
+
 static void a_clock_can_be_chosen(void **state)
 {
 	static const struct {
@@ -231,6 +260,7 @@ static void wrong_loads_are_refused(void **state)
 		{"{" FILE_B ", \"vsock_override\": {\"path\": \"v\"}}",
 		 "`vsock_override`"},
 		{"{" FILE_B ", \"huge_pages\": \"2M\"}", "huge_pages"},
+		{"{" FILE_B ", \"strict\": 1}", "`strict`: expected"},
 		{"{" FILE_B ", \"resume\": true}", "resume"},
 	};
 
@@ -378,6 +408,7 @@ int main(void)
 		cmocka_unit_test(the_old_name_of_the_memory_is_understood),
 		cmocka_unit_test(memory_comes_from_where_it_is_said),
 		cmocka_unit_test(a_working_set_is_recorded_of_a_file_alone),
+		cmocka_unit_test(a_load_may_be_strict),
 		cmocka_unit_test(a_clock_can_be_chosen),
 		cmocka_unit_test(wrong_loads_are_refused),
 		cmocka_unit_test(overrides_change_what_they_name),

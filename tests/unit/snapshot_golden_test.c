@@ -183,7 +183,7 @@ static void save(struct snap *s)
 		for (unsigned i = 0; i < ARRAY_SIZE(registers); i++)
 			kvm_fake_put_reg(v, registers[i], value_of(v, i));
 	}
-	assert_ok(vm_save(vm, &config, s, &e), e);
+	assert_ok(vm_save(vm, &config, true, s, &e), e);
 	vm_destroy(vm);
 	vm_config_fini(&config);
 }

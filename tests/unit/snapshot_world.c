@@ -99,7 +99,7 @@ static void save(struct snapshot_world *w, struct vm *vm,
 	struct snap s;
 	const void *data;
 
-	assert_ok(vm_save(vm, config, &s, &w->e), w->e);
+	assert_ok(vm_save(vm, config, !w->no_host_details, &s, &w->e), w->e);
 	data = snap_data(&s, &w->len);
 	free(w->body);
 	w->body = malloc(w->len);

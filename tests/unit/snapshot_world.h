@@ -29,6 +29,8 @@ struct snapshot_world {
 	int memory_fd;
 	uint64_t stopped;
 
+	bool no_host_details; /* save without them */
+
 	/* The host that it is loaded on. */
 	bool no_gic_v3, sve;
 	unsigned fail_at;       /* as kvm_fake's */

@@ -31,7 +31,7 @@ static void a_call_that_fails_while_saving_leaves_the_vm_whole(void **state)
 		kvm_fake.fail_at = kvm_fake.calls + n;
 		kvm_fake.fail_errno = EIO;
 		w->e.text[0] = '\0';
-		r = vm_save(vm, &w->config, &s, &w->e);
+		r = vm_save(vm, &w->config, true, &s, &w->e);
 		snap_fini(&s);
 		done = kvm_fake.calls < kvm_fake.fail_at;
 		if (done)

@@ -27,7 +27,7 @@ enum { ID_MAX = 64 };
 struct arguments {
 	const char *id, *config_file, *metadata, *metrics_path, *api_sock;
 	const char *log_path, *level, *seccomp_filter, *describe_snapshot;
-	bool show_level, show_origin, no_seccomp;
+	bool show_level, show_origin, no_seccomp, strict;
 	bool no_api, boot_timer, help, version, snapshot_version;
 	uint64_t body_max, start_us, start_cpu_us, parent_cpu_us;
 	uint64_t api_fd, ready_fd; /* NO_FD: not given */
@@ -56,9 +56,18 @@ static int parse_number(const char *text, uint64_t *out, struct err *e)
 SET_NUMBER(body_max)
 SET_NUMBER(start_us)
 SET_NUMBER(start_cpu_us)
-SET_NUMBER(parent_cpu_us)
 SET_NUMBER(api_fd)
 SET_NUMBER(ready_fd)
+
+/* Only jailers pass it.  In a jail others than who starts it may provide the
+ * files, so snapshots are loaded strictly. */
+static int set_parent_cpu_us(void *context, const char *value, struct err *e)
+{
+	struct arguments *args = context;
+
+	args->strict = true;
+	return parse_number(value, &args->parent_cpu_us, e);
+}
 
 static int set_id(void *context, const char *value, struct err *e)
 {
@@ -124,6 +133,11 @@ static const struct option options[] = {
 	 OPTION_FLAG(struct arguments, show_level)},
 	{"show-log-origin", NULL, "add source file and line to each log line",
 	 OPTION_FLAG(struct arguments, show_origin)},
+	{"strict", NULL,
+	 "snapshots are loaded with `\"strict\": true` unless a\n"
+	 "load says otherwise; so in a jail (with\n"
+	 "--parent-cpu-time-us, which jailers pass)",
+	 OPTION_FLAG(struct arguments, strict)},
 	{"version", NULL, "print the version",
 	 OPTION_FLAG(struct arguments, version)},
 	{"help", NULL, "show this", OPTION_FLAG(struct arguments, help)},
@@ -297,6 +311,7 @@ static int configure(struct launch *l, const struct arguments *args,
 		vm_config_init(&file.vm);
 	}
 	l->instance.config.boot_timer = args->boot_timer;
+	l->instance.strict = args->strict;
 	config_file_fini(&file);
 	return r;
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/err.h"
 #include "core/base/util.h"
@@ -153,6 +154,11 @@ static const struct option options[] = {
 	 .set = set_net},
 	{"vsock", "PATH", "use this path for the vsock's Unix socket",
 	 .set = set_vsock},
+	{"strict", NULL,
+	 "the snapshot is somebody else's: open only host files\n"
+	 "that --disk, --net and --vsock name, and disks in\n"
+	 "FOLDER",
+	 OPTION_FLAG(struct restore, load.strict)},
 	{"paused", NULL, "leave the guest paused; see stasis ctl resume",
 	 .set = set_paused},
 	FOREGROUND_OPTIONS,
@@ -180,6 +186,29 @@ static void print_help(void)
 
 /* -------------------------------------------------------------------- doing */
 
+/* The folder, absolute if the load is strict, because the names in the state
+ * probably are, too, and are compared with it. */
+static int find_folder(char *out, size_t size, const struct restore *restore,
+		       struct err *e)
+{
+	const char *folder = restore->folder;
+	size_t at = 0;
+
+	if (restore->load.strict && *folder != '/') {
+		if (!getcwd(out, size))
+			return err_errno(e, "cannot tell where FOLDER is");
+		at = strlen(out);
+		while (!strncmp(folder, "./", 2))
+			folder += 2;
+		if (!strcmp(folder, "."))
+			return 0;
+		out[at++] = '/';
+	}
+	if ((size_t)snprintf(out + at, size - at, "%s", folder) >= size - at)
+		return err_set(e, "the name of the folder is too long");
+	return 0;
+}
+
 static int join(char **path, const char *folder, const char *name,
 		struct err *e)
 {
@@ -193,9 +222,11 @@ static int join(char **path, const char *folder, const char *name,
 static int load(void *context, struct instance *instance, struct err *e)
 {
 	struct restore *restore = context;
+	char folder[PATH_MAX];
 
-	if (join(&restore->load.state_path, restore->folder, "state", e) ||
-	    join(&restore->load.memory_path, restore->folder, "memory", e))
+	if (find_folder(folder, sizeof(folder), restore, e) ||
+	    join(&restore->load.state_path, folder, "state", e) ||
+	    join(&restore->load.memory_path, folder, "memory", e))
 		return -1;
 	return instance_load(instance, &restore->load, e);
 }

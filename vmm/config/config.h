@@ -21,8 +21,11 @@ enum { VM_DRIVES_MAX = 32, VM_INTERFACES_MAX = 16 };
 
 struct drive_config {
 	char *id, *path; /* owned */
-	char *partuuid;  /* owned; NULL: the root is the whole disk */
-	bool root;       /* `root=` on the command line names this drive */
+	/* Of a strict load: so many bytes of .path name a folder below which
+	 * no link is followed; not saved. */
+	size_t folder;
+	char *partuuid; /* owned; NULL: the root is the whole disk */
+	bool root;      /* `root=` on the command line names this drive */
 	bool read_only, writeback, async;
 	struct rate_limiter_config limiter;
 };

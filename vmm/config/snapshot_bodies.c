@@ -34,8 +34,8 @@ int snapshot_create_read(struct snapshot_create *body,
 	static const char *const types[] = {"Full", "Diff"};
 	struct raw {
 		char *state, *memory, *type, *mode;
-		bool sync;
-	} raw = {.sync = true};
+		bool sync, details;
+	} raw = {.sync = true, .details = true};
 	static const struct json_field fields[] = {
 		{"snapshot_path", JSON_KIND_STRING, true, 0,
 		 offsetof(struct raw, state)},
@@ -47,6 +47,8 @@ int snapshot_create_read(struct snapshot_create *body,
 		 offsetof(struct raw, mode)},
 		{"sync_snapshot_files", JSON_KIND_BOOL, false, 0,
 		 offsetof(struct raw, sync)},
+		{"host_details", JSON_KIND_BOOL, false, 0,
+		 offsetof(struct raw, details)},
 	};
 	unsigned type = 0;
 	int r = json_read(json, fields, ARRAY_SIZE(fields), &raw, e);
@@ -58,6 +60,7 @@ int snapshot_create_read(struct snapshot_create *body,
 		.memory_path = raw.memory,
 		.diff = type,
 		.sync = raw.sync,
+		.no_host_details = !raw.details,
 	};
 	if (!r && raw.mode)
 		r = read_mode(&body->mode, raw.mode, e);
@@ -165,7 +168,8 @@ static int read_overrides(struct host_override *list, unsigned *count,
 
 struct raw_load {
 	char *state, *memory, *huge_pages;
-	const struct json_t *backend, *network, *vsock, *drives, *clock;
+	const struct json_t *backend, *network, *vsock, *drives, *clock,
+		*strict;
 	bool track, diff, resume, realtime, record;
 };
 
@@ -195,6 +199,7 @@ static const struct json_field load_fields[] = {
 	 offsetof(struct raw_load, huge_pages)},
 	{"record_working_set", JSON_KIND_BOOL, false, 0,
 	 offsetof(struct raw_load, record)},
+	{"strict", JSON_KIND_ANY, false, 0, offsetof(struct raw_load, strict)},
 };
 
 static int read_memory(struct snapshot_load *body, struct raw_load *raw,
@@ -268,6 +273,9 @@ static int read_all(struct snapshot_load *body, struct raw_load *raw,
 	body->resume = raw->resume;
 	body->track_dirty = raw->track || raw->diff;
 	body->record_working_set = raw->record;
+	body->strict_given = raw->strict;
+	if (raw->strict && !json_bool(raw->strict, &body->strict))
+		return err_set(e, "field `strict`: expected true or false");
 	if (read_memory(body, raw, e) || read_clock(body, raw, e) ||
 	    snapshot_load_check(body, e) || refuse_what_is_missing(raw, e))
 		return -1;

@@ -15,7 +15,8 @@ struct json_t;
 struct snapshot_create {
 	char *state_path, *memory_path; /* owned; memory NULL: state only */
 	bool diff, sync;
-	unsigned mode; /* permissions of new files; 0: 0600 */
+	bool no_host_details; /* leave out what describes the host */
+	unsigned mode;        /* permissions of new files; 0: 0600 */
 };
 
 int snapshot_create_read(struct snapshot_create *body,
@@ -42,7 +43,10 @@ struct snapshot_load {
 	/* deprecated: a deprecated member was given */
 	bool resume, deprecated, track_dirty;
 	bool record_working_set; /* MEMORY_FILE only */
-	bool has_clock;          /* false: as the VM's clock is configured */
+	/* Whether only host files may be opened that this load names, or that
+	 * are in the snapshot's folder; given: else the process's rule. */
+	bool strict, strict_given;
+	bool has_clock; /* false: as the VM's clock is configured */
 	struct clock_request clock;
 	struct host_override network[VM_INTERFACES_MAX];
 	struct host_override drive[HOST_OVERRIDES_MAX];

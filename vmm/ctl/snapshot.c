@@ -34,7 +34,7 @@ struct snapshot {
 	const char *memory, *state,
 		*mode; /* override FOLDER's files and their mode */
 	const char *base, *diff;
-	bool only_changes, stay_paused, no_sync, help;
+	bool only_changes, stay_paused, no_sync, no_details, help;
 };
 
 /* ------------------------------------------------------------------- taking */
@@ -166,6 +166,8 @@ static int create(const struct snapshot *s, const char *folder, struct err *e)
 		add_text(&body, "mode", s->mode);
 	if (s->no_sync)
 		buf_text(&body, ",\"sync_snapshot_files\":false");
+	if (s->no_details)
+		buf_text(&body, ",\"host_details\":false");
 	buf_text(&body, "}");
 	r = order(s, "PUT", "/snapshot/create", &body, e);
 	buf_free(&body);
@@ -269,6 +271,11 @@ static const struct option take_options[] = {
 	 "do not sync the files: the snapshot may not survive a\n"
 	 "power loss",
 	 OPTION_FLAG(struct snapshot, no_sync)},
+	{"no-host-details", NULL,
+	 "leave out of the state what describes this host: the\n"
+	 "names of disks, taps and sockets, which a restore then\n"
+	 "has to give, when it booted, and its kernel",
+	 OPTION_FLAG(struct snapshot, no_details)},
 	{"memory", "PATH",
 	 "write memory here instead of to FOLDER/memory: a file,\n"
 	 "a FIFO, or a listening Unix socket",

@@ -67,6 +67,8 @@ struct instance {
 	struct instance_load *load;
 	/* A VM to boot was configured: no snapshot can be loaded. */
 	bool configured;
+	/* Loads that do not say whether they are strict are (load_paths.h). */
+	bool strict;
 	/* The clock request of a load, for the first resume after it. */
 	bool has_clock;
 	struct clock_request clock;

@@ -4,7 +4,8 @@
  *
  *   instance_load()
  *        |
- *   open_files()          state and memory file; apply overrides
+ *   open_files()          state and memory file; check what host files the
+ *        |                state names (load_paths.h); apply overrides
  *        |
  *   connect_and_build()   Uffd only; repeated on a timer while the page server
  *        |                does not accept
@@ -30,6 +31,7 @@
 #include "vmm/config/snapshot_bodies.h"
 #include "vmm/instance/instance.h"
 #include "vmm/instance/instance_internal.h"
+#include "vmm/instance/load_paths.h"
 #include "vmm/instance/working_set_reader.h"
 #include "vmm/instance/working_set_recorder.h"
 #include "vmm/vm/vm_snapshot.h"
@@ -152,10 +154,12 @@ static int open_files(struct instance_load *l, struct err *e)
 {
 	const struct snapshot_load *body = &l->body;
 	struct published *files = &l->files;
+	const char *memory =
+		body->backend == MEMORY_UFFD ? NULL : body->memory_path;
 
-	if (publish_open(
-		    files, body->state_path,
-		    body->backend == MEMORY_UFFD ? NULL : body->memory_path, e))
+	if (body->strict
+		    ? publish_open_strict(files, body->state_path, memory, e)
+		    : publish_open(files, body->state_path, memory, e))
 		return err_prefix(e, "Failed to get snapshot state from file");
 	/* Not while recording, which must not see the pages that were read
 	 * ahead. */
@@ -165,7 +169,8 @@ static int open_files(struct instance_load *l, struct err *e)
 	if (vm_saved_read(&l->saved, files->body, files->len, files->minor, e))
 		return err_prefix(e, "%.256s", body->state_path);
 	l->saved.config.track_dirty = body->track_dirty;
-	if (snapshot_load_override(&l->body, &l->saved.config, e))
+	if (load_paths_check(&l->body, &l->saved.config, e) ||
+	    snapshot_load_override(&l->body, &l->saved.config, e))
 		return -1;
 	choose_disks(&l->saved, body);
 	return 0;
@@ -270,6 +275,7 @@ int instance_load(struct instance *in, struct snapshot_load *body,
 	l->files = (struct published){.memory_fd = -1};
 	l->body = *body;
 	*body = (struct snapshot_load){0};
+	l->body.strict |= in->strict && !l->body.strict_given;
 	r = open_files(l, e);
 	if (!r)
 		r = l->body.backend == MEMORY_UFFD ? connect_and_build(l, e)

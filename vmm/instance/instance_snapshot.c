@@ -56,7 +56,8 @@ static void on_written(void *context, int result, const struct err *e)
 static int save(struct instance *in, struct snapshot_job_work *work,
 		struct err *e)
 {
-	if (vm_save(in->vm, &in->config, &work->state, e)) {
+	if (vm_save(in->vm, &in->config, !work->body.no_host_details,
+		    &work->state, e)) {
 		err_prefix(e, "Cannot save the microVM state");
 	} else if (!vm_changes_take(in->vm, &work->changes, e)) {
 		if (work->body.diff)

@@ -123,6 +123,7 @@ static int attach_drive(struct vm *vm, const struct drive_config *drive,
 	const struct block_config config = {
 		.id = drive->id,
 		.path = drive->path,
+		.folder = drive->folder,
 		.read_only = drive->read_only,
 		.writeback = drive->writeback,
 		.engine = drive->async ? BLOCK_ASYNC : BLOCK_SYNC,

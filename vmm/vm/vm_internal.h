@@ -85,6 +85,12 @@ void vm_paging_stop(struct vm *vm);
 /* Stop watching the page server. */
 void vm_paging_unwatch(struct vm *vm);
 
+struct vm_saved;
+/* vm_host_details.c: remove what describes this host from @saved, which is
+ * about to be saved.  Its lists of drives and interfaces become copies that the
+ * caller frees, also after a failure. */
+int vm_host_details_omit(struct vm_saved *saved, struct err *e);
+
 /* What a restored VM takes from its snapshot when it is built. */
 struct vm_origin {
 	const struct arch_saved *arch;

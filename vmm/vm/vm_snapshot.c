@@ -202,24 +202,37 @@ struct memory_mark vm_changes_mark(struct vm *vm,
 	return vm->mark;
 }
 
-int vm_save(struct vm *vm, const struct vm_config *config, struct snap *s,
-	    struct err *e)
+static int save(struct vm *vm, struct vm_saved *saved, bool host_details,
+		struct snap *s, struct err *e)
+{
+	int r = fill_beginning(vm, saved, e);
+
+	if (!r && !host_details)
+		r = vm_host_details_omit(saved, e);
+	if (!r) {
+		beginning_state(saved, s);
+		r = machine_state(vm, saved, s, e);
+	}
+	return r ? r : snap_finish(s, e);
+}
+
+int vm_save(struct vm *vm, const struct vm_config *config, bool host_details,
+	    struct snap *s, struct err *e)
 {
 	struct vm_saved *saved = calloc(1, sizeof(*saved));
-	int r = -1;
+	int r;
 
 	snap_save(s, SNAPSHOT_VERSION);
 	if (!saved)
 		return err_errno(e, "cannot save the VM");
 	saved->config = *config;
-	if (!fill_beginning(vm, saved, e)) {
-		beginning_state(saved, s);
-		r = machine_state(vm, saved, s, e);
-	}
-	if (!r)
-		r = snap_finish(s, e);
+	r = save(vm, saved, host_details, s, e);
 	if (!r)
 		r = mark_ram(vm, &saved->id, e);
+	if (saved->config.drive != config->drive)
+		free(saved->config.drive);
+	if (saved->config.interface != config->interface)
+		free(saved->config.interface);
 	free(saved);
 	return r;
 }

@@ -45,11 +45,13 @@ uint64_t vm_mark_offset(void);
 
 /*
  * Save the state of @vm, which is paused and was built from @config, to @s.
- * Also writes the mark of the new snapshot into guest RAM.  The caller calls
- * snap_fini(@s) in any case.
+ * Without @host_details, what describes this host is left out
+ * (snapshot/FORMAT.md, "What a state says about its host").  Also writes the
+ * mark of the new snapshot into guest RAM.  The caller calls snap_fini(@s) in
+ * any case.
  */
-int vm_save(struct vm *vm, const struct vm_config *config, struct snap *s,
-	    struct err *e);
+int vm_save(struct vm *vm, const struct vm_config *config, bool host_details,
+	    struct snap *s, struct err *e);
 
 /*
  * Read the first sections.  @body is untrusted; it stays the caller's, and must

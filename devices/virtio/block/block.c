@@ -291,9 +291,16 @@ static int set_engine(struct block *b, const struct block_config *config,
 	return b->sync ? 0 : err_set(e, "no memory for a drive");
 }
 
+static struct block_place place_of(const struct block_config *config)
+{
+	return (struct block_place){config->path, config->folder,
+				    config->read_only};
+}
+
 static int build(struct block *b, const struct virtio_slot *slot,
 		 const struct block_config *config, struct err *e)
 {
+	const struct block_place place = place_of(config);
 	char name[VIRTIO_NAME_MAX];
 
 	snprintf(name, sizeof(name), "drive %s", config->id);
@@ -301,7 +308,7 @@ static int build(struct block *b, const struct virtio_slot *slot,
 		return -1;
 	b->dev.config = &b->config;
 	b->dev.config_len = sizeof(b->config);
-	if (block_file_open(&b->file, config->path, config->read_only, NULL, e))
+	if (block_file_open(&b->file, &place, NULL, e))
 		return -1;
 	describe(b);
 	if (rate_limiter_init(&b->limiter, &b->dev, &config->limiter,
@@ -334,9 +341,10 @@ struct virtio_device *block_create(const struct virtio_slot *slot,
 
 int block_check(const struct block_config *config, struct err *e)
 {
+	const struct block_place place = place_of(config);
 	struct block_file f = {.fd = -1};
 
-	if (block_file_open(&f, config->path, config->read_only, NULL, e))
+	if (block_file_open(&f, &place, NULL, e))
 		return -1;
 	block_file_close(&f);
 	return 0;
@@ -357,6 +365,7 @@ static int patch(struct block *b, const char *path,
 {
 	const uint64_t deadline =
 		clock_now_ns(CLOCK_MONOTONIC) + PATCH_MS * (NS_PER_S / 1000);
+	const struct block_place place = {path, 0, b->read_only};
 	struct block_file new;
 
 	if (rate_limiter_reserve(&b->limiter, &b->dev, limits, e))
@@ -371,7 +380,7 @@ static int patch(struct block *b, const char *path,
 	 * all completions.
 	 */
 	b->dev.queue[0].starved = path;
-	if (path && block_file_open(&new, path, b->read_only, &b->file, e))
+	if (path && block_file_open(&new, &place, &b->file, e))
 		return -1;
 	if (path)
 		replace_file(b, &new);

@@ -31,6 +31,9 @@ enum block_engine { BLOCK_SYNC, BLOCK_ASYNC };
 struct block_config {
 	const char *id; /* for the log; copied */
 	const char *path;
+	/* So many bytes of .path name a folder whose content is not trusted
+	 * (io_open_beneath()); 0: .path is. */
+	size_t folder;
 	bool read_only;
 	bool writeback; /* offer FLUSH, and execute it */
 	enum block_engine engine;

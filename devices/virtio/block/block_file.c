@@ -112,16 +112,26 @@ static int relock(struct block_file *f, const char *path, bool read_only,
 	return r;
 }
 
-int block_file_open(struct block_file *f, const char *path, bool read_only,
+static int open_place(const struct block_place *place)
+{
+	/* O_NONBLOCK: do not wait for the writer of a FIFO. */
+	int flags = (place->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC |
+		    O_NONBLOCK | O_NOCTTY;
+
+	return place->folder
+		       ? io_open_beneath(place->path, place->folder, flags)
+		       : open(place->path, flags);
+}
+
+int block_file_open(struct block_file *f, const struct block_place *place,
 		    struct block_file *old, struct err *e)
 {
+	const char *path = place->path;
 	struct statx st;
 	int r;
 
 	*f = (struct block_file){0};
-	/* O_NONBLOCK: do not wait for the writer of a FIFO. */
-	f->fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC |
-				   O_NONBLOCK | O_NOCTTY);
+	f->fd = open_place(place);
 	if (f->fd < 0)
 		return refuse(e, path, errno);
 	r = io_look(f->fd, &st) ? -errno : 0;
@@ -136,7 +146,7 @@ int block_file_open(struct block_file *f, const char *path, bool read_only,
 	if (r)
 		refuse(e, path, -r);
 	else
-		r = relock(f, path, read_only, old, e);
+		r = relock(f, path, place->read_only, old, e);
 	if (!r)
 		return 0;
 	block_file_close(f);

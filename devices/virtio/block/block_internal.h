@@ -64,11 +64,19 @@ struct block_file {
 	bool no_punch, no_zero_range; /* by fallocate() */
 };
 
+/* Where a file is: see struct block_config. */
+struct block_place {
+	const char *path;
+	size_t folder;
+	bool read_only;
+};
+
 /*
- * Open, check, and lock @path.  @old is the file that it will replace, or NULL;
- * if it is the same file, the lock of @old is released.  Returns 0 or -1.
+ * Open, check, and lock the file at @place.  @old is the file that it will
+ * replace, or NULL; if it is the same file, the lock of @old is released.
+ * Returns 0 or -1.
  */
-int block_file_open(struct block_file *f, const char *path, bool read_only,
+int block_file_open(struct block_file *f, const struct block_place *place,
 		    struct block_file *old, struct err *e);
 void block_file_close(struct block_file *f);
 /* The serial number that GET_ID returns: from device and inode numbers. */
