@@ -5,7 +5,6 @@
 #include <linux/seccomp.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -38,7 +37,7 @@ int seccomp_enable(void (*last)(void), struct err *e)
 	return 0;
 #else
 	pid = (unsigned)thread_process();
-	if (violation_watch(last) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+	if (violation_watch(last))
 		return err_errno(e, "cannot prepare seccomp filters");
 	enabled = true;
 	return 0;

@@ -38,7 +38,8 @@ enum seccomp_thread {
 enum { SECCOMP_EXIT_STATUS = 148 };
 
 /*
- * From now on seccomp_enter() installs filters.  @last is called on the main
+ * From now on seccomp_enter() installs filters, which needs no_new_privs
+ * (sandbox_begin()).  @last is called on the main
  * thread before a violation ends the process, in a signal handler.  Main
  * thread, before others exist.  Does nothing, and says so, in a build with
  * sanitizers, whose run time makes calls of its own.

@@ -120,6 +120,49 @@ static void step(unsigned vcpu, enum kvm_exit exit, int error)
 					       .error = error});
 }
 
+static unsigned threads(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	unsigned n = 0;
+
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+static unsigned confined_with, confined_times;
+
+/* From now on no file can be opened: take the kernel away. */
+static void on_confine(void *context, const struct vm_config *config)
+{
+	struct world *w = context;
+
+	confined_with = threads();
+	confined_times++;
+	assert_ptr_equal(config, &w->config);
+	assert_int_equal(unlink(w->kernel), 0);
+}
+
+static void the_process_is_confined_before_it_has_vcpu_threads(void **state)
+{
+	struct world *w = *state;
+	unsigned before = threads();
+	struct vm *vm;
+
+	confined_times = 0;
+	w->host.confine = on_confine;
+	vm = vm_create(&w->config, &w->host, &w->e);
+	assert_non_null(vm);
+	assert_int_equal(confined_times, 0);
+	assert_int_equal(vm_boot(vm, &w->config, &w->e), 0);
+	assert_int_equal(confined_times, 1);
+	assert_int_equal(confined_with, before);
+	/* ThreadSanitizer starts one, too. */
+	assert_true(threads() >= before + 2);
+	vm_destroy(vm);
+}
+
 static void boot_gives_vcpu_0_its_entry_and_device_tree(void **state)
 {
 	const uint64_t core =
@@ -387,6 +430,7 @@ static void a_failing_call_leaves_nothing_behind(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		VM_TEST(the_process_is_confined_before_it_has_vcpu_threads),
 		VM_TEST(boot_gives_vcpu_0_its_entry_and_device_tree),
 		VM_TEST(ram_is_what_was_asked_for),
 		VM_TEST(without_a_console_there_is_no_serial_port),

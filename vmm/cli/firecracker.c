@@ -25,6 +25,7 @@
 enum { ID_MAX = 64 };
 
 struct arguments {
+	struct sandbox sandbox; /* must be first, for LAUNCH_OPTIONS */
 	const char *id, *config_file, *metadata, *metrics_path, *api_sock;
 	const char *log_path, *level, *seccomp_filter, *describe_snapshot;
 	bool show_level, show_origin, no_seccomp, strict;
@@ -138,6 +139,7 @@ static const struct option options[] = {
 	 "load says otherwise; so in a jail (with\n"
 	 "--parent-cpu-time-us, which jailers pass)",
 	 OPTION_FLAG(struct arguments, strict)},
+	LAUNCH_OPTIONS,
 	{"version", NULL, "print the version",
 	 OPTION_FLAG(struct arguments, version)},
 	{"help", NULL, "show this", OPTION_FLAG(struct arguments, help)},
@@ -362,7 +364,7 @@ static int launch(const struct arguments *args)
 	struct err e;
 	int status;
 
-	if (launch_init(&l, args->id, false, &e)) {
+	if (launch_init(&l, &args->sandbox, args->id, false, &e)) {
 		log_error("%s", e.text);
 		status = EXIT_FAILED;
 	} else if (set_logger(&l, args, &e)) {

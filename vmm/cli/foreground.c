@@ -77,7 +77,7 @@ int foreground_run(const struct foreground *f, launch_start *start,
 	struct launch l;
 	struct err e;
 
-	if (launch_init(&l, "stasis", true, &e))
+	if (launch_init(&l, &f->sandbox, "stasis", true, &e))
 		log_error("%s", e.text);
 	else {
 		l.instance.serial_waits = f->serial_waits;

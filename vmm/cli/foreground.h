@@ -14,7 +14,8 @@
 /* Must be the first member of the context given to options_parse(), because
  * the setters of FOREGROUND_OPTIONS cast the context to it. */
 struct foreground {
-	const char *api_sock; /* NULL: no API */
+	struct sandbox sandbox; /* must be first, for LAUNCH_OPTIONS */
+	const char *api_sock;   /* NULL: no API */
 	enum log_level level;
 	bool level_given, help;
 	bool serial_waits; /* --console-full wait */
@@ -41,6 +42,7 @@ struct foreground {
 		 "install no seccomp filters; not for guests\n"  \
 		 "that you do not trust",                        \
 		 OPTION_FLAG(struct foreground, no_seccomp)},    \
+		LAUNCH_OPTIONS,                                  \
 	{                                                        \
 		"help", NULL, "show this",                       \
 			OPTION_FLAG(struct foreground, help)     \

@@ -13,6 +13,13 @@
 #include "vmm/cli/cli.h"
 #include "vmm/cli/signals.h"
 
+static void on_confine(void *context, const struct vm_config *config)
+{
+	const struct launch *l = context;
+
+	sandbox_enter(&l->sandbox, config);
+}
+
 static void on_started(void *context, struct vm *vm)
 {
 	struct launch *l = context;
@@ -40,17 +47,26 @@ static void on_signal(struct event_source *source, uint32_t events)
 	loop_stop(&l->loop);
 }
 
-int launch_init(struct launch *l, const char *id, bool escapes, struct err *e)
+int launch_allow_path(void *context, const char *value, struct err *e)
+{
+	return sandbox_allow(context, value, e);
+}
+
+int launch_init(struct launch *l, const struct sandbox *sandbox, const char *id,
+		bool escapes, struct err *e)
 {
 	struct instance_host host = {
 		.loop = &l->loop,
+		.confine = on_confine,
 		.started = on_started,
 		.ended = on_ended,
 		.context = l,
 	};
 	int r;
 
+	sandbox_begin(sandbox);
 	*l = (struct launch){
+		.sandbox = *sandbox,
 		.loop.epoll_fd = -1,
 		.status = EXIT_OK,
 		.signals = {.fd = -1, .ready = on_signal},
@@ -123,6 +139,9 @@ int launch_run(struct launch *l, launch_start *start, void *context,
 		seccomp_expect_threads();
 		api_config->loop = &l->loop;
 		api_config->instance = &l->instance;
+		l->sandbox.has_api = true;
+		if (api_config->listen_fd < 0)
+			l->sandbox.api_sock = api_config->socket_path;
 		api = api_start(api_config, &e);
 		r = api ? 0 : -1;
 	}

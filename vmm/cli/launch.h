@@ -12,10 +12,12 @@
 #include "vmm/api/api.h"
 #include "vmm/cli/console.h"
 #include "vmm/instance/instance.h"
+#include "vmm/sandbox/sandbox.h"
 
 struct err;
 
 struct launch {
+	struct sandbox sandbox;
 	struct event_loop loop;
 	struct console console;
 	struct instance instance;
@@ -24,8 +26,31 @@ struct launch {
 	int status;
 };
 
-/* @escapes: see console_open().  Call launch_fini() also after a failure. */
-int launch_init(struct launch *l, const char *id, bool escapes, struct err *e);
+/*
+ * Rows of a command's table of options, whose context begins with a struct
+ * sandbox.
+ */
+#define LAUNCH_OPTIONS                                                        \
+	{"allow-path", "PATH[:ro]...",                                        \
+	 "a file or folder that API requests will name later:\n"              \
+	 "all others are closed to the process once the guest\n"              \
+	 "runs (Landlock); without an API that is the default",               \
+	 .set = launch_allow_path},                                           \
+		{"sandbox", NULL,                                             \
+		 "also enter user and network namespaces of its own",         \
+		 OPTION_FLAG(struct sandbox, namespaces)},                    \
+	{                                                                     \
+		"no-sandbox", NULL, "restrict nothing, and allow core dumps", \
+			OPTION_FLAG(struct sandbox, off)                      \
+	}
+int launch_allow_path(void *context, const char *value, struct err *e);
+
+/*
+ * Takes the first step of @sandbox, too.  @escapes: see console_open().  Call
+ * launch_fini() also after a failure.
+ */
+int launch_init(struct launch *l, const struct sandbox *sandbox, const char *id,
+		bool escapes, struct err *e);
 /* After a termination signal this ends the process by that signal
  * (signals.h). */
 void launch_fini(struct launch *l);

@@ -267,6 +267,8 @@ int cli_restore(int argc, char **argv)
 			  "--help");
 	} else {
 		foreground_log(&restore.foreground);
+		if (restore.load.record_working_set)
+			restore.foreground.sandbox.records = restore.folder;
 		status = foreground_run(&restore.foreground, load, &restore);
 	}
 	snapshot_load_fini(&restore.load);

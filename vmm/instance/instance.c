@@ -271,6 +271,14 @@ static void on_vm_paused(void *context, int result, const struct err *e)
 	instance_done(in, INSTANCE_PAUSES, result, e);
 }
 
+static void confine(void *context, const struct vm_config *config)
+{
+	struct instance *in = context;
+
+	if (in->host.confine)
+		in->host.confine(in->host.context, config);
+}
+
 struct vm_host instance_vm_host(struct instance *in)
 {
 	return (struct vm_host){
@@ -281,6 +289,7 @@ struct vm_host instance_vm_host(struct instance *in)
 		.serial_room = in->host.serial_room,
 		.serial_limit = in->serial_limit,
 		.serial_patience_ms = in->serial_waits ? 0 : SERIAL_PATIENCE_MS,
+		.confine = confine,
 		.ended = on_vm_ended,
 		.paused = on_vm_paused,
 		.ready = on_vm_ready,

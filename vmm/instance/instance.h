@@ -51,6 +51,8 @@ struct instance_host {
 	struct event_loop *loop;
 	int serial_out, serial_room; /* as in struct vm_host */
 
+	/* As in struct vm_host; may be NULL. */
+	void (*confine)(void *context, const struct vm_config *config);
 	/* The VM was booted or restored: it accepts serial input. */
 	void (*started)(void *context, struct vm *vm);
 	/* The instance has ended; @status is for the process's exit. */

@@ -114,7 +114,7 @@ int vm_build_machine(struct vm *vm, const struct vm_config *config,
 	if (arch_vm_init(&vm->arch, &vm->kvm, e) ||
 	    create_vcpus(vm, config, e) ||
 	    arch_irqchip_init(&vm->arch, &vm->kvm, e) ||
-	    vm_attach_devices(vm, config, e) || vcpu_set_start(&vm->vcpus, e))
+	    vm_attach_devices(vm, config, e))
 		return -1;
 	vm_metrics_watch(&vm->virtio);
 	return 0;
@@ -127,6 +127,13 @@ static void know_host(struct vm *vm)
 
 	if (!uname(&host))
 		memcpy(vm->host_kernel, host.release, sizeof(vm->host_kernel));
+}
+
+int vm_start_vcpus(struct vm *vm, const struct vm_config *config, struct err *e)
+{
+	if (vm->host.confine)
+		vm->host.confine(vm->host.context, config);
+	return vcpu_set_start(&vm->vcpus, e);
 }
 
 struct vm *vm_build(const struct vm_config *config, const struct vm_host *host,
@@ -289,7 +296,8 @@ int vm_boot(struct vm *vm, const struct vm_config *config, struct err *e)
 	    load_initrd(vm, config->initrd, &kernel, &topology, e))
 		return -1;
 	if (arch_write_fdt(&vm->arch, &topology, &fdt, e) ||
-	    arch_vcpu_boot(&vm->vcpus.vcpu[0].kvm, kernel.entry, fdt, e))
+	    arch_vcpu_boot(&vm->vcpus.vcpu[0].kvm, kernel.entry, fdt, e) ||
+	    vm_start_vcpus(vm, config, e))
 		return -1;
 	return vm_resume(vm, &from_zero, e);
 }

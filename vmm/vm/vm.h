@@ -32,6 +32,10 @@ struct vm_host {
 	struct token_bucket_config serial_limit; /* of the serial output */
 	unsigned serial_patience_ms; /* as in struct serial_config */
 
+	/* May be NULL.  All files of @config are open, and no vCPU thread has
+	 * been created: confine the process, which then runs the guest.  What
+	 * can fail afterwards does not need to open a file. */
+	void (*confine)(void *context, const struct vm_config *config);
 	/* Called from the loop, once, when the guest has ended; @reason is for
 	 * people.  It may destroy the VM. */
 	void (*ended)(void *context, enum vm_end end, const char *reason);
@@ -44,8 +48,8 @@ struct vm_host {
 	void *context;
 };
 
-/* Create a VM with all its devices and vCPUs.  vCPUs are parked and hold no
- * guest state.  @config must stay valid until vm_boot() returns. */
+/* Create a VM with all its devices and vCPUs, which hold no guest state and
+ * have no threads yet.  @config must stay valid until vm_boot() returns. */
 struct vm *vm_create(const struct vm_config *config, const struct vm_host *host,
 		     struct err *e);
 

@@ -100,9 +100,12 @@ struct vm_origin {
 /* Create a VM and its memory; @origin NULL: it will boot. */
 struct vm *vm_build(const struct vm_config *config, const struct vm_host *host,
 		    const struct vm_origin *origin, struct err *e);
-/* Then build the rest of it; vCPUs are parked. */
+/* Then build the rest of it, without vCPU threads. */
 int vm_build_machine(struct vm *vm, const struct vm_config *config,
 		     struct err *e);
+/* Last: confine the process, and start vCPU threads, which park. */
+int vm_start_vcpus(struct vm *vm, const struct vm_config *config,
+		   struct err *e);
 
 /* vm_run.c: create told_fd and watch it.  0, or negative with errno set. */
 int vm_listen(struct vm *vm);

@@ -299,7 +299,8 @@ struct vm *vm_restore_begin(struct vm_saved *saved,
 
 int vm_restore_finish(struct vm *vm, struct vm_saved *saved, struct err *e)
 {
-	return vm_build_machine(vm, &saved->config, e) || load(vm, saved, e)
+	return vm_build_machine(vm, &saved->config, e) || load(vm, saved, e) ||
+			       vm_start_vcpus(vm, &saved->config, e)
 		       ? -1
 		       : 0;
 }
