@@ -14,7 +14,7 @@ chmod 644 secret
 start() {
 	: >out
 	# shellcheck disable=SC2086
-	$as stasis "${command:-run}" $kernel "$@" >out 2>err </dev/null &
+	$as stasis "${command:-run}" $kernel "$@" >out 2>err </dev/null 7</dev/null &
 	pid=$!
 	wait_for 30 "${says:-out}" "$ready"
 }
