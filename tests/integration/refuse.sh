@@ -51,6 +51,8 @@ refuse "a word that is not a valid option" 153 '"extra"' stasis run --kernel "$g
 refuse "no kernel" 153 "--kernel FILE is needed" stasis run --memory 64M
 refuse "a log level that is none" 153 "--log-level loud" \
 	stasis run --kernel "$good" --log-level loud
+refuse "a path to allow that is none" 153 '--allow-path ":ro" is not a path' \
+	stasis run --kernel "$good" --allow-path :ro
 refuse "a CPU feature that is none" 153 '"sev=off"' stasis run --kernel "$good" --cpu sev=off
 refuse "a CPU feature neither on nor off" 153 '"sve=no"' stasis run --kernel "$good" --cpu sve=no
 for cpus in 0 33 -1 x 2x 4294967297 ""; do

@@ -22,7 +22,7 @@
 int sandbox_allow(struct sandbox *s, const char *value, struct err *e)
 {
 	size_t len = strlen(value);
-	bool read_only = len > 3 && !strcmp(value + len - 3, ":ro");
+	bool read_only = len >= 3 && !strcmp(value + len - 3, ":ro");
 
 	if (s->allowed_count == SANDBOX_PATHS_MAX)
 		return err_set(e, "--allow-path may be given at most %d times",
