@@ -22,6 +22,10 @@ int io_open_file(const char *path, uint64_t *size, struct err *e);
 /* The same, but @path itself must not be a symbolic link. */
 int io_open_file_itself(const char *path, uint64_t *size, struct err *e);
 
+/* Open what the first @len bytes of @path name, with O_PATH and close-on-exec.
+ * Returns the descriptor, or -1 with errno set. */
+int io_open_place(const char *path, size_t len);
+
 /*
  * Open a regular file, close-on-exec, with @flags of open().  The first @folder
  * bytes of @path name a folder; what is below it is not trusted: there must be

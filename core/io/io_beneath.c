@@ -16,17 +16,17 @@
 #include "core/base/util.h"
 #include "core/io/io.h"
 
-static int open_folder(const char *path, size_t len)
+int io_open_place(const char *path, size_t len)
 {
-	char folder[PATH_MAX];
+	char place[PATH_MAX];
 
-	if (len >= sizeof(folder)) {
+	if (len >= sizeof(place)) {
 		errno = ENAMETOOLONG;
 		return -1;
 	}
-	memcpy(folder, path, len);
-	folder[len] = '\0';
-	return open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	memcpy(place, path, len);
+	place[len] = '\0';
+	return open(place, O_PATH | O_CLOEXEC);
 }
 
 /* Copy the name that *rest begins with, and advance to the next one.  @name is
@@ -60,7 +60,7 @@ static int check_file(int fd)
 
 int io_open_beneath(const char *path, size_t folder, int flags)
 {
-	AUTO_CLOSE int fd = open_folder(path, folder);
+	AUTO_CLOSE int fd = io_open_place(path, folder);
 	const char *rest = path + folder + strspn(path + folder, "/");
 	char name[NAME_MAX + 1];
 

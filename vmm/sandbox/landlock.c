@@ -2,15 +2,13 @@
 #include "vmm/sandbox/landlock.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <linux/landlock.h>
 #include <stdint.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "core/base/util.h"
+#include "core/io/io.h"
 
 /* Bits of file access by ABI; headers may be older than the running kernel. */
 enum {
@@ -75,23 +73,15 @@ static uint64_t access_of(const struct landlock *l, enum landlock_use use)
 	}
 }
 
-bool landlock_allow(const struct landlock *l, const char *path, int len,
+bool landlock_allow(const struct landlock *l, const char *path, size_t len,
 		    enum landlock_use use)
 {
 	struct landlock_path_beneath_attr rule = {
 		.allowed_access = access_of(l, use),
 	};
-	char name[PATH_MAX];
-	AUTO_CLOSE int fd = -1;
+	AUTO_CLOSE int fd = io_open_place(path, len);
 	long r;
 
-	if (len >= PATH_MAX) {
-		errno = ENAMETOOLONG;
-		return false;
-	}
-	memcpy(name, path, (size_t)len);
-	name[len] = '\0';
-	fd = open(name, O_PATH | O_CLOEXEC);
 	if (fd < 0)
 		return false;
 	rule.parent_fd = fd;

@@ -25,7 +25,7 @@ struct landlock {
 bool landlock_begin(struct landlock *l, bool files);
 /* Allow a use of what is at or below @path, of which @len bytes count.  False
  * with errno if it cannot be opened. */
-bool landlock_allow(const struct landlock *l, const char *path, int len,
+bool landlock_allow(const struct landlock *l, const char *path, size_t len,
 		    enum landlock_use use);
 /* Apply the rules, for good, and close them.  False with errno. */
 bool landlock_apply(struct landlock *l);

@@ -90,7 +90,7 @@ static bool allow_folder_of(const struct landlock *l, const char *path)
 		return true;
 	if (!slash)
 		return landlock_allow(l, ".", 1, LANDLOCK_REMOVE);
-	return landlock_allow(l, path, (int)(slash - path) + 1,
+	return landlock_allow(l, path, (size_t)(slash - path) + 1,
 			      LANDLOCK_REMOVE);
 }
 
@@ -102,7 +102,7 @@ static bool add_rules(const struct sandbox *s, const struct landlock *l,
 	for (unsigned i = 0; i < s->allowed_count; i++) {
 		const struct sandbox_path *p = &s->allowed[i];
 
-		if (!landlock_allow(l, p->path, p->len,
+		if (!landlock_allow(l, p->path, (size_t)p->len,
 				    p->read_only ? LANDLOCK_READ
 						 : LANDLOCK_WRITE)) {
 			log_warn("--allow-path %.*s: %s; it is not allowed",
@@ -114,8 +114,7 @@ static bool add_rules(const struct sandbox *s, const struct landlock *l,
 	    !landlock_allow(l, "/proc", 5, LANDLOCK_READ) && errno != ENOENT)
 		return false;
 	if (s->records &&
-	    !landlock_allow(l, s->records, (int)strlen(s->records),
-			    LANDLOCK_WRITE))
+	    !landlock_allow(l, s->records, strlen(s->records), LANDLOCK_WRITE))
 		return false;
 	return allow_folder_of(l, s->api_sock) &&
 	       allow_folder_of(l, config->vsock.uds_path);
