@@ -74,6 +74,10 @@ void *__wcsmbs_gconv_fcts_c[4];
 NOTHING_TO_DO(_nl_locale_subfreeres)
 NOTHING_TO_DO(_nl_finddomain_subfreeres)
 
+/* Clears the environment of a setuid program: the product is none, and starts
+ * no others. */
+NOTHING_TO_DO(__unsetenv)
+
 /* Protects the locale while it changes: ours never does. */
 extern pthread_rwlock_t __libc_setlocale_lock;
 pthread_rwlock_t __libc_setlocale_lock = PTHREAD_RWLOCK_INITIALIZER;

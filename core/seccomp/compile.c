@@ -33,7 +33,7 @@
 #include "core/seccomp/rules.h"
 #include "core/seccomp/seccomp.h"
 
-enum { INSTRUCTIONS_MAX = 4096, TEXT_MAX = 64 << 10 };
+enum { INSTRUCTIONS_MAX = 4096, TEXT_MAX = 64 << 10, CALLS_MAX = 470 };
 
 /* clang-format off */
 #define CALL(name, reason) {.call = #name, .why = (reason)},
@@ -183,19 +183,19 @@ static void print_list(FILE *out, const struct list *list)
 	}
 }
 
-/* What seccomp_text() unpacks: the names of all system calls, a line each that
- * begins with the number, an empty line, and the lists. */
+/* What seccomp_text() unpacks: the names of all system calls, a line each from
+ * number 0, an empty line, and the lists. */
 static size_t print_text(char *text)
 {
 	FILE *out = fmemopen(text, TEXT_MAX, "w");
 	size_t len;
 
-	for (int n = 0; n < 512; n++) {
+	for (int n = 0; n < CALLS_MAX; n++) {
 		char *name =
 			seccomp_syscall_resolve_num_arch(SCMP_ARCH_AARCH64, n);
 
-		if (name)
-			fprintf(out, "%d %s\n", n, name);
+		/* Or the list would end here. */
+		fprintf(out, "%s\n", name ? name : "-");
 		free(name);
 	}
 	fprintf(out, "\n");

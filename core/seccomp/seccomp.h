@@ -60,9 +60,9 @@ void seccomp_expect_threads(void);
 void seccomp_seal(void);
 
 /*
- * The names of all system calls of arm64, as lines "NUMBER NAME\n", an empty
- * line, and the lists, as lines "THREAD\tCALL\tCONDITION\tREASON\n".  Ends in
- * a null byte.  In static memory, unpacked on the first call;
- * async-signal-safe.
+ * The names of all system calls of arm64, a line each from number 0 ("-": there
+ * is none), an empty line, and the lists, as lines
+ * "THREAD\tCALL\tCONDITION\tREASON\n".  Ends in a null byte.  In static memory,
+ * unpacked on the first call; async-signal-safe.
  */
 const char *seccomp_text(void);

@@ -93,21 +93,18 @@ const char *seccomp_text(void)
 /* The name of a system call, or its number. */
 static void find_name(int number, char name[NAME_MAX_LEN])
 {
-	char key[16];
 	const char *line = seccomp_text();
-	int len = snprintf(key, sizeof(key), "%d ", number);
+	int at = 0;
 
-	while (*line && *line != '\n') {
-		size_t n = strcspn(line, "\n");
-
-		if (!strncmp(line, key, (size_t)len)) {
-			snprintf(name, NAME_MAX_LEN, "%.*s", (int)n - len,
-				 line + len);
-			return;
-		}
-		line += n + 1;
+	while (at < number && *line && *line != '\n') {
+		line += strcspn(line, "\n") + 1;
+		at++;
 	}
-	snprintf(name, NAME_MAX_LEN, "system call %d", number);
+	if (at == number && *line && *line != '\n' && *line != '-')
+		snprintf(name, NAME_MAX_LEN, "%.*s", (int)strcspn(line, "\n"),
+			 line);
+	else
+		snprintf(name, NAME_MAX_LEN, "system call %d", number);
 }
 
 /* ------------------------------------------------------------- the handler */
