@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Command-line options: vmm/cli/options.c. */
+/* Command-line options: core/base/options.c. */
 #include <string.h>
 
+#include "core/base/options.h"
 #include "core/base/util.h"
 #include "tests/unit/testing.h"
-#include "vmm/cli/options.h"
 
 struct seen {
 	const char *kernel, *memory;

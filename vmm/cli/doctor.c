@@ -11,12 +11,12 @@
 
 #include "arch/arch.h"
 #include "core/base/err.h"
+#include "core/base/options.h"
 #include "core/base/util.h"
 #include "core/io/log.h"
 #include "core/json/json.h"
 #include "core/kvm/kvm.h"
 #include "vmm/cli/cli.h"
-#include "vmm/cli/options.h"
 
 struct doctor {
 	struct arch_checks found;

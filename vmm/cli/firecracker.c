@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/base/err.h"
+#include "core/base/options.h"
 #include "core/base/util.h"
 #include "core/io/io.h"
 #include "core/io/log.h"
@@ -19,7 +20,6 @@
 #include "snapshot/state_file.h"
 #include "vmm/cli/cli.h"
 #include "vmm/cli/launch.h"
-#include "vmm/cli/options.h"
 #include "vmm/config/config_file.h"
 
 enum { ID_MAX = 64 };

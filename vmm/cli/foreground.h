@@ -7,9 +7,9 @@
 
 #include <stdbool.h>
 
+#include "core/base/options.h"
 #include "core/io/log.h"
 #include "vmm/cli/launch.h"
-#include "vmm/cli/options.h"
 
 /* Must be the first member of the context given to options_parse(), because
  * the setters of FOREGROUND_OPTIONS cast the context to it. */

@@ -7,13 +7,13 @@
 #include <sys/stat.h>
 
 #include "core/base/err.h"
+#include "core/base/options.h"
 #include "core/base/util.h"
 #include "core/io/io.h"
 #include "core/io/log.h"
 #include "snapshot/schema.h"
 #include "snapshot/state_file.h"
 #include "vmm/cli/cli.h"
-#include "vmm/cli/options.h"
 
 struct inspect {
 	bool json, help;

@@ -7,11 +7,11 @@
 #include <unistd.h>
 
 #include "core/base/err.h"
+#include "core/base/options.h"
 #include "core/base/util.h"
 #include "core/io/log.h"
 #include "vmm/cli/cli.h"
 #include "vmm/cli/foreground.h"
-#include "vmm/cli/options.h"
 #include "vmm/config/config.h"
 #include "vmm/config/snapshot_bodies.h"
 

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "core/base/err.h"
+#include "core/base/options.h"
 #include "core/base/util.h"
-#include "vmm/cli/options.h"
 #include "vmm/config/bodies.h"
 #include "vmm/config/config.h"
 

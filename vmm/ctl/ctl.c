@@ -6,13 +6,13 @@
 #include <string.h>
 
 #include "core/base/err.h"
+#include "core/base/options.h"
 #include "core/base/text.h"
 #include "core/base/util.h"
 #include "core/io/io.h"
 #include "core/io/log.h"
 #include "core/json/json.h"
 #include "vmm/cli/cli.h"
-#include "vmm/cli/options.h"
 #include "vmm/ctl/client.h"
 #include "vmm/ctl/ctl_clock.h"
 

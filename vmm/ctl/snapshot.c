@@ -16,6 +16,7 @@
 
 #include "core/base/buf.h"
 #include "core/base/err.h"
+#include "core/base/options.h"
 #include "core/base/util.h"
 #include "core/io/io.h"
 #include "core/io/log.h"
@@ -23,7 +24,6 @@
 #include "snapshot/memory/memory_file.h"
 #include "snapshot/memory/memory_mark.h"
 #include "vmm/cli/cli.h"
-#include "vmm/cli/options.h"
 #include "vmm/ctl/client.h"
 #include "vmm/vm/vm_snapshot.h"
 

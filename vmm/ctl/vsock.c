@@ -15,11 +15,11 @@
 #include <unistd.h>
 
 #include "core/base/err.h"
+#include "core/base/options.h"
 #include "core/base/util.h"
 #include "core/io/listener.h"
 #include "core/io/log.h"
 #include "vmm/cli/cli.h"
-#include "vmm/cli/options.h"
 
 struct vsock_cli {
 	const char *path;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmm/cli/options.h"
+#include "core/base/options.h"
 
 #include <ctype.h>
 #include <errno.h>
