@@ -2,12 +2,14 @@
 /* How connections to the API behave, and its socket. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "core/base/now.h"
 #include "tests/unit/api_world.h"
 #include "tests/unit/testing.h"
 #include "vmm/api/server.h"
@@ -371,6 +373,56 @@ static void who_is_not_listening_is_not_adopted(void **state)
 	assert_contains(w->e.text, "is not a Unix socket that listens");
 }
 
+/* Serve anew with these times of a jailer; the numbers of its start. */
+static void start_with(struct world *w, const struct api_config *times,
+		       unsigned long long *us, unsigned long long *cpu_us)
+{
+	struct api_config config = *times;
+	char text[16384];
+
+	api_stop(w->api);
+	config.loop = &w->loop;
+	config.instance = &w->instance;
+	config.socket_path = w->socket;
+	config.listen_fd = config.ready_fd = -1;
+	config.body_max = API_BODY_MAX_DEFAULT;
+	w->api = api_start(&config, &w->e);
+	assert_non_null(w->api);
+	assert_int_equal(api_world_call(w, HTTP_METHOD_GET, "/metrics", NULL,
+					text, sizeof(text)),
+			 200);
+	*us = strtoull(strstr(text, "\"process_startup_time_us\":") + 26, NULL,
+		       10);
+	*cpu_us =
+		strtoull(strstr(text, "\"process_startup_time_cpu_us\":") + 30,
+			 NULL, 10);
+}
+
+static void a_jailers_times_are_counted(void **state)
+{
+	uint64_t now = clock_now_ns(CLOCK_MONOTONIC) / 1000;
+	unsigned long long us, cpu_us;
+
+	/* It execs the VMM: the CPU clock goes on. */
+	start_with(*state,
+		   &(struct api_config){.start_us = now - 5000000,
+					.start_cpu_us = 1},
+		   &us, &cpu_us);
+	assert_in_range(us, 5000000, 65000000);
+	assert_in_range(cpu_us, 1, 60000000);
+	/* It forks the VMM: the CPU clock began at 0. */
+	start_with(*state, &(struct api_config){.parent_cpu_us = 900000000},
+		   &us, &cpu_us);
+	assert_in_range(cpu_us, 900000001, 960000000);
+	/* These cannot be times of this host. */
+	start_with(*state,
+		   &(struct api_config){.start_us = UINT64_MAX,
+					.start_cpu_us = UINT64_MAX},
+		   &us, &cpu_us);
+	assert_int_equal(us, 0);
+	assert_int_equal(cpu_us, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -389,6 +441,7 @@ int main(void)
 		API_TEST(stop_is_answered_and_ends_it),
 		API_TEST(a_socket_that_is_there_is_left_alone),
 		API_TEST(who_is_not_listening_is_not_adopted),
+		API_TEST(a_jailers_times_are_counted),
 	};
 
 	return RUN_TESTS("api_server", tests);

@@ -229,16 +229,34 @@ static void on_connect(struct event_source *source, uint32_t events)
 
 /* -------------------------------------------------------------- life cycle */
 
-static void tell_ready(const struct api_config *config)
+/* Microseconds of @clock since @start; 0 if @start is not in its past. */
+static uint64_t us_since(clockid_t clock, uint64_t start)
+{
+	uint64_t now = us_of(clock);
+
+	return now > start ? now - start : 0;
+}
+
+/*
+ * A jailer that execs the VMM says when that process began, on both clocks. One
+ * that forks it says 0 for the CPU clock, which begins anew, and what its own
+ * processes used.
+ */
+static void count_startup(const struct api_config *config)
 {
 	if (config->start_us)
 		metric_set(&counters.process_startup_time_us,
-			   us_of(CLOCK_MONOTONIC) - config->start_us);
-	if (config->start_cpu_us)
+			   us_since(CLOCK_MONOTONIC, config->start_us));
+	if (config->start_cpu_us || config->parent_cpu_us)
 		metric_set(&counters.process_startup_time_cpu_us,
-			   us_of(CLOCK_PROCESS_CPUTIME_ID) -
-				   config->start_cpu_us +
+			   us_since(CLOCK_PROCESS_CPUTIME_ID,
+				    config->start_cpu_us) +
 				   config->parent_cpu_us);
+}
+
+static void tell_ready(const struct api_config *config)
+{
+	count_startup(config);
 	if (config->ready_fd < 0)
 		return;
 	if (io_write_nowait(config->ready_fd, IO_UNKNOWN, "\n", 1) != 1)

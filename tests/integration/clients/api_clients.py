@@ -499,6 +499,12 @@ def jailer():
             test("a jailer's times become metrics of the start"):
         told = vmm.get("/metrics")["api_server"]
         expect(0 < told["process_startup_time_us"] < 20e6, told)
+        expect(1234 < told["process_startup_time_cpu_us"] < 5e6, told)
+    cpu = time.clock_gettime(time.CLOCK_PROCESS_CPUTIME_ID)
+    with Vmm("--id", "j-2", "--start-time-us", int(1e18), "--start-time-cpu-us", int((cpu + 1e6) * 1e6)) as vmm, \
+            test("a start in the future takes no time"):
+        told = vmm.get("/metrics")["api_server"]
+        expect(told["process_startup_time_us"] == told["process_startup_time_cpu_us"] == 0, told)
 
 
 def fifos():
