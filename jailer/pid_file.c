@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "jailer/pid_file.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "core/base/err.h"
+#include "jailer/tree.h"
+
+/* It gets its name when it is complete; one that is there stays. */
+int pid_file_write(const struct tree *root, const char *name, pid_t pid,
+		   struct err *e)
+{
+	static const char draft[] = ".pid";
+	char text[16];
+
+	int r;
+
+	snprintf(text, sizeof(text), "%d", (int)pid);
+	if (tree_note_file(root, name, e))
+		return -1;
+	r = tree_write(root, draft, 0644, text, e);
+	if (!r && linkat(root->fd, draft, root->fd, name, 0))
+		r = err_errno(e, "cannot make %.512s/%.256s", root->name, name);
+	unlinkat(root->fd, draft, 0);
+	return r;
+}
