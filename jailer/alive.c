@@ -15,8 +15,8 @@
 
 pid_t alive_read_pid(const struct tree *root, const char *path)
 {
-	AUTO_CLOSE int fd =
-		tree_open(root, path, O_RDONLY | O_NONBLOCK, &(struct err){0});
+	AUTO_CLOSE int fd = tree_open(
+		root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, &(struct err){0});
 	char text[16];
 	struct stat st;
 	uint64_t pid;

@@ -193,6 +193,18 @@ int jail_leave_mounts(struct err *e)
 	return 0;
 }
 
+static int no_pivot(const struct jail *jail, struct err *e)
+{
+	if (errno == EINVAL)
+		return err_set(e,
+			       "cannot make %.512s the root: the jailer's own "
+			       "root is the host's initramfs; start it in a "
+			       "chroot to a mount, such as one made by mount "
+			       "--rbind / DIR",
+			       jail->path);
+	return err_errno(e, "cannot make %.512s the root", jail->path);
+}
+
 int jail_enter(const struct jail *jail, struct err *e)
 {
 	AUTO_CLOSE int tree = open_tree(jail->root.fd, "",
@@ -207,8 +219,11 @@ int jail_enter(const struct jail *jail, struct err *e)
 				 jail->path);
 	/* The old root is mounted on the new one for a moment, then detached.
 	 */
-	if (fchdir(tree) || syscall(SYS_pivot_root, ".", ".") ||
-	    umount2(".", MNT_DETACH) || chdir("/"))
+	if (fchdir(tree))
+		return err_errno(e, "cannot go to %.512s", jail->path);
+	if (syscall(SYS_pivot_root, ".", "."))
+		return no_pivot(jail, e);
+	if (umount2(".", MNT_DETACH) || chdir("/"))
 		return err_errno(e, "cannot make %.512s the root", jail->path);
 	return 0;
 }
