@@ -7,10 +7,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "core/base/err.h"
+
+/* libc has these, but declares them nowhere. */
+int capget(struct __user_cap_header_struct *header,
+	   struct __user_cap_data_struct *data);
+int capset(struct __user_cap_header_struct *header,
+	   const struct __user_cap_data_struct *data);
 
 /* Two 32-bit words of each set. */
 enum { WORDS = _LINUX_CAPABILITY_U32S_3 };
@@ -37,7 +42,7 @@ static int clear_capabilities(void)
 	struct __user_cap_header_struct h = header();
 	struct __user_cap_data_struct none[WORDS] = {0};
 
-	return (int)syscall(SYS_capset, &h, none);
+	return capset(&h, none);
 }
 
 int privileges_drop(uid_t uid, gid_t gid, struct err *e)
@@ -83,7 +88,7 @@ static bool has_capabilities(void)
 	struct __user_cap_data_struct has[WORDS];
 	uint32_t all = 0;
 
-	if (syscall(SYS_capget, &h, has))
+	if (capget(&h, has))
 		return true;
 	for (unsigned i = 0; i < WORDS; i++)
 		all |= has[i].effective | has[i].permitted | has[i].inheritable;

@@ -8,7 +8,8 @@
 
 #include "core/base/text.h"
 
-static void say(const char *kind, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void
+say(const char *kind, const char *format, va_list args)
 {
 	char line[1100];
 	size_t len;
