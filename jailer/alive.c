@@ -48,21 +48,25 @@ static bool leads_to(int proc, pid_t pid, const char *name,
 pid_t alive_find(const char *proc, pid_t pid, const struct stat *exec,
 		 const struct stat *root, struct err *e)
 {
-	DIR *list = opendir(proc);
+	int fd = open(proc, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *list = fd < 0 ? NULL : fdopendir(fd);
 	const struct dirent *entry;
 	pid_t found = 0;
 	uint64_t n;
 
-	if (!list)
-		return err_errno(e,
-				 "cannot tell whether the jail is in use: "
-				 "cannot read %.64s",
-				 proc);
-	if (pid > 0 && exec && leads_to(dirfd(list), pid, "exe", exec))
+	if (!list) {
+		err_errno(e,
+			  "cannot tell whether the jail is in use: cannot read "
+			  "%.64s",
+			  proc);
+		util_close(&fd);
+		return -1;
+	}
+	if (pid > 0 && exec && leads_to(fd, pid, "exe", exec))
 		found = pid;
 	while (!found && (entry = readdir(list))) {
 		if (options_parse_number(entry->d_name, INT_MAX, &n) &&
-		    leads_to(dirfd(list), (pid_t)n, "root", root))
+		    leads_to(fd, (pid_t)n, "root", root))
 			found = (pid_t)n;
 	}
 	closedir(list);

@@ -87,7 +87,7 @@ void become_vmm(const struct start *start, bool in_cgroup, struct err *e)
 {
 	const struct jailer_args *args = start->args;
 
-	if (!in_cgroup && cgroups_enter(start->cgroups, e))
+	if (!in_cgroup && cgroups_enter(&start->cgroups, e))
 		return;
 	if (set_limits(args, e) || privileges_drop(args->uid, args->gid, e) ||
 	    privileges_check(args->uid, args->gid, e))

@@ -174,7 +174,7 @@ int jail_open(struct jail *jail, const struct jailer_args *args, struct err *e)
 	jail->id_fd = open_folder(jail, path, 0, &made, e);
 	if (jail->id_fd < 0 || lock(jail, e))
 		return -1;
-	strcat(path, "/root");
+	snprintf(path, sizeof(path), "%s/%s/root", jail->exec_name, args->id);
 	jail->root = (struct tree){-1, jail->path, &jail->undo};
 	jail->root.fd = open_folder(jail, path, args->uid, &made, e);
 	if (jail->root.fd < 0 || check_mount(jail, e))

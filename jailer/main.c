@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <string.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -65,7 +65,7 @@ static int open_netns(const struct jailer_args *args, int *fd, struct err *e)
 }
 
 /* All that can be made before the process changes. */
-static int build(struct start *start, struct cgroups *cgroups, struct err *e)
+static int build(struct start *start, struct err *e)
 {
 	const struct jailer_args *args = start->args;
 	struct jail *jail = start->jail;
@@ -76,12 +76,13 @@ static int build(struct start *start, struct cgroups *cgroups, struct err *e)
 	if (exec < 0 || open_netns(args, &netns, e) ||
 	    open_null(args, &start->null_fd, e))
 		return -1;
-	memcpy(jail->pid_name, jail->exec_name, sizeof(jail->pid_name));
-	strcat(jail->pid_name, ".pid");
+	snprintf(jail->pid_name, sizeof(jail->pid_name), "%.*s.pid",
+		 EXEC_NAME_MAX, jail->exec_name);
 	if (jail_leave_mounts(e) || jail_open(jail, args, e) ||
 	    exec_file_copy(exec, &jail->root, jail->exec_name, e))
 		return -1;
-	if (cgroups_make(cgroups, args, jail->exec_name, &jail->undo, e) ||
+	if (cgroups_make(&start->cgroups, args, jail->exec_name, &jail->undo,
+			 e) ||
 	    host_files_copy("/", &jail->root, e))
 		return -1;
 	if (netns >= 0 && netns_join(netns, e))
@@ -93,21 +94,19 @@ static int build(struct start *start, struct cgroups *cgroups, struct err *e)
 
 static int run(struct start *start)
 {
-	struct cgroups cgroups = {0};
 	struct err e;
 	int status = 1;
 
-	start->cgroups = &cgroups;
 	start->umask = umask(0);
 	if (check_user(start->args, &e)) {
 		say_error("%s", e.text);
-	} else if (build(start, &cgroups, &e)) {
+	} else if (build(start, &e)) {
 		say_error("%s", e.text);
 		undo_all(&start->jail->undo);
 	} else {
 		status = start_vmm(start);
 	}
-	cgroups_fini(&cgroups);
+	cgroups_fini(&start->cgroups);
 	util_close(&start->null_fd);
 	return status;
 }

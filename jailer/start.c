@@ -80,7 +80,7 @@ static void count_cpu(struct start *start, uint64_t parent_us)
  */
 static pid_t fork_vmm(struct start *start)
 {
-	int cgroup = cgroups_clone_fd(start->cgroups);
+	int cgroup = cgroups_clone_fd(&start->cgroups);
 	struct clone_args args = {
 		.flags = (start->args->new_pid_ns ? CLONE_NEWPID : 0) |
 			 (cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
@@ -104,7 +104,7 @@ static int run_child(struct start *start, int go[2], const int report[2])
 	util_close(&go[WRITE_END]);
 	if (read(go[READ_END], &byte, 1) != 1)
 		return 1; /* its parent has said why */
-	become_vmm(start, cgroups_clone_fd(start->cgroups) >= 0, &e);
+	become_vmm(start, cgroups_clone_fd(&start->cgroups) >= 0, &e);
 	return give_up(report, &e);
 }
 
@@ -218,7 +218,7 @@ static int start_here(struct start *start, int report[2])
 {
 	struct jail *jail = start->jail;
 	struct err e;
-	int status;
+	int status = 1;
 	int r = pid_file_write(&jail->root, jail->pid_name, getpid(), &e);
 
 	if (!r)

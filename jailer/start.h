@@ -15,7 +15,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-struct cgroups;
+#include "jailer/cgroup.h"
+
 struct err;
 struct jail;
 struct jailer_args;
@@ -23,7 +24,7 @@ struct jailer_args;
 struct start {
 	const struct jailer_args *args;
 	struct jail *jail;
-	const struct cgroups *cgroups;
+	struct cgroups cgroups;
 	int null_fd;  /* /dev/null of the host, for --daemonize */
 	mode_t umask; /* the VMM's */
 	/* When the jailer began; what its processes before this one used. */

@@ -230,13 +230,16 @@ int tree_write(const struct tree *tree, const char *path, mode_t mode,
 	       const char *text, struct err *e)
 {
 	AUTO_CLOSE int fd = tree_create(tree, path, mode, e);
-	size_t len = strlen(text);
+	ssize_t len = (ssize_t)strlen(text), n;
 
 	if (fd < 0)
 		return -1;
-	if (write(fd, text, len) != (ssize_t)len)
-		return failed(tree, path, "write", e);
-	return 0;
+	n = write(fd, text, (size_t)len);
+	if (n == len)
+		return 0;
+	if (n >= 0)
+		errno = ENOSPC;
+	return failed(tree, path, "write", e);
 }
 
 /* Nothing but the new device is given away, whoever can rename it. */
@@ -299,6 +302,7 @@ int tree_own(const struct tree *tree, const char *path, uid_t uid, gid_t gid,
 
 enum { DEPTH_MAX = 16 };
 
+/* NOLINTBEGIN(misc-no-recursion): DEPTH_MAX deep */
 static int remove_below(int parent, const char *name, int depth);
 
 /* Empty the folder @dir, which fdopendir() takes. */
@@ -315,13 +319,12 @@ static int empty(int dir, int depth)
 	while (!r && (entry = readdir(list))) {
 		if (strcmp(entry->d_name, ".") != 0 &&
 		    strcmp(entry->d_name, "..") != 0)
-			r = remove_below(dirfd(list), entry->d_name, depth);
+			r = remove_below(dir, entry->d_name, depth);
 	}
 	closedir(list);
 	return r;
 }
 
-/* NOLINTNEXTLINE(misc-no-recursion): DEPTH_MAX deep */
 static int remove_below(int parent, const char *name, int depth)
 {
 	int dir;
@@ -339,6 +342,7 @@ static int remove_below(int parent, const char *name, int depth)
 		return -1;
 	return unlinkat(parent, name, AT_REMOVEDIR);
 }
+/* NOLINTEND(misc-no-recursion) */
 
 int tree_remove(const struct tree *tree, const char *path, struct err *e)
 {
