@@ -131,7 +131,7 @@ static const struct option options[] = {
 	 .set = set_id},
 	{"exec-file", "FILE", "the VMM: a static program, which is copied",
 	 OPTION_TEXT(struct jailer_args, exec_file)},
-	{"uid", "N", "user and", .set = set_uid},
+	{"uid", "N", "user that the VMM runs as", .set = set_uid},
 	{"gid", "N", "group that the VMM runs as", .set = set_gid},
 	{"chroot-base-dir", "DIR",
 	 "folder of the jails (default: " JAIL_BASE_DEFAULT ")",
@@ -209,10 +209,11 @@ void args_print_help(void)
 	options_print(options, ARRAY_SIZE(options));
 	printf("\n"
 	       "The VMM's root is DIR/NAME/ID/root, where NAME is the exec "
-	       "file's name; paths in\nthe VMM's options and requests are "
-	       "relative to it. NAME.pid there has its number.\n"
-	       "Exit status: the VMM's; 1 if it could not be started, and 0 "
-	       "with --daemonize or\n--new-pid-ns once it was.\n");
+	       "file's name; paths in\nits options and requests are relative "
+	       "to that. NAME.pid there has its process\nnumber.\n"
+	       "\n"
+	       "Exit status: the VMM's; with --daemonize or --new-pid-ns 0 "
+	       "once it was started;\n1 if that failed.\n");
 }
 
 void args_print_version(void)

@@ -84,12 +84,28 @@ static int inherit(const struct tree *tree, const char *parent,
 	return 0;
 }
 
+/* Version 2: only a cgroup without processes can have children with them. */
+static int has_processes(const struct tree *tree, const char *parent,
+			 struct err *e)
+{
+	return err_set(e,
+		       "processes in the cgroup %.256s/%.512s keep the VM's "
+		       "from working; move them to another, or use another "
+		       "--parent-cgroup",
+		       tree->name, parent);
+}
+
 /* Version 2: a controller works in a cgroup if its parent says so. */
 static int enable(const struct tree *tree, const char *parent,
 		  const struct jailer_args *args, struct err *e)
 {
 	char file[PATH_LEN + 32], enabled[1024], word[72];
 
+	/* The top may have some.  Find out before anything is enabled. */
+	snprintf(file, sizeof(file), "%s/cgroup.procs", parent);
+	if (strcmp(parent, ".") != 0 &&
+	    io_read_text(tree->fd, file, enabled, sizeof(enabled)) && *enabled)
+		return has_processes(tree, parent, e);
 	snprintf(file, sizeof(file), "%s/cgroup.subtree_control", parent);
 	for (unsigned i = 0; i < args->cgroup_count; i++) {
 		const char *value = args->cgroup[i];
@@ -101,13 +117,8 @@ static int enable(const struct tree *tree, const char *parent,
 		snprintf(word, sizeof(word), "+%.*s", len, value);
 		if (!write_file(tree, file, word))
 			continue;
-		if (errno == EBUSY)
-			return err_set(
-				e,
-				"--cgroup %.80s: processes in %.256s/%.512s "
-				"keep it from having children with "
-				"controllers; move them to another cgroup",
-				value, tree->name, parent);
+		if (errno == EBUSY || errno == EOPNOTSUPP)
+			return has_processes(tree, parent, e);
 		return err_errno(e,
 				 "--cgroup %.80s: cannot enable its controller "
 				 "in %.256s/%.512s",
@@ -251,12 +262,26 @@ static int make_one(struct cgroups *groups, const char *value,
 
 	if (!place)
 		return -1;
-	if (groups->version == 2 && check_controller(place, value, e))
-		return -1;
 	if (place->fd < 0 && make_folders(place, path, args, undo, e))
 		return -1;
 	tree = tree_of(place, undo);
 	return write_value(&tree, path, value, e);
+}
+
+/* Are all hierarchies and controllers there?  Nothing is made before. */
+static int find_all(struct cgroups *groups, const struct jailer_args *args,
+		    const char *mounts, struct err *e)
+{
+	for (unsigned i = 0; i < args->cgroup_count; i++) {
+		const char *value = args->cgroup[i];
+		struct cgroup_place *place =
+			open_place(groups, value, mounts, e);
+
+		if (!place ||
+		    (groups->version == 2 && check_controller(place, value, e)))
+			return -1;
+	}
+	return 0;
 }
 
 /* The process shall be in a cgroup that somebody else has made. */
@@ -296,6 +321,8 @@ int cgroups_make(struct cgroups *groups, const struct jailer_args *args,
 		return -1;
 	if (!args->cgroup_count)
 		return join_parent(groups, args->parent_cgroup, mounts, e);
+	if (find_all(groups, args, mounts, e))
+		return -1;
 	for (unsigned i = 0; i < args->cgroup_count; i++) {
 		if (make_one(groups, args->cgroup[i], mounts, path, args, undo,
 			     e))

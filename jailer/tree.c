@@ -313,7 +313,9 @@ static int empty(int dir, int depth)
 	int r = 0;
 
 	if (!list) {
+		r = errno;
 		close(dir);
+		errno = r;
 		return -1;
 	}
 	while (!r && (entry = readdir(list))) {
