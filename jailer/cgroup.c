@@ -129,17 +129,17 @@ static int enable(const struct tree *tree, const char *parent,
 
 /* ------------------------------------------------------------------ folders */
 
-static int check_empty(const struct cgroup_place *place, const char *path,
-		       struct err *e)
+/* The VM's cgroup may be there, but not with processes. */
+static int check_empty(const struct tree *tree, const char *path, struct err *e)
 {
-	char text[32];
+	char file[PATH_LEN + 16], text[32];
 
-	if (io_read_text(place->fd, "cgroup.procs", text, sizeof(text)) &&
-	    *text)
+	snprintf(file, sizeof(file), "%s/cgroup.procs", path);
+	if (io_read_text(tree->fd, file, text, sizeof(text)) && *text)
 		return err_set(e,
 			       "process %.*s is in the cgroup %.256s/%.512s; "
 			       "stop it, or use another --id",
-			       (int)strcspn(text, "\n"), text, place->mount,
+			       (int)strcspn(text, "\n"), text, tree->name,
 			       path);
 	return 0;
 }
@@ -151,9 +151,12 @@ static int make_folders(struct cgroup_place *place, const char *path,
 {
 	const struct tree tree = tree_of(place, undo);
 	char parent[PATH_LEN] = ".", part[PATH_LEN];
-	bool made = false;
 
+	if (check_empty(&tree, path, e))
+		return -1;
 	for (size_t len = 1; len <= strlen(path); len++) {
+		bool made;
+
 		if (path[len] && path[len] != '/')
 			continue;
 		snprintf(part, sizeof(part), "%.*s", (int)len, path);
@@ -168,7 +171,7 @@ static int make_folders(struct cgroup_place *place, const char *path,
 			return -1;
 		memcpy(parent, part, sizeof(parent));
 	}
-	return made ? 0 : check_empty(place, path, e);
+	return 0;
 }
 
 static void no_hierarchy(unsigned version, const char *value, struct err *e)

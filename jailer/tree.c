@@ -310,21 +310,20 @@ static int empty(int dir, int depth)
 {
 	DIR *list = fdopendir(dir);
 	const struct dirent *entry;
-	int r = 0;
+	int error = list ? 0 : errno;
 
-	if (!list) {
-		r = errno;
-		close(dir);
-		errno = r;
-		return -1;
-	}
-	while (!r && (entry = readdir(list))) {
+	while (!error && (entry = readdir(list))) {
 		if (strcmp(entry->d_name, ".") != 0 &&
-		    strcmp(entry->d_name, "..") != 0)
-			r = remove_below(dir, entry->d_name, depth);
+		    strcmp(entry->d_name, "..") != 0 &&
+		    remove_below(dir, entry->d_name, depth))
+			error = errno;
 	}
-	closedir(list);
-	return r;
+	if (list)
+		closedir(list);
+	else
+		close(dir);
+	errno = error;
+	return error ? -1 : 0;
 }
 
 static int remove_below(int parent, const char *name, int depth)
