@@ -13,7 +13,7 @@
 #include "core/base/util.h"
 #include "jailer/args.h"
 #include "jailer/cgroup.h"
-#include "jailer/jail.h"
+#include "jailer/jail/jail.h"
 #include "jailer/privileges.h"
 #include "jailer/start.h"
 

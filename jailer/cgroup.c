@@ -11,7 +11,7 @@
 #include "core/base/util.h"
 #include "core/io/io.h"
 #include "jailer/cgroup_mount.h"
-#include "jailer/tree.h"
+#include "jailer/jail/tree.h"
 
 enum { PATH_LEN = 512, MOUNTS_MAX = 1 << 20, FOLDER_MODE = 0755 };
 

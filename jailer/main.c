@@ -12,10 +12,10 @@
 #include "core/base/util.h"
 #include "jailer/args.h"
 #include "jailer/cgroup.h"
-#include "jailer/devices.h"
-#include "jailer/exec_file.h"
-#include "jailer/host_files.h"
-#include "jailer/jail.h"
+#include "jailer/jail/devices.h"
+#include "jailer/jail/exec_file.h"
+#include "jailer/jail/host_files.h"
+#include "jailer/jail/jail.h"
 #include "jailer/netns.h"
 #include "jailer/say.h"
 #include "jailer/start.h"
@@ -78,8 +78,14 @@ static int build(struct start *start, struct err *e)
 		return -1;
 	snprintf(jail->pid_name, sizeof(jail->pid_name), "%.*s.pid",
 		 EXEC_NAME_MAX, jail->exec_name);
-	if (jail_leave_mounts(e) || jail_open(jail, args, e) ||
-	    exec_file_copy(exec, &jail->root, jail->exec_name, e))
+	if (jail_leave_mounts(e) ||
+	    jail_open(jail, args->base, args->id, args->uid, e))
+		return -1;
+	if (jail->left_behind)
+		say_warning("%.512s was left behind by a VMM that is gone; "
+			    "using it anew, with the files that are there",
+			    jail->path);
+	if (exec_file_copy(exec, &jail->root, jail->exec_name, e))
 		return -1;
 	if (cgroups_make(&start->cgroups, args, jail->exec_name, &jail->undo,
 			 e) ||

@@ -18,8 +18,8 @@
 #include "jailer/args.h"
 #include "jailer/become.h"
 #include "jailer/cgroup.h"
-#include "jailer/jail.h"
-#include "jailer/pid_file.h"
+#include "jailer/jail/jail.h"
+#include "jailer/jail/pid_file.h"
 #include "jailer/say.h"
 
 enum { READ_END, WRITE_END };

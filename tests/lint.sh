@@ -55,7 +55,7 @@ FNR == 1 {
 	file = FILENAME
 	start = has_spdx = 0
 	is_c = FILENAME ~ /\.[ch]$/
-	is_product = is_c && FILENAME ~ /^(arch|core|devices|snapshot|vmm)\// && FILENAME != "core/seccomp/compile.c"
+	is_product = is_c && FILENAME ~ /^(arch|core|devices|jailer|snapshot|vmm)\// && FILENAME != "core/seccomp/compile.c"
 	wants_spdx = FILENAME ~ /\.([chS]|sh|py|gni?|ld)$/ || /^#!/
 }
 

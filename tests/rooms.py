@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-PRODUCT = re.compile(r"(arch|core|devices|snapshot|vmm)/.*\.[ch]$")
+PRODUCT = re.compile(r"(arch|core|devices|jailer|snapshot|vmm)/.*\.[ch]$")
 FILES_MAX = 20          # in a folder, without those in folders of its own
 SHARE_MAX = 0.30        # of the product's lines
 

@@ -88,6 +88,7 @@ def checks():
         ("tests/lint.sh", ["tests/lint.sh"]),
         ("tests/check_options.py", ["python3", "tests/check_options.py"]),
         ("out/stasis", ["python3", "tests/check_binary.py", "out/stasis"]),
+        ("out/jailer", ["python3", "tests/check_binary.py", "out/jailer"]),
         ("shell syntax", ["sh", "-c", parse, "sh", *shell]),
         ("python syntax", ["python3", "-c", python, *sources("*.py")]),
         ("clang-format", ["clang-format-19", "--dry-run", "-Werror", *sources("*.c", "*.h")]),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The jail's files: who lives there (jailer/alive.c), the pid file, the copies
- * of the program and of the host's files.
+ * The jail's files: who lives there (jailer/jail/alive.c), the pid file, the
+ * copies of the program and of the host's files.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,12 +10,12 @@
 #include <unistd.h>
 
 #include "core/base/util.h"
-#include "jailer/alive.h"
-#include "jailer/devices.h"
-#include "jailer/exec_file.h"
-#include "jailer/host_files.h"
+#include "jailer/jail/alive.h"
+#include "jailer/jail/devices.h"
+#include "jailer/jail/exec_file.h"
+#include "jailer/jail/host_files.h"
+#include "jailer/jail/pid_file.h"
 #include "jailer/netns.h"
-#include "jailer/pid_file.h"
 #include "tests/unit/jailer_world.h"
 #include "tests/unit/testing.h"
 

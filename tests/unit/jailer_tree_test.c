@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Making things below a folder, and undoing it: jailer/tree.c. */
+/* Making things below a folder, and undoing it: jailer/jail/tree.c. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 /* A temporary folder with a tree on it, for tests of the jailer. */
 #pragma once
 
-#include "jailer/tree.h"
+#include "jailer/jail/tree.h"
 
 struct jailer_world {
 	char path[40];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "jailer/host_files.h"
+#include "jailer/jail/host_files.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -10,7 +10,7 @@
 #include "core/base/err.h"
 #include "core/base/util.h"
 #include "core/io/io.h"
-#include "jailer/tree.h"
+#include "jailer/jail/tree.h"
 
 enum { CACHES_MAX = 16, FOLDER_MODE = 0755, FILE_MODE = 0444 };
 

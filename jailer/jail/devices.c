@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "jailer/devices.h"
+#include "jailer/jail/devices.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "core/base/err.h"
 #include "core/base/util.h"
 #include "core/io/io.h"
-#include "jailer/tree.h"
+#include "jailer/jail/tree.h"
 
 /* Linux, Documentation/admin-guide/devices.txt */
 enum { MEM_MAJOR = 1, URANDOM = 9, MISC_MAJOR = 10, TUN = 200, KVM = 232 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "jailer/jail.h"
+#include "jailer/jail/jail.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,10 +14,8 @@
 
 #include "core/base/err.h"
 #include "core/base/util.h"
-#include "jailer/alive.h"
-#include "jailer/args.h"
-#include "jailer/devices.h"
-#include "jailer/say.h"
+#include "jailer/jail/alive.h"
+#include "jailer/jail/devices.h"
 
 void jail_init(struct jail *jail)
 {
@@ -136,20 +134,16 @@ static int take_over(struct jail *jail, struct err *e)
 {
 	const struct tree *root = &jail->root;
 	struct stat st;
-	bool was_used;
 
 	if (check_unused(jail, e))
 		return -1;
 	/* From here on no other process of its user gets at what is in it. */
 	if (tree_own(root, ".", 0, 0, 0700, e))
 		return -1;
-	was_used = tree_look(root, jail->pid_name, &st) ||
-		   tree_look(root, jail->exec_name, &st);
-	if (!was_used)
+	jail->left_behind = tree_look(root, jail->pid_name, &st) ||
+			    tree_look(root, jail->exec_name, &st);
+	if (!jail->left_behind)
 		return 0;
-	say_warning("%.512s was left behind by a VMM that is gone; using it "
-		    "anew, with the files that are there",
-		    jail->path);
 	if (tree_remove(root, jail->pid_name, e) ||
 	    tree_remove(root, jail->exec_name, e) ||
 	    tree_remove(root, "sys", e))
@@ -157,26 +151,27 @@ static int take_over(struct jail *jail, struct err *e)
 	return devices_remove(root, e);
 }
 
-int jail_open(struct jail *jail, const struct jailer_args *args, struct err *e)
+int jail_open(struct jail *jail, const char *base, const char *id, uid_t uid,
+	      struct err *e)
 {
-	char path[NAME_MAX + JAIL_ID_MAX + sizeof("//root")];
+	char path[2 * NAME_MAX];
 	AUTO_CLOSE int exec_fd = -1;
 	bool made;
 
-	if (open_base(jail, args->base, e))
+	if (open_base(jail, base, e))
 		return -1;
-	snprintf(jail->path, sizeof(jail->path), "%.1024s/%s/%s/root",
-		 args->base, jail->exec_name, args->id);
+	snprintf(jail->path, sizeof(jail->path), "%.1024s/%s/%s/root", base,
+		 jail->exec_name, id);
 	exec_fd = open_folder(jail, jail->exec_name, 0, &made, e);
 	if (exec_fd < 0)
 		return -1;
-	snprintf(path, sizeof(path), "%s/%s", jail->exec_name, args->id);
+	snprintf(path, sizeof(path), "%s/%s", jail->exec_name, id);
 	jail->id_fd = open_folder(jail, path, 0, &made, e);
 	if (jail->id_fd < 0 || lock(jail, e))
 		return -1;
-	snprintf(path, sizeof(path), "%s/%s/root", jail->exec_name, args->id);
+	snprintf(path, sizeof(path), "%s/%s/root", jail->exec_name, id);
 	jail->root = (struct tree){-1, jail->path, &jail->undo};
-	jail->root.fd = open_folder(jail, path, args->uid, &made, e);
+	jail->root.fd = open_folder(jail, path, uid, &made, e);
 	if (jail->root.fd < 0 || check_mount(jail, e))
 		return -1;
 	return made ? 0 : take_over(jail, e);

@@ -16,14 +16,15 @@
 
 #include <limits.h>
 
-#include "jailer/tree.h"
+#include "jailer/jail/tree.h"
 
-struct jailer_args;
+struct err;
 
 struct jail {
 	struct undo undo;
 	struct tree base, root; /* their descriptors are owned by this */
 	int id_fd;              /* -1, or holds the lock */
+	bool left_behind;       /* by a VMM that is gone */
 	char path[PATH_MAX];    /* of root/ */
 	char exec_name[NAME_MAX + 1], pid_name[NAME_MAX + 1];
 };
@@ -39,10 +40,12 @@ void jail_fini(struct jail *jail);
 int jail_leave_mounts(struct err *e);
 
 /*
- * Make the folders, or take what is there: a jail that is in use is refused;
- * one whose VMM is gone loses what its start had made.
+ * Make the folders below @base for the VM @id of user @uid, or take what is
+ * there: a jail that is in use is refused; one whose VMM is gone loses what its
+ * start had made.  .exec_name and .pid_name are set.
  */
-int jail_open(struct jail *jail, const struct jailer_args *args, struct err *e);
+int jail_open(struct jail *jail, const char *base, const char *id, uid_t uid,
+	      struct err *e);
 
 /* Make its root ours, and detach all else. */
 int jail_enter(const struct jail *jail, struct err *e);

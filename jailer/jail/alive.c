@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "jailer/alive.h"
+#include "jailer/jail/alive.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 #include "core/base/options.h"
 #include "core/base/util.h"
 #include "core/io/io.h"
-#include "jailer/tree.h"
+#include "jailer/jail/tree.h"
 
 pid_t alive_read_pid(const struct tree *root, const char *path)
 {

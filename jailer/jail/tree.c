@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "jailer/tree.h"
+#include "jailer/jail/tree.h"
 
 #include <dirent.h>
 #include <errno.h>

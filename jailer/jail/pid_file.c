@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "jailer/pid_file.h"
+#include "jailer/jail/pid_file.h"
 
 #include <stdio.h>
 #include <unistd.h>
 
 #include "core/base/err.h"
-#include "jailer/tree.h"
+#include "jailer/jail/tree.h"
 
 /* It gets its name when it is complete; one that is there stays. */
 int pid_file_write(const struct tree *root, const char *name, pid_t pid,

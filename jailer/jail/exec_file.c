@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "jailer/exec_file.h"
+#include "jailer/jail/exec_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 
 #include "core/base/err.h"
 #include "core/base/util.h"
-#include "jailer/tree.h"
+#include "jailer/jail/tree.h"
 
 static int check(int fd, const char *path, struct err *e)
 {
