@@ -44,6 +44,7 @@ jailed() {
 # start ID [OPTION...]: a guest, in the background, in its prepared jail; $pid is the VMM's.
 start() {
 	prepare "$1"
+	: >out # the last guest's is not this one's
 	exec=exec
 	jailed "$@" -- --config-file vm.json >out 2>err </dev/null &
 	pid=$!

@@ -48,11 +48,13 @@ static void nothing(void)
 {
 }
 
+/* From a caller that has groups. */
 static void drop(void)
 {
+	const gid_t groups[] = {1, 2};
 	struct err e;
 
-	if (privileges_drop(UID, GID, &e))
+	if (setgroups(2, groups) || privileges_drop(UID, GID, &e))
 		_exit(1);
 }
 
