@@ -214,6 +214,14 @@ static int fork_watcher(struct start *start, int report[2], int *status,
 	return 1;
 }
 
+/* Before another process is involved. */
+static int refuse(struct start *start, const struct err *e)
+{
+	say_error("%s", e->text);
+	undo_all(&start->jail->undo);
+	return 1;
+}
+
 static int start_here(struct start *start, int report[2])
 {
 	struct jail *jail = start->jail;
@@ -225,11 +233,8 @@ static int start_here(struct start *start, int report[2])
 		r = fork_watcher(start, report, &status, &e);
 	if (r > 0)
 		return status;
-	if (r < 0) {
-		say_error("%s", e.text);
-		undo_all(&jail->undo);
-		return 1;
-	}
+	if (r < 0)
+		return refuse(start, &e);
 	become_vmm(start, false, &e);
 	say_error("%s", e.text);
 	return give_up(report, &e);
@@ -237,19 +242,19 @@ static int start_here(struct start *start, int report[2])
 
 int start_vmm(struct start *start)
 {
+	const struct jail *jail = start->jail;
 	int report[2];
+	struct err e;
 
 	if (pipe2(report, O_CLOEXEC)) {
-		say_error("cannot make a pipe: %s", strerrordesc_np(errno));
-		undo_all(&start->jail->undo);
-		return 1;
+		err_errno(&e, "cannot make a pipe");
+		return refuse(start, &e);
 	}
 	if (!start->args->daemonize && !start->args->new_pid_ns)
 		return start_here(start, report);
-	/* Another process will write it: its list is not ours. */
-	if (tree_note_file(&start->jail->root, start->jail->pid_name,
-			   &(struct err){0}))
-		return 1;
+	/* Another process will write it, whose list is not ours. */
+	if (tree_note_file(&jail->root, jail->pid_name, &e))
+		return refuse(start, &e);
 	return start->args->daemonize ? start_daemon(start, report)
 				      : start_child(start, report);
 }

@@ -92,6 +92,11 @@ chmod 711 .
 refuse "who is not root" "must be started by root" jail / 1234 jailer --id a --exec-file "$vmm" \
 	--uid 1234 --gid 1235 --chroot-base-dir "$base"
 
+cp "$(command -v jailer)" setuid
+chmod 4755 setuid
+refuse "a user through a setuid bit" "must be started by root" jail / 1234 ./setuid --id a --exec-file "$vmm" \
+	--uid 0 --gid 0 --chroot-base-dir "$base"
+
 # --- the program ----------------------------------------------------------------------------------
 
 mkdir files
