@@ -341,34 +341,48 @@ stop
 rmdir $cgroup2/vms/web $cgroup2/vms
 echo "-pids -memory -cpu" >$cgroup2/cgroup.subtree_control
 
-# Of version 1 as many hierarchies as the kernel has.
-mkdir v1 v1/freezer v1/cpuset
-mount -t cgroup -o freezer none v1/freezer 2>/dev/null
-mount -t cgroup -o cpuset none v1/cpuset 2>/dev/null
-v1_options() {
-	[ ! -e v1/freezer/cgroup.procs ] || echo --cgroup freezer.state=THAWED
-	[ ! -e v1/cpuset/cgroup.procs ] || echo --cgroup cpuset.cpus=0
-}
-for way in "" --daemonize; do
-	t_begin "cgroup v1${way:+, $way}: made in each hierarchy, and the VMM is in all"
-	if [ -z "$(v1_options)" ]; then t_skip "this kernel has neither freezer nor cpuset of version 1"; continue; fi
-	if [ -z "$way" ]; then start old $(v1_options); else start_away old $(v1_options) $way; fi
-	wrong=
-	for kind in freezer cpuset; do
-		[ -e v1/$kind/cgroup.procs ] || continue
-		is "$kind's processes" "$(cat v1/$kind/stasis/old/cgroup.procs)" "$pid"
-		grep -q ":$kind:/stasis/old$" "/proc/$pid/cgroup" || wrong="$wrong not in $kind;"
-	done
-	if [ -e v1/cpuset/cgroup.procs ]; then
-		is cpus "$(cat v1/cpuset/stasis/old/cpuset.cpus)" 0
-		is "parent's cpus" "$(cat v1/cpuset/stasis/cpuset.cpus)" "$(cat v1/cpuset/cpuset.cpus)"
-		is mems "$(cat v1/cpuset/stasis/old/cpuset.mems)" "$(cat v1/cpuset/cpuset.mems)"
+# in_v1 START CONTROLLER KEY=VALUE [OPTION...]: a VMM in a hierarchy of version 1; false if the kernel
+# has none.
+in_v1() {
+	start=$1 v1=$2 pair=$3
+	shift 3
+	mkdir -p "v1/$v1"
+	if ! mount -t cgroup -o "$v1" none "v1/$v1" 2>/dev/null; then
+		t_skip "this kernel has no $v1 of version 1"
+		return 1
 	fi
+	$start old --cgroup "$pair" "$@"
+	wrong=
+	is processes "$(cat "v1/$v1/stasis/old/cgroup.procs")" "$pid"
+	grep -q ":$v1:/stasis/old$" "/proc/$pid/cgroup" || wrong="$wrong the VMM is not in it;"
+	is "${pair%=*}" "$(cat "v1/$v1/stasis/old/${pair%=*}")" "${pair#*=}"
+}
+out_of_v1() {
 	t_right err
 	stop
-	rmdir v1/*/stasis/old v1/*/stasis 2>/dev/null
-done
-umount v1/freezer v1/cpuset 2>/dev/null
+	rmdir "v1/$v1/stasis/old" "v1/$v1/stasis"
+	umount "v1/$v1"
+}
+t_begin "cgroup v1: it is made in the controller's hierarchy, and the VMM is in it"
+! in_v1 start freezer freezer.state=THAWED || out_of_v1
+t_begin "the same with --daemonize"
+! in_v1 start_away freezer freezer.state=THAWED --daemonize || out_of_v1
+t_begin "cgroup v1: in cpuset, the CPUs and memory nodes of the parents are those of theirs"
+if in_v1 start cpuset cpuset.cpus=0; then
+	is "parent's cpus" "$(cat v1/cpuset/stasis/cpuset.cpus)" "$(cat v1/cpuset/cpuset.cpus)"
+	is mems "$(cat v1/cpuset/stasis/old/cpuset.mems)" "$(cat v1/cpuset/cpuset.mems)"
+	out_of_v1
+fi
+t_begin "cgroup v1: two hierarchies at once"
+mkdir v1/pids
+mount -t cgroup -o pids none v1/pids
+if in_v1 start freezer freezer.state=THAWED --cgroup pids.max=50; then
+	is pids.max "$(cat v1/pids/stasis/old/pids.max)" 50
+	is processes "$(cat v1/pids/stasis/old/cgroup.procs)" "$pid"
+	out_of_v1
+fi
+rmdir v1/pids/stasis/old v1/pids/stasis
+umount v1/pids
 
 # --- a jail that was there ------------------------------------------------------------------------
 
