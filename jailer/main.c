@@ -130,7 +130,7 @@ int main(int argc, char **argv)
 	struct err e;
 	int status;
 
-	/* A launcher may have it ignored, and then there is no waiting. */
+	/* If the launcher ignores it, waitpid() fails. */
 	signal(SIGCHLD, SIG_DFL);
 	if (clean_descriptors(&e) ||
 	    args_parse(&args, argc - 1, argv + 1, &e)) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the VMM must not have: groups, capabilities, ways to get them back. */
+/* Dropping groups and capabilities for good. */
 #pragma once
 
 #include <sys/types.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lines for who started the jailer, on standard error. */
+/* Error messages and warnings, on standard error. */
 #pragma once
 
 void say_error(const char *format, ...) __attribute__((format(printf, 1, 2)));

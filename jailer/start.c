@@ -32,8 +32,8 @@ static uint64_t cpu_us(void)
 /* ----------------------------------------------------------------- watching */
 
 /*
- * Wait until the last process that has the pipe's other end has become the VMM,
- * or has written why it cannot: that is said if @says.
+ * Wait until the pipe's other end is closed.  If nothing was written, the exec
+ * succeeded.  Else it is the reason of a failure, which is printed if @says.
  */
 static int watch(struct start *start, int pipe[2], bool says)
 {
@@ -67,7 +67,7 @@ static int give_up(const int pipe[2], const struct err *e)
 
 /* ------------------------------------------------------------------ forking */
 
-/* A child's CPU clock begins at 0: let it know what was used before. */
+/* In a child, whose CPU clock starts at 0: add what its parent has used. */
 static void count_cpu(struct start *start, uint64_t parent_us)
 {
 	start->parent_cpu_us += parent_us - start->start_cpu_us;
@@ -75,8 +75,7 @@ static void count_cpu(struct start *start, uint64_t parent_us)
 }
 
 /*
- * Fork with clone3(); into the cgroup of v2, so that the VMM never is in
- * another.
+ * Fork the process that becomes the VMM; with v2, directly into its cgroup.
  */
 static pid_t fork_vmm(struct start *start)
 {
@@ -191,7 +190,7 @@ static int start_daemon(struct start *start, int report[2])
 }
 
 /*
- * Fork twice, so that the watcher is a child of init: the VMM does not know of
+ * Fork twice, so that the watcher is a child of init and the VMM need not reap
  * it.  Returns 0 in this process and 1 in the others, whose status is *status.
  */
 static int fork_watcher(struct start *start, int report[2], int *status,

@@ -2,13 +2,14 @@
 /*
  * From the jailer's process to the VMM's.
  *
- *	plain            the jailer's process becomes the VMM; a watcher, which
- *is nobody's child, waits until it has
+ *	plain            the jailer's process becomes the VMM; a watcher, a
+ *	                 child of init, waits until it has
  *	--new-pid-ns     a child becomes the VMM, and the jailer watches
  *	--daemonize      a grandchild, without terminal and streams
  *
- * The watcher still is root, outside of the VMM's cgroup: if the VMM's program
- * cannot be started, it undoes all.  A pipe that is closed on exec tells it.
+ * The watcher keeps root's privileges and stays outside of the VMM's cgroup: if
+ * the exec fails, it undoes everything.  It learns that from a pipe, which is
+ * closed on exec and carries the reason of a failure.
  */
 #pragma once
 

@@ -28,8 +28,8 @@ static int check(int fd, const char *path, struct err *e)
 			       path);
 	if (st.st_nlink != 1)
 		return err_set(e,
-			       "--exec-file %.512s has %lu links; name a copy, "
-			       "which nobody can change through another link",
+			       "--exec-file %.512s has %lu links; name a copy "
+			       "with one",
 			       path, (unsigned long)st.st_nlink);
 	if (!(st.st_mode & 0111))
 		return err_set(e,

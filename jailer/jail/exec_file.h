@@ -11,10 +11,9 @@ struct tree;
 enum { EXEC_NAME_MAX = NAME_MAX - 4 };
 
 /*
- * Open the program at @path, and store the name that it has where symbolic
- * links lead.  It must be a regular file with one link: through another link it
- * could be changed by someone whom nobody thought of.  Returns the descriptor
- * or -1.
+ * Open the program at @path, and store its name after resolving symbolic links.
+ * It must be a regular file with one link, because a second link may lie in a
+ * folder that other users can change.  Returns the descriptor or -1.
  */
 int exec_file_open(const char *path, char name[EXEC_NAME_MAX + 1],
 		   struct err *e);

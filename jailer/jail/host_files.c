@@ -34,7 +34,7 @@ static int make_folders(const struct tree *root, const char *path,
 	return 0;
 }
 
-/* One that the jail has already is somebody's who prepared it. */
+/* Copy one file, unless a prepared jail has its own. */
 static int copy(int dir, const struct tree *root, const char *folder,
 		const char *name, struct err *e)
 {

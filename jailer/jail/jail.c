@@ -32,7 +32,7 @@ void jail_fini(struct jail *jail)
 
 /* ------------------------------------------------------------------ folders */
 
-/* Is it @owner's or root's, so that no other can change what is in it? */
+/* Only root, or @owner, may own the folder and write to it. */
 static int check_folder(int fd, const char *path, uid_t owner, struct err *e)
 {
 	struct stat st;
@@ -93,7 +93,7 @@ static int lock(const struct jail *jail, struct err *e)
 	return err_errno(e, "cannot lock %.512s", jail->path);
 }
 
-/* Devices and programs must work there. */
+/* The file system must allow device nodes and programs. */
 static int check_mount(const struct jail *jail, struct err *e)
 {
 	struct statvfs st;
@@ -129,7 +129,7 @@ static int check_unused(const struct jail *jail, struct err *e)
 	return pid;
 }
 
-/* What an earlier start made, its VMM may have changed. */
+/* Remove what an earlier start made, because its VMM may have changed it. */
 static int take_over(struct jail *jail, struct err *e)
 {
 	const struct tree *root = &jail->root;
@@ -137,7 +137,7 @@ static int take_over(struct jail *jail, struct err *e)
 
 	if (check_unused(jail, e))
 		return -1;
-	/* From here on no other process of its user gets at what is in it. */
+	/* From here on processes of its user cannot open anything in it. */
 	if (tree_own(root, ".", 0, 0, 0700, e))
 		return -1;
 	jail->left_behind = tree_look(root, jail->pid_name, &st) ||

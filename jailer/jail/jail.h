@@ -33,9 +33,9 @@ void jail_init(struct jail *jail);
 void jail_fini(struct jail *jail);
 
 /*
- * A new mount namespace, before anything is opened.  Mounts that the host makes
- * below the jail's root later appear in the jail, as launchers that plug disks
- * need it; nothing goes the other way.
+ * Unshare the mount namespace; call it before anything is opened.  Mounts that
+ * the host makes later below the jail's root propagate into the jail, because
+ * launchers plug disks that way.  Mounts do not propagate to the host.
  */
 int jail_leave_mounts(struct err *e);
 

@@ -7,7 +7,7 @@
 #include "core/base/err.h"
 #include "jailer/jail/tree.h"
 
-/* It gets its name when it is complete; one that is there stays. */
+/* Link it under its name when it is complete; an existing file is kept. */
 int pid_file_write(const struct tree *root, const char *name, pid_t pid,
 		   struct err *e)
 {

@@ -7,6 +7,6 @@
 struct err;
 struct tree;
 
-/* Write it, all at once: who finds it finds a number in it. */
+/* Write it atomically: a reader never sees it empty. */
 int pid_file_write(const struct tree *root, const char *name, pid_t pid,
 		   struct err *e);

@@ -242,7 +242,7 @@ int tree_write(const struct tree *tree, const char *path, mode_t mode,
 	return failed(tree, path, "write", e);
 }
 
-/* Nothing but the new device is given away, whoever can rename it. */
+/* Chown the new device only, even if another process has replaced its name. */
 static int own_device(int parent, const char *name, dev_t device, uid_t uid,
 		      gid_t gid)
 {

@@ -6,7 +6,7 @@
  * A path is resolved by openat2() from the folder's descriptor: it never leaves
  * the folder and never follows a symbolic link, whoever else writes there.
  *
- * The modes are given as they shall be: the caller has set umask 0.
+ * Modes are exact: the caller has set umask 0.
  */
 #pragma once
 

@@ -102,7 +102,7 @@ refuse "a user through a setuid bit" "must be started by root" jail / 1234 ./set
 mkdir files
 cp "$vmm" files/vmm
 ln files/vmm files/same
-exec=files/vmm ours "a program with two links" "has 2 links; name a copy"
+exec=files/vmm ours "a program with two links" "has 2 links; name a copy with one"
 rm files/same
 ln -s vmm files/link
 chmod 644 files/vmm
