@@ -140,8 +140,10 @@ static int take_over(struct jail *jail, struct err *e)
 	/* From here on processes of its user cannot open anything in it. */
 	if (tree_own(root, ".", 0, 0, 0700, e))
 		return -1;
+	/* Its VMM may have removed some of these. */
 	jail->left_behind = tree_look(root, jail->pid_name, &st) ||
-			    tree_look(root, jail->exec_name, &st);
+			    tree_look(root, jail->exec_name, &st) ||
+			    tree_look(root, "dev/kvm", &st);
 	if (!jail->left_behind)
 		return 0;
 	if (tree_remove(root, jail->pid_name, e) ||

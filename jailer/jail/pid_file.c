@@ -17,7 +17,8 @@ int pid_file_write(const struct tree *root, const char *name, pid_t pid,
 	int r;
 
 	snprintf(text, sizeof(text), "%d", (int)pid);
-	if (tree_note_file(root, name, e))
+	/* A jailer that was killed here may have left one. */
+	if (tree_remove(root, draft, e) || tree_note_file(root, name, e))
 		return -1;
 	r = tree_write(root, draft, 0644, text, e);
 	if (!r && linkat(root->fd, draft, root->fd, name, 0))

@@ -425,7 +425,35 @@ is owner "$(stat -c %u:%g kept/file)" 0:0
 is sys "$(stat -c %F "$root/sys")" directory
 is kvm "$(stat -c %F "$root/dev/kvm")" "character special file"
 t_right err
+
+t_begin "a VMM that removed its program and its pid file does not keep the next one from starting"
+kill -KILL $pid
+wait $pid
+rm "$root/stasis" "$root/stasis.pid"
+mkdir "$root/.pid"
+start again
+wrong=
+is "pid file" "$(cat "$root/stasis.pid")" $pid
+grep -q 'was left behind' err || wrong="$wrong no warning;"
+t_right err
 stop
+
+t_begin "of two jailers for one jail one starts a VMM, and the other is refused"
+prepare race
+(jailed race -- --config-file vm.json >out1 2>&1 </dev/null) &
+first=$!
+(jailed race -- --config-file vm.json >out2 2>&1 </dev/null) &
+second=$!
+left=100
+until [ "$(call GET /)" = 200 ] || [ $left -eq 0 ]; do left=$((left - 1)); usleep 100000; done
+wrong=
+is guests "$(cat out1 out2 | grep -c '^spinning')" 1
+is refusals "$(cat out1 out2 | grep -c 'jailer: error: \(another jailer\|process [0-9]* runs in\)')" 1
+pid=$(cat "$root/stasis.pid")
+cat out1 out2 >err
+t_right err
+stop
+wait $first $second
 
 # --- launchers ------------------------------------------------------------------------------------
 

@@ -27,6 +27,8 @@ static void the_pid_file_has_a_number(void **state)
 	struct jailer_world *w = *state;
 	struct err e;
 
+	jailer_world_folder(w, ".pid");
+	jailer_world_file(w, ".pid/left", "by a VMM");
 	assert_ok(pid_file_write(&w->tree, "vmm.pid", 4321, &e), e);
 	assert_string_equal(jailer_world_read(w, "vmm.pid"), "4321");
 	assert_int_equal(alive_read_pid(&w->tree, "vmm.pid"), 4321);
