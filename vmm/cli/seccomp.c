@@ -6,11 +6,11 @@
 #include <string.h>
 
 #include "core/base/err.h"
+#include "core/base/options.h"
 #include "core/base/util.h"
 #include "core/io/log.h"
 #include "core/json/json.h"
 #include "vmm/cli/cli.h"
-#include "vmm/cli/options.h"
 
 struct arguments {
 	bool json, help;
