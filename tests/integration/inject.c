@@ -5,14 +5,20 @@
  *	inject PID open PATH     opens it to read
  *	inject PID tcp PORT      connects to this port of 127.0.0.1
  *	inject PID kill PID2     sends signal 0
+ *	inject PID exec PATH     becomes that program
+ *	inject PID create PATH   creates it
+ *	inject PID call N A B C  makes any system call with three numbers
  *
- * Prints 0, or the number of the error.  PID is the thread that does it, which
- * waits in a system call; it goes on as if nothing had happened.
+ * Prints 0, or the number of the error, or "SIGSYS" if a seccomp filter forbids
+ * it: then the process goes on to its end.  PID is the thread that does it,
+ *which waits in a system call; it goes on as if nothing had happened.
  */
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,6 +69,24 @@ static void wait_for_stop(void)
 		die("waitpid");
 }
 
+/* SIGSYS is pending: the call was not made. */
+static bool is_forbidden(void)
+{
+	char path[32], line[128];
+	unsigned long long pending = 0;
+	FILE *status;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	status = fopen(path, "r");
+	while (status && fgets(line, sizeof(line), status)) {
+		if (!strncmp(line, "SigPnd:", 7))
+			pending = strtoull(line + 7, NULL, 16);
+	}
+	if (status)
+		fclose(status);
+	return pending >> (SIGSYS - 1) & 1;
+}
+
 /* If the kernel begins the call again, it has set pc back already. */
 static void find_svc(void)
 {
@@ -107,14 +131,20 @@ static int64_t call(uint64_t number, uint64_t a, uint64_t b, uint64_t c,
 			die("SYSCALL");
 		wait_for_stop();
 	}
+	if (is_forbidden()) {
+		ptrace(PTRACE_DETACH, pid, NULL, NULL);
+		printf("SIGSYS\n");
+		exit(0);
+	}
 	get(&r);
 	return (int64_t)r.x[0];
 }
 
-static int64_t open_path(const char *path)
+static int64_t open_path(const char *path, int flags)
 {
 	uint64_t at = put(path, strlen(path) + 1);
-	int64_t fd = call(SYS_openat, (uint64_t)AT_FDCWD, at, O_RDONLY, 0);
+	int64_t fd =
+		call(SYS_openat, (uint64_t)AT_FDCWD, at, (uint64_t)flags, 0600);
 
 	if (fd >= 0)
 		call(SYS_close, (uint64_t)fd, 0, 0, 0);
@@ -138,12 +168,45 @@ static int64_t connect_to(unsigned port)
 	return r;
 }
 
+static int64_t become(const char *path)
+{
+	const uint64_t none = 0;
+	uint64_t name = put(path, strlen(path) + 1);
+
+	return call(SYS_execve, name, name - sizeof(none), name - sizeof(none),
+		    0);
+}
+
+static uint64_t number(const char *text)
+{
+	return strtoull(text, NULL, 0);
+}
+
+static int64_t act(char **argv)
+{
+	const char *what = argv[0];
+
+	if (!strcmp(what, "open"))
+		return open_path(argv[1], O_RDONLY);
+	if (!strcmp(what, "create"))
+		return open_path(argv[1], O_RDWR | O_CREAT);
+	if (!strcmp(what, "exec"))
+		return become(argv[1]);
+	if (!strcmp(what, "tcp"))
+		return connect_to((unsigned)atoi(argv[1]));
+	if (!strcmp(what, "kill"))
+		return call(SYS_kill, (uint64_t)atoi(argv[1]), 0, 0, 0);
+	return call(number(argv[1]), number(argv[2]), number(argv[3]),
+		    number(argv[4]), 0);
+}
+
 int main(int argc, char **argv)
 {
 	int64_t r;
 
-	if (argc != 4) {
-		fprintf(stderr, "usage: inject PID open|tcp|kill WHAT\n");
+	if (argc != 4 && (argc != 7 || strcmp(argv[2], "call") != 0)) {
+		fprintf(stderr, "usage: inject PID open|create|exec|tcp|kill "
+				"WHAT, or inject PID call N A B C\n");
 		return 2;
 	}
 	pid = atoi(argv[1]);
@@ -154,12 +217,7 @@ int main(int argc, char **argv)
 	wait_for_stop();
 	get(&saved);
 	find_svc();
-	if (!strcmp(argv[2], "open"))
-		r = open_path(argv[3]);
-	else if (!strcmp(argv[2], "tcp"))
-		r = connect_to((unsigned)atoi(argv[3]));
-	else
-		r = call(SYS_kill, (uint64_t)atoi(argv[3]), 0, 0, 0);
+	r = act(argv + 2);
 	set(&saved);
 	ptrace(PTRACE_DETACH, pid, NULL, NULL);
 	printf("%d\n", r < 0 ? (int)-r : 0);
