@@ -366,7 +366,7 @@ bool virtq_write(const struct virtq_chain *chain, uint64_t offset,
 			continue;
 		}
 		part = min_u64(len, v->iov_len - offset);
-		memcpy((uint8_t *)v->iov_base + offset, from, part);
+		guest_fill((uint8_t *)v->iov_base + offset, from, part);
 		from += part;
 		len -= part;
 		offset = 0;
