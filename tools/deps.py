@@ -30,6 +30,9 @@ SYSROOT = """libc6-dev libgcc-14-dev libfdt-dev libseccomp-dev libjansson-dev li
 PYTHON = """python3-minimal libpython3-stdlib python3-yaml python3-openapi-schema-validator
             python3-openapi-spec-validator""".split()
 
+# Of what CBMC depends on: not the C compiler, because it gets preprocessed sources.
+CBMC_PARTS = ("cbmc", "minisat", "libminisat", "libc6", "libgcc-s1", "libstdc++6")
+
 
 class Failure(Exception):
     """An error message for the user: what is wrong and what to do."""
@@ -42,7 +45,7 @@ class Piece:
     arch: str
     packages: tuple     # their dependencies are added; "name/suite" chooses a suite
     finish: object      # makes the piece from the unpacked packages: finish(unpacked, target)
-    only: str = ""      # use only packages whose name starts with this
+    only: object = ""   # use only packages whose name starts with this, or with one of these
 
     @property
     def path(self):
@@ -245,6 +248,18 @@ def drop_libraries(folder, programs):
         os.unlink(os.path.join(folder, name))
 
 
+def finish_cbmc(unpacked, target):
+    """CBMC for this machine, without the compiler that it would call; `run` starts it."""
+    whole = f"{unpacked}.whole"
+    finish_sysroot(unpacked, whole)
+    os.makedirs(f"{target}/usr/bin")
+    copy_libraries(whole, f"{target}/lib")
+    for path in glob.glob(f"{whole}/usr/lib/libminisat.so*"):
+        shutil.copy(path, f"{target}/lib")
+    shutil.copy(f"{whole}/usr/bin/cbmc", f"{target}/usr/bin")
+    write_starter(f"{target}/run", target, f"{target}/lib", f"{target}/usr/bin/cbmc")
+
+
 def finish_busybox(unpacked, target):
     os.mkdir(target)
     os.rename(f"{unpacked}/usr/bin/busybox", f"{target}/busybox")
@@ -269,6 +284,7 @@ def pieces_for(goal, native):
         Piece("chrony", ("test", "all"), "arm64", ("chrony",), finish_chrony),
         Piece("e2fsprogs", ("test", "all"), "arm64", ("e2fsprogs",), finish_e2fsprogs),
         Piece("python", test, native, tuple(PYTHON), finish_python),
+        Piece("cbmc", ("test", "all"), native, ("cbmc/trixie",), finish_cbmc, CBMC_PARTS),
         Piece("clients", test, "arm64", ("curl", *PYTHON), finish_clients),
         Piece("qemu-arm64", bench, "arm64", ("qemu-system-arm",), finish_qemu),
     ]
