@@ -24,6 +24,8 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "rig"))
 from initramfs import Problem, kernel_path, make_initramfs, parse_add  # noqa: E402
 from rig import (Host, has_kvm, interrupt_on_signals, run_direct, run_host,  # noqa: E402
                  run_local)
+sys.path.insert(0, os.path.join(ROOT, "tests", "proofs"))
+from table import PROOFS  # noqa: E402
 
 SUITE_SECONDS = 300     # longer than an integration suite may take that does not say `# seconds:`
 FUZZ_SECONDS = 10       # for each fuzzer; tools/fuzz takes longer
@@ -393,6 +395,17 @@ def linux_guest(name):
     return [(f"{name}.cpio", image), (f"kernel-{kernel}", kernel_path(kernel, "Image"))]
 
 
+def proofs(full):
+    """What CBMC proves; if `full`, also whether it finds planted mistakes."""
+    script = ["python3", "tests/proofs/proofs.py"]
+    for proof in PROOFS:
+        yield Check(f"proof {proof.name}", (*script, proof.name))
+    for proof in PROOFS if full else ():
+        for number, mutant in enumerate(proof.mutants, 1):
+            name = f"{proof.name}-{number}"
+            yield Check(f"mutant {name}: {mutant.what}", (*script, "--mutants", name))
+
+
 def native_steps(find_sources, fuzz_seconds):
     """What needs no host with KVM: checks of the sources, unit tests, fuzzers."""
     tidy = ["clang-tidy-19", "-p", TIDY, "--quiet", "--warnings-as-errors=*"]
@@ -428,6 +441,7 @@ def quick_steps():
 def steps(full, long):
     """Everything there is to do, quick things first."""
     yield from native_steps(compiled_sources, FUZZ_SECONDS)
+    yield from proofs(full)
     scripts = glob.glob(f"{ROOT}/tests/integration/*.sh")
     suites = sorted(os.path.basename(path).removesuffix(".sh") for path in scripts)
     suites.remove("lib")
