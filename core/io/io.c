@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 #include "core/base/err.h"
 #include "core/base/go_on.h"
@@ -69,8 +70,8 @@ ssize_t io_pread(int fd, void *buf, size_t len, uint64_t offset)
 	size_t done = 0;
 
 	while (done < len) {
-		ssize_t n = pread(fd, (char *)buf + done, len - done,
-				  (off_t)(offset + done));
+		const struct iovec rest = {(char *)buf + done, len - done};
+		ssize_t n = preadv2(fd, &rest, 1, (off_t)(offset + done), 0);
 
 		if (n < 0 && errno == EINTR)
 			continue;

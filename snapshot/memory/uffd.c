@@ -139,14 +139,17 @@ static int send_it(int socket, int fd, const struct guest_mem *mem,
 	return 0;
 }
 
-static pid_t listener(int socket)
+/* A pidfd of the process that listened, which polls as readable once that has
+ * ended; -1 if it is not known, as from another PID namespace. */
+static int listener(int socket)
 {
 	struct ucred who = {0};
 	socklen_t len = sizeof(who);
 
-	return getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &who, &len)
-		       ? 0
-		       : who.pid;
+	if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &who, &len) ||
+	    who.pid <= 0)
+		return -1;
+	return (int)syscall(SYS_pidfd_open, who.pid, 0);
 }
 
 int uffd_serve(struct uffd *u, const struct guest_mem *mem, int socket,
@@ -155,7 +158,7 @@ int uffd_serve(struct uffd *u, const struct guest_mem *mem, int socket,
 	*u = (struct uffd){
 		.fd = open_uffd(e),
 		.socket = socket,
-		.pid = listener(socket),
+		.process = listener(socket),
 	};
 	if (u->fd < 0)
 		goto failed;
@@ -179,7 +182,9 @@ bool uffd_is_unread(const struct uffd *u)
 
 bool uffd_server_has_ended(const struct uffd *u)
 {
-	return u->pid > 0 && kill(u->pid, 0) && errno == ESRCH;
+	struct pollfd p = {.fd = u->process, .events = POLLIN};
+
+	return u->process >= 0 && poll(&p, 1, 0) == 1;
 }
 
 static void for_each_region(const struct uffd *u, const struct guest_mem *mem,
@@ -210,5 +215,5 @@ void uffd_close(struct uffd *u)
 {
 	util_close(&u->fd);
 	util_close(&u->socket);
-	u->fd = u->socket = -1;
+	util_close(&u->process);
 }

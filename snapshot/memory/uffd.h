@@ -27,9 +27,9 @@ struct err;
 struct guest_mem;
 
 struct uffd {
-	int fd;     /* -1: none */
-	int socket; /* stays open, so that the server sees the VMM live */
-	pid_t pid;  /* of the process that listened; 0: not known */
+	int fd;      /* -1: none */
+	int socket;  /* stays open, so that the server sees the VMM live */
+	int process; /* pidfd of the server that listened; -1: not known */
 };
 
 /*

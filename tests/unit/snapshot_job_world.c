@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "core/base/util.h"
@@ -54,15 +55,18 @@ WRAP(int, fsync, (int fd), (fd), JOB_FSYNC)
 WRAP(int, sync_file_range, (int fd, off_t at, off_t len, unsigned flags),
      (fd, at, len, flags), JOB_SYNC_RANGE)
 
-ssize_t __real_pread64(int fd, void *buf, size_t len, off_t at);
-ssize_t __wrap_pread64(int fd, void *buf, size_t len, off_t at);
+ssize_t __real_preadv64v2(int fd, const struct iovec *iov, int n, off_t at,
+			  int flags);
+ssize_t __wrap_preadv64v2(int fd, const struct iovec *iov, int n, off_t at,
+			  int flags);
 
 /* Of memory, not of a mark in it. */
-ssize_t __wrap_pread64(int fd, void *buf, size_t len, off_t at)
+ssize_t __wrap_preadv64v2(int fd, const struct iovec *iov, int n, off_t at,
+			  int flags)
 {
-	if (len >= KIB(64))
+	if (iov->iov_len >= KIB(64))
 		enter(JOB_PREAD);
-	return __real_pread64(fd, buf, len, at);
+	return __real_preadv64v2(fd, iov, n, at, flags);
 }
 
 int __real_close(int fd);

@@ -169,7 +169,7 @@ static void use_input(struct api_conn *c)
 
 static void read_input(struct api_conn *c)
 {
-	ssize_t n = recv(c->source.fd, c->in, sizeof(c->in), 0);
+	ssize_t n = read(c->source.fd, c->in, sizeof(c->in));
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;

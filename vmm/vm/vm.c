@@ -150,7 +150,7 @@ struct vm *vm_build(const struct vm_config *config, const struct vm_host *host,
 	vm->kvm.fd = vm->kvm.kvm_fd = -1;
 	vm->arch.gic_fd = vm->serial_irq_fd = vm->told.fd = vm->told_fd = -1;
 	vm->deadline.fd = vm->paging.server.fd = vm->paging.tick.fd = -1;
-	vm->uffd = (struct uffd){.fd = -1, .socket = -1};
+	vm->uffd = (struct uffd){.fd = -1, .socket = -1, .process = -1};
 	if (vm_listen(vm)) {
 		err_errno(e, "cannot create an eventfd");
 		vm_destroy(vm);

@@ -190,32 +190,25 @@ static void line_complete(struct vsock_conn *c)
 	vsock_conn_watch(c);
 }
 
-/* Read no byte beyond the line, because the rest is data for the guest. */
+/* A byte at a time, because what follows the line is data for the guest. */
 void vsock_line_ready(struct vsock_conn *c)
 {
-	char *at = c->line + c->line_len;
-	size_t room = sizeof(c->line) - c->line_len;
-	ssize_t n = recv(c->fd, at, room, MSG_PEEK | MSG_DONTWAIT);
-	const char *end;
+	while (c->line_len < sizeof(c->line)) {
+		ssize_t n = read(c->fd, c->line + c->line_len, 1);
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n <= 0) {
-		vsock_conn_destroy(c);
-		return;
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n <= 0) {
+			vsock_conn_destroy(c);
+			return;
+		}
+		if (c->line[c->line_len++] == '\n') {
+			line_complete(c);
+			return;
+		}
 	}
-	end = memchr(at, '\n', (size_t)n);
-	if (end)
-		n = end - at + 1;
-	if (recv(c->fd, at, (size_t)n, MSG_DONTWAIT) != n ||
-	    (!end && (size_t)n == room)) {
-		metric_add(&c->v->metrics.muxer_event_fails, 1);
-		vsock_conn_kill(c);
-		return;
-	}
-	c->line_len += (unsigned)n;
-	if (end)
-		line_complete(c);
+	metric_add(&c->v->metrics.muxer_event_fails, 1);
+	vsock_conn_kill(c);
 }
 
 /* ------------------------------------------------------------ <uds_path>_52 */
