@@ -235,6 +235,21 @@ def finish_chrony(unpacked, target):
     shutil.copy(f"{whole}/usr/share/zoneinfo/leap-seconds.list", target)
 
 
+def finish_llvm(unpacked, target):
+    """bin/llvm-profdata and bin/llvm-cov for this machine."""
+    whole = f"{unpacked}.whole"
+    finish_sysroot(unpacked, whole)
+    os.makedirs(f"{target}/bin")
+    os.makedirs(f"{target}/usr/bin")
+    copy_libraries(whole, f"{target}/lib")
+    programs = [f"{target}/usr/bin/{name}" for name in ("llvm-profdata", "llvm-cov")]
+    for path in programs:
+        name = os.path.basename(path)
+        shutil.copy(f"{whole}/usr/lib/llvm-19/bin/{name}", path)
+        write_starter(f"{target}/bin/{name}", target, f"{target}/lib", path)
+    drop_libraries(f"{target}/lib", programs)
+
+
 def drop_libraries(folder, programs):
     """Removes libraries that the programs do not need, because guests have little memory."""
     needed, todo = set(), list(programs)
@@ -270,7 +285,7 @@ def finish_busybox(unpacked, target):
 
 def pieces_for(goal, native):
     """The pieces that a goal of tools/prepare needs. `newest` is the latest kernel in backports."""
-    build, test, bench = ("build", "test", "bench", "all"), ("test", "bench", "all"), ("bench",)
+    build, test, bench = ("build", "test", "bench", "coverage", "all"), ("test", "bench", "all"), ("bench",)
     emulate = () if native == "arm64" and os.access("/dev/kvm", os.W_OK) else test
     kernel = "linux-image-cloud-arm64"
     pieces = [
@@ -286,6 +301,7 @@ def pieces_for(goal, native):
         Piece("python", test, native, tuple(PYTHON), finish_python),
         Piece("cbmc", ("test", "all"), native, ("cbmc/trixie",), finish_cbmc, CBMC_PARTS),
         Piece("clients", test, "arm64", ("curl", *PYTHON), finish_clients),
+        Piece("llvm", ("coverage",), native, ("llvm-19",), finish_llvm),
         Piece("qemu-arm64", bench, "arm64", ("qemu-system-arm",), finish_qemu),
     ]
     return [piece for piece in pieces if goal in piece.goals]
