@@ -4,6 +4,7 @@
 
 #include "core/io/loop.h"
 #include "devices/gpio.h"
+#include "snapshot/codec.h"
 #include "tests/unit/irq_counter.h"
 #include "tests/unit/testing.h"
 
@@ -166,6 +167,37 @@ static void pressing_a_pressed_key_is_no_edge(void **state)
 	assert_int_equal(interrupts(), 0);
 }
 
+/* Whoever presses it, it is released: also if a snapshot came in between. */
+static void a_key_that_was_saved_pressed_is_released(void **state)
+{
+	struct snap out, in;
+	const void *data;
+	struct err e;
+	size_t len;
+
+	set(IBE, 1);
+	set(IE, 1);
+	gpio_press_power(gpio);
+	snap_save(&out, SNAPSHOT_VERSION);
+	gpio_state(gpio, &out);
+	assert_ok(snap_finish(&out, &e), e);
+	data = snap_data(&out, &len);
+	tear_down(state);
+	set_up(state);
+	snap_load(&in, data, len, SNAPSHOT_VERSION);
+	gpio_state(gpio, &in);
+	assert_ok(snap_finish(&in, &e), e);
+	snap_fini(&out);
+	assert_int_equal(get(KEY), 1);
+	assert_int_equal(get(MIS), 1);
+	/* Its interrupt was raised before. */
+	assert_int_equal(interrupts(), 0);
+	set(IC, 1);
+	wait_for_release();
+	assert_int_equal(interrupts(), 1);
+	assert_int_equal(get(KEY), 0);
+}
+
 static void outputs_read_as_what_was_written(void **state)
 {
 	(void)state;
@@ -206,6 +238,7 @@ int main(void)
 		GPIO_TEST(a_masked_interrupt_comes_when_it_is_unmasked),
 		GPIO_TEST(a_level_stays_until_the_key_is_released),
 		GPIO_TEST(pressing_a_pressed_key_is_no_edge),
+		GPIO_TEST(a_key_that_was_saved_pressed_is_released),
 		GPIO_TEST(outputs_read_as_what_was_written),
 		GPIO_TEST(odd_accesses_do_nothing),
 	};

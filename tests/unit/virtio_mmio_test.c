@@ -210,6 +210,25 @@ static void impossible_queues_need_a_reset(void **state)
 	assert_int_equal(probe->kicks[0], 1);
 }
 
+/* Only a reset does. */
+static void needs_reset_cannot_be_cleared(void **state)
+{
+	uint32_t status;
+
+	(void)state;
+	assert_true(driver_negotiate(&d, 0));
+	driver_set_queue(&d, 0, 7);
+	driver_go(&d);
+	status = probe_status();
+	assert_true(status & VIRTIO_CONFIG_S_NEEDS_RESET);
+	set_status(status & ~VIRTIO_CONFIG_S_NEEDS_RESET);
+	assert_int_equal(probe_status(), status);
+	set_status(status);
+	assert_int_equal(probe_status(), status);
+	set_status(0);
+	assert_int_equal(probe_status(), 0);
+}
+
 static void queue_that_is_not_ready_is_left_alone(void **state)
 {
 	(void)state;
@@ -444,6 +463,8 @@ int main(void)
 		TEST(queue_that_does_not_exist_is_nothing),
 		TEST(geometry_is_frozen_at_driver_ok),
 		TEST(impossible_queues_need_a_reset),
+		TEST(needs_reset_cannot_be_cleared),
+		TEST(needs_reset_cannot_be_cleared),
 		TEST(queue_that_is_not_ready_is_left_alone),
 		TEST(kicks_before_driver_ok_are_ignored),
 		TEST(configuration_is_read_in_every_width),

@@ -133,6 +133,27 @@ static void loop_is_refused(void **state)
 	assert_broken("longer than its table");
 }
 
+/* Ring and table together, each of which may be as long. */
+static void chain_of_ring_and_table_is_bounded(void **state)
+{
+	enum { RING = 200, TABLE = 100 };
+	struct driver_buffer buffers[RING];
+	gpa_t table = driver_alloc(&d, 16 * TABLE);
+
+	(void)state;
+	driver_start(&d, 0, 256);
+	for (unsigned i = 0; i < RING; i++)
+		buffers[i] = (struct driver_buffer){DRIVER_DATA + i, 1, false};
+	for (unsigned i = 0; i < TABLE; i++)
+		driver_desc(&d, table, i, DRIVER_DATA, 1,
+			    i + 1 < TABLE ? VRING_DESC_F_NEXT : 0,
+			    (uint16_t)(i + 1));
+	driver_add(&d, 0, buffers, RING);
+	driver_desc(&d, d.queue[0].desc, RING - 1, table, 16 * TABLE,
+		    VRING_DESC_F_INDIRECT, 0);
+	assert_broken("a chain is too long");
+}
+
 static void empty_buffers_cannot_make_it_longer(void **state)
 {
 	(void)state;
@@ -416,6 +437,7 @@ int main(void)
 		TEST(indirect_follows_direct),
 		TEST(chain_as_long_as_the_ring_is_fine),
 		TEST(loop_is_refused),
+		TEST(chain_of_ring_and_table_is_bounded),
 		TEST(empty_buffers_cannot_make_it_longer),
 		TEST(loop_in_a_table_is_refused),
 		TEST(table_in_a_table_is_refused),

@@ -14,10 +14,14 @@
 
 #include "core/base/err.h"
 #include "core/base/now.h"
+#include "core/base/util.h"
 #include "core/io/loop.h"
+#include "devices/virtio/balloon/balloon.h"
 #include "devices/virtio/block/block.h"
+#include "devices/virtio/rng/rng.h"
 #include "tests/fake/kvm_fake.h"
 #include "tests/unit/testing.h"
+#include "tests/unit/virtio_driver.h"
 #include "vmm/config/config.h"
 #include "vmm/vm/vm.h"
 #include "vmm/vm/vm_internal.h"
@@ -290,6 +294,50 @@ static void a_disk_that_hangs_is_named_and_holds_nothing(void **state)
 	assert_in_range(now_ms() - began, 490, 990);
 }
 
+/* The guest's driver of a device in a VM that runs. */
+static void start_driver(struct driver *d, struct world *w, struct vm *vm,
+			 const struct virtio_kind *kind)
+{
+	*d = (struct driver){
+		.mem = vm->mem,
+		.loop = w->loop,
+		.dev = virtio_slots_find(&vm->virtio, kind, NULL),
+		.free = DRIVER_DATA,
+	};
+	d->irq_fd = d->dev->slot.irq_fd;
+	driver_start(d, 0, 16);
+}
+
+/* What the driver asks for while the guest is paused is done after it, and
+ * nothing is written to its memory meanwhile: by no device. */
+static void devices_of_a_paused_guest_are_quiet(void **state)
+{
+	static const struct virtio_kind *const kinds[] = {&balloon_kind,
+							  &rng_kind};
+	struct world *w = *state;
+	struct driver_buffer buffer = {DRIVER_DATA + 4096, 4, false};
+	struct driver d;
+	struct vm *vm;
+
+	w->config.entropy = true;
+	w->config.has_balloon = true;
+	for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
+		buffer.write = kinds[i] == &rng_kind;
+		kvm_fake_reset();
+		vm = create_and_boot(w);
+		start_driver(&d, w, vm, kinds[i]);
+		assert_ok(vm_pause(vm, &w->e), w->e);
+		driver_add(&d, 0, &buffer, 1);
+		driver_kick(&d, 0);
+		driver_run(&d);
+		assert_false(driver_used(&d, 0, NULL, NULL));
+		assert_ok(vm_resume(vm, NULL, &w->e), w->e);
+		driver_run(&d);
+		assert_true(driver_used(&d, 0, NULL, NULL));
+		vm_destroy(vm);
+	}
+}
+
 /* What the guest reads in its VMClock page. */
 static uint64_t vmclock(unsigned offset)
 {
@@ -438,6 +486,7 @@ int main(void)
 		VM_TEST(a_vcpu_that_cannot_go_on_is_told_with_its_reason),
 		VM_TEST(pause_holds_the_guests_counter),
 		VM_TEST(a_disk_that_hangs_is_named_and_holds_nothing),
+		VM_TEST(devices_of_a_paused_guest_are_quiet),
 		VM_TEST(the_time_pages_are_in_ram_kept_from_the_guest),
 		VM_TEST(a_frozen_pause_is_told_as_a_disruption),
 		VM_TEST(a_pause_that_counts_is_no_disruption),

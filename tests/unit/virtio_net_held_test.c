@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The guest's buffers that wait for frames: devices/virtio/net/net_rx.c. */
+#include "core/base/util.h"
+#include "tests/unit/testing.h"
+#include "tests/unit/virtio_net_guest.h"
+
+/* Buffers of many parts: the table of parts is full long before the ring's
+ * buffers are all held, and a frame that needs more is dropped. */
+static void buffers_of_many_parts_are_held_up_to_a_bound(void **state)
+{
+	enum { PARTS = 250, BUFFERS = 24 };
+	struct driver_buffer parts[PARTS];
+
+	(void)state;
+	create();
+	driver_start(&d, d.dev->offered, 256);
+	d.indirect = true;
+	for (unsigned i = 0; i < BUFFERS; i++) {
+		gpa_t at = driver_alloc(&d, PARTS);
+
+		for (unsigned k = 0; k < PARTS; k++)
+			parts[k] = (struct driver_buffer){at + k, 1, true};
+		driver_add(&d, NET_RX, parts, PARTS);
+	}
+	kick_rx();
+	host_sends(3000);
+	host_sends(400);
+	driver_run(&d);
+	assert_int_equal(received(), 250);
+	assert_int_equal(received(), 150);
+	assert_none_received();
+	assert_int_equal(metrics()->rx_fails, 1);
+}
+
+/* The bytes of a frame that was dropped are in the buffer of the next one, and
+ * a diff must have them. */
+static void what_a_dropped_frame_wrote_is_marked(void **state)
+{
+	enum { PIECE = 65536 }; /* whole pages on every host */
+	struct driver_buffer buffer = {DRIVER_RAM + (4 << 20), 2 * PIECE, true};
+	const struct guest_mem_dirty *dirty;
+	uint64_t page;
+	struct err e;
+
+	(void)state;
+	start(MRG);
+	assert_ok(guest_mem_track(&d.mem, &e), e);
+	driver_add(&d, NET_RX, &buffer, 1);
+	kick_rx();
+	header()->gso_type = VIRTIO_NET_HDR_GSO_TCPV4;
+	host_sends(60000); /* not negotiated */
+	header()->gso_type = 0;
+	host_sends(100);
+	driver_run(&d);
+	assert_int_equal(received(), 100);
+	assert_int_equal(metrics()->rx_fails, 1);
+	dirty = d.mem.dirty;
+	page = ((4 << 20) + 50000) / dirty->page;
+	assert_true(dirty->bits[0][page / 64] >> page % 64 & 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(buffers_of_many_parts_are_held_up_to_a_bound),
+		TEST(what_a_dropped_frame_wrote_is_marked),
+	};
+
+	return RUN_TESTS("net_held", tests);
+}
