@@ -30,6 +30,7 @@ from table import PROOFS  # noqa: E402
 SUITE_SECONDS = 300     # longer than an integration suite may take that does not say `# seconds:`
 FUZZ_SECONDS = 10       # for each fuzzer; tools/fuzz takes longer
 QUICK_FUZZ_SECONDS = 1
+MUTANTS_SECONDS = 3600  # of all mutants: some hundred builds and runs of a test
 TIDY = f"{ROOT}/out/tidy"
 JOBS = max(1, os.cpu_count() or 1)
 
@@ -277,11 +278,12 @@ class Unit:
     """A program that runs on this machine, perhaps with hosts of its own, and reports in TAP."""
     name: str
     program: str
+    seconds: int = SUITE_SECONDS
 
     def run(self, report, stop):
         tap = Tap(report, self.name)
         lines = Lines(tap.line)
-        result = run_local([os.path.join(ROOT, self.program)], timeout=SUITE_SECONDS, sink=lines,
+        result = run_local([os.path.join(ROOT, self.program)], timeout=self.seconds, sink=lines,
                            stop=stop, env={"CMOCKA_MESSAGE_OUTPUT": "TAP"})
         lines.end()
         if not stop():
@@ -448,6 +450,8 @@ def steps(full, long):
     suites.remove("quick")      # the others see all of it
     suites = [name for name in suites if name != "snapshot-deep" and (long or name not in LONG)]
     yield Unit("moved", "tests/rig/moved.py")
+    if long:
+        yield Unit("mutants", "tests/mutants/mutants.py", MUTANTS_SECONDS)
     if has_kvm():
         skipped_time = ("hole", "time-chrony", "time-long")
         yield Rig("this machine", None, tuple(sorted(set(suites) - set(skipped_time))))

@@ -51,6 +51,16 @@ void kvm_fake_step(unsigned index, struct fake_step step)
 	v->steps[v->step_count++] = step;
 }
 
+unsigned kvm_fake_entries(unsigned index)
+{
+	unsigned entries;
+
+	pthread_mutex_lock(&lock);
+	entries = kvm_fake.vcpu[index].entries;
+	pthread_mutex_unlock(&lock);
+	return entries;
+}
+
 void kvm_fake_await_stuck(void)
 {
 	pthread_mutex_lock(&lock);

@@ -137,6 +137,9 @@ void kvm_fake_await_stuck(void);
 /* Those that are stuck go on, and nobody gets stuck any more. */
 void kvm_fake_let_go(void);
 
+/* How often a vCPU was run; also while it is. */
+unsigned kvm_fake_entries(unsigned index);
+
 /* The value of a register, which must have been set. */
 uint64_t kvm_fake_reg(unsigned index, uint64_t id);
 

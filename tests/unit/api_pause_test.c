@@ -93,6 +93,27 @@ static void a_pause_fails_when_its_time_is_over(void **state)
 	close(fd);
 }
 
+/* The vCPU that had stopped in time, too. */
+static void after_one_that_failed_the_guest_runs(void **state)
+{
+	struct world *w = *state;
+	uint64_t end = api_world_now_ms() + PATIENCE_MS;
+	unsigned before;
+	int fd;
+
+	boot(w, KVM_EXITED_INTERRUPTED);
+	while (!kvm_fake_entries(0))
+		usleep(500);
+	fd = pauses(w, "{\"state\":\"Paused\",\"timeout_ms\":60}");
+	before = kvm_fake_entries(0);
+	api_world_expect(w, fd, "a vCPU did not stop within 60 ms");
+	while (kvm_fake_entries(0) == before) {
+		assert_true(api_world_now_ms() < end);
+		usleep(500);
+	}
+	close(fd);
+}
+
 static void a_timeout_shorter_than_a_moment_fails_at_once(void **state)
 {
 	struct world *w = *state;
@@ -255,6 +276,7 @@ int main(void)
 		PAUSE_TEST(a_slow_pause_is_answered_when_it_is_done),
 		PAUSE_TEST(a_client_that_waits_at_the_end_is_answered),
 		PAUSE_TEST(a_pause_fails_when_its_time_is_over),
+		PAUSE_TEST(after_one_that_failed_the_guest_runs),
 		PAUSE_TEST(a_timeout_shorter_than_a_moment_fails_at_once),
 		PAUSE_TEST(a_second_pause_joins_the_first),
 		PAUSE_TEST(a_resume_cancels_it),

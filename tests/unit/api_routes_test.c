@@ -25,6 +25,7 @@
 #define EMPTY_PUT   "Empty PUT request."
 #define EMPTY_PAT   "Empty PATCH request."
 #define BODY_IN_GET "GET request cannot have a body."
+#define TEN         "abcdefghij"
 
 #define DRIVE(id, root, path)                                   \
 	"{\"drive_id\":\"" id "\",\"is_root_device\":" root "," \
@@ -178,6 +179,16 @@ static const struct row {
 	 {"API Resource IDs can only contain alphanumeric characters and "
 	  "underscores.",
 	  "API Resource"}},
+	{PUT,
+	 "/drives/" TEN TEN TEN TEN TEN TEN "12345",
+	 "{}",
+	 {400, 400},
+	 {"the ID is longer than 64 characters", "the ID is longer"}},
+	{PUT,
+	 "/drives/" TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN,
+	 "{}",
+	 {400, 400},
+	 {"the ID is longer than 64 characters", "the ID is longer"}},
 	{PAT,
 	 "/drives/rootfs",
 	 "{}",

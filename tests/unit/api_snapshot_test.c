@@ -93,8 +93,7 @@ static const char plain[] = "{\"vcpu_count\":1,\"mem_size_mib\":64}";
 static const char tracked[] = "{\"vcpu_count\":1,\"mem_size_mib\":64,"
 			      "\"track_dirty_pages\":true}";
 
-/* ------------------------------------------------------- while it is written
- */
+/* ------------------------------------------------------ while it is written */
 
 /* The answer to the client @fd, while the FIFO @fifo is read. */
 static void expect_while_read(struct world *w, int fd, int fifo,
@@ -259,8 +258,42 @@ a_diff_has_what_changed_before_one_that_could_not_begin(void **state)
 	assert_diff_has(w, 0x78);
 }
 
-/* ---------------------------------------------------------------------- load
- */
+/* Is the page at @offset data in a file of guest RAM, or a hole? */
+static bool is_data(const char *path, uint64_t offset)
+{
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	return lseek(fd, (off_t)offset, SEEK_DATA) == (off_t)offset;
+}
+
+/* And no more: nothing that an earlier diff has had. */
+static void a_diff_has_what_changed_since_the_last(void **state)
+{
+	struct world *w = *state;
+	const char *state_path = path_of(w, "state3"),
+		   *memory = path_of(w, "memory3");
+
+	save_whole(w);
+	change_ram(w, 0x79);
+	assert_diff_has(w, 0x79);
+	api_world_do(w, PUT, "/snapshot/create",
+		     create_body(state_path, memory, "Diff"));
+	assert_false(is_data(memory, FAR));
+	/* What stasis itself writes at each of them is in each. */
+	assert_true(is_data(memory, vm_mark_offset()));
+}
+
+/* The first has no other to go over. */
+static void the_first_diff_has_all(void **state)
+{
+	struct world *w = *state;
+
+	boot_and_pause(w, tracked);
+	*(vm_memory(w->instance.vm)->region[0].host + FAR) = 0x7a;
+	assert_diff_has(w, 0x7a);
+}
+
+/* --------------------------------------------------------------------- load */
 
 /* A snapshot; then a world in which nothing has happened. */
 static void save_and_begin_anew(void **state, const char **files)
@@ -342,6 +375,8 @@ int main(void)
 		SNAPSHOT_TEST(a_diff_has_what_changed_before_one_that_failed),
 		SNAPSHOT_TEST(
 			a_diff_has_what_changed_before_one_that_could_not_begin),
+		SNAPSHOT_TEST(a_diff_has_what_changed_since_the_last),
+		SNAPSHOT_TEST(the_first_diff_has_all),
 		SNAPSHOT_TEST(it_is_paused_unless_told_to_run),
 		SNAPSHOT_TEST(it_runs_if_told_to),
 		SNAPSHOT_TEST(none_is_loaded_over_a_configuration),

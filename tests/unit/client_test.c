@@ -11,6 +11,7 @@
 #include "tests/unit/ctl_server.h"
 #include "tests/unit/testing.h"
 #include "vmm/cli/cli.h"
+#include "vmm/ctl/client.h"
 
 /* ---------------------------------------------------------- nobody is there */
 
@@ -182,6 +183,19 @@ static void events_end_with_their_reader(void **state)
 	output = -1;
 }
 
+/* Or it would end the request's first line. */
+static void a_path_has_neither_blanks_nor_line_ends(void **state)
+{
+	(void)state;
+	assert_true(client_path_is_valid("/drives/a?b=\xc3\xa9"));
+	assert_false(client_path_is_valid(""));
+	assert_false(client_path_is_valid("version"));
+	assert_false(client_path_is_valid("/a b"));
+	assert_false(client_path_is_valid("/a\r\nHost: x"));
+	assert_false(client_path_is_valid("/a\n"));
+	assert_false(client_path_is_valid("/a\x7f"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -201,6 +215,7 @@ int main(void)
 				       server_begin),
 		cmocka_unit_test_setup(events_end_with_their_reader,
 				       server_begin),
+		cmocka_unit_test(a_path_has_neither_blanks_nor_line_ends),
 	};
 
 	return cmocka_run_group_tests_name("client", tests, server_make_folder,

@@ -220,6 +220,26 @@ static void continuous_adds_what_the_clock_says(void **state)
 			2000000 + 5100000);
 }
 
+/* To the tick, over a time whose ticks no double holds. */
+static void ticks_are_neither_rounded_nor_lost(void **state)
+{
+	const int64_t years = 100 * 365ll * 86400;
+	struct host *h = *state;
+	uint64_t ticks = (uint64_t)years * kvm_fake.hz + 2;
+	uint64_t before = h->record.sample.host - h->record.host_stopped;
+
+	reboot(h);
+	assert_int_equal(kvm_fake.hz, 62500000);
+	fake_clock_set(NOW + years, 39); /* 2.4 ticks */
+	kvm_fake_reset();
+	kvm_fake.counter = 1000;
+	kvm_fake.tick = 0;
+	create(h);
+	assert_ok(arch_clock_restore(&h->clock, &h->record, &h->e), h->e);
+	assert_true(h->clock.estimated);
+	assert_true(1000 - h->clock.host_stopped == ticks + before);
+}
+
 /* The same boot's name, but its counter went back: it is another. */
 static void a_counter_that_went_back_is_another_boot(void **state)
 {
@@ -457,6 +477,7 @@ int main(void)
 		RECORD_TEST(by_default_it_is_as_configured_for_a_restore),
 		RECORD_TEST(frozen_needs_no_clock),
 		RECORD_TEST(continuous_adds_what_the_clock_says),
+		RECORD_TEST(ticks_are_neither_rounded_nor_lost),
 		RECORD_TEST(a_counter_that_went_back_is_another_boot),
 		RECORD_TEST(leap_seconds_between_do_not_count),
 		RECORD_TEST(a_kernel_without_tai_counts_the_same),

@@ -268,6 +268,25 @@ static void there_is_a_limit_of_interfaces(void **state)
 	assert_ok(put_interface("tap3", "tap99", 0), e);
 }
 
+static void there_is_a_limit_of_drives(void **state)
+{
+	char id[8];
+
+	(void)state;
+	for (unsigned i = 0; i <= VM_DRIVES_MAX; i++) {
+		struct drive_config drive = {.path = strdup("p")};
+
+		snprintf(id, sizeof(id), "d%u", i);
+		drive.id = strdup(id);
+		if (i < VM_DRIVES_MAX)
+			assert_ok(vm_config_put_drive(&config, &drive, &e), e);
+		else
+			assert_err(vm_config_put_drive(&config, &drive, &e), e,
+				   "there are 32 drives already");
+		drive_config_fini(&drive);
+	}
+}
+
 #define WITH_CONFIG(test) cmocka_unit_test_setup_teardown(test, init, fini)
 
 int main(void)
@@ -291,6 +310,7 @@ int main(void)
 		WITH_CONFIG(earlycon_counts_for_the_length),
 		WITH_CONFIG(interfaces_are_replaced_by_id_and_share_nothing),
 		WITH_CONFIG(there_is_a_limit_of_interfaces),
+		WITH_CONFIG(there_is_a_limit_of_drives),
 	};
 
 	return RUN_TESTS("config", tests);

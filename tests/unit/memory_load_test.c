@@ -237,6 +237,27 @@ static void what_differs_from_the_map_is_found(void **state)
 	assert_int_equal(count_changed(d->low), 4);
 }
 
+/* The page in which a file ends was zero behind its end. */
+static void what_lies_behind_a_files_end_is_compared_with_zero(void **state)
+{
+	struct dirty *d = no_dirty();
+	AUTO_CLOSE int fd = testing_file("file", 4);
+	const uint64_t at = 20 * PIECE;
+	struct err e;
+
+	(void)state;
+	world.mem.keep_files = true;
+	assert_ok(guest_mem_load(&world.mem, world.mem.region[0].gpa + at, fd,
+				 0, 4, &e),
+		  e);
+	assert_memory_equal(ram(at), "file", 5);
+	assert_int_equal(memory_compare(&world.mem, ram(at), 1, d->low), 0);
+	assert_int_equal(count_changed(d->low), 0);
+	ram(at)[world.page - 1] = 1;
+	assert_int_equal(memory_compare(&world.mem, ram(at), 1, d->low), 0);
+	assert_int_equal(count_changed(d->low), 1);
+}
+
 static void what_is_not_zero_in_fresh_ram_differs(void **state)
 {
 	struct dirty *d = no_dirty();
@@ -310,6 +331,7 @@ int main(void)
 		with_ram(what_changed_since_creation_is_found),
 		with_ram(diffs_without_a_log_add_up),
 		with_ram(what_differs_from_the_map_is_found),
+		with_ram(what_lies_behind_a_files_end_is_compared_with_zero),
 		with_ram(what_is_not_zero_in_fresh_ram_differs),
 		with_ram(diffs_by_comparing_go_over_one_another),
 		with_ram(a_full_one_finds_them_too),

@@ -178,6 +178,8 @@ static void new_files_have_the_mode_that_was_asked_for(void **state)
 	assert_int_equal(fill(&p, 1, &e), 0);
 	assert_ok(publish_commit(&p, true, &e), e);
 	assert_int_equal(which(memory_path), 1);
+	/* Not even for a moment can others open it. */
+	assert_int_equal(created_mode & 0777, 0600);
 	assert_int_equal(stat_of(state_path).st_mode & 07777, 0640);
 	assert_int_equal(stat_of(memory_path).st_mode & 07777, 0604);
 }

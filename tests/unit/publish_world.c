@@ -2,6 +2,7 @@
 #include "tests/unit/publish_world.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
 #include <stdio.h>
@@ -59,8 +60,19 @@ WRAP(int, rename, (const char *from, const char *to), (from, to), from)
 WRAP(int, unlink, (const char *path), (path), path)
 WRAP(int, fsync, (int fd), (fd), path_of(fd))
 WRAP(int, flock, (int fd, int how), (fd, how), path_of(fd))
-WRAP(int, open64, (const char *path, int flags, unsigned mode),
-     (path, flags, mode), path)
+
+unsigned created_mode;
+
+int __real_open64(const char *path, int flags, unsigned mode);
+int __wrap_open64(const char *path, int flags, unsigned mode);
+
+int __wrap_open64(const char *path, int flags, unsigned mode)
+{
+	if (flags & O_CREAT)
+		created_mode |= mode;
+	return step("open64", path) ? -1 : __real_open64(path, flags, mode);
+}
+
 WRAP(ssize_t, pwrite64, (int fd, const void *buf, size_t len, off_t at),
      (fd, buf, len, at), path_of(fd))
 
@@ -71,7 +83,7 @@ char folder[64], state_path[128], memory_path[128];
 int make_folder(void **state)
 {
 	(void)state;
-	die_at = fail_at = calls = 0;
+	die_at = fail_at = calls = created_mode = 0;
 	snprintf(folder, sizeof(folder), "/tmp/stasis-publish-XXXXXX");
 	if (!mkdtemp(folder))
 		return -1;

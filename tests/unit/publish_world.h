@@ -7,6 +7,8 @@
 
 enum { ID_AT = 8192 }; /* of the identity in memory */
 
+/* All permissions with which files were created. */
+extern unsigned created_mode;
 extern char folder[64], state_path[128], memory_path[128];
 extern int fail_at;      /* the call that fails; 0: none */
 extern int calls;        /* that touch files, since write_snapshot() began */
