@@ -39,9 +39,13 @@ static void state(struct virtio_device *dev, struct snap *s)
 		     "a device has other queues");
 	snap_require(s, !dev->inflight, "a device is not quiet");
 	snap_u64(s, &dev->accepted);
-	snap_require(s, !(dev->accepted & ~dev->offered),
-		     "a device has features that this one does not offer");
 	snap_u32(s, &dev->status);
+	/* Before that, the driver may have written any. */
+	snap_require(s,
+		     !(dev->status & (VIRTIO_CONFIG_S_FEATURES_OK |
+				      VIRTIO_CONFIG_S_DRIVER_OK)) ||
+			     !(dev->accepted & ~dev->offered),
+		     "a device has features that this one does not offer");
 	snap_u32(s, &dev->queue_sel);
 	snap_u32(s, &dev->offered_sel);
 	snap_u32(s, &dev->accepted_sel);

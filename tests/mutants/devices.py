@@ -75,6 +75,10 @@ MUTANTS = [
     ("a reset leaves requests in flight", VIRTIO, "\tbool drained = drain(dev, first);\n",
      "\tbool drained = drain(dev, first) || true;\n", "virtio_block_hang_test"),
     ("loaded features need not be offered", STATE, "!(dev->accepted & ~dev->offered)", "true", "virtio_state_test"),
+    ("a driver that has not agreed keeps its VM from being saved", STATE, "!(dev->status & (VIRTIO_CONFIG_S_FEATURES_OK |", "!(~dev->status & (VIRTIO_CONFIG_S_FAILED |",
+     "virtio_state_test"),
+    ("a device runs that has not agreed on features", STATE, "\t\t\t\t      VIRTIO_CONFIG_S_DRIVER_OK)) ||\n", "\t\t\t\t      VIRTIO_CONFIG_S_FAILED)) ||\n",
+     "virtio_state_test"),
     ("a loaded queue is not checked", STATE, "\t\t\t!virtq_start(&dev->queue[i], dev->slot.mem,\n"
      "\t\t\t\t     virtio_has(dev, VIRTIO_RING_F_EVENT_IDX)),\n",
      "\t\t\t!virtq_start(&dev->queue[i], dev->slot.mem,\n"

@@ -152,6 +152,36 @@ static void state_with_other_features_is_refused(void **state)
 	snap_fini(&s);
 }
 
+/* A guest cannot keep its VM from being saved by writing any features: they
+ * are checked when the driver says that it is done. */
+static void features_that_are_not_agreed_on_may_be_any(void **state)
+{
+	struct snap s;
+	struct err e;
+
+	(void)state;
+	driver_set(&d, VIRTIO_MMIO_STATUS, 0);
+	driver_set(&d, VIRTIO_MMIO_STATUS, VIRTIO_CONFIG_S_ACKNOWLEDGE);
+	driver_set(&d, VIRTIO_MMIO_STATUS,
+		   VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER);
+	driver_set(&d, VIRTIO_MMIO_DRIVER_FEATURES, 0xffffffff);
+	save(&s);
+	assert_ok(load(&s, &e), e);
+	snap_fini(&s);
+	driver_set(&d, VIRTIO_MMIO_STATUS,
+		   VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
+			   VIRTIO_CONFIG_S_FEATURES_OK);
+	assert_int_equal(probe_status() & VIRTIO_CONFIG_S_FEATURES_OK, 0);
+	/* Nor is a device loaded that runs without having agreed. */
+	driver_start(&d, 0, SIZE);
+	probe->dev.accepted |= 1;
+	probe->dev.offered |= 1;
+	probe->dev.status &= ~VIRTIO_CONFIG_S_FEATURES_OK;
+	save(&s);
+	assert_err(load(&s, &e), e, "does not offer");
+	snap_fini(&s);
+}
+
 static void device_that_waits_for_a_reset_is_saved_so(void **state)
 {
 	struct driver_buffer bad = {0, 1, true};
@@ -185,6 +215,7 @@ int main(void)
 		TEST(loaded_device_goes_on),
 		TEST(hostile_state_is_refused),
 		TEST(state_with_other_features_is_refused),
+		TEST(features_that_are_not_agreed_on_may_be_any),
 		TEST(device_that_waits_for_a_reset_is_saved_so),
 	};
 
