@@ -263,7 +263,7 @@ static bool is_data(const char *path, uint64_t offset)
 {
 	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	return lseek(fd, (off_t)offset, SEEK_DATA) == (off_t)offset;
+	return fd >= 0 && lseek(fd, (off_t)offset, SEEK_DATA) == (off_t)offset;
 }
 
 /* And no more: nothing that an earlier diff has had. */
