@@ -10,6 +10,7 @@
 
 unsigned net_fake_vhosts;
 int net_fake_no_vhost;
+int net_fake_host = -1;
 
 struct virtio_device *__wrap_net_create(const struct virtio_slot *slot,
 					const struct net_config *config,
@@ -25,7 +26,10 @@ struct virtio_device *__wrap_net_create(const struct virtio_slot *slot,
 	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
 		       fds))
 		abort();
-	close(fds[0]);
+	if (net_fake_host < 0)
+		close(fds[0]);
+	else
+		net_fake_host = fds[0];
 	return net_create_on(slot, config, fds[1], e);
 }
 

@@ -9,3 +9,7 @@
  * the other is set. */
 extern unsigned net_fake_vhosts;
 extern int net_fake_no_vhost;
+
+/* The other end of the last tap that was opened: -1 if it is closed at once,
+ * which is so unless it was set to another number. */
+extern int net_fake_host;

@@ -114,6 +114,87 @@ def bodies_seeds():
         yield bytes([which]) + json.dumps(body).encode()
 
 
+def api_seeds():
+    """The letters are those of api_fuzz.c."""
+    def line(letter, body=None):
+        return letter + ("" if body is None else json.dumps(body)) + "\n"
+
+    action, balloon, boot, drive, entropy = "C", "E", "L", "O", "R"
+    logger, machine, metrics, net, serial = "T", "V", "Y", "[", "]"
+    create, load, vm, vsock = "^", "_", "`", "b"
+    bucket = {"size": 1000, "refill_time": 100, "one_time_burst": 5}
+    limiter = {"ops": bucket, "bandwidth": bucket}
+    start = line(machine, {"vcpu_count": 2, "mem_size_mib": 32, "track_dirty_pages": True}) + \
+        line(boot, {"kernel_image_path": "k", "boot_args": "console=ttyS0"})
+    devices = line(drive, {"drive_id": "d", "path_on_host": "d", "is_root_device": True, "io_engine": "Sync",
+                           "rate_limiter": limiter}) + \
+        line(net, {"iface_id": "n", "host_dev_name": "t", "rx_rate_limiter": limiter}) + \
+        line(vsock, {"guest_cid": 3, "uds_path": "v"}) + line(entropy, {"rate_limiter": limiter}) + \
+        line(balloon, {"amount_mib": 4, "deflate_on_oom": True, "stats_polling_interval_s": 1, "free_page_hinting": True})
+    go = line(action, {"action_type": "InstanceStart"})
+    pause, resume = line(vm, {"state": "Paused"}), line(vm, {"state": "Resumed"})
+    every = "".join(chr(ord("A") + n) + "\n<\n" for n in range(34))
+    whole = {"snapshot_path": "s2", "mem_file_path": "m2"}
+    backend = {"backend_path": "m", "backend_type": "File"}
+    snapshot = {"snapshot_path": "s", "mem_backend": backend, "resume_vm": True}
+    texts = [
+        every, start + devices + go + every + pause + every + resume,
+        start + go + pause + line(create, whole) + "~\n~\n~\n<\n" + line(create, {
+            **whole, "snapshot_type": "Diff", "mode": "0640", "sync_snapshot_files": False}) + "~\n~\n" + resume,
+        start + go + pause + line(create, whole) + resume + "~\n",
+        line(load, snapshot) + "<\n" + every,
+        line(load, {**snapshot, "mem_backend": {**backend, "backend_type": "Eager"}, "resume_vm": False,
+                    "track_dirty_pages": True, "clock": {"policy": "continuous"}}) + "<\n" + resume + pause,
+        line(load, {**snapshot, "mem_backend": {"backend_path": "u", "backend_type": "Uffd"}}) + "~\n<\n",
+        line(load, {"snapshot_path": "s", "mem_file_path": "m", "drive_overrides": [
+            {"drive_id": "d", "path_on_host": "k"}]}) + "<\n",
+        line(load, {"snapshot_path": "m", "mem_file_path": "m"}) + "<\n",
+        line(logger, {"log_path": "l", "level": "Debug", "show_level": True}) + line(metrics, {
+            "metrics_path": "x", "emit_id": True, "properties": {"a": "b"}}) + line(serial, {"serial_out_path": "o"}) +
+        start + go + line(action, {"action_type": "FlushMetrics"}) + line(action, {"action_type": "SendCtrlAltDel"}),
+        start + devices + go + line("P", {"drive_id": "d", "path_on_host": "k", "rate_limiter": limiter}) +
+        line("\\", {"iface_id": "n", "tx_rate_limiter": limiter}) + line("F", {"amount_mib": 2}) +
+        line("H", {"stats_polling_interval_s": 2}) + line("I", {"acknowledge_on_stop": True}) + line("K") + "<\n",
+        "S\n.\n" + start + go + "-\n<\n" + ".\nS\n" * 6 + pause + "<\n-\n-\n",
+        "!GET /version HTTP/1.1\n!\n<\n!PUT /vm HTTP/1.1\n!Expect: 100-continue\n!Content-Length: 4\n!\n<\n!{}\n<\n",
+        "!GET / HTTP/1.0\n!\n<\n", "!\x16\x03\x01\n<\n" + "!x\n" * 5, ".\n" * 12 + "<\n", start + go + pause +
+        line(vm, {"state": "Resumed", "clock": "continuous"}) + line(action, {"action_type": "Stop"}),
+    ]
+    for text in texts:
+        yield text.encode()
+
+
+def client_seeds():
+    status, clock, metrics, events, pause, get, clock_json, resume, put, perf, trace = range(11)
+
+    def answer(body, status="200 OK", more=""):
+        return f"HTTP/1.1 {status}\r\n{more}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+
+    def chunks(*lines):
+        return b"HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\n\r\n" + \
+            b"".join(f"{len(text) + 1:x}\r\n{text}\n\r\n".encode() for text in lines)
+
+    told = json.dumps({
+        "hz": 62500000, "host_counter": 1 << 40, "offset": -5, "guest_counter": (1 << 40) + 5,
+        "host_monotonic_raw_ns": 1 << 50, "paused": False, "pauses": 1, "resumes": 1, "history": [
+            {"event": "pause", "guest_counter": 7, "paused_ns": 5, "policy": "frozen", "error_ns": 1}] * 3})
+    state = json.dumps({"id": "x", "state": "Running", "vmm_version": "1.17.0", "app_name": "Firecracker"})
+    event = '{"seq":1,"time_us":2,"event":"paused","reason":"a \\u0007 b","dropped":%d}'
+    for piece in (0, 1, 7, 0x40, 0x80):
+        yield bytes([status, piece]) + answer(state)
+        yield bytes([clock, piece]) + answer(told)
+        yield bytes([events, piece]) + chunks(event % 0, event % 3, "{}", "[]", "x") + b"0\r\n\r\n"
+    for which in (clock_json, perf, trace):
+        yield bytes([which, 0]) + answer(told)
+    yield bytes([metrics, 3]) + answer(json.dumps({"a": {"b": 1, "c": 0}, "utc_timestamp_ms": 5}))
+    yield bytes([get, 0]) + answer("[" * 400)
+    yield bytes([put, 0]) + answer('{"fault_message":"no \\n\\u001b[2J"}', "400 ")
+    yield bytes([pause, 0]) + b"HTTP/1.1 204 \r\nConnection: keep-alive\r\n\r\n"
+    yield bytes([resume, 0x80]) + b"HTTP/1.1 100 \r\n\r\nHTTP/1.1 204 \r\n\r\n"
+    yield bytes([status, 0]) + b"HTTP/1.1 200 OK\r\n\r\n" + state.encode()
+    yield bytes([events, 0x21]) + b"HTTP/1.1 400 \r\nContent-Length: 2\r\n\r\n{}"
+
+
 def http_seeds():
     get = b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n"
     put = b"PUT /vm HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n{}\r\n"
@@ -211,7 +292,7 @@ def virtio_block_seeds():
     status, header, sector, segment = 1, 3, 9, 3     # codes of lengths: 1, 16, 512, 16
     read, write, flush, identify, discard, zeroes = 0, 1, 4, 8, 11, 13
     ranges = struct.pack("<QII", 4, 8, 0) * 2
-    for first in range(4):
+    for first in range(16):
         yield bytes([first]) + request(read, 3, 6, header, sector, status) + \
             request(write, 5, 4, header, sector, status) + request(flush, 0, 2, header, status) + \
             request(identify, 0, 6, header, 5, status) + request(read, 63, 6, header, 13, status)
@@ -248,6 +329,20 @@ def virtio_net_seeds():
         yield bytes([first]) + op(offer, 1526) * 3 + op(host, 1514, fill=7) + op(host, 3000) + op(other) + op(host, 60)
         yield bytes([first]) + op(offer, 100, 0, 50) + op(host, 1514) + op(offer, 1526) + op(other, wrong=1) + \
             op(offer, 19999, 19999, 19999) + op(host, 60000, header=segmented) + op(offer, 30, wrong=0x82)
+
+
+def virtio_vhost_seeds():
+    start, kick, use, mark, fail, queue, pause, write, read = range(9)
+
+    def op(kind, queue=0, a=0, b=0):
+        return struct.pack("<BBHI", kind, queue, a, b)
+
+    both = op(start, b=0xffffffff) + op(kick) + op(kick, 1)
+    for first in (0, 1, 2, 3):
+        for refused in (0, 1, 3, 5, 8, 12, 19):
+            yield bytes([first, refused]) + both + op(use, 0, 3) + op(mark, b=0x5000) + op(pause) + op(kick) + op(use, 1, 1)
+    yield bytes([2, 0]) + both + op(mark, b=5) + op(fail, 1) + op(kick) + both + op(write, a=0x70) + both + op(read, a=0x60)
+    yield bytes([2, 0]) + op(start, a=1) + op(kick) + op(start, a=2, b=0xffffffff) + op(kick) + op(queue, 1, 5, 0x304) + op(kick, 1)
 
 
 def virtio_virtq_seeds():
@@ -299,10 +394,60 @@ def vm_snapshot_seeds():
     yield b"\0" + edit(insert, 100, b"\xff" * 8) + edit(flip, 300, b"\x80" * 20)
 
 
-SEEDS = {"bodies": bodies_seeds, "codec": codec_seeds, "config_file": config_file_seeds,
+def vmm_seeds():
+    read, write, start, describe, _, publish, _, store, host, pause, answer, vcpu = range(12)
+    balloon, sync, asynchronous, network, vsock, entropy = range(6)
+
+    def op(kind, where=0, a=0, b=0):
+        return struct.pack("<BBHI", kind, where, a, b)
+
+    def desc(slot, queue, index, at, code, write=False, follows=None):
+        flags = (2 if write else 0) | (0 if follows is None else 1)
+        return op(describe, slot + 6 * queue, index, at | flags << 16 | code << 19 | (follows or 0) << 27)
+
+    def words(at, data):
+        """Stores four bytes at a time."""
+        data = data.ljust((len(data) + 3) // 4 * 4, b"\0")
+        return b"".join(op(store, 0, (at + i) // 4, struct.unpack_from("<I", data, i)[0]) for i in range(0, len(data), 4))
+
+    def put(slot, queue, *buffers):
+        """A chain of (offset, code of the length, whether it is written)."""
+        chain = b"".join(desc(slot, queue, i, *buffer, i + 1 if i + 1 < len(buffers) else None)
+                         for i, buffer in enumerate(buffers))
+        return chain + op(publish, slot + 6 * queue)
+
+    everything = b"".join(op(start, slot, 0, 0xffffffff) for slot in range(6))
+    one, pfns, sixteen, header, packet, frame, sector = 0, 1, 2, 2, 3, 5, 6
+    disk = words(0, struct.pack("<IIQ", 1, 0, 3)) + b"".join(
+        put(slot, 0, (0, header, False), (64, sector, False), (1024, one, True)) for slot in (sync, asynchronous))
+    flush = words(0, struct.pack("<IIQ", 4, 0, 0)) + put(asynchronous, 0, (0, header, False), (1024, one, True))
+    random = put(entropy, 0, (2048, 10, True))
+    net = put(network, 0, (4096, frame, True)) + op(host, 0, 1000, 7) + put(network, 1, (0, 11, False), (64, sector, False))
+    inflate = words(0, struct.pack("<I", 0x80000 + 2112 + 8)) + put(balloon, 0, (0, pfns, False))
+    stream = words(0, struct.pack("<QQIIIHHIIII", 3, 2, 1000, 52, 0, 1, 1, 0, 65536, 0, 0)[:44]) + \
+        put(vsock, 1, (0, packet, False)) + put(vsock, 0, (4096, frame, True)) + op(host, 1, 0, 2) + op(host, 1, 0, 0x6110)
+    again = op(pause, 0, 0) + op(pause, 0, 1) + disk + op(pause, 0, 3) + op(pause, 0, 7)
+    registers = b"".join(op(kind, where, a | 2 << 12, 0x1234567) for kind in (read, write)
+                         for where in range(10) for a in (0, 4, 8, 0x10, 0x30, 0x38, 0x70, 0x100))
+    # What devices write between two snapshots, in pages that the guest left alone.
+    save, fill = op(pause, 0, 1), words(0x8000, b"what will be discarded") + words(0x4000, b"what a frame will be in")
+    late = fill + put(network, 0, (0x4000, frame, True)) + inflate[:-8] + save + op(host, 0, 1000, 7) + inflate[-8:] + save + \
+        put(entropy, 0, (0x3000, 10, True))[:-8] + save + op(publish, entropy) + save + op(pause, 0, 3)
+    for flags in range(4):
+        yield bytes([flags]) + everything + late
+        for part in (disk, flush, random, net, inflate, stream):
+            yield bytes([flags]) + everything + part + again + part + op(answer, 0, 0, 3) + op(answer, 0, 0, 0) + again
+        yield bytes([flags]) + registers + again + everything + registers
+        yield bytes([flags]) + everything + b"".join(
+            op(vcpu, where, 0x2030, 0xff) + op(host, n, n, n * 77) for n, where in enumerate(range(8))) + again
+        yield bytes([flags]) + everything + disk + b"".join(op(host, 4, a, 0x50005) for a in range(32)) + again + disk
+
+
+SEEDS = {"api": api_seeds, "bodies": bodies_seeds, "client": client_seeds, "codec": codec_seeds, "config_file": config_file_seeds,
          "http": http_seeds, "image": image_seeds, "serial": serial_seeds, "state_file": state_file_seeds,
-         "virtio_balloon": virtio_balloon_seeds, "virtio_block": virtio_block_seeds, "virtio_mmio": virtio_mmio_seeds, "virtio_net": virtio_net_seeds, "virtio_virtq": virtio_virtq_seeds, "virtio_vsock": virtio_vsock_seeds,
-         "vm_snapshot": vm_snapshot_seeds}
+         "virtio_balloon": virtio_balloon_seeds, "virtio_block": virtio_block_seeds, "virtio_mmio": virtio_mmio_seeds, "virtio_net": virtio_net_seeds, "virtio_vhost": virtio_vhost_seeds,
+         "virtio_virtq": virtio_virtq_seeds, "virtio_vsock": virtio_vsock_seeds,
+         "vm_snapshot": vm_snapshot_seeds, "vmm": vmm_seeds}
 
 
 def make_seeds(name, folder):

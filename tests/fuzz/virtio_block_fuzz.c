@@ -3,8 +3,10 @@
  * A driver that asks a disk for anything: requests whose header, buffers and
  * ranges the input describes, with the ring itself in order.  Nothing may be
  * touched but what a request names; the file keeps its size; every request is
- * given back, with a status where there is room for one.
+ * given back, with a status where there is room for one.  So it is with a ring
+ * of the host's, whose answers the input chooses.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_mmio.h>
@@ -20,6 +22,7 @@
 #include "core/machine/mem.h"
 #include "devices/virtio/block/block.h"
 #include "devices/virtio/mmio.h"
+#include "tests/fake/uring_fake.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { RAM = 0x80000000, RAM_SIZE = 1 << 16, RING = 16, DISK = 64 * 512 };
@@ -160,12 +163,32 @@ static void write_header(const struct op *op, const uint8_t *rest, size_t len)
 	}
 }
 
+/* The ring's next answer; in the end it does what it was asked for. */
+static void answer(struct virtio_device *dev, const struct op *op,
+		   unsigned turn)
+{
+	static const int results[] = {URING_FAKE_DO, -EAGAIN, -EINTR, -EIO,
+				      -EOPNOTSUPP,   0,       -ENOSPC};
+	unsigned which = (op->pad[1] + turn * op->pad[2]) % 8;
+
+	if (!uring_fake.waiting)
+		return;
+	if (op->pad[3] & 1 && !turn) {
+		must(!virtio_quiesce(dev, 0));
+		virtio_resume(dev);
+	}
+	if (turn > 8 || which >= ARRAY_SIZE(results))
+		uring_fake_complete(0, URING_FAKE_DO, turn <= 8);
+	else
+		uring_fake_complete(0, results[which], false);
+}
+
 static void request(struct virtio_device *dev, const struct op *op,
 		    const uint8_t *rest, size_t len)
 {
 	const struct vring_used *used = (void *)ram(USED);
 	struct vring_avail *avail = (void *)ram(AVAIL);
-	unsigned status;
+	unsigned status, turn = 0;
 	uint16_t before = used->idx;
 
 	memset(ram(DATA), 0xee, RAM_SIZE - DATA);
@@ -176,6 +199,7 @@ static void request(struct virtio_device *dev, const struct op *op,
 	put(dev, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
 	do { /* a slow machine's turn may end within a request */
 		turn_loop();
+		answer(dev, op, turn++);
 	} while (dev->inflight);
 	if (virtio_mmio_ops.read(dev, VIRTIO_MMIO_STATUS, 4) & 0x40) {
 		start(dev); /* a chain in the wrong order */
@@ -218,6 +242,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	config.path = disk_path;
 	config.read_only = data[0] & 1;
 	config.writeback = data[0] & 2;
+	config.engine = data[0] & 4 ? BLOCK_ASYNC : BLOCK_SYNC;
+	uring_fake_reset();
+	uring_fake.hold = data[0] & 8;
 	memset(ram(0), 0, RAM_SIZE);
 	dev = block_create(&slot, &config, &e);
 	must(dev);

@@ -83,7 +83,8 @@ char folder[64], state_path[128], memory_path[128];
 int make_folder(void **state)
 {
 	(void)state;
-	die_at = fail_at = calls = created_mode = 0;
+	die_at = fail_at = calls = 0;
+	created_mode = 0;
 	snprintf(folder, sizeof(folder), "/tmp/stasis-publish-XXXXXX");
 	if (!mkdtemp(folder))
 		return -1;
