@@ -120,8 +120,7 @@ int __wrap_sync_file_range(int fd, off_t at, off_t len, unsigned flags)
 	return 0;
 }
 
-/* ---------------------------------------------------------------- the folder
- */
+/* --------------------------------------------------------------- the folder */
 
 static void clear(bool hidden)
 {

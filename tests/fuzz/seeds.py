@@ -160,12 +160,23 @@ def api_seeds():
         "!GET / HTTP/1.0\n!\n<\n", "!\x16\x03\x01\n<\n" + "!x\n" * 5, ".\n" * 12 + "<\n", start + go + pause +
         line(vm, {"state": "Resumed", "clock": "continuous"}) + line(action, {"action_type": "Stop"}),
     ]
+    overrides = {"network_overrides": [{"iface_id": "n", "host_dev_name": "t", "vhost": False}],
+                 "vsock_override": {"uds_path": "v"}, "drive_overrides": [{"drive_id": "d", "path_on_host": "d"}] * 2}
+    texts += [line(load, {**snapshot, **dict([member])}) + "<\n" for member in overrides.items()]
+    texts.append(line(load, {"snapshot_path": "s"}) + line(load, {**snapshot, "mem_file_path": "m"}) + line(
+        load, {**snapshot, "network_overrides": 5}) + line(load, {**snapshot, "record_working_set": True}) + resume + pause)
+    texts.append(line("W", {}) + line("W", {"vcpu_count": 1}) + line(logger, {"level": "Loud"}) + line(
+        logger, {"log_path": "no/l"}) + line(metrics, {"metrics_path": "no/m"}) + line(serial, {"serial_out_path": "no/s"}))
+    for name in ("", "a-b", "x" * 65):
+        texts.append(f"!PUT /drives/{name} HTTP/1.1\n!Content-Length: 2\n!\n!{{}}\n<\n")
+    for mode in ("0640", "9", "0", "07777"):
+        texts.append(start + go + pause + line(create, {**whole, "mode": mode}) + "~\n~\n<\n")
     for text in texts:
         yield text.encode()
 
 
 def client_seeds():
-    status, clock, metrics, events, pause, get, clock_json, resume, put, perf, trace = range(11)
+    status, clock, metrics, events, pause, get, clock_json, resume, put, perf, trace, snapshot, events_json = range(13)
 
     def answer(body, status="200 OK", more=""):
         return f"HTTP/1.1 {status}\r\n{more}Content-Length: {len(body)}\r\n\r\n{body}".encode()
@@ -180,12 +191,22 @@ def client_seeds():
             {"event": "pause", "guest_counter": 7, "paused_ns": 5, "policy": "frozen", "error_ns": 1}] * 3})
     state = json.dumps({"id": "x", "state": "Running", "vmm_version": "1.17.0", "app_name": "Firecracker"})
     event = '{"seq":1,"time_us":2,"event":"paused","reason":"a \\u0007 b","dropped":%d}'
-    for piece in (0, 1, 7, 0x40, 0x80):
+    for piece in (0, 1, 7, 0x40, 0x80, 0x9f):
         yield bytes([status, piece]) + answer(state)
         yield bytes([clock, piece]) + answer(told)
         yield bytes([events, piece]) + chunks(event % 0, event % 3, "{}", "[]", "x") + b"0\r\n\r\n"
     for which in (clock_json, perf, trace):
         yield bytes([which, 0]) + answer(told)
+    done = answer("", "204 ")
+    yield bytes([snapshot, 0]) + answer(state) + done * 3
+    yield bytes([snapshot, 0x45]) + answer(state) + done + answer('{"fault_message":"x"}', "400 ") + done
+    yield bytes([snapshot, 0]) + answer('{"state":"Paused"}') + done
+    yield bytes([snapshot, 0]) + answer('{"state":5}')
+    yield bytes([events_json, 9]) + chunks(event % 0, event % 3)
+    # Without an end: a body, a line, a head.
+    yield bytes([get, 0x20]) + b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 3000
+    yield bytes([events, 0x20]) + b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 3000
+    yield bytes([status, 0x20]) + b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 500
     yield bytes([metrics, 3]) + answer(json.dumps({"a": {"b": 1, "c": 0}, "utc_timestamp_ms": 5}))
     yield bytes([get, 0]) + answer("[" * 400)
     yield bytes([put, 0]) + answer('{"fault_message":"no \\n\\u001b[2J"}', "400 ")

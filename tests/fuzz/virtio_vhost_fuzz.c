@@ -207,8 +207,7 @@ static void start(struct virtio_device *dev, const struct op *op)
 	put(dev, VIRTIO_MMIO_STATUS, 15);
 }
 
-/* ------------------------------------------------------ what vhost does then
- */
+/* ----------------------------------------------------- what vhost does then */
 
 static bool has_ring(unsigned queue)
 {

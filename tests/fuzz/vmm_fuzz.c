@@ -53,8 +53,7 @@ struct op {
 
 static unsigned snapshots, vcpu_steps;
 
-/* ------------------------------------------------------------------ the guest
- */
+/* ---------------------------------------------------------------- the guest */
 
 static uint8_t *ram(uint32_t at)
 {
@@ -202,8 +201,7 @@ static void vcpu_access(const struct op *op)
 	usleep(100);
 }
 
-/* ------------------------------------------------------------------- the host
- */
+/* ----------------------------------------------------------------- the host */
 
 static void vsock_program(const struct op *op)
 {

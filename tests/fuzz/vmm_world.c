@@ -53,8 +53,7 @@ static struct vm_host host(void)
 	};
 }
 
-/* ------------------------------------------------------------- configuration
- */
+/* ------------------------------------------------------------ configuration */
 
 static void put_drive(const char *id, bool async)
 {
@@ -134,8 +133,7 @@ static void set_up(void)
 	net_fake_host = 0;
 }
 
-/* ---------------------------------------------------------------- the machine
- */
+/* -------------------------------------------------------------- the machine */
 
 void vmm_world_begin(bool tracked)
 {
@@ -233,8 +231,7 @@ void vmm_world_resume(bool continuous)
 	must(!vm_resume(vmm_world.vm, &request, &e));
 }
 
-/* ------------------------------------------------------------------ snapshots
- */
+/* ---------------------------------------------------------------- snapshots */
 
 static int new_file(void)
 {
