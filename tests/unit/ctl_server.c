@@ -62,9 +62,11 @@ static void *serve(void *arg)
 	}
 	if (s->answer)
 		say(fd, s->answer, s->torn ? 1 : strlen(s->answer));
-	while (s->again &&
-	       send(fd, s->again, strlen(s->again), MSG_NOSIGNAL) > 0)
-		;
+	for (ssize_t n = 0; s->again && n >= 0; s->sent += (size_t)n) {
+		n = send(fd, s->again, strlen(s->again), MSG_NOSIGNAL);
+		if (n <= 0)
+			break;
+	}
 	while (s->silent && recv(fd, rest, sizeof(rest), 0) > 0)
 		;
 	close(fd);
@@ -117,7 +119,7 @@ int served(const char *a, const char *b, const char *c, const char *d)
 	int status;
 
 	memset(server.request, 0, sizeof(server.request));
-	server.len = 0;
+	server.len = server.sent = 0;
 	unlink(path);
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
 	server.listener = socket(AF_UNIX, SOCK_STREAM, 0);

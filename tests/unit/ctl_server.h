@@ -14,6 +14,7 @@ enum { OUT_MAX = 1 << 20, UNREACHABLE = 2 };
 struct server {
 	const char *answer;
 	const char *again; /* after the answer, until nobody takes it */
+	size_t sent;       /* bytes of that which went */
 	bool torn;         /* the answer comes byte by byte */
 	bool deaf;         /* it answers at once, and closes */
 	bool silent;       /* it keeps the connection, and its mouth shut */
