@@ -32,6 +32,10 @@ int __wrap_io_uring_queue_init(unsigned entries, struct io_uring *ring,
 			       unsigned flags);
 void __wrap_io_uring_queue_exit(struct io_uring *ring);
 int __wrap_io_uring_register_eventfd(struct io_uring *ring, int fd);
+int __wrap_io_uring_register_restrictions(struct io_uring *ring,
+					  struct io_uring_restriction *allowed,
+					  unsigned count);
+int __wrap_io_uring_enable_rings(struct io_uring *ring);
 int __wrap_io_uring_submit(struct io_uring *ring);
 int __wrap___io_uring_get_cqe(struct io_uring *ring, struct io_uring_cqe **cqe,
 			      unsigned submit, unsigned wait, sigset_t *mask);
@@ -56,8 +60,8 @@ int __wrap_io_uring_queue_init(unsigned entries, struct io_uring *ring,
 
 	if (uring_fake.refuse_init)
 		return -uring_fake.refuse_init;
-	check(!flags && entries && !(entries & (entries - 1)) &&
-		      entries <= URING_FAKE_MAX,
+	check(!(flags & ~IORING_SETUP_R_DISABLED) && entries &&
+		      !(entries & (entries - 1)) && entries <= URING_FAKE_MAX,
 	      "not a ring that is faked");
 	s = calloc(1, sizeof(*s));
 	check(s, "no memory");
@@ -92,6 +96,22 @@ void __wrap_io_uring_queue_exit(struct io_uring *ring)
 			forget(i);
 	}
 	free(ring->sq.ring_ptr);
+}
+
+int __wrap_io_uring_register_restrictions(struct io_uring *ring,
+					  struct io_uring_restriction *allowed,
+					  unsigned count)
+{
+	(void)ring;
+	(void)allowed;
+	(void)count;
+	return 0;
+}
+
+int __wrap_io_uring_enable_rings(struct io_uring *ring)
+{
+	(void)ring;
+	return 0;
 }
 
 int __wrap_io_uring_register_eventfd(struct io_uring *ring, int fd)

@@ -3,6 +3,7 @@
 # Devices: virtio and its transport, the serial port, the clock, the power key (mutants.py).
 V = "devices/virtio"
 VIRTQ, VIRTIO, MMIO, STATE = f"{V}/virtq.c", f"{V}/virtio.c", f"{V}/mmio.c", f"{V}/virtio_state.c"
+STATUS = f"{V}/virtio_status.c"
 BLOCK, ASYNC = f"{V}/block/block.c", f"{V}/block/block_async.c"
 REQUEST, STEP, FILE = f"{V}/block/block_request.c", f"{V}/block/block_step.c", f"{V}/block/block_file.c"
 NET, RX, TX, VHOST = f"{V}/net/net.c", f"{V}/net/net_rx.c", f"{V}/net/net_tx.c", f"{V}/net/net_vhost.c"
@@ -59,10 +60,10 @@ MUTANTS = [
      "\tif (dev->status & VIRTIO_CONFIG_S_DRIVER_OK)\n", "virtio_mmio_test"),
     ("an interrupt is acknowledged that nobody saw", VIRTIO, "done = word & old & old >> ISR_SEEN & ISR_ALL;",
      "done = word & old & ISR_ALL;", "virtio_mmio_test"),
-    ("features are accepted that were not offered", VIRTIO,
+    ("features are accepted that were not offered", STATUS,
      "\tif (added & VIRTIO_CONFIG_S_FEATURES_OK && !features_ok(dev)) {\n",
      "\tif (added & VIRTIO_CONFIG_S_FAILED && !features_ok(dev)) {\n", "virtio_mmio_test"),
-    ("a driver clears NEEDS_RESET", VIRTIO, "\tuint32_t old = dev->status & ~VIRTIO_CONFIG_S_NEEDS_RESET;\n",
+    ("a driver clears NEEDS_RESET", STATUS, "\tuint32_t old = dev->status & ~VIRTIO_CONFIG_S_NEEDS_RESET;\n",
      "\tuint32_t old = dev->status &= ~VIRTIO_CONFIG_S_NEEDS_RESET;\n", "virtio_mmio_test"),
     ("a device that waits for a reset goes on", VIRTIO, "\t       !(dev->status & VIRTIO_CONFIG_S_NEEDS_RESET) && !dev->quiesced &&\n",
      "\t       !dev->quiesced &&\n", "virtio_virtq_test"),
@@ -70,10 +71,10 @@ MUTANTS = [
      "!(dev->status & VIRTIO_CONFIG_S_NEEDS_RESET) &&", "virtio_state_test"),
     ("a resume does not look at the queues", VIRTIO, "\tdev->quiesced = false;\n\tkick_all(dev);\n",
      "\tdev->quiesced = false;\n", "virtio_state_test"),
-    ("a resume loses an interrupt", VIRTIO, "\tif (atomic_load(&dev->isr) & ISR_ALL)\n\t\tsignal_fd(dev->slot.irq_fd);\n",
+    ("a resume loses an interrupt", VIRTIO, "\tif (atomic_load(&dev->isr) & ISR_ALL)\n\t\tvirtio_signal(dev->slot.irq_fd);\n",
      "", "virtio_state_test"),
-    ("a reset leaves requests in flight", VIRTIO, "\tbool drained = drain(dev, first);\n",
-     "\tbool drained = drain(dev, first) || true;\n", "virtio_block_hang_test"),
+    ("a reset leaves requests in flight", STATUS, "\tif (!virtio_drain(dev, deadline_ns))\n\t\treturn;\n",
+     "\t(void)virtio_drain(dev, deadline_ns);\n", "virtio_block_hang_test"),
     ("loaded features need not be offered", STATE, "!(dev->accepted & ~dev->offered)", "true", "virtio_state_test"),
     ("a driver that has not agreed keeps its VM from being saved", STATE, "!(dev->status & (VIRTIO_CONFIG_S_FEATURES_OK |", "!(~dev->status & (VIRTIO_CONFIG_S_FAILED |",
      "virtio_state_test"),

@@ -114,8 +114,8 @@ MUTANTS = [
 
 # The same, and the suite that must notice.
 SUITES = [
-    ("time is stopped before the last vCPU has parked", RUN, "vcpu_set_left(&vm->vcpus), e)) {",
-     "vm->clock.stopping, e)) {", "time-cycles"),
+    ("time is stopped before the last vCPU has parked", RUN, "vcpu_set_left(&vm->vcpus), e);",
+     "vm->clock.stopping, e);", "time-cycles"),
     ("a vCPU says that it left the guest when it enters", VCPU,
      [("\t\trun_guest(vcpu);\n", "\t\tuint64_t early = kvm_counter_read();\n\n\t\trun_guest(vcpu);\n"),
       ("\t\tleft = kvm_vcpu_left(&vcpu->kvm);\n\t}\n", "\t\tleft = early;\n\t}\n")], "time-cycles"),
