@@ -347,7 +347,7 @@ void vmm_world_snapshot(bool and_restore)
 	size_t len;
 	int fd;
 
-	if (vm_save(vmm_world.vm, &config, &s, &e)) {
+	if (vm_save(vmm_world.vm, &config, true, &s, &e)) {
 		fprintf(stderr, "%s\n", e.text);
 		must(false);
 	}

@@ -80,7 +80,7 @@ MUTANTS = [
      "\t\tvcpu_set_park(&vm->vcpus, SYNC_PAUSE_MS);\n\t\tclock_metrics_update(&vm->clock);\n\t\treturn -1;\n\t}\n",
      "\t\tclock_metrics_update(&vm->clock);\n\t\tvcpu_set_release(&vm->vcpus);\n\t\treturn -1;\n\t}\n", "vm_test"),
     ("vCPUs that are to be ready run", RUN, "vcpu_set_ready(&vm->vcpus);",
-     "vcpu_set_release(&vm->vcpus);", "vm_test"),
+     "vcpu_set_release(&vm->vcpus);", "vm_pause_test"),
     ("VMClock is not published on a resume", PAGES, "\tvmclock_publish(&t->vmclock, &pair);\n",
      "\tif (!t->vmclock.published)\n\t\tvmclock_publish(&t->vmclock, &pair);\n", "vm_test"),
     ("VMClock's marker is not raised", PAGE, "\t\tc->disruption++;\n", "\t\tc->disruption += 0;\n", "vmclock_test"),

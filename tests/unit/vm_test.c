@@ -437,36 +437,6 @@ static void a_wrong_clock_keeps_the_guest_paused(void **state)
 	vm_destroy(vm);
 }
 
-/* KVM refuses to set it while they do. */
-static void no_vcpu_runs_before_the_clock_is_set(void **state)
-{
-	struct world *w = *state;
-	struct vm *vm = create_and_boot(w);
-
-	assert_ok(vm_pause(vm, &w->e), w->e);
-	kvm_fake.busy = 20;
-	assert_ok(vm_resume(vm, NULL, &w->e), w->e);
-	vm_destroy(vm);
-}
-
-/* Also before the loop has heard of its end. */
-static void a_guest_that_has_ended_is_not_paused(void **state)
-{
-	struct world *w = *state;
-	struct vm *vm;
-
-	step(0, KVM_EXITED_OFF, 0);
-	vm = create_and_boot(w);
-	while (vcpu_set_end(&vm->vcpus, NULL) == VCPU_END_NONE)
-		usleep(500);
-	assert_err(vm_pause_within(vm, 1000, &w->e), w->e,
-		   "the guest has ended");
-	assert_false(w->ended);
-	assert_int_equal(loop_run(&w->loop, &w->e), 0);
-	assert_true(w->ended);
-	vm_destroy(vm);
-}
-
 static void a_missing_kernel_is_named(void **state)
 {
 	struct world *w = *state;
@@ -522,8 +492,6 @@ int main(void)
 		VM_TEST(a_frozen_pause_is_told_as_a_disruption),
 		VM_TEST(a_pause_that_counts_is_no_disruption),
 		VM_TEST(a_wrong_clock_keeps_the_guest_paused),
-		VM_TEST(no_vcpu_runs_before_the_clock_is_set),
-		VM_TEST(a_guest_that_has_ended_is_not_paused),
 		VM_TEST(a_missing_kernel_is_named),
 		VM_TEST(a_failing_call_leaves_nothing_behind),
 	};
