@@ -4,6 +4,9 @@
 
 #include <linux/filter.h>
 
+/* None is longer. */
+enum { SECCOMP_INSTRUCTIONS_MAX = 512 };
+
 /* The programs, one after the other; that of enum seccomp_thread T has the
  * instructions from seccomp_first[T] to before seccomp_first[T + 1]. */
 extern const struct sock_filter seccomp_instructions[];

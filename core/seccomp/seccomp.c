@@ -15,9 +15,6 @@
 #include "core/seccomp/programs.h"
 #include "core/seccomp/violation.h"
 
-/* Checked by a unit test against the programs. */
-enum { INSTRUCTIONS_MAX = 512 };
-
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define HAS_SANITIZER 1
@@ -60,7 +57,7 @@ static unsigned short load(enum seccomp_thread thread, struct sock_filter *out)
 
 void seccomp_enter(enum seccomp_thread thread)
 {
-	struct sock_filter program[INSTRUCTIONS_MAX];
+	struct sock_filter program[SECCOMP_INSTRUCTIONS_MAX];
 	struct sock_fprog prog = {.filter = program};
 
 	if (!enabled)
