@@ -145,7 +145,9 @@ static const struct option options[] = {
 	{"help", NULL, "show this", OPTION_FLAG(struct arguments, help)},
 	{"mmds-size-limit", "BYTES", NULL, .set = set_nothing},
 	{"module", "NAME", NULL, .set = set_nothing},
-	{"no-seccomp", NULL, NULL, OPTION_FLAG(struct arguments, no_seccomp)},
+	{"no-seccomp", NULL,
+	 "install no seccomp filters; not for guests that you\ndo not trust",
+	 OPTION_FLAG(struct arguments, no_seccomp)},
 	{"seccomp-filter", "FILE", NULL,
 	 OPTION_TEXT(struct arguments, seccomp_filter)},
 	{"snapshot-version", NULL, "print the format version of its snapshots",
@@ -349,7 +351,8 @@ static int serve(struct launch *l, const struct arguments *args)
 	log_info("Running Firecracker v" FIRECRACKER_VERSION
 		 " (stasis " STASIS_VERSION ")");
 	if (args->seccomp_filter)
-		log_warn("--seccomp-filter %s: this build installs no filter",
+		log_warn("--seccomp-filter %s is not used: threads get the "
+			 "built-in filters (stasis seccomp show)",
 			 args->seccomp_filter);
 	status = launch_run(l, args->config_file ? launch_boot : NULL, NULL,
 			    args->no_api ? NULL : &api);

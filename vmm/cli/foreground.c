@@ -60,8 +60,10 @@ void foreground_print_help(void)
 	       "Ctrl-A.\n"
 	       "\n"
 	       "Exit status: 0 if the guest powered off or reset, or you "
-	       "ended the VM; 1 after\na failure; 153 for options that are "
-	       "not valid; 128 + N after signal N.\n");
+	       "ended the VM; 1 after\na failure; 148 if a thread made a "
+	       "system call that its filter "
+	       "forbids; 153 for\noptions that are not valid; 128 + N after "
+	       "signal N.\n");
 }
 
 int foreground_run(const struct foreground *f, launch_start *start,
