@@ -35,6 +35,9 @@ struct regs {
 	uint64_t x[31], sp, pc, pstate;
 };
 
+/* Addresses in the other process. */
+/* NOLINTBEGIN(performance-no-int-to-ptr) */
+
 static pid_t pid;
 static struct regs saved;
 static uint64_t svc; /* the instruction that it waits in */
@@ -114,6 +117,11 @@ static uint64_t put(const void *data, size_t len)
 	return at;
 }
 
+static uint64_t number(const char *text)
+{
+	return strtoull(text, NULL, 0);
+}
+
 static int64_t call(uint64_t number, uint64_t a, uint64_t b, uint64_t c,
 		    uint64_t d)
 {
@@ -177,11 +185,6 @@ static int64_t become(const char *path)
 		    0);
 }
 
-static uint64_t number(const char *text)
-{
-	return strtoull(text, NULL, 0);
-}
-
 static int64_t act(char **argv)
 {
 	const char *what = argv[0];
@@ -193,9 +196,9 @@ static int64_t act(char **argv)
 	if (!strcmp(what, "exec"))
 		return become(argv[1]);
 	if (!strcmp(what, "tcp"))
-		return connect_to((unsigned)atoi(argv[1]));
+		return connect_to((unsigned)number(argv[1]));
 	if (!strcmp(what, "kill"))
-		return call(SYS_kill, (uint64_t)atoi(argv[1]), 0, 0, 0);
+		return call(SYS_kill, number(argv[1]), 0, 0, 0);
 	return call(number(argv[1]), number(argv[2]), number(argv[3]),
 		    number(argv[4]), 0);
 }
@@ -209,7 +212,7 @@ int main(int argc, char **argv)
 				"WHAT, or inject PID call N A B C\n");
 		return 2;
 	}
-	pid = atoi(argv[1]);
+	pid = (pid_t)number(argv[1]);
 	if (ptrace(PTRACE_SEIZE, pid, NULL, (void *)PTRACE_O_TRACESYSGOOD))
 		die("SEIZE");
 	if (ptrace(PTRACE_INTERRUPT, pid, NULL, NULL))
@@ -223,3 +226,4 @@ int main(int argc, char **argv)
 	printf("%d\n", r < 0 ? (int)-r : 0);
 	return 0;
 }
+/* NOLINTEND(performance-no-int-to-ptr) */
