@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/base/thread.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { STACK_SIZE = 256 * 1024 };
@@ -118,17 +118,12 @@ int thread_start(pthread_t *thread, void *(*run)(void *), void *context)
 
 bool thread_join(pthread_t thread, unsigned ms)
 {
-	struct timespec end;
-
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	end.tv_sec += ms / 1000;
-	end.tv_nsec += ms % 1000 * 1000000L;
-	if (end.tv_nsec >= 1000000000L) {
-		end.tv_sec++;
-		end.tv_nsec -= 1000000000L;
+	while (pthread_tryjoin_np(thread, NULL)) {
+		if (!ms--) {
+			pthread_detach(thread);
+			return false;
+		}
+		poll(NULL, 0, 1);
 	}
-	if (!pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &end))
-		return true;
-	pthread_detach(thread);
-	return false;
+	return true;
 }

@@ -12,12 +12,14 @@
 #include <linux/fs.h>
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
+#include <linux/seccomp.h>
 #include <linux/sockios.h>
 #include <linux/userfaultfd.h>
 #include <linux/vhost.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,9 +125,33 @@ static void add_rule(scmp_filter_ctx filter, const struct rule *rule)
 		die("cannot add", rule->call, -r);
 }
 
+/*
+ * When a filter is installed, the kernel runs it for each of its 900 system
+ * calls of both architectures, to find those that are always allowed, unless
+ * the filter looks at an argument: then it gives up on that call.  With this
+ * as the first instruction it gives up at once, which saves two thirds of the
+ * time; it loses a shortcut of some 10 ns per call.
+ */
+static const struct sock_filter look_at_argument = {
+	BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, args)};
+
+/* These are compared first. */
+static void set_priorities(scmp_filter_ctx filter)
+{
+	static const char *const often[] = {
+		"ioctl",    "write", "read",    "epoll_pwait",    "preadv2",
+		"pwritev2", "futex", "sendmsg", "io_uring_enter",
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(often); i++)
+		(void)seccomp_syscall_priority(
+			filter, seccomp_syscall_resolve_name(often[i]),
+			(uint8_t)(UINT8_MAX - i));
+}
+
 static size_t compile(const struct list *list, struct sock_filter *program)
 {
-	size_t size = INSTRUCTIONS_MAX * sizeof(*program);
+	size_t size = (INSTRUCTIONS_MAX - 1) * sizeof(*program);
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
 	int r;
 
@@ -133,16 +159,15 @@ static size_t compile(const struct list *list, struct sock_filter *program)
 		die("cannot begin", list->name, ENOMEM);
 	if (seccomp_arch_native() != SCMP_ARCH_AARCH64)
 		seccomp_arch_remove(filter, SCMP_ARCH_NATIVE);
-	/* A tree of comparisons instead of a chain: a third of the time. */
-	r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+	set_priorities(filter);
 	for (unsigned i = 0; i < list->count; i++)
 		add_rule(filter, &list->rule[i]);
-	if (!r)
-		r = seccomp_export_bpf_mem(filter, program, &size);
+	program[0] = look_at_argument;
+	r = seccomp_export_bpf_mem(filter, program + 1, &size);
 	if (r)
 		die("cannot compile", list->name, -r);
 	seccomp_release(filter);
-	return size / sizeof(*program);
+	return 1 + size / sizeof(*program);
 }
 
 static void write_programs(FILE *out)
