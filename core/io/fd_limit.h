@@ -7,11 +7,12 @@
  * drives can be replaced and snapshots be written however many connections
  * there are.
  *
- * Any thread.
+ * Any thread, but fd_limit_raise(): before there are others.
  */
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum {
 	/* Enough for a VM with all connections, devices and vCPUs. */
@@ -30,6 +31,10 @@ enum {
  * does not use it, and starts no programs that would inherit the limit.
  */
 void fd_limit_raise(void);
+
+/* The soft limit, as fd_limit_raise() left it; a later prlimit() is not seen.
+ */
+uint64_t fd_limit(void);
 
 /*
  * May a connection keep descriptor @fd?  False if @fd is in the reserve: the

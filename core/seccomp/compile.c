@@ -19,6 +19,7 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,18 +136,30 @@ static void add_rule(scmp_filter_ctx filter, const struct rule *rule)
 static const struct sock_filter look_at_argument = {
 	BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, args)};
 
-/* These are compared first. */
-static void set_priorities(scmp_filter_ctx filter)
+static bool has_call(const struct list *list, const char *call)
+{
+	for (unsigned i = 0; i < list->count; i++) {
+		if (!strcmp(list->rule[i].call, call))
+			return true;
+	}
+	return false;
+}
+
+/* Calls that are made often are compared first.  Only of those in the list:
+ * for another libseccomp 2.6 loses the instruction that loads the number. */
+static void set_priorities(scmp_filter_ctx filter, const struct list *list)
 {
 	static const char *const often[] = {
 		"ioctl",    "write", "read",    "epoll_pwait",    "preadv2",
 		"pwritev2", "futex", "sendmsg", "io_uring_enter",
 	};
 
-	for (unsigned i = 0; i < ARRAY_SIZE(often); i++)
-		(void)seccomp_syscall_priority(
-			filter, seccomp_syscall_resolve_name(often[i]),
-			(uint8_t)(UINT8_MAX - i));
+	for (unsigned i = 0; i < ARRAY_SIZE(often); i++) {
+		if (has_call(list, often[i]))
+			(void)seccomp_syscall_priority(
+				filter, seccomp_syscall_resolve_name(often[i]),
+				(uint8_t)(UINT8_MAX - i));
+	}
 }
 
 static size_t compile(const struct list *list, struct sock_filter *program)
@@ -159,7 +172,7 @@ static size_t compile(const struct list *list, struct sock_filter *program)
 		die("cannot begin", list->name, ENOMEM);
 	if (seccomp_arch_native() != SCMP_ARCH_AARCH64)
 		seccomp_arch_remove(filter, SCMP_ARCH_NATIVE);
-	set_priorities(filter);
+	set_priorities(filter, list);
 	for (unsigned i = 0; i < list->count; i++)
 		add_rule(filter, &list->rule[i]);
 	program[0] = look_at_argument;

@@ -34,6 +34,8 @@ int seccomp_enable(void (*last)(void), struct err *e)
 	return 0;
 #else
 	pid = (unsigned)thread_process();
+	/* Asked for once: filters do not allow it. */
+	(void)thread_name();
 	if (violation_watch(last))
 		return err_errno(e, "cannot prepare seccomp filters");
 	enabled = true;

@@ -37,9 +37,9 @@ start spin --cpus 3 --api-sock "$PWD/s" --vsock "3,$PWD/v"
 t_begin "three vCPUs spin"
 if wait_for 30 out '^spinning'; then t_ok; else t_fail "they do not" err; fi
 
-t_begin "there is one thread for each vCPU, with Firecracker's name, and the main one"
+t_begin "there is one thread for each vCPU, with Firecracker's name, the main one, and one that starts others"
 cat /proc/$pid/task/*/comm | sort >threads
-if [ "$(cat threads)" = "$(printf 'fc_vcpu 0\nfc_vcpu 1\nfc_vcpu 2\nstasis')" ]; then t_ok; else
+if [ "$(cat threads)" = "$(printf 'fc_vcpu 0\nfc_vcpu 1\nfc_vcpu 2\nstarter\nstasis')" ]; then t_ok; else
 	t_fail "others" threads
 fi
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "core/io/fd_limit.h"
 #include "tests/unit/testing.h"
@@ -57,12 +59,28 @@ static void a_high_limit_stays(void **state)
 static void the_last_are_reserved(void **state)
 {
 	(void)state;
-	set_soft(1024);
-	assert_true(fd_limit_allows(1024 - FD_RESERVE - 1));
-	assert_false(fd_limit_allows(1024 - FD_RESERVE));
-	set_soft(100);
-	assert_true(fd_limit_allows(74));
-	assert_false(fd_limit_allows(75));
+	set_soft(FD_LIMIT_WANTED);
+	fd_limit_raise();
+	assert_true(fd_limit_allows(FD_LIMIT_WANTED - FD_RESERVE - 1));
+	assert_false(fd_limit_allows(FD_LIMIT_WANTED - FD_RESERVE));
+}
+
+/* The hard limit keeps it so low; for good, so in another process. */
+static void of_few_a_quarter_is_reserved(void **state)
+{
+	const struct rlimit few = {100, 100};
+	int status;
+	pid_t child = fork();
+
+	(void)state;
+	if (!child) {
+		if (setrlimit(RLIMIT_NOFILE, &few))
+			_exit(2);
+		fd_limit_raise();
+		_exit(!fd_limit_allows(74) || fd_limit_allows(75));
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
 }
 
 #define TEST(name) \
@@ -74,6 +92,7 @@ int main(void)
 		TEST(a_low_limit_is_raised),
 		TEST(a_high_limit_stays),
 		TEST(the_last_are_reserved),
+		TEST(of_few_a_quarter_is_reserved),
 	};
 
 	return RUN_TESTS("fd_limit", tests);

@@ -126,6 +126,15 @@ static void no_thread_runs_programs_or_maps_code(void **state)
 	}
 }
 
+static void every_thread_may_wait_and_write(void **state)
+{
+	(void)state;
+	for (unsigned t = 0; t < SECCOMP_THREADS; t++) {
+		assert_int_equal(decide(t, NR_FUTEX, 0, 0, 0), allowed);
+		assert_int_equal(decide(t, NR_WRITE, 0, 0, 0), allowed);
+	}
+}
+
 /* 32-bit programs have other numbers for the same calls. */
 static void another_architecture_is_killed(void **state)
 {
@@ -254,6 +263,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(programs_fit_where_they_are_loaded),
 		cmocka_unit_test(no_thread_runs_programs_or_maps_code),
+		cmocka_unit_test(every_thread_may_wait_and_write),
 		cmocka_unit_test(another_architecture_is_killed),
 		cmocka_unit_test(the_kernel_sees_32_bits_and_so_do_we),
 		cmocka_unit_test(only_this_process_is_signalled),

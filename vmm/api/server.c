@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -15,6 +14,7 @@
 #include "core/base/metrics.h"
 #include "core/base/now.h"
 #include "core/base/util.h"
+#include "core/io/fd_limit.h"
 #include "core/io/io.h"
 #include "core/io/log.h"
 #include "vmm/api/routes.h"
@@ -182,10 +182,7 @@ static int refuse_one(struct api *api)
  * it does not help. */
 static bool spare_helps(const struct api *api)
 {
-	struct rlimit limit;
-
-	return api->spare_fd >= 0 && !getrlimit(RLIMIT_NOFILE, &limit) &&
-	       (rlim_t)api->spare_fd < limit.rlim_cur;
+	return api->spare_fd >= 0 && (uint64_t)api->spare_fd < fd_limit();
 }
 
 static void accept_none(struct api *api)

@@ -225,12 +225,13 @@ int console_open(struct console *c, struct event_loop *loop, bool escapes,
 {
 	*c = (struct console){
 		.loop = loop,
-		.escapes = escapes && console_is_terminal(),
+		.is_ours = console_is_terminal(),
 		.out_fd = open_output(),
 		.room_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 		.input = {.fd = -1, .ready = on_input},
 		.room = {.fd = -1, .ready = on_room},
 	};
+	c->escapes = escapes && c->is_ours;
 	/* Before a filter forbids it. */
 	if (isatty(STDIN_FILENO)) {
 		/* So that a background process can restore it, too. */
@@ -246,7 +247,7 @@ void console_attach(struct console *c, struct vm *vm)
 {
 	c->vm = vm;
 	if (isatty(STDIN_FILENO)) {
-		if (!console_is_terminal()) {
+		if (!c->is_ours) {
 			log_warn("in the background: the guest gets no input");
 			return;
 		}

@@ -25,6 +25,7 @@ struct console {
 	struct event_loop *loop;
 	struct vm *vm; /* gets the input; NULL: not attached yet */
 	bool escapes;  /* interpret Ctrl-A commands */
+	bool is_ours;  /* console_is_terminal(), when it was opened */
 	bool armed;    /* the last key was Ctrl-A */
 
 	int out_fd;  /* guest output; write it with io_write_nowait() */

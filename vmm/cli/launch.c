@@ -99,7 +99,7 @@ void launch_fini(struct launch *l)
 	signals_unwatch(&l->loop, &l->signals);
 	loop_fini(&l->loop);
 	if (signals_first())
-		signals_die(signals_first());
+		signals_die();
 }
 
 /* A violation of a filter ends the process: leave nothing behind.  In a signal

@@ -32,5 +32,5 @@ int signals_first(void);
 /* "SIGTERM" and the like; @number is from signals_first(). */
 const char *signals_name(int number);
 
-/* End the process by signal @number.  Returns only in process 1. */
-void signals_die(int number);
+/* End the process by the first such signal.  Returns only in process 1. */
+void signals_die(void);
