@@ -39,6 +39,9 @@ static void keep_little_memory(void)
 {
 	enum { KEPT = 64 * 1024 };
 
+	/* Helper threads are few: no arena of their own, for which glibc asks
+	 * how many processors there are. */
+	mallopt(M_ARENA_MAX, 1);
 	/* Setting them also stops glibc from raising both thresholds itself. */
 	mallopt(M_MMAP_THRESHOLD, KEPT);
 	mallopt(M_TRIM_THRESHOLD, KEPT);
