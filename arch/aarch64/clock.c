@@ -23,6 +23,7 @@
  */
 #include <errno.h>
 #include <linux/kvm.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/utsname.h>
@@ -55,7 +56,6 @@ enum {
 static int set_offset(struct arch_clock *c, struct kvm_vm *vm, uint64_t offset,
 		      struct err *e)
 {
-	const struct timespec ms = {.tv_nsec = 1000000};
 	int r;
 
 	for (unsigned i = 0; i < BUSY_TRIES; i++) {
@@ -63,7 +63,7 @@ static int set_offset(struct arch_clock *c, struct kvm_vm *vm, uint64_t offset,
 		if (r != -EBUSY)
 			break;
 		c->busy_retries++;
-		nanosleep(&ms, NULL);
+		poll(NULL, 0, 1);
 	}
 	if (r) {
 		errno = -r;
