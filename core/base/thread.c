@@ -33,8 +33,7 @@ const char *thread_name(void)
 	return own_name;
 }
 
-/* ------------------------------------------------------------------ starting
- */
+/* ---------------------------------------------------------------- starting */
 
 struct request {
 	pthread_t *thread;

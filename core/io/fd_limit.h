@@ -32,8 +32,8 @@ enum {
  */
 void fd_limit_raise(void);
 
-/* The soft limit, as fd_limit_raise() left it; a later prlimit() is not seen.
- */
+/* The soft limit, as fd_limit_raise() left it: a later prlimit() has no effect
+ * here. */
 uint64_t fd_limit(void);
 
 /*

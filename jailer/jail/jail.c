@@ -109,8 +109,7 @@ static int check_mount(const struct jail *jail, struct err *e)
 	return 0;
 }
 
-/* ----------------------------------------------- a jail that was there before
- */
+/* -------------------------------------------- a jail that was there before */
 
 static int check_unused(const struct jail *jail, struct err *e)
 {

@@ -71,8 +71,7 @@ static int tear_down(void **state)
 	return system(command); /* NOLINT(cert-env33-c): a fixed command */
 }
 
-/* ------------------------------------------------------------ io_open_beneath
- */
+/* --------------------------------------------------------- io_open_beneath */
 
 static int opened(const char *rest)
 {
@@ -136,8 +135,7 @@ static void the_folder_itself_may_be_reached_through_a_link(void **state)
 	assert_true(fd >= 0);
 }
 
-/* ----------------------------------------------------------- load_paths_check
- */
+/* -------------------------------------------------------- load_paths_check */
 
 struct world {
 	struct snapshot_load body;

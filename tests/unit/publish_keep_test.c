@@ -233,8 +233,7 @@ static void a_state_behind_a_link_is_completed(void **state)
 	write_ok(3);
 }
 
-/* ----------------------------------------------------------- filled in place
- */
+/* --------------------------------------------------------- filled in place */
 
 /* Files of ours in a folder that is not: how jailers prepare them. */
 static bool prepare_as_a_jailer(void)

@@ -20,8 +20,7 @@
 #include "tests/unit/snapshot_job_world.h"
 #include "tests/unit/testing.h"
 
-/* ------------------------------------------------------- what a diff goes over
- */
+/* --------------------------------------------------- what a diff goes over */
 
 static void write_file(const char *path, uint64_t size)
 {

@@ -54,8 +54,7 @@ void sandbox_begin(const struct sandbox *s)
 		(void)setrlimit(RLIMIT_CORE, &no_core);
 }
 
-/* ------------------------------------------------------------------ namespaces
- */
+/* -------------------------------------------------------------- namespaces */
 
 /*
  * A network namespace with nothing in it, and the user namespace that permits
@@ -79,8 +78,7 @@ static void enter_namespaces(void)
 	(void)syscall(SYS_capset, &header, none);
 }
 
-/* -------------------------------------------------------------------- Landlock
- */
+/* ---------------------------------------------------------------- Landlock */
 
 static bool allow_folder_of(const struct landlock *l, const char *path)
 {
