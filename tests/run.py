@@ -28,7 +28,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "proofs"))
 from table import PROOFS  # noqa: E402
 
 SUITE_SECONDS = 300     # longer than an integration suite may take that does not say `# seconds:`
-FUZZ_SECONDS = 10       # for each fuzzer; tools/fuzz takes longer
+FUZZ_SECONDS = 5        # for each fuzzer; tools/fuzz takes longer
 QUICK_FUZZ_SECONDS = 1
 MUTANTS_SECONDS = 3600  # of all mutants: some hundred builds and runs of a test
 TIDY = f"{ROOT}/out/tidy"
@@ -43,10 +43,12 @@ LONG = {"block-deep", "clones", "hole", "hostile-deep", "hostile-saved", "limits
 COUNTED = {"flood": 0, "hole": 0, "net-limit": 2, "time-chrony": 0, "time-long": 5}
 # Where the integration suites run, what takes longest first. A suite that cannot be tried on some
 # host skips itself there.
-#   processor, kernel, processors, memory, gic, kernel command line, suites ("*": all)
+#   processor, kernel, processors, memory, gic, kernel command line, suites ("*": all; "-NAME": not this one,
+#   unless --full or -k)
 CORE = "host doctor guests boot"
 MATRIX = [
-    ("neoverse-n1", "6.12", 2, "2G", "3", "", "*"),     # VHE, physical counter traps when offset
+    # VHE; the physical counter traps when offset. Without --full the next host shows `snapshot`, with SVE.
+    ("neoverse-n1", "6.12", 2, "2G", "3", "", "* -snapshot"),
     ("neoverse-v1", "6.12", 2, "2G", "3", "", f"{CORE} snapshot"),  # SVE
     ("max", "newest", 2, "2G", "3", "", CORE),          # CNTPOFF, SVE, PAuth, BTI
     ("cortex-a57", "6.12", 2, "2G", "3", "", f"{CORE} time"),       # nVHE
@@ -460,7 +462,10 @@ def steps(full, long):
     suites = [name for name in suites if name not in COUNTED]
     for cpu, kernel, smp, mem, gic, append, chosen in MATRIX + (FULL_MATRIX if full else []):
         host = Host(cpu, kernel, smp, mem, gic, append=append)
-        names = suites if chosen == "*" else chosen.split()
+        names = chosen.split()
+        left_out = [] if long else names
+        names = suites if "*" in names else names
+        names = [name for name in names if f"-{name}" not in left_out]
         # In two halves, where there are many, which can run at the same time.
         for part in ([names[::2], names[1::2]] if len(names) > 12 else [names]):
             yield Rig(str(host), host, tuple(part))
