@@ -31,6 +31,17 @@ int err_errno(struct err *e, const char *format, ...)
 	return -1;
 }
 
+int err_suffix(struct err *e, const char *format, ...)
+{
+	size_t len = strlen(e->text);
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(e->text + len, sizeof(e->text) - len, format, args);
+	va_end(args);
+	return -1;
+}
+
 int err_prefix(struct err *e, const char *format, ...)
 {
 	char old[sizeof(e->text)];

@@ -13,12 +13,16 @@ struct err {
 	char text[1024];
 };
 
-/* Set the text.  Returns -1, as all three do: `return err_set(...);`. */
+/* Set the text.  Returns -1, as all four do: `return err_set(...);`. */
 int err_set(struct err *e, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /* As err_set(), followed by ": " and the description of errno. */
 int err_errno(struct err *e, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Append to the text. */
+int err_suffix(struct err *e, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /* Put "context: " in front of the text. */

@@ -7,66 +7,116 @@
 
 #include "core/base/err.h"
 #include "core/base/text.h"
+#include "core/io/log.h"
+#include "core/json/json_place.h"
 
 struct json_t *json_parse(const char *text, size_t len, struct err *e)
 {
 	json_error_t why;
 	json_t *document = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
 
-	if (!document)
-		err_set(e, "%s at line %d column %d", why.text, why.line,
-			why.column);
+	if (document)
+		json_keep_source(document, text, len);
+	else
+		/* serde would go on with a fraction, which no field takes. */
+		err_set(e, "%s%s at line %d column %d",
+			json_error_code(&why) == json_error_numeric_overflow
+				? "invalid type: floating point, expected u64: "
+				: "",
+			why.text, why.line, why.column);
 	return document;
 }
 
 void json_free(struct json_t *document)
 {
+	json_forget_source(document);
 	json_decref(document);
 }
 
-static const char *kind_name(const json_t *value)
+/* What serde would call it. */
+static void print_kind(const json_t *value, char *out, size_t size)
 {
 	static const char *const names[] = {
-		[JSON_OBJECT] = "an object", [JSON_ARRAY] = "an array",
-		[JSON_STRING] = "a string",  [JSON_INTEGER] = "a number",
-		[JSON_REAL] = "a fraction",  [JSON_TRUE] = "true",
-		[JSON_FALSE] = "false",      [JSON_NULL] = "null",
+		[JSON_OBJECT] = "map",
+		[JSON_ARRAY] = "sequence",
+		[JSON_TRUE] = "boolean `true`",
+		[JSON_FALSE] = "boolean `false`",
+		[JSON_NULL] = "null",
 	};
 
-	return names[json_typeof(value)];
+	switch (json_typeof(value)) {
+	case JSON_STRING:
+		snprintf(out, size, "string \"%.64s\"",
+			 json_string_value(value));
+		return;
+	case JSON_INTEGER:
+		snprintf(out, size, "integer `%lld`",
+			 (long long)json_integer_value(value));
+		return;
+	case JSON_REAL:
+		/* libc's %g would be 10 KiB of the program. */
+		snprintf(out, size, "floating point");
+		return;
+	default:
+		snprintf(out, size, "%s", names[json_typeof(value)]);
+	}
 }
 
-static int wrong_kind(const struct json_field *f, const json_t *value,
-		      const char *expected, struct err *e)
+static const char *number_name(uint64_t max)
 {
-	return err_set(e, "field `%s` is %s, expected %s", f->name,
-		       kind_name(value), expected);
+	return max == UINT8_MAX    ? "u8"
+	       : max == UINT16_MAX ? "u16"
+	       : max == UINT32_MAX ? "u32"
+	       : max == INT32_MAX  ? "usize"
+				   : "u64";
 }
 
-static int read_number(const struct json_field *f, const json_t *value,
-		       uint64_t *out, struct err *e)
+/* As serde says it, and then which field that is. */
+static int wrong_kind(const struct json_field *f, const json_t *object,
+		      const json_t *value, struct err *e)
+{
+	static const char *const expected[] = {
+		[JSON_KIND_STRING] = "a string",
+		[JSON_KIND_BOOL] = "a boolean",
+		[JSON_KIND_ANY] = "a value",
+		[JSON_KIND_STRINGS] = "a map",
+	};
+	bool range = f->kind == JSON_KIND_U64 && json_is_integer(value);
+	char kind[96];
+
+	print_kind(value, kind, sizeof(kind));
+	err_set(e, "invalid %s: %s, expected %s", range ? "value" : "type",
+		kind,
+		f->kind == JSON_KIND_U64 ? number_name(f->max)
+					 : expected[f->kind]);
+	json_add_place(e, JSON_AFTER_VALUE, object, f->name);
+	if (!range)
+		return err_suffix(e, " (field `%s`)", f->name);
+	return err_suffix(e, " (field `%s` is 0 to %llu)", f->name,
+			  (unsigned long long)(f->max ? f->max : INT64_MAX));
+}
+
+static int read_number(const struct json_field *f, const json_t *object,
+		       const json_t *value, uint64_t *out, struct err *e)
 {
 	json_int_t n = json_integer_value(value);
 
 	if (!json_is_integer(value))
-		return wrong_kind(f, value, "a whole number", e);
+		return wrong_kind(f, object, value, e);
 	if (n < 0 || (f->max && (uint64_t)n > f->max))
-		return err_set(
-			e, "field `%s` is %lld, expected 0 to %llu", f->name,
-			(long long)n,
-			(unsigned long long)(f->max ? f->max : INT64_MAX));
+		return wrong_kind(f, object, value, e);
 	*out = (uint64_t)n;
 	return 0;
 }
 
-static int read_string(const struct json_field *f, const json_t *value,
-		       char **out, struct err *e)
+static int read_string(const struct json_field *f, const json_t *object,
+		       const json_t *value, char **out, struct err *e)
 {
 	const char *text = json_string_value(value);
 	char *copy;
 
 	if (!text)
-		return wrong_kind(f, value, "a string", e);
+		return wrong_kind(f, object, value, e);
 	/* C would cut a path or command line short at a NUL. */
 	if (strlen(text) != json_string_length(value))
 		return err_set(e, "field `%s` contains a NUL character",
@@ -80,22 +130,22 @@ static int read_string(const struct json_field *f, const json_t *value,
 }
 
 /* Keep an object of strings as JSON text. */
-static int read_strings(const struct json_field *f, const json_t *value,
-			char **out, struct err *e)
+static int read_strings(const struct json_field *f, const json_t *object,
+			const json_t *value, char **out, struct err *e)
 {
 	const char *name;
 	json_t *member;
 	char *text;
 
 	if (!json_is_object(value))
-		return wrong_kind(f, value, "an object of strings", e);
+		return wrong_kind(f, object, value, e);
 	json_object_foreach((json_t *)value, name, member)
 	{
-		if (!json_is_string(member))
-			return err_set(e,
-				       "field `%s`: member `%.64s` is %s, "
-				       "expected a string",
-				       f->name, name, kind_name(member));
+		if (!json_is_string(member)) {
+			wrong_kind(&(struct json_field){.name = name}, value,
+				   member, e);
+			return err_prefix(e, "field `%s`", f->name);
+		}
 	}
 	text = json_dumps(value, JSON_COMPACT);
 	if (!text)
@@ -105,23 +155,23 @@ static int read_strings(const struct json_field *f, const json_t *value,
 	return 0;
 }
 
-static int read_field(const struct json_field *f, const json_t *value,
-		      void *out, struct err *e)
+static int read_field(const struct json_field *f, const json_t *object,
+		      const json_t *value, void *out, struct err *e)
 {
 	void *member = (char *)out + f->offset;
 
 	switch (f->kind) {
 	case JSON_KIND_STRING:
-		return read_string(f, value, member, e);
+		return read_string(f, object, value, member, e);
 	case JSON_KIND_BOOL:
 		if (!json_is_boolean(value))
-			return wrong_kind(f, value, "true or false", e);
+			return wrong_kind(f, object, value, e);
 		*(bool *)member = json_is_true(value);
 		return 0;
 	case JSON_KIND_U64:
-		return read_number(f, value, member, e);
+		return read_number(f, object, value, member, e);
 	case JSON_KIND_STRINGS:
-		return read_strings(f, value, member, e);
+		return read_strings(f, object, value, member, e);
 	case JSON_KIND_ANY:
 		*(const json_t **)member = value;
 		return 0;
@@ -139,45 +189,91 @@ static const struct json_field *find(const struct json_field *fields,
 	return NULL;
 }
 
-static int unknown_field(const struct json_field *fields, unsigned count,
-			 const char *name, struct err *e)
+/* "`a`", "`a` or `b`", "one of `a`, `b`, `c`", as serde lists them. */
+static void list_known(const char *const *names, size_t stride, unsigned count,
+		       struct err *e)
 {
-	char known[320] = "";
-	size_t len = 0;
-
-	for (unsigned i = 0; i < count && len < sizeof(known) - 1; i++)
-		len += (size_t)snprintf(known + len, sizeof(known) - len,
-					"%s`%s`", i ? ", " : "",
-					fields[i].name);
-	return err_set(e, "unknown field `%.64s`, expected one of %s", name,
-		       known);
+	err_suffix(e, count > 2 ? ", expected one of " : ", expected ");
+	for (unsigned i = 0; i < count; i++) {
+		err_suffix(e, "%s`%s`",
+			   !i           ? ""
+			   : count == 2 ? " or "
+					: ", ",
+			   *names);
+		names = (const void *)((const char *)names + stride);
+	}
 }
 
-int json_read(const struct json_t *object, const struct json_field *fields,
-	      unsigned count, void *out, struct err *e)
+static int unknown_field(const json_t *object, const struct json_field *fields,
+			 unsigned count, const char *name, struct err *e)
+{
+	err_set(e, "unknown field `%.64s`", name);
+	list_known(&fields->name, sizeof(*fields), count, e);
+	return json_add_place(e, JSON_AFTER_KEY, object, name);
+}
+
+static int not_an_object(const json_t *value, struct err *e)
+{
+	char kind[96];
+
+	print_kind(value, kind, sizeof(kind));
+	return err_set(e, "invalid type: %s, expected an object", kind);
+}
+
+/* @value is NULL, or null. */
+static int missing_field(const json_t *object, const struct json_field *f,
+			 const json_t *value, struct err *e)
+{
+	if (value)
+		return wrong_kind(f, object, value, e);
+	err_set(e, "missing field `%s`", f->name);
+	return json_add_place(e, JSON_AFTER_OBJECT, object, NULL);
+}
+
+static int read_all(const struct json_t *object,
+		    const struct json_field *fields, unsigned count, void *out,
+		    bool strict, struct err *e)
 {
 	const char *name;
 	json_t *value;
 
 	if (!json_is_object(object))
-		return err_set(e, "expected an object, found %s",
-			       kind_name(object));
+		return not_an_object(object, e);
 	/* jansson's iterator lacks the const; it changes nothing. */
 	json_object_foreach((json_t *)object, name, value)
 	{
 		const struct json_field *f = find(fields, count, name);
 
-		if (!f)
-			return unknown_field(fields, count, name, e);
-		if (!json_is_null(value) && read_field(f, value, out, e))
+		if (!f) {
+			unknown_field(object, fields, count, name, e);
+			if (strict)
+				return -1;
+			log_warn("ignored: %s", e->text);
+			continue;
+		}
+		if (!json_is_null(value) &&
+		    read_field(f, object, value, out, e))
 			return -1;
 	}
 	for (unsigned i = 0; i < count; i++) {
 		value = json_object_get(object, fields[i].name);
 		if (fields[i].required && (!value || json_is_null(value)))
-			return err_set(e, "missing field `%s`", fields[i].name);
+			return missing_field(object, &fields[i], value, e);
 	}
 	return 0;
+}
+
+int json_read(const struct json_t *object, const struct json_field *fields,
+	      unsigned count, void *out, struct err *e)
+{
+	return read_all(object, fields, count, out, true, e);
+}
+
+int json_read_known(const struct json_t *object,
+		    const struct json_field *fields, unsigned count, void *out,
+		    struct err *e)
+{
+	return read_all(object, fields, count, out, false, e);
 }
 
 int json_array_len(const struct json_t *value)
@@ -193,24 +289,15 @@ const struct json_t *json_array_at(const struct json_t *value, unsigned index)
 int json_variant(const char *text, const char *const *names, unsigned count,
 		 unsigned *index, struct err *e)
 {
-	char known[320] = "";
-	size_t len = 0;
-
 	for (unsigned i = 0; i < count; i++) {
 		if (!strcmp(text, names[i])) {
 			*index = i;
 			return 0;
 		}
-		if (len < sizeof(known) - 1)
-			len += (size_t)snprintf(known + len,
-						sizeof(known) - len, "%s`%s`",
-						!i           ? ""
-						: count == 2 ? " or "
-							     : ", ",
-						names[i]);
 	}
-	return err_set(e, "unknown variant `%.64s`, expected %s%s", text,
-		       count > 2 ? "one of " : "", known);
+	err_set(e, "unknown variant `%.64s`", text);
+	list_known(names, sizeof(*names), count, e);
+	return json_add_place(e, JSON_AFTER_TEXT, NULL, text);
 }
 
 const char *json_text(const struct json_t *value)

@@ -31,7 +31,8 @@ struct json_field {
 };
 
 /*
- * Parse a document, which the caller passes to json_free().  Duplicate keys are
+ * Parse a document, which the caller passes to json_free(); @text must stay
+ * until then, because errors say where in it they are.  Duplicate keys are
  * rejected.
  */
 struct json_t *json_parse(const char *text, size_t len, struct err *e);
@@ -44,6 +45,11 @@ void json_free(struct json_t *document);
  */
 int json_read(const struct json_t *object, const struct json_field *fields,
 	      unsigned count, void *out, struct err *e);
+
+/* The same, but a field that is not in the table is logged, and ignored. */
+int json_read_known(const struct json_t *object,
+		    const struct json_field *fields, unsigned count, void *out,
+		    struct err *e);
 
 /* Number of elements, or -1 if @value is not an array; and one element. */
 int json_array_len(const struct json_t *value);

@@ -177,7 +177,8 @@ static void a_running_drive_is_patched(void **state)
 					sizeof(text)),
 			 400);
 	assert_contains(text, "Drive config error: Unable to patch the block "
-			      "device: there is nothing to change: give "
+			      "device: Running method expected different "
+			      "backend: there is nothing to change, give "
 			      "`path_on_host` or `rate_limiter`. Please");
 	api_world_do(w, PAT, "/drives/d",
 		     "{\"drive_id\":\"d\",\"rate_limiter\":{}}");

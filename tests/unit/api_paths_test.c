@@ -45,6 +45,7 @@ static const struct known {
 	{"/serial", 1 << PUT},
 	{"/snapshot/create", 1 << PUT},
 	{"/snapshot/load", 1 << PUT},
+	{"/stasis", 1 << GET},
 	{"/vm", 1 << PAT},
 	{"/vm/config", 1 << GET},
 	{"/vsock", 1 << PUT},

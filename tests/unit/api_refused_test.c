@@ -95,12 +95,14 @@ static const struct row drives[] = {
 	{"drives/a",
 	 DRIVE_A("\"cache_type\":\"Fast\",\"path_on_host\":\"@/k\""),
 	 BAD_BODY "field `cache_type`: unknown variant `Fast`, expected "
-		  "`Unsafe` or `Writeback`",
+		  "`Unsafe` or `Writeback` at line 1 column 58.",
 	 false},
 	{"drives/a",
 	 DRIVE_A("\"path_on_host\":\"@/k\",\"rate_limiter\":{\"ops\":{"
 		 "\"size\":1}}"),
-	 BAD_BODY "field `rate_limiter`: missing field `refill_time`", false},
+	 BAD_BODY "field `rate_limiter`: missing field `refill_time` at line 1 "
+		  "column 111.",
+	 false},
 };
 
 static const struct row interfaces[] = {
@@ -126,12 +128,12 @@ static const struct row interfaces[] = {
 	     "Invalid TUN/TAP Backend provided by fd:9999." ADVICE,
 	 false},
 	{"network-interfaces/n", NET_T("\"mtu\":67"),
-	 BAD_BODY "field `mtu`: 67 is not possible; give 68 to 65535", false},
+	 BAD_BODY "field `mtu`: 67 is not possible; give 68 to 65535.", false},
 	{"network-interfaces/n", NET_T("\"guest_mac\":\"06:00:00:00:00\""),
 	 BAD_BODY "The provided MAC address is invalid.", false},
 	{"network-interfaces/n", NET_T("\"rx_rate_limiter\":{\"bytes\":{}}"),
 	 BAD_BODY "field `rx_rate_limiter`: unknown field `bytes`, expected "
-		  "one of `bandwidth`, `ops`",
+		  "`bandwidth` or `ops` at line 1 column 65.",
 	 false},
 	{"network-interfaces/m", NET_T("\"mtu\":1500"),
 	 "The id from the path does not match the id from the body!", false},
@@ -167,11 +169,14 @@ static const struct row others[] = {
 	 "Balloon config error: Amount of pages requested is too large.",
 	 false},
 	{"balloon", "{\"amount_mib\":1}",
-	 BAD_BODY "missing field `deflate_on_oom`", false},
+	 BAD_BODY "missing field `deflate_on_oom` at line 1 column 16.", false},
 	{"entropy", "{\"rate_limiter\":{\"ops\":{\"refill_time\":1}}}",
-	 BAD_BODY "field `rate_limiter`: missing field `size`", false},
+	 BAD_BODY
+	 "field `rate_limiter`: missing field `size` at line 1 column 40.",
+	 false},
 	{"entropy", "{\"rate_limiter\":{},\"size\":1}",
-	 BAD_BODY "unknown field `size`, expected one of `rate_limiter`",
+	 BAD_BODY "unknown field `size`, expected `rate_limiter` at "
+		  "line 1 column 25.",
 	 false},
 };
 

@@ -45,6 +45,7 @@ static const struct row {
 	 NULL,
 	 {200, 200},
 	 {"{\"firecracker_version\":\"1.17.0\"", "1.17.0"}},
+	{GET, "/stasis", NULL, {200, 200}, {"{\"version\":\"0", "\"mmio\"}"}},
 	{GET, "//version", NULL, {200, 200}, {"1.17.0", "1.17.0"}},
 	{GET, "/version/", NULL, {200, 200}, {"1.17.0", "1.17.0"}},
 	{GET,

@@ -67,9 +67,8 @@ static void replies_look_like_firecrackers(void **state)
 				      "Server: Firecracker API\r\n"
 				      "Connection: keep-alive\r\n"
 				      "Content-Type: application/json\r\n"
-				      "Content-Length: 57\r\n\r\n"
-				      "{\"firecracker_version\":\"1.17.0\","
-				      "\"stasis_version\":\"0.1.0\"}");
+				      "Content-Length: 32\r\n\r\n"
+				      "{\"firecracker_version\":\"1.17.0\"}");
 	say(w, fd, "PUT /serial HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}");
 	assert_string_equal(hear(fd), "HTTP/1.1 204 \r\n"
 				      "Server: Firecracker API\r\n"

@@ -10,6 +10,7 @@
 #include "core/base/util.h"
 #include "core/base/version.h"
 #include "core/json/json.h"
+#include "snapshot/state_file.h"
 #include "vmm/api/routes.h"
 #include "vmm/config/bodies.h"
 #include "vmm/config/body_table.h"
@@ -20,8 +21,9 @@ int bad_body(struct err *e)
 	/* An id mismatch has Firecracker's wording already: no prefix. */
 	if (!strcmp(e->text, body_other_id))
 		return -1;
-	return err_prefix(e, "An error occurred when deserializing the json "
-			     "body of a request");
+	err_prefix(e, "An error occurred when deserializing the json body of a "
+		      "request");
+	return e->text[strlen(e->text) - 1] == '.' ? -1 : err_suffix(e, ".");
 }
 
 /* ----------------------------------------------------------------- reading */
@@ -35,8 +37,7 @@ int get_instance(struct instance *in, const struct api_request *request,
 	buf_json_string(&reply->body, in->id);
 	buf_printf(&reply->body,
 		   ",\"state\":\"%s\",\"vmm_version\":\"" FIRECRACKER_VERSION
-		   "\",\"app_name\":\"Firecracker\",\"stasis_version\":"
-		   "\"" STASIS_VERSION "\"}",
+		   "\",\"app_name\":\"Firecracker\"}",
 		   instance_state_name(in));
 	return 0;
 }
@@ -47,8 +48,24 @@ int get_version(struct instance *in, const struct api_request *request,
 	(void)in;
 	(void)request;
 	(void)e;
-	buf_text(&reply->body, "{\"firecracker_version\":\"" FIRECRACKER_VERSION
-			       "\",\"stasis_version\":\"" STASIS_VERSION "\"}");
+	buf_text(&reply->body,
+		 "{\"firecracker_version\":\"" FIRECRACKER_VERSION "\"}");
+	return 0;
+}
+
+/* What Firecracker's own answers have no place for; validators of those accept
+ * no further fields. */
+int get_stasis(struct instance *in, const struct api_request *request,
+	       struct api_reply *reply, struct err *e)
+{
+	(void)in;
+	(void)request;
+	(void)e;
+	buf_printf(&reply->body,
+		   "{\"version\":\"" STASIS_VERSION
+		   "\",\"snapshot_version\":\"%u.%u.0\","
+		   "\"transport\":\"mmio\"}",
+		   STATE_FILE_MAJOR, STATE_FILE_MINOR);
 	return 0;
 }
 
@@ -110,10 +127,12 @@ int put_body(struct instance *in, const struct api_request *request,
 	     struct api_reply *reply, struct err *e)
 {
 	const struct body_kind *kind = request->kind;
+	bool deprecated = false;
 	int r = body_put(kind, &in->config, request->json,
-			 kind->is_list ? request->id : NULL, &reply->deprecated,
-			 e);
+			 kind->is_list ? request->id : NULL, &deprecated, e);
 
+	if (deprecated)
+		reply->deprecated = kind->deprecation;
 	if (r == BODY_UNREADABLE)
 		return bad_body(e);
 	return r ? err_prefix(e, "%s", kind->refusal) : 0;
@@ -134,7 +153,8 @@ static int set_machine_config(struct instance *in, const struct json_t *json,
 		if (r)
 			err_prefix(e, "Machine config error");
 	}
-	reply->deprecated = body.cpu_template;
+	if (body.cpu_template)
+		reply->deprecated = "cpu_template field is";
 	machine_config_fini(&body);
 	return r;
 }

@@ -24,8 +24,8 @@ struct api_request {
 typedef int api_handler(struct instance *in, const struct api_request *request,
 			struct api_reply *reply, struct err *e);
 
-api_handler get_instance, get_version, get_machine_config, get_vm_config,
-	get_metrics, get_events, get_clock;
+api_handler get_instance, get_version, get_stasis, get_machine_config,
+	get_vm_config, get_metrics, get_events, get_clock;
 api_handler put_actions, put_body, put_logger, put_machine_config, put_metrics,
 	put_serial;
 api_handler patch_drive, patch_interface, patch_machine_config, patch_vm;

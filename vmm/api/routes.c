@@ -3,9 +3,11 @@
 
 #include <ctype.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/base/err.h"
 #include "core/base/metrics.h"
+#include "core/base/now.h"
 #include "core/base/util.h"
 #include "core/io/log.h"
 #include "core/json/json.h"
@@ -29,7 +31,8 @@ struct calls {
 	X(vm_config)      \
 	X(metrics)        \
 	X(events)         \
-	X(clock)
+	X(clock)          \
+	X(stasis)
 #define CALLS_PUT(X)   \
 	X(actions)     \
 	X(boot_source) \
@@ -215,6 +218,7 @@ static const struct route routes[] = {
 	{PATCH, "vm", POST, patch_vm, &calls.patch.vm, false, NULL},
 	{GET, "vm/config", ANY, get_vm_config, &calls.get.vm_config, false,
 	 NULL},
+	{GET, "stasis", ANY, get_stasis, &calls.get.stasis, false, NULL},
 	{PUT, "vsock", BOOT, put_body, &calls.put.vsock, false, &body_vsock},
 };
 
@@ -344,9 +348,7 @@ static int call(const struct route *route, struct instance *in,
 	if (body) {
 		document = json_parse(body, len, e);
 		if (!document)
-			return err_prefix(e, "An error occurred when "
-					     "deserializing the json body of "
-					     "a request");
+			return bad_body(e);
 	}
 	request.json = document;
 	r = route->handler ? route->handler(in, &request, reply, e)
@@ -374,6 +376,26 @@ static void log_request(enum http_method method, const char *path,
 			 names[method], path);
 }
 
+/* Its words are Firecracker's, whose tests look for them. */
+static void log_deprecated(enum http_method method, const char *path,
+			   const char *what)
+{
+	metric_add(&calls.deprecated.deprecated_http_api_calls, 1);
+	log_warn("%s /%.256s: %s deprecated.", http_method_name[method], path,
+		 what);
+}
+
+static uint64_t now_us(void)
+{
+	return clock_now_ns(CLOCK_MONOTONIC) / 1000;
+}
+
+static void log_duration(const struct api_reply *reply)
+{
+	log_debug("Total previous API call duration: %llu us.",
+		  (unsigned long long)(now_us() - reply->began_us));
+}
+
 static void refuse(struct api_reply *reply, const struct err *e)
 {
 	buf_free(&reply->body);
@@ -383,6 +405,7 @@ static void refuse(struct api_reply *reply, const struct err *e)
 	reply->status = 400;
 	log_error("Received Error. Status code: 400 Bad Request. Message: %s",
 		  e->text);
+	log_duration(reply);
 }
 
 static void succeed(struct api_reply *reply)
@@ -390,6 +413,7 @@ static void succeed(struct api_reply *reply)
 	reply->status = reply->body.len || reply->stream ? 200 : 204;
 	log_info("The request was executed successfully. Status code: %s.",
 		 reply->status == 200 ? "200 OK" : "204 No Content");
+	log_duration(reply);
 }
 
 void routes_handle(struct instance *in, enum http_method method,
@@ -403,6 +427,7 @@ void routes_handle(struct instance *in, enum http_method method,
 	struct err e = {0};
 	int r = check_body(route, method, body, &e);
 
+	reply->began_us = now_us();
 	log_request(method, path, body);
 	metric_add(&count->count, 1);
 	if (!r && !route)
@@ -413,14 +438,14 @@ void routes_handle(struct instance *in, enum http_method method,
 		r = call(route, in, tokens, body, len, reply, &e);
 	if (!r && reply->body.failed)
 		r = err_set(&e, "There is no memory for the reply.");
-	if (reply->deprecated)
-		metric_add(&calls.deprecated.deprecated_http_api_calls, 1);
 	if (r) {
 		metric_add(&count->fails, 1);
 		refuse(reply, &e);
 	} else if (!reply->deferred) {
 		succeed(reply);
 	}
+	if (reply->deprecated)
+		log_deprecated(method, tokens, reply->deprecated);
 }
 
 void routes_complete(const struct instance *in, int result, const struct err *e,

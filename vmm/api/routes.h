@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "core/base/buf.h"
 #include "vmm/api/http.h"
@@ -13,12 +14,15 @@ struct err;
 
 struct api_reply {
 	unsigned status;
-	struct buf body;         /* JSON; may be empty */
-	bool deprecated;         /* the request uses a deprecated field */
+	struct buf body; /* JSON; may be empty */
+	/* The deprecated field that the request uses, as in "... field is";
+	 * NULL: it uses none. */
+	const char *deprecated;
 	bool stream;             /* the body is a stream of events */
 	bool deferred;           /* answered later, by routes_complete() ... */
 	enum instance_task task; /* ... when this task has ended */
 	bool wants_clock;        /* a load whose answer reports the clock */
+	uint64_t began_us;       /* CLOCK_MONOTONIC */
 };
 
 /* Register and unregister the metrics that count calls. */

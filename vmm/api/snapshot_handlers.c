@@ -40,7 +40,9 @@ int put_snapshot_load(struct instance *in, const struct api_request *request,
 	if (snapshot_load_read(&body, request->json, e)) {
 		r = bad_body(e);
 	} else {
-		reply->deprecated = body.deprecated;
+		if (body.deprecated)
+			reply->deprecated = "mem_file_path and "
+					    "enable_diff_snapshots fields are";
 		/* Only clients that send `clock` expect a body. */
 		reply->wants_clock = body.has_clock;
 		r = instance_load(in, &body, e);

@@ -119,6 +119,7 @@ const struct body_kind body_vsock = {
 	.apply = vsock_apply_any,
 	.fini = vsock_fini_any,
 	.is_deprecated = vsock_is_deprecated,
+	.deprecation = "vsock_id field is",
 };
 
 /* ------------------------------------------------------------- one of them */

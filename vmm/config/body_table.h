@@ -29,6 +29,7 @@ struct body_kind {
 	void (*fini)(void *body); /* NULL: it owns nothing */
 	/* Something deprecated is in it.  NULL: nothing can be. */
 	bool (*is_deprecated)(const void *body);
+	const char *deprecation; /* what that is, as in "vsock_id field is" */
 };
 
 extern const struct body_kind body_balloon, body_boot_source, body_cpu_config,

@@ -168,7 +168,7 @@ static int read_document(struct config_file *file,
 				    sections[i].kind->is_required,
 			.offset = i * sizeof(value[0]),
 		};
-	if (json_read(document, fields, ARRAY_SIZE(fields), value, e))
+	if (json_read_known(document, fields, ARRAY_SIZE(fields), value, e))
 		return -1;
 	for (unsigned i = 0; i < ARRAY_SIZE(sections); i++) {
 		if (value[i] && read_section(file, i, value[i], e))

@@ -61,11 +61,14 @@ static void print_bucket(const struct token_bucket_config *bucket,
 		return;
 	}
 	buf_printf(out,
-		   "{\"size\":%llu,\"one_time_burst\":%llu,"
-		   "\"refill_time\":%llu}",
+		   bucket->one_time_burst
+			   ? "{\"size\":%llu,\"refill_time\":%llu,"
+			     "\"one_time_burst\":%llu}"
+			   : "{\"size\":%llu,\"refill_time\":%llu,"
+			     "\"one_time_burst\":null}",
 		   (unsigned long long)bucket->size,
-		   (unsigned long long)bucket->one_time_burst,
-		   (unsigned long long)bucket->refill_time_ms);
+		   (unsigned long long)bucket->refill_time_ms,
+		   (unsigned long long)bucket->one_time_burst);
 }
 
 void limiter_print(const struct rate_limiter_config *limiter, struct buf *out)

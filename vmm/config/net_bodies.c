@@ -150,8 +150,8 @@ void interfaces_print(const struct vm_config *config, struct buf *out)
 		buf_json_string(out, n->id);
 		body_print_text(out, "host_dev_name", n->tap);
 		print_mac(out, n);
-		if (n->mtu)
-			buf_printf(out, ",\"mtu\":%u", n->mtu);
+		buf_printf(out, n->mtu ? ",\"mtu\":%u" : ",\"mtu\":null",
+			   n->mtu);
 		if (n->vhost)
 			buf_text(out, ",\"vhost\":true");
 		buf_text(out, ",\"rx_rate_limiter\":");

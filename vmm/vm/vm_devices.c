@@ -309,7 +309,10 @@ int vm_patch_drive(struct vm *vm, const struct drive_patch *patch,
 	if (!dev)
 		return err_set(e, "there is no drive \"%.64s\"", patch->id);
 	if (!patch->path && !patch->has_limits)
-		return err_set(e, "there is nothing to change: give "
+		/* Firecracker's words: it takes the change for one of another
+		 * kind of disk. */
+		return err_set(e, "Running method expected different backend: "
+				  "there is nothing to change, give "
 				  "`path_on_host` or `rate_limiter`.");
 	return block_patch(dev, patch->path, &update, e);
 }

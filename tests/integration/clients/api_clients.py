@@ -6,6 +6,7 @@
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -420,6 +421,10 @@ def http_rules():
             with vmm.connect() as connection:
                 vmm.request("GET", "/", None, connection, ["Connection: close"])
                 expect(connection.socket.recv(1) == b"", "it stays open")
+        with test("HTTP: GET / and GET /version have Firecracker's members and no other"):
+            expect(sorted(vmm.get("/")) == ["app_name", "id", "state", "vmm_version"], vmm.get("/"))
+            expect(list(vmm.get("/version")) == ["firecracker_version"], vmm.get("/version"))
+            expect(vmm.get("/stasis")["transport"] == "mmio", vmm.get("/stasis"))
         with test("HTTP: who sends no more still gets the answer"):
             with vmm.connect() as connection:
                 connection.send(encode("GET", "/version"))
@@ -438,10 +443,24 @@ def http_rules():
                 answer = vmm.request("PUT", "/machine-config", {"vcpu_count": 1, "mem_size_mib": 64}, connection)
                 expect(answer.status == 204 and answer.reason == "" and
                        answer.headers.get("connection") == "keep-alive", answer.headers)
-        with test("HTTP: what is deprecated is told so"):
+        with test("HTTP: what is deprecated is told so, and logged in Firecracker's words"):
             body = {"vcpu_count": 1, "mem_size_mib": 64, "cpu_template": "None"}
-            answer = vmm.request("PUT", "/machine-config", body)
-            expect(answer.status == 204 and answer.headers.get("deprecation") == "true", answer, answer.headers)
+            for method in "PUT", "PATCH":
+                answer = vmm.request(method, "/machine-config", body)
+                expect(answer.status == 204 and answer.headers.get("deprecation") == "true", answer, answer.headers)
+                line = f"] {method} /machine-config: cpu_template field is deprecated."
+                expect(any(text.endswith(line) for text in vmm.log()), line)
+        with test("HTTP: at level Debug, each request is followed by how long it took, in Firecracker's form"):
+            vmm.do("PUT", "/logger", {"level": "Debug"})
+            start = len(vmm.log())
+            for path in "/version", "/nothing", "/", "/machine-config":
+                vmm.request("GET", path)
+            lines = [line.partition("] ")[2] for line in vmm.log()[start:]]
+            kinds = ["received" if line.startswith("The API server received a Get request on") else
+                     "answered" if line.startswith("The request was executed") or "400 Bad" in line else
+                     "took" if re.fullmatch(r"Total previous API call duration: \d+ us\.", line) else line
+                     for line in lines]
+            expect(kinds[-12:] == ["received", "answered", "took"] * 4, lines)
 
 
 def sockets():

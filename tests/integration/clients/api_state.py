@@ -58,6 +58,7 @@ class Row:
 TABLE = [
     Row("GET", "/", ANY),
     Row("GET", "/version", ANY),
+    Row("GET", "/stasis", ANY),
     Row("GET", "/machine-config", ANY),
     Row("GET", "/vm/config", ANY),
     Row("GET", "/metrics", ANY),
