@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/base/metrics.h"
 #include "core/base/util.h"
 #include "core/io/log.h"
 #include "snapshot/codec.h"
@@ -22,6 +23,23 @@ enum {
 	RTC_MIS = 0x18,
 	RTC_ICR = 0x1c,
 	RTC_ID = 0xfe0, /* eight ID registers, to the end of the page */
+};
+
+static struct rtc_counters {
+	uint64_t error_count, missed_read_count, missed_write_count;
+} counters;
+
+static const struct metric counter_table[] = {
+	METRIC(struct rtc_counters, error_count),
+	METRIC(struct rtc_counters, missed_read_count),
+	METRIC(struct rtc_counters, missed_write_count),
+};
+
+struct metrics_group rtc_metrics = {
+	.name = "rtc",
+	.metric = counter_table,
+	.count = ARRAY_SIZE(counter_table),
+	.base = &counters,
 };
 
 static uint64_t host_seconds(void)
@@ -47,6 +65,7 @@ static int need_timer(struct rtc *r)
 	timer = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (timer >= 0 && !loop_add(r->loop, &r->alarm, timer, EPOLLIN))
 		return 0;
+	metric_add(&counters.error_count, 1);
 	if (!r->warned)
 		log_warn("the guest's alarm will not ring: cannot create a "
 			 "timer: %s",
@@ -178,8 +197,11 @@ static uint64_t rtc_read(void *device, uint64_t offset, unsigned len)
 	struct rtc *r = device;
 	uint32_t value;
 
-	if (len != 4 || offset % 4)
-		return 0; /* registers are 32-bit words */
+	/* Registers are 32-bit words. */
+	if (len != 4 || offset % 4) {
+		metric_add(&counters.missed_read_count, 1);
+		return 0;
+	}
 	if (offset >= RTC_ID)
 		return read_id(offset);
 	pthread_mutex_lock(&r->lock);
@@ -195,8 +217,10 @@ static void rtc_write(void *device, uint64_t offset, unsigned len,
 {
 	struct rtc *r = device;
 
-	if (len != 4 || offset % 4)
+	if (len != 4 || offset % 4) {
+		metric_add(&counters.missed_write_count, 1);
 		return;
+	}
 	pthread_mutex_lock(&r->lock);
 	update(r);
 	write_register(r, offset, (uint32_t)value);

@@ -22,6 +22,9 @@
 #include "core/machine/irq_line.h"
 #include "core/machine/mmio_bus.h"
 
+/* Of all real-time clocks, for metrics_add(). */
+extern struct metrics_group rtc_metrics;
+
 struct rtc {
 	struct event_loop *loop;
 	struct irq_line irq;

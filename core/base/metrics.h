@@ -18,16 +18,25 @@ struct buf;
 enum metric_kind {
 	METRIC_COUNTER, /* reported as the increase since the last report */
 	METRIC_GAUGE,   /* reported as its current value */
+	METRIC_LATENCY, /* a struct metric_latency */
+	METRIC_EXTRA,   /* a counter that Firecracker has not */
+};
+
+/* How long something took, in microseconds; all 0 if it never happened. */
+struct metric_latency {
+	uint64_t min_us, max_us, sum_us;
 };
 
 struct metric {
 	const char *name;
 	enum metric_kind kind;
-	size_t offset; /* of its uint64_t in the struct */
+	size_t offset; /* of its member in the struct */
 };
 
-#define METRIC(type, member) {#member, METRIC_COUNTER, offsetof(type, member)}
-#define GAUGE(type, member)  {#member, METRIC_GAUGE, offsetof(type, member)}
+#define METRIC(type, member)  {#member, METRIC_COUNTER, offsetof(type, member)}
+#define GAUGE(type, member)   {#member, METRIC_GAUGE, offsetof(type, member)}
+#define LATENCY(type, member) {#member, METRIC_LATENCY, offsetof(type, member)}
+#define EXTRA(type, member)   {#member, METRIC_EXTRA, offsetof(type, member)}
 
 enum { METRICS_GROUP_MAX = 48 };
 
@@ -42,13 +51,17 @@ struct metrics_group {
 	unsigned base_count; /* elements of bases */
 	const void *base;    /* the struct; NULL: the sum over bases */
 	const void *const *bases;
+	bool extra; /* Firecracker has no such group */
+	/* Its JSON, if it never changes; there is no table then. */
+	const char *text;
 
 	struct metrics_values *values; /* owned while the group is listed */
 	struct metrics_group *next;
 };
 
 /*
- * Add a group to the report, or remove it.  Groups are reported in the order
+ * Add a group to the report, or remove it; nothing happens if it is there, or
+ * is not.  Groups are reported in the order
  * of their names; two groups must not have the same name.  If memory runs out,
  * the group is left out of the report.
  */
@@ -62,11 +75,15 @@ void metrics_restart(struct metrics_group *group);
 void metrics_print_totals(struct buf *out);
 
 /*
- * The same, but counters as their increase since the last metrics_told().
+ * The same, but counters as their increase since the last metrics_told(), and
+ * what Firecracker has not apart from the rest, in a group of groups "stasis":
+ * validators of Firecracker's lines reject what they do not know.  It is left
+ * out without @extras.
+ *
  * Call metrics_told() once the printed text is delivered; without it, the next
  * call prints the same increase again, plus what was added since.
  */
-void metrics_print_news(struct buf *out);
+void metrics_print_news(struct buf *out, bool extras);
 void metrics_told(void);
 
 /* Update a member of a group's struct, from any thread. */
@@ -81,3 +98,7 @@ static inline void metric_set(uint64_t *metric, uint64_t value)
 	__atomic_store_n(metric, value, __ATOMIC_RELAXED);
 }
 /* NOLINTEND(readability-non-const-parameter) */
+
+/* Something that began at @began_us (metric_now_us()) has ended. */
+void metric_took(struct metric_latency *latency, uint64_t began_us);
+uint64_t metric_now_us(void);

@@ -30,6 +30,7 @@ static struct log_config config = {
 static _Atomic enum io_kind kind; /* of config.fd */
 static _Atomic bool raw_terminal;
 static _Atomic uint64_t lost;
+static _Atomic uint64_t limited; /* by write_limited() */
 
 /*
  * A terminal is not writable while another writer, such as the guest's console,
@@ -235,6 +236,11 @@ uint64_t log_lost(void)
 	return atomic_load(&lost);
 }
 
+uint64_t log_limited_count(void)
+{
+	return atomic_load(&limited);
+}
+
 static void write_line(enum log_level level, const char *file, int number,
 		       const char *format, va_list args)
 	__attribute__((format(printf, 4, 0)));
@@ -320,6 +326,7 @@ static void write_limited(struct log_limit *limit, const char *whose,
 	atomic_fetch_add(&limit->count, 1);
 	if (!log_enabled(LOG_WARN) || !limit_take(limit)) {
 		atomic_fetch_add(&limit->dropped, 1);
+		atomic_fetch_add(&limited, 1);
 		return;
 	}
 	dropped = atomic_exchange(&limit->dropped, 0);

@@ -49,6 +49,8 @@ void log_set_raw_terminal(bool raw);
 
 /* Number of lines lost because they could not be written without blocking. */
 uint64_t log_lost(void);
+/* Number of lines that a rate limit suppressed. */
+uint64_t log_limited_count(void);
 
 bool log_enabled(enum log_level level);
 

@@ -47,6 +47,12 @@ enum { SECCOMP_EXIT_STATUS = 148 };
 int seccomp_enable(void (*last)(void), struct err *e);
 
 /*
+ * A fault: end the process with @status, after one line in the log, which
+ * begins with @text.  In a signal handler, on any thread; does not return.
+ */
+void seccomp_die(const char *text, int status) __attribute__((noreturn));
+
+/*
  * The calling thread may make the calls of @thread only, also by threads that
  * it starts.  Ends the process if that fails: it must not run without.
  */

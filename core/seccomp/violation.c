@@ -143,18 +143,41 @@ static void wait_for_the_end(void)
 		syscall(SYS_futex, &never, FUTEX_WAIT_PRIVATE, 0, NULL);
 }
 
-static void on_violation(int number, siginfo_t *info, void *context)
+/* What SIGSYS did before: if somebody sends it, it asks the process to end. */
+static struct sigaction before;
+static int status = SECCOMP_EXIT_STATUS;
+
+/* The main thread has to do it; the others wait for that. */
+static void die(void)
 {
-	if (info->si_code == CODE_SECCOMP)
-		note(info, context);
 	if (whose != SECCOMP_SETUP && whose != SECCOMP_MAIN) {
-		tgkill(thread_process(), thread_process(), number);
+		tgkill(thread_process(), thread_process(), SIGSYS);
 		wait_for_the_end();
 	}
 	if (last_act)
 		last_act();
-	log_last_words(words[0] ? words : "ended by SIGSYS");
-	_exit(SECCOMP_EXIT_STATUS);
+	log_last_words(words);
+	_exit(status);
+}
+
+void seccomp_die(const char *text, int exit_status)
+{
+	if (!atomic_flag_test_and_set(&has_words)) {
+		status = exit_status;
+		snprintf(words, sizeof(words), "%s", text);
+	}
+	die();
+	__builtin_unreachable();
+}
+
+static void on_violation(int number, siginfo_t *info, void *context)
+{
+	if (info->si_code == CODE_SECCOMP)
+		note(info, context);
+	if (words[0])
+		die();
+	if (before.sa_flags & SA_SIGINFO)
+		before.sa_sigaction(number, info, context);
 }
 
 int violation_watch(void (*last)(void))
@@ -166,5 +189,5 @@ int violation_watch(void (*last)(void))
 
 	last_act = last;
 	sigfillset(&action.sa_mask);
-	return sigaction(SIGSYS, &action, NULL);
+	return sigaction(SIGSYS, &action, &before);
 }

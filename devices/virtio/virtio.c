@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 
 #include "core/base/err.h"
+#include "core/base/metrics.h"
 #include "core/base/now.h"
 #include "core/base/util.h"
 #include "devices/virtio/virtio_internal.h"
@@ -53,8 +54,26 @@ static void set_status_bits(struct virtio_device *dev, uint32_t why)
 		continue;
 }
 
+/* There is no table of messages whose updates could be counted. */
+static struct interrupt_counters {
+	uint64_t triggers, config_updates;
+} interrupts;
+
+static const struct metric interrupt_table[] = {
+	METRIC(struct interrupt_counters, triggers),
+	METRIC(struct interrupt_counters, config_updates),
+};
+
+struct metrics_group virtio_metrics = {
+	.name = "interrupts",
+	.metric = interrupt_table,
+	.count = ARRAY_SIZE(interrupt_table),
+	.base = &interrupts,
+};
+
 static void interrupt(struct virtio_device *dev, uint32_t why)
 {
+	metric_add(&interrupts.triggers, 1);
 	/* The driver must see the bit when the interrupt arrives. */
 	set_status_bits(dev, why);
 	virtio_signal(dev->slot.irq_fd);

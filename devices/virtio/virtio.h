@@ -32,6 +32,9 @@ struct virtio_device;
 
 enum { VIRTIO_QUEUES_MAX = 5, VIRTIO_NAME_MAX = 80 };
 
+/* Interrupts of all devices, for metrics_add(). */
+extern struct metrics_group virtio_metrics;
+
 /*
  * What all devices of one kind have in common: constant, one for each kind, and
  * its identity.

@@ -46,12 +46,15 @@ int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *spec,
 
 /* What there is to count. */
 static struct counted {
-	uint64_t things, level;
+	uint64_t things, level, more;
+	struct metric_latency wait;
 } counted;
 
 static const struct metric counted_table[] = {
 	METRIC(struct counted, things),
 	GAUGE(struct counted, level),
+	EXTRA(struct counted, more),
+	LATENCY(struct counted, wait),
 };
 
 static struct metrics_group group = {
@@ -146,15 +149,15 @@ static void a_line_has_what_is_new(void **state)
 	struct err e;
 
 	(void)state;
-	counted = (struct counted){3, 10};
+	counted = (struct counted){.things = 3, .level = 10};
 	open_it();
 	read_file();
-	assert_contains(text, "\"things\":3,\"level\":10}");
+	assert_contains(text, "\"things\":3,\"level\":10,");
 	assert_int_equal(truncate(path, 0), 0);
 	counted.things += 2;
 	assert_ok(metrics_sink_flush(sink, &e), e);
 	read_file();
-	assert_contains(text, "\"things\":2,\"level\":10}");
+	assert_contains(text, "\"things\":2,\"level\":10,");
 }
 
 static void a_line_is_written_every_minute(void **state)
@@ -192,6 +195,44 @@ static int make_fifo(void)
 }
 
 /* Its numbers are in the next one, and that it was missed is told. */
+/* Validators of Firecracker's lines reject what they do not know. */
+static void what_is_not_firecrackers_is_apart(void **state)
+{
+	AUTO_CLOSE int fifo = make_fifo();
+	struct err e;
+
+	(void)state;
+	open_it();
+	counted.more = 3;
+	counted.wait = (struct metric_latency){1, 9, 30};
+	assert_ok(metrics_sink_flush(sink, &e), e);
+	counted.more = 7;
+	counted.wait.sum_us = 35;
+	assert_ok(metrics_sink_flush(sink, &e), e);
+	assert_int_equal(drain(fifo), 3);
+	assert_contains(text, "\"wait\":{\"min_us\":1,\"max_us\":9,"
+			      "\"sum_us\":30}}");
+	assert_contains(text, ",\"stasis\":{\"counted\":{\"more\":3}}}");
+	assert_contains(text, "\"max_us\":9,\"sum_us\":5}}");
+	assert_contains(text, ",\"stasis\":{\"counted\":{\"more\":4}}}");
+}
+
+static void what_is_not_firecrackers_can_be_left_out(void **state)
+{
+	AUTO_CLOSE int fifo = make_fifo();
+	struct err e;
+
+	(void)state;
+	config.firecracker_only = true;
+	open_it();
+	counted.more = 3;
+	assert_ok(metrics_sink_flush(sink, &e), e);
+	assert_int_equal(drain(fifo), 2);
+	assert_null(strstr(text, "more"));
+	assert_null(strstr(text, "stasis"));
+	assert_contains(text, "\"sum_us\":0}}");
+}
+
 static void a_line_without_room_is_in_the_next_one(void **state)
 {
 	AUTO_CLOSE int fifo = make_fifo();
@@ -209,7 +250,7 @@ static void a_line_without_room_is_in_the_next_one(void **state)
 	assert_ok(metrics_sink_flush(sink, &e), e);
 	assert_int_equal(drain(fifo), 1);
 	assert_contains(text, "\"things\":7,");
-	assert_contains(text, "\"missed_metrics_count\":1}");
+	assert_contains(text, "\"missed_metrics_count\":1,");
 	assert_ok(metrics_sink_flush(sink, &e), e);
 	assert_int_equal(drain(fifo), 1);
 	assert_contains(text, "\"things\":0,");
@@ -252,7 +293,7 @@ static void half_a_line_is_completed_first(void **state)
 	assert_memory_equal(text, "xxxx", 4);
 	assert_contains(text, "\"things\":5,");
 	assert_contains(text, "\"things\":0,");
-	assert_contains(text, "\"missed_metrics_count\":1}");
+	assert_contains(text, "\"missed_metrics_count\":1,");
 }
 
 static void what_cannot_be_written_is_refused(void **state)
@@ -275,6 +316,8 @@ int main(void)
 		TEST(a_line_is_written_at_the_start_on_request_and_at_the_end),
 		TEST(a_line_has_what_is_new),
 		TEST(a_line_is_written_every_minute),
+		TEST(what_is_not_firecrackers_is_apart),
+		TEST(what_is_not_firecrackers_can_be_left_out),
 		TEST(a_line_without_room_is_in_the_next_one),
 		TEST(half_a_line_is_completed_first),
 		TEST(what_cannot_be_written_is_refused),

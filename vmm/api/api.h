@@ -30,6 +30,12 @@ enum {
 	API_BODY_MAX_DEFAULT = 51200, /* Firecracker's */
 };
 
+/* Report the API's metrics from now on, or no more, whether it is served or
+ * not: readers of metrics expect them.  api_start() and api_stop() do it, too.
+ */
+void api_metrics_add(void);
+void api_metrics_remove(void);
+
 /* Start serving.  NULL and @e after a failure; api_stop() undoes it. */
 struct api *api_start(const struct api_config *config, struct err *e);
 

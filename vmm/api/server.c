@@ -291,6 +291,18 @@ static void free_api(struct api *api)
 	free(api);
 }
 
+void api_metrics_add(void)
+{
+	metrics_add(&group);
+	routes_init();
+}
+
+void api_metrics_remove(void)
+{
+	routes_fini();
+	metrics_remove(&group);
+}
+
 struct api *api_start(const struct api_config *config, struct err *e)
 {
 	struct api *api = calloc(1, sizeof(*api));
@@ -311,8 +323,7 @@ struct api *api_start(const struct api_config *config, struct err *e)
 		return NULL;
 	}
 	api->spare_fd = make_spare();
-	metrics_add(&group);
-	routes_init();
+	api_metrics_add();
 	config->instance->on_event = on_event;
 	config->instance->on_event_context = api;
 	config->instance->on_done = on_done;
@@ -352,7 +363,6 @@ void api_stop(struct api *api)
 	loop_close(api->loop, &api->listener);
 	api->instance->on_event = NULL;
 	api->instance->on_done = NULL;
-	routes_fini();
-	metrics_remove(&group);
+	api_metrics_remove();
 	free_api(api);
 }

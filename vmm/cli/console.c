@@ -42,10 +42,10 @@ static void on_deadly_signal(int number, siginfo_t *info, void *context)
 		tgkill(thread_process(), thread_process(), number);
 }
 
-/* Fatal signals only; signals.c handles termination requests. */
+/* signals.c restores it for all others. */
 static void restore_on_faults(void)
 {
-	static const int deadly[] = {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE};
+	static const int deadly[] = {SIGABRT, SIGFPE};
 	struct sigaction action = {
 		.sa_sigaction = on_deadly_signal,
 		.sa_flags = SA_SIGINFO | SA_RESETHAND | SA_NODEFER,

@@ -219,7 +219,8 @@ static void print_help(void)
 	printf("\n"
 	       "Exit status: 0 if the guest powered off or reset, 1 after a "
 	       "failure, 152 for a\nconfiguration that is not valid, 153 for "
-	       "options that are not valid, 128 + N\nafter signal N.\n");
+	       "options that are not valid, 128 + N\nafter signal N, 148 to "
+	       "157 after signals as Firecracker's.\n");
 }
 
 /* -------------------------------------------------------------- what it is */

@@ -35,15 +35,14 @@ static void on_ended(void *context, int status)
 	loop_stop(&l->loop);
 }
 
-/* A termination signal: stop the loop; exit status 128 plus its number. */
+/* A termination signal: stop the loop; exit with its status. */
 static void on_signal(struct event_source *source, uint32_t events)
 {
 	struct launch *l = container_of(source, struct launch, signals);
 
 	(void)events;
-	log_info("ended by %s", signals_name(signals_first()));
 	instance_stopped(&l->instance, signals_name(signals_first()));
-	l->status = EXIT_SIGNAL + signals_first();
+	l->status = signals_log();
 	loop_stop(&l->loop);
 }
 
@@ -86,12 +85,16 @@ int launch_init(struct launch *l, const struct sandbox *sandbox, const char *id,
 	host.serial_out = l->console.out_fd;
 	host.serial_room = l->console.room_fd;
 	instance_init(&l->instance, id, &host);
+	api_metrics_add();
+	signals_metrics_add();
 	return r;
 }
 
 void launch_fini(struct launch *l)
 {
 	instance_fini(&l->instance);
+	api_metrics_remove();
+	signals_metrics_remove();
 	if (mmio_bus_missed())
 		log_info("%llu accesses of the guest hit no device",
 			 (unsigned long long)mmio_bus_missed());

@@ -296,6 +296,8 @@ int metrics_config_read(struct metrics_config *body, const struct json_t *json,
 		 offsetof(struct metrics_config, emit_id)},
 		{"properties", JSON_KIND_STRINGS, false, 0,
 		 offsetof(struct metrics_config, properties)},
+		FIELD(struct metrics_config, firecracker_only, JSON_KIND_BOOL,
+		      false, 0),
 	};
 
 	return json_read(json, fields, ARRAY_SIZE(fields), body, e);

@@ -211,7 +211,7 @@ void logger_config_fini(struct logger_config *body);
 
 struct metrics_config {
 	char *path; /* owned */
-	bool emit_id;
+	bool emit_id, firecracker_only;
 	char *properties; /* owned: a JSON object of strings, or NULL */
 };
 

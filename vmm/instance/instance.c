@@ -184,7 +184,8 @@ int instance_set_metrics(struct instance *in, const struct metrics_config *body,
 	if (in->metrics) {
 		if (same_text(mine->path, body->path) &&
 		    same_text(mine->properties, body->properties) &&
-		    mine->emit_id == body->emit_id)
+		    mine->emit_id == body->emit_id &&
+		    mine->firecracker_only == body->firecracker_only)
 			return 0;
 		return err_set(e, "Reinitialization of metrics not allowed.");
 	}
@@ -192,9 +193,11 @@ int instance_set_metrics(struct instance *in, const struct metrics_config *body,
 	    take_text(&mine->properties, body->properties, e))
 		return -1;
 	mine->emit_id = body->emit_id;
+	mine->firecracker_only = body->firecracker_only;
 	config.path = mine->path;
 	config.properties = mine->properties;
 	config.id = mine->emit_id ? in->id : NULL;
+	config.firecracker_only = mine->firecracker_only;
 	in->metrics = metrics_sink_open(&config, e);
 	if (!in->metrics)
 		metrics_config_fini(mine);

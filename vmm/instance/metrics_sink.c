@@ -18,7 +18,8 @@
 enum { PERIOD_S = 60 };
 
 struct sink_counters {
-	uint64_t missed_log_count, missed_metrics_count;
+	uint64_t missed_log_count, missed_metrics_count, metrics_fails;
+	uint64_t rate_limited_log_count;
 };
 
 struct metrics_sink {
@@ -33,6 +34,8 @@ struct metrics_sink {
 static const struct metric counters[] = {
 	METRIC(struct sink_counters, missed_log_count),
 	METRIC(struct sink_counters, missed_metrics_count),
+	METRIC(struct sink_counters, metrics_fails),
+	METRIC(struct sink_counters, rate_limited_log_count),
 };
 
 static void print_line(struct metrics_sink *sink, struct buf *line)
@@ -46,7 +49,7 @@ static void print_line(struct metrics_sink *sink, struct buf *line)
 	}
 	if (sink->config.properties)
 		buf_printf(line, "\"properties\":%s,", sink->config.properties);
-	metrics_print_news(line);
+	metrics_print_news(line, !sink->config.firecracker_only);
 	buf_text(line, "}\n");
 }
 
@@ -72,6 +75,7 @@ int metrics_sink_flush(struct metrics_sink *sink, struct err *e)
 	size_t len;
 
 	metric_set(&sink->counters.missed_log_count, log_lost());
+	metric_set(&sink->counters.rate_limited_log_count, log_limited_count());
 	if (!put(sink, &sink->rest)) {
 		metric_add(&sink->counters.missed_metrics_count, 1);
 		return err_set(e, "%s has no room: nobody reads it",
@@ -80,8 +84,10 @@ int metrics_sink_flush(struct metrics_sink *sink, struct err *e)
 	print_line(sink, &line);
 	len = line.len;
 	if (line.failed || (!put(sink, &line) && line.len == len)) {
+		metric_add(line.failed ? &sink->counters.metrics_fails
+				       : &sink->counters.missed_metrics_count,
+			   1);
 		buf_free(&line);
-		metric_add(&sink->counters.missed_metrics_count, 1);
 		return err_set(e, "%s has no room: nobody reads it",
 			       sink->config.path);
 	}

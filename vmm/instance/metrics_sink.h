@@ -7,6 +7,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 struct err;
 struct event_loop;
 struct metrics_sink;
@@ -17,6 +19,7 @@ struct metrics_sink_config {
 	const char *path;
 	const char *id;         /* NULL: left out of the lines */
 	const char *properties; /* a JSON object; NULL: left out */
+	bool firecracker_only;  /* no metrics that Firecracker has not */
 };
 
 /* Open the file, write the first line and start the timer.  NULL on failure; a

@@ -120,12 +120,23 @@ static void end_guest(struct vcpu_set *set, enum vcpu_end end,
 
 static struct vcpu_counters {
 	uint64_t exit_mmio_read, exit_mmio_write, failures;
+	struct metric_latency exit_mmio_read_agg, exit_mmio_write_agg;
+	/* Of another architecture: always 0. */
+	uint64_t exit_io_in, exit_io_out, kvmclock_ctrl_fails;
+	struct metric_latency exit_io_in_agg, exit_io_out_agg;
 } counters;
 
 static const struct metric counter_table[] = {
 	METRIC(struct vcpu_counters, exit_mmio_read),
 	METRIC(struct vcpu_counters, exit_mmio_write),
 	METRIC(struct vcpu_counters, failures),
+	METRIC(struct vcpu_counters, exit_io_in),
+	METRIC(struct vcpu_counters, exit_io_out),
+	METRIC(struct vcpu_counters, kvmclock_ctrl_fails),
+	LATENCY(struct vcpu_counters, exit_io_in_agg),
+	LATENCY(struct vcpu_counters, exit_io_out_agg),
+	LATENCY(struct vcpu_counters, exit_mmio_read_agg),
+	LATENCY(struct vcpu_counters, exit_mmio_write_agg),
 };
 
 struct metrics_group vcpu_metrics = {
@@ -172,6 +183,7 @@ static void handle_late_writes(struct vcpu *vcpu)
 static void handle_mmio(struct vcpu *vcpu)
 {
 	const struct mmio_bus *bus = vcpu->set->bus;
+	uint64_t began_us = metric_now_us();
 	struct kvm_mmio m;
 
 	handle_late_writes(vcpu);
@@ -184,6 +196,9 @@ static void handle_mmio(struct vcpu *vcpu)
 	else
 		kvm_vcpu_mmio_answer(&vcpu->kvm,
 				     mmio_bus_read(bus, m.gpa, m.len));
+	metric_took(m.is_write ? &counters.exit_mmio_write_agg
+			       : &counters.exit_mmio_read_agg,
+		    began_us);
 }
 
 /* Inject an external abort, as a bus would for an access that no device

@@ -226,8 +226,10 @@ static const struct metric metric_table[] = {
 	METRIC(struct block_metrics, rate_limiter_throttled_events),
 	METRIC(struct block_metrics, io_engine_throttled_events),
 	METRIC(struct block_metrics, remaining_reqs_count),
-	METRIC(struct block_metrics, discard_count),
-	METRIC(struct block_metrics, write_zeroes_count),
+	LATENCY(struct block_metrics, read_agg),
+	LATENCY(struct block_metrics, write_agg),
+	EXTRA(struct block_metrics, discard_count),
+	EXTRA(struct block_metrics, write_zeroes_count),
 };
 
 const struct virtio_kind block_kind = {

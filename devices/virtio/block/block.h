@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/base/metrics.h"
 #include "devices/virtio/rate_limiter.h"
 #include "devices/virtio/virtio.h"
 
@@ -60,6 +61,8 @@ struct block_metrics {
 	uint64_t rate_limiter_throttled_events;
 	uint64_t io_engine_throttled_events;
 	uint64_t remaining_reqs_count;
+	/* Of requests, from their start to their end. */
+	struct metric_latency read_agg, write_agg;
 	/* Not Firecracker's. */
 	uint64_t discard_count;
 	uint64_t write_zeroes_count;

@@ -184,7 +184,8 @@ static const struct metric metric_table[] = {
 	METRIC(struct net_metrics, tx_rate_limiter_throttled),
 	METRIC(struct net_metrics, tx_spoofed_mac_count),
 	METRIC(struct net_metrics, tx_remaining_reqs_count),
-	METRIC(struct net_metrics, tap_gone_count),
+	LATENCY(struct net_metrics, tap_write_agg),
+	EXTRA(struct net_metrics, tap_gone_count),
 };
 
 const struct virtio_kind net_kind = {

@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/base/metrics.h"
 #include "devices/virtio/rate_limiter.h"
 #include "devices/virtio/virtio.h"
 
@@ -72,6 +73,7 @@ struct net_metrics {
 	uint64_t tx_remaining_reqs_count;
 	/* Not Firecracker's. */
 	uint64_t tap_gone_count;
+	struct metric_latency tap_write_agg;
 };
 
 /*
