@@ -235,6 +235,20 @@ def finish_chrony(unpacked, target):
     shutil.copy(f"{whole}/usr/share/zoneinfo/leap-seconds.list", target)
 
 
+def finish_netfilter(unpacked, target):
+    """bin/ip and bin/nft for the emulated host: what tools/net-setup calls."""
+    whole = f"{unpacked}.whole"
+    finish_sysroot(unpacked, whole)
+    os.makedirs(f"{target}/bin")
+    os.makedirs(f"{target}/usr/bin")
+    copy_libraries(whole, f"{target}/lib")
+    programs = [f"{target}/usr/bin/{name}" for name in ("ip", "nft")]
+    for path in programs:
+        shutil.copy(glob.glob(f"{whole}/usr/*bin/{os.path.basename(path)}")[0], path)
+        write_starter(f"{target}/bin/{os.path.basename(path)}", target, f"{target}/lib", path)
+    drop_libraries(f"{target}/lib", programs)
+
+
 def finish_llvm(unpacked, target):
     """bin/llvm-profdata and bin/llvm-cov for this machine."""
     whole = f"{unpacked}.whole"
@@ -298,6 +312,7 @@ def pieces_for(goal, native):
         Piece("busybox", test, "arm64", ("busybox-static",), finish_busybox, "busybox-static"),
         Piece("chrony", ("test", "all"), "arm64", ("chrony",), finish_chrony),
         Piece("e2fsprogs", ("test", "all"), "arm64", ("e2fsprogs",), finish_e2fsprogs),
+        Piece("netfilter", ("test", "all"), "arm64", ("iproute2", "nftables"), finish_netfilter),
         Piece("python", test, native, tuple(PYTHON), finish_python),
         Piece("cbmc", ("test", "all"), native, ("cbmc/trixie",), finish_cbmc, CBMC_PARTS),
         Piece("clients", test, "arm64", ("curl", *PYTHON), finish_clients),
