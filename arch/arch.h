@@ -394,6 +394,10 @@ struct arch_kernel {
 int arch_load_kernel(struct guest_mem *mem, int fd, uint64_t size,
 		     struct arch_kernel *kernel, struct err *e);
 
+/* Do the first bytes of a file, @head, say that it is a kernel? */
+enum { ARCH_KERNEL_HEAD = 64 };
+bool arch_is_kernel(const uint8_t head[ARCH_KERNEL_HEAD]);
+
 /*
  * Find room for an initrd of @size bytes, beside @kernel and the device tree.
  */

@@ -528,6 +528,9 @@ def main():
     todo = list(quick_steps() if options.quick else steps(options.full, options.full or options.k))
     if options.k:
         todo = [step for step in (select(step, options.k) for step in todo) if step]
+        if not todo:
+            sys.exit(f"tools/test: no step and no suite has '{options.k}' in its name; "
+                     "tools/test --list prints them")
     if options.list:
         for step in todo:
             print(f"{step.name}: {' '.join(step.suites)}" if isinstance(step, Rig) else step.name)

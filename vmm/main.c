@@ -47,8 +47,32 @@ static void keep_little_memory(void)
 	mallopt(M_TRIM_THRESHOLD, KEPT);
 }
 
+/*
+ * Make options of the words in `stasis help`, `stasis help COMMAND`, `stasis
+ * COMMAND help` and `stasis COMMAND --version`.  Returns the new count.
+ */
+static int take_help_words(int argc, char **argv)
+{
+	static char help[] = "--help", version[] = "--version";
+
+	if (argc < 2 || argc > 3 || argv[1][0] == '-')
+		return argc;
+	if (!strcmp(argv[1], "help")) {
+		argv[1] = argc == 3 ? argv[2] : help;
+		argv[2] = argc == 3 ? help : NULL;
+	} else if (argc == 3 && !strcmp(argv[2], "help")) {
+		argv[2] = help;
+	} else if (argc == 3 &&
+		   (!strcmp(argv[2], "-V") || !strcmp(argv[2], version))) {
+		argv[1] = version;
+		return 2;
+	}
+	return argc;
+}
+
 int main(int argc, char **argv)
 {
+	argc = take_help_words(argc, argv);
 	keep_little_memory();
 	open_missing_streams();
 	/* No command: parse Firecracker's command line. */
@@ -60,8 +84,7 @@ int main(int argc, char **argv)
 	}
 	log_error("unknown command \"%.40s\"; the commands are run, restore, "
 		  "snapshot, inspect, ctl, vsock, trace-offset, seccomp and "
-		  "doctor; see "
-		  "stasis --help",
+		  "doctor; see stasis --help",
 		  argv[1]);
 	return EXIT_BAD_ARGUMENTS;
 }

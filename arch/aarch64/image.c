@@ -415,6 +415,18 @@ int arch_load_kernel(struct guest_mem *mem, int fd, uint64_t size,
 	return 0;
 }
 
+bool arch_is_kernel(const uint8_t head[ARCH_KERNEL_HEAD])
+{
+	union {
+		uint8_t bytes[ARCH_KERNEL_HEAD];
+		struct image_header image;
+		struct zboot_header zboot;
+	} h;
+
+	memcpy(&h, head, sizeof(h));
+	return is_image(&h.image) || is_zboot(&h.zboot);
+}
+
 int arch_place_initrd(const struct guest_mem *mem, uint64_t size,
 		      const struct arch_kernel *kernel, gpa_t *gpa,
 		      struct err *e)

@@ -48,6 +48,16 @@ static unsigned bits_for(gpa_t end)
 	return bits;
 }
 
+/* The most RAM that has addresses of so many bits. */
+static uint64_t ram_max(unsigned bits)
+{
+	uint64_t end = 1ull << bits;
+
+	if (end > RAM_HIGH_BASE)
+		return RAM_LOW_MAX + end - RAM_HIGH_BASE;
+	return min_u64(RAM_LOW_MAX, end - RAM_BASE);
+}
+
 int arch_ram_regions(int kvm_fd, uint64_t size, struct guest_mem_region *region,
 		     unsigned *ipa_bits, struct err *e)
 {
@@ -62,8 +72,10 @@ int arch_ram_regions(int kvm_fd, uint64_t size, struct guest_mem_region *region,
 	if (need > limit)
 		return err_set(e,
 			       "%llu MiB of RAM need %u-bit guest addresses, "
-			       "but this host's KVM offers %u; use less RAM",
-			       (unsigned long long)(size >> 20), need, limit);
+			       "but this host's KVM offers %u: at most %llu "
+			       "MiB",
+			       (unsigned long long)(size >> 20), need, limit,
+			       (unsigned long long)(ram_max(limit) >> 20));
 	region[0] = (struct guest_mem_region){.gpa = RAM_BASE, .size = low};
 	region[1] =
 		(struct guest_mem_region){.gpa = RAM_HIGH_BASE, .size = high};

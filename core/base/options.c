@@ -138,6 +138,16 @@ static int parse_one(const struct option *options, unsigned count, int argc,
 	return set(o, context, value, e) ? -1 : words;
 }
 
+/* The names that users try first. */
+static char *long_name(char *word)
+{
+	static char help[] = "--help", version[] = "--version";
+
+	if (!strcmp(word, "-h"))
+		return help;
+	return strcmp(word, "-V") != 0 ? word : version;
+}
+
 int options_parse(const struct option *options, unsigned count, int argc,
 		  char **argv, void *context, struct err *e)
 {
@@ -147,6 +157,7 @@ int options_parse(const struct option *options, unsigned count, int argc,
 	while (argc > 0) {
 		int words;
 
+		argv[0] = long_name(argv[0]);
 		if (strncmp(argv[0], "--", 2) != 0)
 			return err_set(e,
 				       "\"%.40s\" is not a valid option; "
@@ -168,7 +179,8 @@ static bool takes_value(const struct option *options, unsigned count,
 			const char *word)
 {
 	for (unsigned i = 0; i < count; i++) {
-		if (options[i].argument && !strcmp(word + 2, options[i].name))
+		if (options[i].argument && !strncmp(word, "--", 2) &&
+		    !strcmp(word + 2, options[i].name))
 			return true;
 	}
 	return false;
@@ -180,7 +192,8 @@ int options_take_words(const struct option *options, unsigned count, int argc,
 	int kept = 0;
 
 	for (int i = 0; i < argc; i++) {
-		if (strncmp(argv[i], "--", 2) != 0) {
+		/* "-" alone is standard input. */
+		if (argv[i][0] != '-' || !argv[i][1]) {
 			if (words->count == words->max)
 				return err_set(
 					e, "\"%.40s\" is one argument too many",

@@ -3,7 +3,8 @@
  * Command-line options as a table, which drives parsing, --help and suggestions
  * for misspelt names.
  *
- * `--name value` (Firecracker's only form) and `--name=value` are accepted.
+ * `--name value` (Firecracker's only form) and `--name=value` are accepted;
+ * -h is --help, and -V is --version.
  * Abbreviations are rejected, and so is giving an option twice, unless its row
  * allows it.
  */
@@ -52,9 +53,9 @@ struct option_words {
 };
 
 /*
- * Move the positional arguments, which may stand anywhere among the options,
- * from @argv to @words.  Returns how many arguments remain in @argv for
- * options_parse(), or -1.
+ * Move the positional arguments, which may stand anywhere among the options and
+ * do not begin with "-" unless that is all, from @argv to @words.  Returns how
+ * many arguments remain in @argv for options_parse(), or -1.
  */
 int options_take_words(const struct option *options, unsigned count, int argc,
 		       char **argv, struct option_words *words, struct err *e);

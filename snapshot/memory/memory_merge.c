@@ -69,11 +69,11 @@ static int copy_extent(struct copying *c, const struct extent *x, struct err *e)
 			return err_set(e, "it was cancelled");
 		n = io_pread(c->from, c->buffer, len, at);
 		if (n < 0)
-			return err_errno(e, "cannot read memory");
+			return err_errno(e, "cannot read it");
 		if ((uint64_t)n != len)
-			return err_set(e, "the memory file became shorter");
+			return err_set(e, "it became shorter");
 		if (put_pages(c, len, at))
-			return err_errno(e, "cannot write memory");
+			return err_errno(e, "cannot write it");
 		at += len;
 	}
 	return 0;
@@ -88,8 +88,7 @@ static int copy_data(struct copying *c, uint64_t size, struct err *e)
 		if (copy_extent(c, &x, e))
 			return -1;
 	}
-	return found ? err_errno(e, "cannot find the data in the memory file")
-		     : 0;
+	return found ? err_errno(e, "cannot find its data") : 0;
 }
 
 static int copy(int from, int to, const struct go_on *go_on, uint64_t size,
@@ -103,7 +102,7 @@ static int copy(int from, int to, const struct go_on *go_on, uint64_t size,
 		.buffer = malloc(BUFFER),
 	};
 	int r = c.buffer ? copy_data(&c, size, e)
-			 : err_errno(e, "cannot copy memory");
+			 : err_errno(e, "no memory to copy it");
 
 	free(c.buffer);
 	return r;
@@ -132,6 +131,6 @@ int memory_file_copy(int from, int to, const struct go_on *go_on, struct err *e)
 	if (!ioctl(to, FICLONE, from))
 		return 0;
 	if (fstat(from, &st) || ftruncate(to, st.st_size))
-		return err_errno(e, "cannot copy the memory file");
+		return err_errno(e, "cannot copy it");
 	return copy(from, to, go_on, (uint64_t)st.st_size, e);
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# add: out/stasis out/guests/spin.img
+# add: out/stasis out/guests/spin.img out/deps/kernels/6.12/Image:kernel-6.12
 #
 # What stasis refuses: one line that names what is wrong, the right status, and nothing left behind.
 . "$T/lib.sh"
@@ -40,6 +40,10 @@ find /tmp /dev/shm /run -type f -o -type p -o -type s | grep -v "^$PWD/" | sort 
 # --- options ------------------------------------------------------------------------------------
 
 refuse "a command that is none" 153 '"rnu"' stasis rnu --kernel "$good"
+refuse "a word that begins with a dash is no folder" 153 '"-x" is not a valid option' stasis restore -x
+refuse "a folder that does not exist" 1 "nodir holds no snapshot" stasis restore nodir
+refuse "a disk that is given twice" 153 "disk0 is given twice" \
+	stasis restore nodir --disk disk0=a --disk disk0=b
 refuse "an unknown option" 153 "--kernle; did you mean --kernel?" stasis run --kernle "$good"
 refuse "an option that is like no other" 153 "--xyzzy" stasis run --xyzzy
 refuse "an option given twice" 153 "--kernel is given twice" \
@@ -64,7 +68,7 @@ for memory in x -1 1.5G 12Q "" 99999999999999T; do
 done
 refuse "no memory" 1 "0 MiB" stasis run --kernel "$good" --memory 0
 refuse "too little memory" 1 "31 MiB" stasis run --kernel "$good" --memory 31M
-refuse "more memory than KVM can give addresses" 1 "guest addresses" \
+refuse "more memory than KVM can give addresses" 1 "this host's KVM offers 48: at most 26" \
 	stasis run --kernel "$good" --memory 8000T
 
 # --- the command line of the kernel ---------------------------------------------------------------
@@ -152,6 +156,21 @@ initrd "larger than its VM" ramdisk "give the VM more RAM"
 truncate -s 7E ramdisk 2>/dev/null || truncate -s 1000G ramdisk
 initrd "of a size beyond all" ramdisk "give the VM more RAM"
 rm -f ramdisk
+
+initrd "a kernel" "$good" "it is a kernel; pass that as --kernel"
+initrd "a kernel for EFI" zboot "it is a kernel; pass that as --kernel"
+
+# --- disks and networks -----------------------------------------------------------------------------
+
+: >empty.ext4
+truncate -s 1M disk.ext4
+refuse "an empty root disk" 153 "empty.ext4 is empty; a root disk has a file system" \
+	stasis run --kernel "$good" --disk empty.ext4,root
+refuse "a root disk for which the kernel has no driver" 1 "virtio-mmio is not built in" \
+	stasis run --kernel "$T/kernel-6.12" --disk disk.ext4,root
+refuse "a tap that does not exist" 153 'sudo tools/net-setup --user "$USER" tap77' \
+	stasis run --kernel "$good" --net tap77
+rm -f disk.ext4 empty.ext4
 
 # --- the host -------------------------------------------------------------------------------------
 

@@ -139,7 +139,7 @@ static void wrong_words_are_refused_before_anything_is_sent(void **state)
 
 static const char instance[] =
 	"{\"id\":\"a\",\"state\":\"Not started\",\"vmm_version\":\"1.17.0\","
-	"\"app_name\":\"stasis\"}";
+	"\"app_name\":\"stasis\",\"stasis_version\":\"0.1.0\"}";
 
 static void status_is_readable(void **state)
 {
@@ -148,7 +148,8 @@ static void status_is_readable(void **state)
 			 EXIT_OK);
 	assert_contains(server.request, "GET / HTTP/1.1\r\n");
 	assert_string_equal(printed, "state    Not started\nid       a\n"
-				     "version  1.17.0\n");
+				     "version  0.1.0, with the API of "
+				     "Firecracker 1.17.0\n");
 	assert_int_equal(answered_json("200 OK", instance, "status", "--json"),
 			 EXIT_OK);
 	assert_contains(printed, instance);

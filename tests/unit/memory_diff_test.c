@@ -182,7 +182,7 @@ static void a_merge_that_fails_says_why(void **state)
 	world.fails_at = MEMORY_FILE_CHUNK;
 	world.fails_with = ENOSPC;
 	assert_err(memory_file_merge(base, diff, &e), e,
-		   "cannot write memory: No space left");
+		   "cannot write it: No space left");
 	/* Again, when there is room. */
 	world.fails_at = -1;
 	assert_ok(memory_file_merge(base, diff, &e), e);

@@ -111,6 +111,41 @@ static void value_may_look_like_an_option(void **state)
 	assert_int_equal(seen.flags, 0);
 }
 
+static void short_names_are_those_that_users_try(void **state)
+{
+	static const struct option rows[] = {
+		{"help", NULL, "", OPTION_FLAG(struct seen, quiet)},
+		{"version", NULL, "", OPTION_FLAG(struct seen, before)},
+		{"path", "PATH", "", OPTION_TEXT(struct seen, at.path)},
+	};
+	char *argv[] = {(char *)"--path", (char *)"-h", (char *)"-h",
+			(char *)"-V"};
+
+	(void)state;
+	assert_ok(options_parse(rows, 3, 4, argv, &seen, &e), e);
+	assert_true(seen.quiet && seen.before);
+	assert_string_equal(seen.at.path, "-h");
+}
+
+static void a_word_that_begins_with_a_dash_is_an_option(void **state)
+{
+	const char *word[2] = {NULL};
+	struct option_words words = {.word = word, .max = 2};
+	char *argv[] = {(char *)"-x",     (char *)"folder", (char *)"--path",
+			(char *)"-value", (char *)"-",      (char *)"-h"};
+
+	(void)state;
+	assert_int_equal(options_take_words(options, ARRAY_SIZE(options), 6,
+					    argv, &words, &e),
+			 4);
+	assert_int_equal(words.count, 2);
+	assert_string_equal(word[0], "folder");
+	assert_string_equal(word[1], "-");
+	assert_string_equal(argv[0], "-x");
+	assert_string_equal(argv[2], "-value");
+	assert_err(parse("-x", NULL, NULL, NULL), e, "not a valid option");
+}
+
 static void nothing_is_fine(void **state)
 {
 	(void)state;
@@ -291,6 +326,10 @@ int main(void)
 		cmocka_unit_test_setup(members_are_set_and_no_others, clear),
 		cmocka_unit_test_setup(value_after_an_equals_sign, clear),
 		cmocka_unit_test_setup(value_may_look_like_an_option, clear),
+		cmocka_unit_test_setup(short_names_are_those_that_users_try,
+				       clear),
+		cmocka_unit_test_setup(
+			a_word_that_begins_with_a_dash_is_an_option, clear),
 		cmocka_unit_test_setup(nothing_is_fine, clear),
 		cmocka_unit_test_setup(missing_value_is_refused, clear),
 		cmocka_unit_test_setup(value_for_a_flag_is_refused, clear),

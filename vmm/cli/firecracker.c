@@ -332,6 +332,17 @@ static int refuse(const struct arguments *args, const struct err *e)
 	return EXIT_BAD_CONFIG;
 }
 
+/* A user who typed just `stasis` sees no sign of what it is doing. */
+static void say_to_terminal(const struct arguments *args)
+{
+	if (!args->config_file && isatty(STDERR_FILENO))
+		fprintf(stderr,
+			"stasis: waiting for API requests at %s; Ctrl-C ends "
+			"this.  To boot a guest here: stasis run --kernel "
+			"FILE; all commands: stasis --help\n",
+			args->api_sock);
+}
+
 static int serve(struct launch *l, const struct arguments *args)
 {
 	struct api_config api = {
@@ -352,6 +363,7 @@ static int serve(struct launch *l, const struct arguments *args)
 		log_warn("--seccomp-filter %s is not used: threads get the "
 			 "built-in filters (stasis seccomp show)",
 			 args->seccomp_filter);
+	say_to_terminal(args);
 	status = launch_run(l, args->config_file ? launch_boot : NULL, NULL,
 			    args->no_api ? NULL : &api);
 	log_info("Firecracker exiting %s. exit_code=%d",

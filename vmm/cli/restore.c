@@ -65,6 +65,12 @@ static int add_override(struct host_override *list, unsigned *count,
 	if (*count == max)
 		return err_set(e, "--%s may be given at most %u times", option,
 			       max);
+	for (unsigned i = 0; i < *count; i++) {
+		if (strlen(list[i].id) == (size_t)(place - value) &&
+		    !strncmp(list[i].id, value, (size_t)(place - value)))
+			return err_set(e, "--%s: %.64s is given twice", option,
+				       list[i].id);
+	}
 	++*count;
 	o->id = strndup(value, (size_t)(place - value));
 	o->place = strdup(place + 1);
@@ -244,6 +250,19 @@ static int check(const struct restore *restore, struct err *e)
 	return snapshot_load_check(load, e);
 }
 
+static int check_folder(const char *folder, struct err *e)
+{
+	char state[PATH_MAX];
+
+	snprintf(state, sizeof(state), "%s/state", folder);
+	if (!access(state, F_OK))
+		return 0;
+	return err_errno(e,
+			 "%.512s holds no snapshot (stasis snapshot FOLDER "
+			 "makes one): %.512s",
+			 folder, state);
+}
+
 int cli_restore(int argc, char **argv)
 {
 	struct restore restore = {.load.resume = true};
@@ -265,6 +284,9 @@ int cli_restore(int argc, char **argv)
 	} else if (!restore.folder) {
 		log_error("a snapshot's FOLDER is needed; see stasis restore "
 			  "--help");
+	} else if (check_folder(restore.folder, &e)) {
+		log_error("%s", e.text);
+		status = EXIT_FAILED;
 	} else {
 		foreground_log(&restore.foreground);
 		if (restore.load.record_working_set)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysinfo.h>
 
 #include "core/base/err.h"
 #include "core/base/options.h"
@@ -19,6 +20,7 @@
 struct run {
 	struct foreground foreground; /* must be first */
 	struct vm_config config;
+	uint64_t host_mib;
 };
 
 /* ------------------------------------------------------------------ options */
@@ -315,16 +317,26 @@ static void print_help(void)
 static int boot(void *context, struct instance *instance, struct err *e)
 {
 	struct run *run = context;
+	unsigned long long mib = run->config.mem_mib;
 
 	instance->config = run->config;
 	vm_config_init(&run->config);
-	return instance_start(instance, e);
+	if (instance_start(instance, e))
+		return -1;
+	/* RAM is taken when the guest touches it, so this may work. */
+	if (mib > run->host_mib)
+		log_warn("--memory: %llu MiB are more than the %llu MiB that "
+			 "this host has; it kills the guest, or others, when "
+			 "it runs out",
+			 mib, (unsigned long long)run->host_mib);
+	return 0;
 }
 
 int cli_run(int argc, char **argv)
 {
-	struct run run;
+	struct run run = {.host_mib = UINT64_MAX};
 	int status = EXIT_BAD_ARGUMENTS;
+	struct sysinfo host;
 	struct err e;
 
 	foreground_init(&run.foreground);
@@ -352,6 +364,9 @@ int cli_run(int argc, char **argv)
 		status = EXIT_FAILED;
 		goto out;
 	}
+	run.config.check_drivers = true;
+	if (!sysinfo(&host))
+		run.host_mib = (uint64_t)host.totalram * host.mem_unit >> 20;
 	if (console_is_terminal())
 		log_info("%u vCPU%s, %llu MiB; Ctrl-A x ends the VM",
 			 run.config.vcpu_count,

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "core/base/err.h"
 #include "core/base/options.h"
@@ -78,6 +79,7 @@ static int fill_disk(struct vm_config *config, struct drive_config *drive,
 		     const char *value, struct err *e)
 {
 	size_t len = strcspn(value, ",");
+	struct stat st;
 	char id[16];
 
 	snprintf(id, sizeof(id), "disk%u", config->drive_count);
@@ -91,6 +93,12 @@ static int fill_disk(struct vm_config *config, struct drive_config *drive,
 		if (set_disk_flag(drive, value, len, e))
 			return -1;
 	}
+	if (drive->root && !stat(drive->path, &st) && S_ISREG(st.st_mode) &&
+	    !st.st_size)
+		return err_set(e,
+			       "--disk: %.512s is empty; a root disk has a "
+			       "file system (stasis image build makes one)",
+			       drive->path);
 	return drive_apply(drive, config, e) ? err_prefix(e, "--disk") : 0;
 }
 
@@ -138,6 +146,22 @@ static int set_net_word(struct interface_config *interface, const char *word,
 		       word);
 }
 
+/* Clients of the API match the words; a user needs to know what to do, too. */
+static int net_failed(const char *tap, struct err *e)
+{
+	bool tap_failed = strstr(e->text, "Open tap device failed");
+	size_t len;
+
+	err_prefix(e, "--net");
+	len = strlen(e->text);
+	if (tap_failed && strncmp(tap, "fd:", 3) != 0)
+		snprintf(e->text + len, sizeof(e->text) - len,
+			 " To make it: sudo tools/net-setup --user \"$USER\" "
+			 "%s",
+			 tap);
+	return -1;
+}
+
 static int fill_net(struct vm_config *config,
 		    struct interface_config *interface, char *words,
 		    struct err *e)
@@ -153,8 +177,7 @@ static int fill_net(struct vm_config *config,
 		if (set_net_word(interface, word, e))
 			return -1;
 	}
-	return interface_apply(interface, config, e) ? err_prefix(e, "--net")
-						     : 0;
+	return interface_apply(interface, config, e) ? net_failed(tap, e) : 0;
 }
 
 static int add_net(struct vm_config *config, char *words, struct err *e)

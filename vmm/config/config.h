@@ -54,6 +54,7 @@ struct vm_config {
 	bool raw;              /* a raw kernel: see struct arch_kernel */
 	uint64_t load_address; /* of a raw kernel, gpa; 0: where it fits */
 	bool fdt_high;         /* the device tree at the end of RAM */
+	bool check_drivers;    /* see boot_check_drivers() */
 	uint64_t entry;        /* of a raw kernel, gpa; 0: its first byte */
 	bool no_kaslr;         /* the kernel runs where it was linked */
 	enum arch_toggle cpu[ARCH_FEATURE_COUNT];

@@ -179,7 +179,9 @@ static const char *remedy(int error)
 		return "; start a VMM with --api-sock PATH, or name the socket "
 		       "of a running one with --socket";
 	case ECONNREFUSED:
-		return "; the VMM that made this socket has ended";
+		return "; the VMM that made this socket has ended: remove the "
+		       "file, or start one with this --api-sock, which "
+		       "replaces it";
 	case EACCES:
 	case EPERM:
 		return "; run this as the VMM's user";
@@ -207,6 +209,8 @@ static int connect_to(const struct call *call)
 			(suseconds_t)(call->request->timeout_ms % 1000) * 1000,
 	};
 	AUTO_CLOSE int fd = -1;
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
 	int r;
 
 	if (strlen(path) >= sizeof(address.sun_path))
@@ -228,6 +232,8 @@ static int connect_to(const struct call *call)
 	if (r)
 		return err_set(call->e, "%s%s", strerrordesc_np(errno),
 			       remedy(errno));
+	if (!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
+		call->answer->pid = peer.pid;
 	return take_fd(&fd);
 }
 

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "core/base/buf.h"
 
@@ -43,6 +44,7 @@ struct client_request {
 
 struct client_answer {
 	unsigned status;
+	pid_t pid;       /* of the process that listens */
 	struct buf body; /* buf_free() it, also if client_call() failed */
 };
 

@@ -87,7 +87,9 @@ static void show_status(struct ctl *ctl, const struct json_t *answer)
 	(void)ctl;
 	printf("state    %s\n", text_of(answer, "state", "?").chars);
 	printf("id       %s\n", text_of(answer, "id", "?").chars);
-	printf("version  %s\n", text_of(answer, "vmm_version", "?").chars);
+	printf("version  %s, with the API of Firecracker %s\n",
+	       text_of(answer, "stasis_version", "?").chars,
+	       text_of(answer, "vmm_version", "?").chars);
 }
 
 /* "2026-11-22T23:06:29.123456Z  paused  (reason)" */

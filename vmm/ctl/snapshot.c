@@ -16,6 +16,7 @@
 
 #include "core/base/buf.h"
 #include "core/base/err.h"
+#include "core/base/go_on.h"
 #include "core/base/options.h"
 #include "core/base/util.h"
 #include "core/io/io.h"
@@ -25,6 +26,7 @@
 #include "snapshot/memory/memory_mark.h"
 #include "vmm/cli/cli.h"
 #include "vmm/ctl/client.h"
+#include "vmm/ctl/snapshot_disks.h"
 #include "vmm/vm/vm_snapshot.h"
 
 enum { TIMEOUT_MS = 600000 };
@@ -34,7 +36,7 @@ struct snapshot {
 	const char *memory, *state,
 		*mode; /* override FOLDER's files and their mode */
 	const char *base, *diff;
-	bool only_changes, stay_paused, no_sync, no_details, help;
+	bool only_changes, stay_paused, no_sync, no_details, with_disks, help;
 };
 
 /* ------------------------------------------------------------------- taking */
@@ -174,6 +176,30 @@ static int create(const struct snapshot *s, const char *folder, struct err *e)
 	return r;
 }
 
+static bool may_copy(void *context)
+{
+	(void)context;
+	return !interrupted;
+}
+
+/* Copy the disks, which belong to the state that was just written. */
+static int copy_disks(const struct snapshot *s, const char *folder,
+		      struct err *e)
+{
+	const struct go_on go_on = {.ask = may_copy};
+	struct client_answer answer = {0};
+	struct json_t *config = NULL;
+	int r = request(s, "GET", "/vm/config", NULL, &answer, e);
+
+	if (!r)
+		config = json_parse(answer.body.data, answer.body.len, e);
+	r = config ? snapshot_disks_copy(folder, config, answer.pid, &go_on, e)
+		   : -1;
+	json_free(config);
+	buf_free(&answer.body);
+	return r;
+}
+
 /*
  * Create the folder if it does not exist.  @path gets its absolute path,
  * because the VMM may have another working directory.
@@ -214,6 +240,8 @@ static int take(const struct snapshot *s, struct err *e)
 		return -1;
 	if (!r)
 		r = create(s, folder, e);
+	if (!r && s->with_disks)
+		r = copy_disks(s, folder, e);
 	/* Resuming cancels the snapshot if it is still being written. */
 	interrupted = 0;
 	if (!running || s->stay_paused || !set_state(s, "Resumed", &resume))
@@ -267,6 +295,11 @@ static const struct option take_options[] = {
 	 OPTION_FLAG(struct snapshot, only_changes)},
 	{"paused", NULL, "leave the VM paused afterwards",
 	 OPTION_FLAG(struct snapshot, stay_paused)},
+	{"with-disks", NULL,
+	 "also copy the disks that the guest can write, to\n"
+	 "FOLDER/ID.disk, before it is resumed; on file systems\n"
+	 "that can (XFS, Btrfs) the copies share their blocks",
+	 OPTION_FLAG(struct snapshot, with_disks)},
 	{"no-sync", NULL,
 	 "do not sync the files: the snapshot may not survive a\n"
 	 "power loss",
@@ -359,6 +392,10 @@ int cli_snapshot(int argc, char **argv)
 		return wrong(&e);
 	if (s.help)
 		return print_help();
+	if (s.with_disks && !s.folder) {
+		err_set(&e, "--with-disks needs a FOLDER for the copies");
+		return wrong(&e);
+	}
 	if (!s.folder && !(s.memory && s.state)) {
 		err_set(&e, "FOLDER is needed; see stasis snapshot --help");
 		return wrong(&e);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -26,6 +27,9 @@ struct vsock_cli {
 	uint32_t port;
 	bool listen, help;
 };
+
+/* A guest without a driver, or one that is paused, never answers. */
+enum { ANSWER_S = 10 };
 
 /* ------------------------------------------------------------------ copying */
 
@@ -139,6 +143,12 @@ static int read_answer(int fd, uint32_t port, struct err *e)
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && errno == EAGAIN)
+			return err_set(e,
+				       "the guest did not answer within %d s; "
+				       "is it running, and has it a driver for "
+				       "virtio-vsock?",
+				       ANSWER_S);
 		if (n <= 0)
 			return err_set(e,
 				       "no program in the guest listens on "
@@ -154,6 +164,7 @@ static int read_answer(int fd, uint32_t port, struct err *e)
 
 static int connect_port(const struct vsock_cli *cli, struct err *e)
 {
+	const struct timeval limit = {.tv_sec = ANSWER_S};
 	struct sockaddr_un address = {0};
 	AUTO_CLOSE int fd = open_socket(&address, cli->path, e);
 	char line[32];
@@ -161,6 +172,7 @@ static int connect_port(const struct vsock_cli *cli, struct err *e)
 
 	if (fd < 0)
 		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)))
 		return err_errno(e, "cannot connect to %s", cli->path);
 	if (write(fd, line, (size_t)len) != len)

@@ -11,6 +11,7 @@
 #include "core/io/log.h"
 #include "snapshot/memory/memory_file.h"
 #include "vmm/config/config.h"
+#include "vmm/vm/boot_checks.h"
 #include "vmm/vm/vm_internal.h"
 #include "vmm/vm/vm_metrics.h"
 #include "vmm/vm/vm_snapshot.h"
@@ -237,15 +238,17 @@ void vm_destroy(struct vm *vm)
 
 /* ----------------------------------------------------------------- booting */
 
-static int load_kernel(struct vm *vm, const char *path, struct arch_kernel *k,
-		       struct err *e)
+static int load_kernel(struct vm *vm, const struct vm_config *config,
+		       struct arch_kernel *k, struct err *e)
 {
+	const char *path = config->kernel;
 	uint64_t size;
 	AUTO_CLOSE int fd = io_open_file(path, &size, e);
 
 	if (fd < 0)
 		return err_prefix(e, "kernel");
-	if (arch_load_kernel(&vm->mem, fd, size, k, e))
+	if (arch_load_kernel(&vm->mem, fd, size, k, e) ||
+	    boot_check_drivers(&vm->mem, config, k, e))
 		return err_prefix(e, "kernel %s", path);
 	return 0;
 }
@@ -262,7 +265,8 @@ static int load_initrd(struct vm *vm, const char *path,
 	if (!size)
 		return err_set(e, "initrd %s is empty", path);
 	if (arch_place_initrd(&vm->mem, size, kernel, &topology->initrd, e) ||
-	    guest_mem_load(&vm->mem, topology->initrd, fd, 0, size, e))
+	    guest_mem_load(&vm->mem, topology->initrd, fd, 0, size, e) ||
+	    boot_check_initrd(&vm->mem, topology->initrd, size, e))
 		return err_prefix(e, "initrd %s", path);
 	topology->initrd_size = size;
 	return 0;
@@ -290,8 +294,9 @@ int vm_boot(struct vm *vm, const struct vm_config *config, struct err *e)
 	gpa_t fdt;
 
 	if (vm_config_cmdline(config, cmdline, sizeof(cmdline), e) ||
-	    load_kernel(vm, config->kernel, &kernel, e))
+	    load_kernel(vm, config, &kernel, e))
 		return -1;
+	boot_check_cmdline(cmdline);
 	if (config->initrd &&
 	    load_initrd(vm, config->initrd, &kernel, &topology, e))
 		return -1;

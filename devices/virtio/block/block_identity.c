@@ -140,7 +140,8 @@ static int check_samples(const struct block *b,
 				       "it is not the disk that it was when "
 				       "the snapshot was taken: what is at "
 				       "byte %llu differs; give that disk, or "
-				       "a copy from then",
+				       "a copy from then: --disk ID=FILE "
+				       "(`drive_overrides`)",
 				       (unsigned long long)at);
 	}
 	return 0;
@@ -167,5 +168,6 @@ int block_identity_check(const struct virtio_device *dev,
 		return 0;
 	return err_set(e, "it was written to since the snapshot was taken, so "
 			  "the guest's file systems would be damaged; give a "
-			  "copy from then (\"drive_overrides\")");
+			  "copy from then: --disk ID=FILE "
+			  "(`drive_overrides`)");
 }
