@@ -164,7 +164,7 @@ initrd "a kernel for EFI" zboot "it is a kernel; pass that as --kernel"
 
 : >empty.ext4
 truncate -s 1M disk.ext4
-refuse "an empty root disk" 153 "empty.ext4 is empty; a root disk has a file system" \
+refuse "an empty root disk" 153 "empty.ext4 is empty, and has no root file system" \
 	stasis run --kernel "$good" --disk empty.ext4,root
 refuse "a root disk for which the kernel has no driver" 1 "virtio-mmio is not built in" \
 	stasis run --kernel "$T/kernel-6.12" --disk disk.ext4,root

@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `stasis snapshot` and `stasis inspect`: vmm/ctl/snapshot.c, inspect.c. */
 #include <fcntl.h>
-#include <ftw.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "core/base/util.h"
@@ -17,171 +13,10 @@
 #include "snapshot/codec.h"
 #include "snapshot/memory/memory_mark.h"
 #include "snapshot/state_file.h"
+#include "tests/unit/snapshot_cli_world.h"
 #include "tests/unit/testing.h"
 #include "vmm/cli/cli.h"
 #include "vmm/vm/vm_snapshot.h"
-
-enum { ANSWERS_MAX = 6 };
-
-static const char no_content[] = "HTTP/1.1 204 \r\n\r\n";
-static const char failed[] = "HTTP/1.1 400 \r\nContent-Length: 32\r\n\r\n"
-			     "{\"fault_message\":\"disk is full\"}";
-static const char running[] =
-	"HTTP/1.1 200 \r\nContent-Length: 19\r\n\r\n{\"state\":\"Running\"}";
-static const char paused[] =
-	"HTTP/1.1 200 \r\nContent-Length: 18\r\n\r\n{\"state\":\"Paused\"}";
-
-static char folder[64], socket_path[80];
-static char printed[65536], complained[4096];
-static char requests[8192]; /* that were made, one after the other */
-
-/* ------------------------------------------------------------------- a VMM */
-
-struct vmm {
-	const char *answer[ANSWERS_MAX];
-	int listener;
-};
-
-static void answer(int fd, const char *text)
-{
-	size_t at = strlen(requests);
-
-	while (at < sizeof(requests) - 1) {
-		const char *head = strstr(requests, "\r\n\r\n");
-		ssize_t n;
-
-		/* Bodies are objects. */
-		if (head && (strstr(requests, "GET ") || strchr(head, '}')))
-			break;
-		n = recv(fd, requests + at, sizeof(requests) - 1 - at, 0);
-		if (n <= 0)
-			break;
-		at += (size_t)n;
-	}
-	send(fd, text, strlen(text), MSG_NOSIGNAL);
-}
-
-static void *serve(void *arg)
-{
-	struct vmm *vmm = arg;
-	static char all[sizeof(requests)];
-
-	all[0] = '\0';
-	for (unsigned i = 0; vmm->answer[i]; i++) {
-		int fd = accept(vmm->listener, NULL, NULL);
-		char *end;
-
-		if (fd < 0)
-			return NULL;
-		memset(requests, 0, sizeof(requests));
-		answer(fd, vmm->answer[i]);
-		close(fd);
-		/* First line and body. */
-		end = strstr(requests, " HTTP");
-		if (end)
-			*end = '\0';
-		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s %s;",
-			 requests,
-			 end && strchr(end + 1, '{') ? strchr(end + 1, '{')
-						     : "");
-	}
-	memcpy(requests, all, sizeof(all));
-	return NULL;
-}
-
-/* --------------------------------------------------------------- running it */
-
-static void take(int fd, char *text, size_t size)
-{
-	ssize_t n = pread(fd, text, size - 1, 0);
-
-	assert_true(n >= 0);
-	text[n] = '\0';
-}
-
-static int run(int (*command)(int, char **), const char *const *words)
-{
-	AUTO_CLOSE int out = testing_file("", 0);
-	AUTO_CLOSE int err = testing_file("", 0);
-	AUTO_CLOSE int old_out = dup(1);
-	AUTO_CLOSE int old_err = dup(2);
-	char *argv[8] = {NULL};
-	int argc = 0, status;
-
-	for (; words[argc]; argc++)
-		argv[argc] = (char *)words[argc];
-	if (out < 0 || err < 0 || old_out < 0 || old_err < 0)
-		fail();
-	fflush(stdout);
-	dup2(out, 1);
-	dup2(err, 2);
-	status = command(argc, argv);
-	fflush(stdout);
-	dup2(old_out, 1);
-	dup2(old_err, 2);
-	take(out, printed, sizeof(printed));
-	take(err, complained, sizeof(complained));
-	return status;
-}
-
-#define RUN(command, ...) run(command, (const char *const[]){__VA_ARGS__, NULL})
-
-/* `stasis snapshot FOLDER/new`, and perhaps options, with such a VMM. */
-static int snapshot_with(const struct vmm *vmm, const char *const options[3])
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	struct vmm served = *vmm;
-	char new[80];
-	pthread_t thread;
-	int status;
-
-	snprintf(new, sizeof(new), "%s/new", folder);
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", socket_path);
-	unlink(socket_path);
-	served.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (served.listener < 0)
-		fail();
-	assert_int_equal(bind(served.listener, (struct sockaddr *)&address,
-			      sizeof(address)),
-			 0);
-	assert_int_equal(listen(served.listener, 1), 0);
-	pthread_create(&thread, NULL, serve, &served);
-	status = RUN(cli_snapshot, new, "--socket", socket_path, options[0],
-		     options[1], options[2]);
-	pthread_join(thread, NULL);
-	close(served.listener);
-	return status;
-}
-
-static int snapshot(const struct vmm *vmm, const char *option)
-{
-	return snapshot_with(vmm, (const char *const[3]){option});
-}
-
-static int make_folder(void **state)
-{
-	(void)state;
-	snprintf(folder, sizeof(folder), "/tmp/snapshot-cli-XXXXXX");
-	if (!mkdtemp(folder))
-		return -1;
-	snprintf(socket_path, sizeof(socket_path), "%s/api", folder);
-	return 0;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type,
-		      struct FTW *where)
-{
-	(void)st;
-	(void)type;
-	(void)where;
-	return remove(path);
-}
-
-static int remove_folder(void **state)
-{
-	(void)state;
-	return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
 
 /* ------------------------------------------------------------------- taking */
 
@@ -265,96 +100,6 @@ static void that_it_does_not_go_on_is_said(void **state)
 	(void)state;
 	assert_int_equal(snapshot(&vmm, NULL), EXIT_FAILED);
 	assert_contains(complained, "was taken, but the VM stays paused");
-}
-
-/* ---------------------------------------------------------------- the disks */
-
-/* A VMM with the writable disk FOLDER/disk, and one that is read-only. */
-static int snapshot_with_disks(const char *id)
-{
-	static char config[512], body[400];
-	const struct vmm vmm = {.answer = {running, no_content, no_content,
-					   config, no_content}};
-
-	snprintf(body, sizeof(body),
-		 "{\"drives\":[{\"drive_id\":\"%s\",\"path_on_host\":"
-		 "\"%s/disk\",\"is_read_only\":false},{\"drive_id\":\"b\","
-		 "\"path_on_host\":\"/none\",\"is_read_only\":true}]}",
-		 id, folder);
-	snprintf(config, sizeof(config),
-		 "HTTP/1.1 200 \r\nContent-Length: %zu\r\n\r\n%s", strlen(body),
-		 body);
-	return snapshot(&vmm, "--with-disks");
-}
-
-/* The disk, as its VMM holds it. */
-static int make_disk(bool lock)
-{
-	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	char name[80];
-	int fd;
-
-	snprintf(name, sizeof(name), "%s/disk", folder);
-	fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	assert_true(fd >= 0);
-	assert_int_equal(pwrite(fd, "data", 4, 1 << 20), 4);
-	if (lock)
-		assert_int_equal(fcntl(fd, F_OFD_SETLK, &whole), 0);
-	return fd;
-}
-
-static bool has_file(const char *name)
-{
-	char whole[160];
-
-	snprintf(whole, sizeof(whole), "%s/new/%s", folder, name);
-	return !access(whole, F_OK);
-}
-
-static void disks_are_copied_while_the_vm_is_paused(void **state)
-{
-	AUTO_CLOSE int disk = make_disk(true), copied = -1;
-	char name[160], text[5] = {0};
-	struct stat st;
-
-	(void)state;
-	assert_int_equal(snapshot_with_disks("a"), EXIT_OK);
-	assert_contains(requests, "GET /vm/config ;PATCH /vm "
-				  "{\"state\":\"Resumed\"};");
-	assert_contains(printed, "disk a is in ");
-	snprintf(name, sizeof(name), "%s/new/a.disk", folder);
-	copied = open(name, O_RDONLY | O_CLOEXEC);
-	assert_int_equal(fstat(copied, &st), 0);
-	assert_int_equal(st.st_size, (1 << 20) + 4);
-	assert_int_equal(st.st_mode & 0777, 0600);
-	assert_int_equal(pread(copied, text, 4, 1 << 20), 4);
-	assert_string_equal(text, "data");
-	assert_false(has_file("b.disk") || has_file(".a.disk"));
-}
-
-/* Nobody holds its lock: the VMM has another file open. */
-static void a_file_that_is_not_the_vms_is_not_copied(void **state)
-{
-	AUTO_CLOSE int disk = make_disk(false);
-
-	(void)state;
-	assert_int_equal(snapshot_with_disks("a"), EXIT_FAILED);
-	assert_contains(complained, "has another file open");
-	assert_contains(requests, "{\"state\":\"Resumed\"};");
-	assert_false(has_file("a.disk") || has_file(".a.disk"));
-}
-
-static void a_disks_id_is_no_path(void **state)
-{
-	AUTO_CLOSE int disk = make_disk(true);
-
-	(void)state;
-	assert_int_equal(snapshot_with_disks("../a"), EXIT_FAILED);
-	assert_contains(complained, "its id cannot be a file's name");
-	assert_int_equal(snapshot(&(struct vmm){0}, "--with-disks=1"),
-			 EXIT_BAD_ARGUMENTS);
-	assert_int_equal(RUN(cli_snapshot, "--with-disks"), EXIT_BAD_ARGUMENTS);
-	assert_contains(complained, "--with-disks needs a FOLDER");
 }
 
 static void without_a_vmm_the_socket_is_named(void **state)
@@ -523,9 +268,6 @@ static void what_is_no_state_is_named(void **state)
 	assert_string_equal(printed, "");
 }
 
-#define in_folder(test) \
-	cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
-
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -535,9 +277,6 @@ int main(void)
 		in_folder(it_goes_to_other_places_on_request),
 		in_folder(it_goes_on_when_the_snapshot_fails),
 		in_folder(that_it_does_not_go_on_is_said),
-		in_folder(disks_are_copied_while_the_vm_is_paused),
-		in_folder(a_file_that_is_not_the_vms_is_not_copied),
-		in_folder(a_disks_id_is_no_path),
 		in_folder(without_a_vmm_the_socket_is_named),
 		cmocka_unit_test(what_is_missing_is_asked_for),
 		cmocka_unit_test(a_diff_is_merged_over_its_base),

@@ -96,8 +96,8 @@ static int fill_disk(struct vm_config *config, struct drive_config *drive,
 	if (drive->root && !stat(drive->path, &st) && S_ISREG(st.st_mode) &&
 	    !st.st_size)
 		return err_set(e,
-			       "--disk: %.512s is empty; a root disk has a "
-			       "file system (stasis image build makes one)",
+			       "--disk: %.512s is empty, and has no root file "
+			       "system; stasis image build makes one",
 			       drive->path);
 	return drive_apply(drive, config, e) ? err_prefix(e, "--disk") : 0;
 }

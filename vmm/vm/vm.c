@@ -11,7 +11,7 @@
 #include "core/io/log.h"
 #include "snapshot/memory/memory_file.h"
 #include "vmm/config/config.h"
-#include "vmm/vm/boot_checks.h"
+#include "vmm/vm/boot/boot_checks.h"
 #include "vmm/vm/vm_internal.h"
 #include "vmm/vm/vm_metrics.h"
 #include "vmm/vm/vm_snapshot.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmm/vm/boot_checks.h"
+#include "vmm/vm/boot/boot_checks.h"
 
 #include <string.h>
 
