@@ -5,6 +5,8 @@
 # it needs no root and leaves the machine's apt configuration alone. A piece is unpacked beside
 # its place and renamed, so an interrupted run leaves nothing half done.
 import concurrent.futures
+import contextlib
+import errno
 import fcntl
 import glob
 import gzip
@@ -13,9 +15,11 @@ import lzma
 import os
 import re
 import shutil
+import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 
@@ -32,6 +36,12 @@ PYTHON = """python3-minimal libpython3-stdlib python3-yaml python3-openapi-schem
 
 # Of what CBMC depends on: not the C compiler, because it gets preprocessed sources.
 CBMC_PARTS = ("cbmc", "minisat", "libminisat", "libc6", "libgcc-s1", "libstdc++6")
+
+
+# What a piece takes while it is made, packages and unpacked files included.
+MEGABYTES = {"sysroot-arm64": 250, "sysroot-native": 250, "qemu": 420, "qemu-arm64": 450, "python": 180,
+             "clients": 160}
+MEGABYTES_OTHER = 130
 
 
 class Failure(Exception):
@@ -350,13 +360,51 @@ def keyring():
     raise Failure("Debian's signing keys are missing; remedy: apt-get install debian-archive-keyring")
 
 
+class Stop:
+    """Ends what runs at Ctrl-C: no command is begun any more, and those that run are killed."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.running = set()
+        self.stopped = False
+
+    def begin(self, command, cwd):
+        with self.lock:
+            if self.stopped:
+                raise Failure("interrupted")
+            child = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                     stderr=subprocess.PIPE, text=True, start_new_session=True)
+            self.running.add(child)
+        return child
+
+    def end(self, child):
+        with self.lock:
+            self.running.discard(child)
+
+    def stop(self):
+        with self.lock:
+            self.stopped = True
+            for child in self.running:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)
+
+
+stop = Stop()
+
+
 def run(command, cwd=None):
-    result = subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if result.returncode:
-        raise Failure(f"{' '.join(command[:1] + command[3:])} failed:\n{result.stderr.strip()}\n"
+    child = stop.begin(command, cwd)
+    try:
+        out, error = child.communicate()
+    finally:
+        stop.end(child)
+    if child.returncode and ("No space left" in error or "not have enough free space" in error):
+        raise Failure(f"there is no room in {DEPS}; make some, then run tools/prepare again")
+    if child.returncode:
+        raise Failure(f"{' '.join(command[:1] + command[3:])} failed:\n{error.strip()}\n"
                       "remedy: check the network and the mirror this machine's apt sources name\n"
                       "(STASIS_DEBIAN_MIRROR=<URL> chooses another), then run tools/prepare again")
-    return result.stdout
+    return out
 
 
 class Apt:
@@ -423,6 +471,69 @@ def link_newest():
         os.symlink("newest", f"{DEPS}/kernels/{number}")
 
 
+def check_room(missing):
+    """A piece's packages, unpacked files and result are there at the same time."""
+    need = sum(MEGABYTES.get(piece.name, MEGABYTES_OTHER) for piece in missing) + 250
+    free = shutil.disk_usage(DEPS).free >> 20
+    if free < need:
+        raise Failure(f"{DEPS} needs {need} MB, and its disk has {free} MB free; make room, or let out/deps be a "
+                      "link to a folder on another disk")
+
+
+class Progress:
+    """Says every five seconds what is being waited for."""
+
+    def __init__(self):
+        self.waiting = {}
+        self.ended = threading.Event()
+        threading.Thread(target=self.tell, daemon=True).start()
+
+    @contextlib.contextmanager
+    def step(self, name):
+        self.waiting[name] = time.monotonic()
+        try:
+            yield
+        finally:
+            self.waiting.pop(name, None)
+
+    def tell(self):
+        while not self.ended.wait(5):
+            now = time.monotonic()
+            slow = [f"{name} ({now - since:.0f} s)" for name, since in sorted(self.waiting.items()) if now - since > 4]
+            if slow:
+                print(f"prepare: still working on {', '.join(slow)}", flush=True)
+
+
+def fetch_all(missing):
+    start = time.monotonic()
+    arches = sorted({piece.arch for piece in missing})
+    progress = Progress()
+    pool = concurrent.futures.ThreadPoolExecutor(4)
+
+    def update(apt):
+        with progress.step("package lists"):
+            apt.get("update")
+
+    def fetch_one(piece):
+        with progress.step(piece.name):
+            fetch(piece, apts[piece.arch])
+
+    try:
+        apts = dict(zip(arches, pool.map(Apt, arches)))
+        list(pool.map(update, apts.values()))
+        print(f"prepare: package lists of {', '.join(arches)}: {time.monotonic() - start:.0f} s; "
+              f"now fetching {len(missing)} pieces into out/deps", flush=True)
+        for job in [pool.submit(fetch_one, piece) for piece in missing]:
+            job.result()
+    except BaseException:
+        stop.stop()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    finally:
+        progress.ended.set()
+    pool.shutdown()
+
+
 def prepare(goal):
     native = run(["dpkg", "--print-architecture"]).strip()
     missing = [piece for piece in pieces_for(goal, native) if not piece.is_ready()]
@@ -433,16 +544,9 @@ def prepare(goal):
         fcntl.flock(lock, fcntl.LOCK_EX)  # wait for another tools/prepare, then check again
         missing = [piece for piece in missing if not piece.is_ready()]
         shutil.rmtree(f"{DEPS}/.tmp", ignore_errors=True)
-        start = time.monotonic()
-        arches = sorted({piece.arch for piece in missing})
-        with concurrent.futures.ThreadPoolExecutor(4) as pool:
-            apts = dict(zip(arches, pool.map(Apt, arches)))
-            list(pool.map(lambda apt: apt.get("update"), apts.values()))
-            print(f"prepare: package lists of {', '.join(arches)}: {time.monotonic() - start:.0f} s; "
-                  f"now fetching {len(missing)} pieces into out/deps", flush=True)
-            jobs = [pool.submit(fetch, piece, apts[piece.arch]) for piece in missing]
-            for job in jobs:
-                job.result()
+        check_room(missing)
+        if missing:
+            fetch_all(missing)
         if any(piece.name == "kernels/newest" for piece in missing):
             link_newest()
         if clients_have_sources():
@@ -453,10 +557,16 @@ def main():
     try:
         prepare(sys.argv[1] if len(sys.argv) > 1 else "all")
     except Failure as failure:
-        sys.exit(f"tools/prepare: {failure}")
+        print(f"tools/prepare: {failure}", file=sys.stderr, flush=True)
+        os._exit(1)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"tools/prepare: there is no room in {DEPS}; make some, then run this again", file=sys.stderr, flush=True)
+        os._exit(1)
     except KeyboardInterrupt:
-        print("tools/prepare: interrupted; run it again to continue", file=sys.stderr)
-        sys.exit(130)
+        print("tools/prepare: interrupted; run it again to continue", file=sys.stderr, flush=True)
+        os._exit(130)  # without waiting for threads that unpack
 
 
 if __name__ == "__main__":
