@@ -224,6 +224,13 @@ void snap_begin(struct snap *s, uint32_t tag)
 	s->section[s->depth++] = s->loading ? s->at + len : s->len;
 }
 
+uint32_t snap_next(const struct snap *s)
+{
+	if (s->failed || limit(s) - s->at < sizeof(uint32_t))
+		return 0;
+	return (uint32_t)get_le(s->in + s->at, sizeof(uint32_t));
+}
+
 void snap_end(struct snap *s)
 {
 	size_t mark;

@@ -26,6 +26,7 @@
  *	disk   identity of each drive's file
  *	time   guest time and the host's clocks
  *	arch   kind of vCPUs and of interrupt controller
+ *	more   settings that came later; contains a section for each
  *	devs   devices; contains boot, rtc, gpio, uart
  *	virt   virtio devices; contains one virt for each device
  *	vclk   VMClock
@@ -38,7 +39,7 @@
  *	dsks   contents of each drive's file
  *	hbot   when the host booted
  *
- * A newer minor version only appends sections.
+ * A newer minor version only appends sections, here or in `more`.
  *
  * A struct snap is a snapshot being written to memory, or read from it.  The
  * first failure sticks: later calls do nothing, and snap_finish() reports it,
@@ -59,7 +60,7 @@
 
 enum {
 	SNAP_DEPTH_MAX = 8,   /* sections within sections */
-	SNAPSHOT_VERSION = 3, /* the version that is written */
+	SNAPSHOT_VERSION = 4, /* the version that is written */
 };
 
 /* A section's tag: four characters, which a hex dump shows in this order. */
@@ -128,6 +129,10 @@ static inline bool snap_failed(const struct snap *s)
 /* Begin and end a section, which may contain others. */
 void snap_begin(struct snap *s, uint32_t tag);
 void snap_end(struct snap *s);
+
+/* The tag of the section that follows in the innermost one; 0: none does.  Only
+ * loading. */
+uint32_t snap_next(const struct snap *s);
 
 void snap_u8(struct snap *s, uint8_t *v);
 void snap_u16(struct snap *s, uint16_t *v);

@@ -273,9 +273,19 @@ static const struct schema *by_name(const char *name, size_t len)
 	return NULL;
 }
 
+static const struct schema *by_tag(const char *tag)
+{
+	for (unsigned i = 0; i < schema_table_count; i++) {
+		if (*tag && !memcmp(schema_table[i].tag, tag, 4))
+			return &schema_table[i];
+	}
+	return NULL;
+}
+
 /* The table limits the recursion's depth, whatever the file contains. */
 /* NOLINTBEGIN(misc-no-recursion) */
 static void print_fields(struct walk *w, const struct schema *schema);
+static void print_section(struct walk *w);
 
 static void print_unread(struct walk *w)
 {
@@ -321,6 +331,14 @@ static void print_list(struct walk *w, struct label l, char kind,
 		close_item(w, ']');
 }
 
+static void print_sections(struct walk *w, const struct label *l)
+{
+	open_item(w, l, '[');
+	while (left(&w->s) && !snap_failed(&w->s))
+		print_section(w);
+	close_item(w, ']');
+}
+
 static void print_composite(struct walk *w, const struct label *l,
 			    const char *type, size_t len)
 {
@@ -352,27 +370,17 @@ static void print_fields(struct walk *w, const struct schema *schema)
 		struct label l = {f, -1, (int)name};
 		const char *kind = f + name + 1;
 
-		if (strchr(".?+#*@", *kind))
+		if (*kind == 'S')
+			print_sections(w, &l);
+		else if (strchr(".?+#*@", *kind))
 			print_composite(w, &l, kind, type - name - 1);
 		else
 			simple_value(w, &l, kind);
 		f += type + (f[type] == ' ');
 	}
 }
-/* NOLINTEND(misc-no-recursion) */
 
-/* ---------------------------------------------------------------- the whole */
-
-static const struct schema *by_tag(const char *tag)
-{
-	for (unsigned i = 0; i < schema_table_count; i++) {
-		if (*tag && !memcmp(schema_table[i].tag, tag, 4))
-			return &schema_table[i];
-	}
-	return NULL;
-}
-
-/* Print a top-level section. */
+/* Print a section of any kind. */
 static void print_section(struct walk *w)
 {
 	const struct label section = named("section");
@@ -399,6 +407,10 @@ static void print_section(struct walk *w)
 	snap_end(&w->s);
 	close_item(w, '}');
 }
+
+/* NOLINTEND(misc-no-recursion) */
+
+/* ---------------------------------------------------------------- the whole */
 
 int schema_print(FILE *out, const void *body, size_t len, uint16_t minor,
 		 bool json, struct err *e)

@@ -18,6 +18,7 @@
  *	+NAME	    a count, and that many parts NAME
  *	#NAME	    as many parts NAME as the last 4n field says
  *	*NAME	    parts NAME until the section ends
+ *	S	    sections of this table until the section ends
  *	@NAME	    the part NAME<n>, where n is the last 4i field
  */
 struct schema {

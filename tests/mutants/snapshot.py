@@ -3,6 +3,7 @@
 # Snapshots: the codec, the files, the thread that writes them, pauses and resumes (mutants.py).
 CODEC, STATE, PUBLISH, TARGET = "snapshot/codec.c", "snapshot/state_file.c", "snapshot/publish.c", "snapshot/target.c"
 STREAM, SCHEMA = "snapshot/stream.c", "snapshot/schema.c"
+SETTINGS = "vmm/config/config_state.c"
 JOB, INSTANCE, LOAD, TAKE = (f"vmm/instance/{name}.c" for name in ("snapshot_job", "instance", "instance_load", "instance_snapshot"))
 RUN, SNAP, SLOTS = "vmm/vm/vm_run.c", "vmm/vm/vm_snapshot.c", "vmm/vm/virtio_slots.c"
 IDENTITY = "devices/virtio/block/block_identity.c"
@@ -51,6 +52,11 @@ MUTANTS = [
     ("a complete file keeps the mark of an incomplete one", TARGET, "\t(void)fchmod(fd, f->mode);\n\treturn 0;\n", "\t(void)fd;\n\treturn 0;\n", "publish_keep_test"),
     ("a snapshot is readable by everybody", TARGET, "\t\t     UNFINISHED | 0600);\n\tint error", "\t\t     UNFINISHED | 0644);\n\tint error", "publish_keep_test"),
     ("one file may be state and memory", PUBLISH, "\tif (same_file(&p->state, &p->memory))\n", "\tif (same_file(&p->state, &p->memory) && !state)\n", "publish_test"),
+    ("unknown settings are not refused", SETTINGS, "\tsnap_require(s, false, text);\n", "\ts->at = s->section[--s->depth];\n", "config_state_test"),
+    ("settings are written for every VM", SETTINGS, "\treturn false;\n}\n\nvoid vm_config_more_state", "\treturn true;\n}\n\nvoid vm_config_more_state", "config_state_test"),
+    ("an unknown setting's name is printed as it is", SETTINGS, "\t\tif (*c < ' ' || *c > '~')\n\t\t\t*c = '?';\n", "\t\t(void)c;\n", "config_state_test"),
+    ("a setting's fields change places", SETTINGS, "\tsnap_bool(s, &c->raw);\n", "\tsnap_bool(s, &c->no_kaslr);\n", "snapshot_golden_test"),
+    ("the next tag is looked for beyond its section", "snapshot/codec.c", "\tif (s->failed || limit(s) - s->at < sizeof(uint32_t))\n", "\tif (s->failed || s->len - s->at < sizeof(uint32_t))\n", "codec_test"),
     ("bytes are inspected beyond a section's end", SCHEMA, "\treturn (s->depth ? s->section[s->depth - 1] : s->len) - s->at;\n", "\treturn s->len - s->at;\n", "schema_test"),
 
     # ------------------------------------------------- the thread that writes it

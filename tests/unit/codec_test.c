@@ -344,11 +344,39 @@ static void sections_of_a_newer_version_are_skipped(void **state)
 	assert_err(snap_finish(&s, &e), e, "goes on after its end");
 }
 
+static void the_next_tag_is_within_its_section(void **state)
+{
+	struct thing t = full;
+	struct snap s;
+	const uint8_t *data;
+	size_t len;
+
+	(void)state;
+	snap_begin(&snap, SNAP_TAG('o', 'u', 't', 'r'));
+	thing_state(&t, &snap);
+	snap_end(&snap);
+	thing_state(&t, &snap);
+	data = snap_data(&snap, &len);
+	snap_load(&s, data, len, 1);
+	assert_int_equal(snap_next(&s), SNAP_TAG('o', 'u', 't', 'r'));
+	snap_begin(&s, snap_next(&s));
+	assert_int_equal(snap_next(&s), SNAP_TAG('t', 'e', 's', 't'));
+	thing_state(&t, &s);
+	assert_int_equal(snap_next(&s), 0);
+	snap_end(&s);
+	assert_int_equal(snap_next(&s), SNAP_TAG('t', 'e', 's', 't'));
+	snap_load(&s, data, 3, 1);
+	assert_int_equal(snap_next(&s), 0);
+	snap_require(&s, false, "no");
+	assert_int_equal(snap_next(&s), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(the_next_tag_is_within_its_section),
 		TEST(what_is_saved_is_loaded),
 		TEST(bytes_are_little_endian_after_tag_and_length),
 		TEST(every_cut_is_refused),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a VM is made of, in a snapshot. */
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -293,6 +294,120 @@ static void what_cannot_be_is_refused(void **state)
 	assert_err(vm_config_check_loaded(c, &p->e), p->e, "33 vCPUs");
 }
 
+/* ----------------------------------------------------- what came after 1.2 */
+
+enum { MORE = SNAP_TAG('m', 'o', 'r', 'e') };
+
+static void save_more(struct pair *p)
+{
+	snap_save(&p->s, SNAPSHOT_VERSION);
+	vm_config_more_state(&p->in, &p->s);
+	assert_false(snap_failed(&p->s));
+}
+
+/* As of a newer stasis: the settings, and one that this one does not know. */
+static void save_more_and(struct pair *p, uint32_t tag, const char *name)
+{
+	char text[200];
+	uint32_t value = 7;
+
+	snap_save(&p->s, SNAPSHOT_VERSION + 1);
+	snap_begin(&p->s, MORE);
+	snap_begin(&p->s, tag);
+	snprintf(text, sizeof(text), "%s", name);
+	snap_string(&p->s, text, sizeof(text));
+	snap_u32(&p->s, &value);
+	snap_end(&p->s);
+	snap_end(&p->s);
+	assert_false(snap_failed(&p->s));
+}
+
+static int load_more(struct pair *p)
+{
+	struct snap in;
+	size_t len;
+	const void *data = snap_data(&p->s, &len);
+
+	snap_load(&in, data, len, SNAPSHOT_VERSION + 1);
+	vm_config_more_state(&p->out, &in);
+	return snap_finish(&in, &p->e);
+}
+
+static void settings_come_back(void **state)
+{
+	struct pair *p = *state;
+
+	p->in.raw = true;
+	p->in.load_address = 0x80200000;
+	p->in.entry = 0x80200010;
+	save_more(p);
+	assert_ok(load_more(p), p->e);
+	assert_true(p->out.raw);
+	assert_int_equal(p->out.load_address, 0x80200000);
+	assert_int_equal(p->out.entry, 0x80200010);
+	assert_false(p->out.fdt_high || p->out.no_kaslr);
+}
+
+/* So that an older reader, which knows no such section, loads it. */
+static void nothing_is_written_for_what_is_not_given(void **state)
+{
+	struct pair *p = *state;
+	size_t len;
+
+	save_more(p);
+	snap_data(&p->s, &len);
+	assert_int_equal(len, 0);
+	assert_ok(load_more(p), p->e);
+}
+
+static void unknown_settings_are_refused_by_name(void **state)
+{
+	struct pair *p = *state;
+
+	save_more_and(p, SNAP_TAG('t', 'p', 'm', ' '), "a TPM");
+	assert_err(load_more(p), p->e,
+		   "snapshot: the VM has \"a TPM\", which this version of "
+		   "stasis does not know; load it with a newer one");
+	snap_fini(&p->s);
+	save_more_and(p, SNAP_TAG('t', 'p', 'm', ' '), "\x1b[2J\n");
+	assert_err(load_more(p), p->e, "has \"?[2J?\", which");
+}
+
+static void names_of_settings_are_bounded(void **state)
+{
+	char name[200] = {0};
+	struct pair *p = *state;
+
+	memset(name, 'x', 64);
+	save_more_and(p, SNAP_TAG('t', 'p', 'm', ' '), name);
+	assert_err(load_more(p), p->e, "more of something");
+	snap_fini(&p->s);
+	save_more_and(p, 0, "nothing");
+	assert_err(load_more(p), p->e, "a section is too long");
+}
+
+/* Twice, it would be allocated twice. */
+static void a_setting_is_given_once(void **state)
+{
+	struct pair *p = *state;
+	size_t len, section;
+	uint8_t twice[512];
+	uint32_t inner;
+
+	p->in.raw = true;
+	save_more(p);
+	memcpy(twice, snap_data(&p->s, &len), 8);
+	section = len - 8;
+	for (unsigned i = 0; i < 2; i++)
+		memcpy(twice + 8 + i * section, p->s.out + 8, section);
+	inner = (uint32_t)(2 * section);
+	memcpy(twice + 4, &inner, 4);
+	snap_fini(&p->s);
+	snap_save(&p->s, SNAPSHOT_VERSION);
+	snap_bytes(&p->s, twice, 8 + 2 * section);
+	assert_err(load_more(p), p->e, "\"kernel placement\"");
+}
+
 #define CONFIG_TEST(name) \
 	cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
@@ -306,6 +421,11 @@ int main(void)
 		CONFIG_TEST(damaged_ones_are_refused_or_well_formed),
 		CONFIG_TEST(a_drive_without_a_path_is_refused),
 		CONFIG_TEST(what_cannot_be_is_refused),
+		CONFIG_TEST(settings_come_back),
+		CONFIG_TEST(nothing_is_written_for_what_is_not_given),
+		CONFIG_TEST(unknown_settings_are_refused_by_name),
+		CONFIG_TEST(names_of_settings_are_bounded),
+		CONFIG_TEST(a_setting_is_given_once),
 	};
 
 	return RUN_TESTS("config_state", tests);

@@ -57,6 +57,7 @@ static void add_devices(struct world *w)
 	w->config.balloon.amount_mib = 1;
 	w->config.balloon.stats_polling_interval_s = 7;
 	w->config.entropy = true;
+	w->config.no_kaslr = true;
 }
 
 static int set_up(void **state)
@@ -143,6 +144,10 @@ static void a_vm_is_printed_to_its_last_byte(void **state)
 	assert_contains(text, "  drives[0]:\n    id: \"disk0\"\n");
 	assert_contains(text, "        sectors: 2048\n");
 	assert_contains(text, "  vsock:\n    guest_cid: 3\n");
+	assert_contains(text, "more_settings:\n  settings:\n"
+			      "    kernel_placement:\n"
+			      "      setting: \"kernel placement\"\n");
+	assert_contains(text, "      no_kaslr: true\n");
 	free(text);
 
 	text = print(body, len, true, &r, &e);

@@ -218,6 +218,15 @@ static void write_state(const char *path)
 	snap_fini(&s);
 }
 
+/* The minor version is between @before and @after. */
+static void printed_is(const char *before, const char *after)
+{
+	char text[128];
+
+	snprintf(text, sizeof(text), "%s%u%s", before, STATE_FILE_MINOR, after);
+	assert_string_equal(printed, text);
+}
+
 static void a_state_is_shown_as_text_and_json(void **state)
 {
 	char path[80];
@@ -226,13 +235,12 @@ static void a_state_is_shown_as_text_and_json(void **state)
 	snprintf(path, sizeof(path), "%s/state", folder);
 	write_state(path);
 	assert_int_equal(RUN(cli_inspect, path), EXIT_OK);
-	assert_string_equal(printed, "format: 1.2\nboot_timer:\n"
-				     "  done: true\n");
+	printed_is("format: 1.", "\nboot_timer:\n  done: true\n");
 	/* So is that of a folder. */
 	assert_int_equal(RUN(cli_inspect, folder, "--json"), EXIT_OK);
-	assert_string_equal(printed,
-			    "{\"format\":\"1.2\",\"sections\":["
-			    "{\"section\":\"boot_timer\",\"done\":true}]}\n");
+	printed_is("{\"format\":\"1.",
+		   "\",\"sections\":["
+		   "{\"section\":\"boot_timer\",\"done\":true}]}\n");
 }
 
 /* As launchers ask Firecracker. */
@@ -248,9 +256,9 @@ static void versions_are_told_as_firecracker_does(void **state)
 	write_state(path);
 	assert_int_equal(RUN(cli_firecracker, "--describe-snapshot", path),
 			 EXIT_OK);
-	assert_string_equal(printed, "v1.2.0\n");
+	printed_is("v1.", ".0\n");
 	assert_int_equal(RUN(cli_firecracker, "--snapshot-version"), EXIT_OK);
-	assert_string_equal(printed, "v1.2.0\n");
+	printed_is("v1.", ".0\n");
 }
 
 static void what_is_no_state_is_named(void **state)

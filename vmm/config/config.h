@@ -135,6 +135,9 @@ bool vm_config_has_serial(const struct vm_config *config);
 int vm_config_cmdline(const struct vm_config *config, char *out, size_t size,
 		      struct err *e);
 
+/* Since format 1.3: save, or load, the settings that came after it.  After
+ * vm_config_state(). */
+void vm_config_more_state(struct vm_config *config, struct snap *s);
 /* Since format 1.1: save, or load, which interfaces use vhost.  After
  * vm_config_state(). */
 void vm_config_vhost_state(struct vm_config *config, struct snap *s);

@@ -5,6 +5,7 @@
  * API's replies, and not read.
  */
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -184,5 +185,96 @@ void vm_config_state(struct vm_config *c, struct snap *s)
 	balloon_state(s, c);
 	snap_bool(s, &c->entropy);
 	limiter_state(s, &c->entropy_limiter);
+	snap_end(s);
+}
+
+/* ------------------------------------------------------- since format 1.3 */
+
+static bool placement_is_given(const struct vm_config *c)
+{
+	return c->raw || c->load_address || c->fdt_high || c->entry ||
+	       c->no_kaslr;
+}
+
+/* For the API's replies, as the kernel's path. */
+static void placement_state(struct vm_config *c, struct snap *s)
+{
+	snap_bool(s, &c->raw);
+	snap_u64(s, &c->load_address);
+	snap_bool(s, &c->fdt_high);
+	snap_u64(s, &c->entry);
+	snap_bool(s, &c->no_kaslr);
+}
+
+/*
+ * What a VM may have that format 1.2 cannot describe.  A setting's section is
+ * written if the VM has it, so that older readers load all other VMs.  New rows
+ * go to the end: what a reader does not know must follow what it does.
+ */
+static const struct setting {
+	uint32_t tag;
+	const char *name; /* for a reader that does not know it */
+	bool (*is_given)(const struct vm_config *c);
+	void (*state)(struct vm_config *c, struct snap *s);
+} settings[] = {
+	{SNAP_TAG('b', 's', 'r', 'c'), "kernel placement", placement_is_given,
+	 placement_state},
+};
+
+enum { MORE = SNAP_TAG('m', 'o', 'r', 'e'), SETTING_NAME_SIZE = 64 };
+
+static void setting_state(const struct setting *setting, struct vm_config *c,
+			  struct snap *s)
+{
+	char name[SETTING_NAME_SIZE];
+
+	snprintf(name, sizeof(name), "%s", setting->name);
+	snap_begin(s, setting->tag);
+	snap_string(s, name, sizeof(name));
+	setting->state(c, s);
+	snap_end(s);
+}
+
+/* Fail with the name that the section has for this: it is not trusted. */
+static void refuse_unknown(struct snap *s)
+{
+	char name[SETTING_NAME_SIZE] = "", text[160];
+
+	snap_begin(s, snap_next(s));
+	snap_string(s, name, sizeof(name));
+	for (char *c = name; *c; c++) {
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	}
+	snprintf(text, sizeof(text),
+		 "the VM has \"%s\", which this version of stasis does not "
+		 "know; load it with a newer one",
+		 name);
+	snap_require(s, false, text);
+}
+
+static bool has_settings(const struct vm_config *c)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(settings); i++) {
+		if (settings[i].is_given(c))
+			return true;
+	}
+	return false;
+}
+
+void vm_config_more_state(struct vm_config *c, struct snap *s)
+{
+	bool loading = snap_loading(s);
+
+	if (loading ? snap_next(s) != MORE : !has_settings(c))
+		return;
+	snap_begin(s, MORE);
+	for (unsigned i = 0; i < ARRAY_SIZE(settings); i++) {
+		if (loading ? snap_next(s) == settings[i].tag
+			    : settings[i].is_given(c))
+			setting_state(&settings[i], c, s);
+	}
+	if (loading && snap_next(s))
+		refuse_unknown(s);
 	snap_end(s);
 }

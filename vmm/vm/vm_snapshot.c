@@ -44,6 +44,8 @@ static void beginning_state(struct vm_saved *saved, struct snap *s)
 	disks_state(saved, s);
 	arch_clock_record_state(&saved->clock, s);
 	arch_saved_state(&saved->arch, s);
+	if (snap_version(s) >= 4)
+		vm_config_more_state(&saved->config, s);
 }
 
 /* Since format 1.2: what identifies the contents of each disk. */
