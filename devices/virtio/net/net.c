@@ -148,6 +148,7 @@ static void net_destroy(struct virtio_device *dev)
 
 	virtio_unwatch(dev, &n->tap);
 	net_vhost_fini(n);
+	net_mmds_fini(n);
 	rate_limiter_fini(&n->rx_limiter);
 	rate_limiter_fini(&n->tx_limiter);
 	virtio_fini(dev);
@@ -256,6 +257,7 @@ static struct virtio_device *create(const struct virtio_slot *slot,
 	}
 	n->tap_fd = fd;
 	n->vhost.fd = n->vhost.stopped_fd = n->vhost.error_fd = -1;
+	n->mmds.timer_fd = -1;
 	n->is_tap = is_tap;
 	if (config->host_dev_name)
 		snprintf(n->tap_name, sizeof(n->tap_name), "%s",

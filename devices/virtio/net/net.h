@@ -111,6 +111,18 @@ int net_use_vhost(struct virtio_device *dev, struct err *e);
  */
 int net_vhost_check(struct err *e);
 
+struct responder_server;
+
+/*
+ * Serve @server's metadata to the guest, at the IPv4 @address (host byte
+ * order).  Frames for that address do not reach the tap, and neither they nor
+ * the answers count for the rate limits.  @server outlives the device.  Not
+ * with vhost, which would not let us see the frames.  Call before the device is
+ * first resumed.  Returns 0, or -1: the device can then only be destroyed.
+ */
+int net_use_mmds(struct virtio_device *dev, uint32_t address,
+		 const struct responder_server *server, struct err *e);
+
 /*
  * Change rate limits; a direction that is NULL stays as it is.  Returns 0, or
  * -1 with both directions unchanged.

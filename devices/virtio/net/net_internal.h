@@ -8,6 +8,7 @@
 #include <sys/uio.h>
 
 #include "core/base/util.h"
+#include "devices/mmds/responder.h"
 #include "devices/virtio/net/net.h"
 
 /* Since Linux 6.2; headers may be older than the running kernel. */
@@ -64,6 +65,15 @@ struct net_vhost {
 	uint64_t log_len;
 };
 
+/* Without a metadata service: zeroes, and no descriptor. */
+struct net_mmds {
+	struct responder *responder; /* owned; NULL: there is no service */
+	bool pending;                /* it may have frames for the guest */
+	int timer_fd;                /* for what has to be sent again */
+	uint64_t armed;              /* CLOCK_MONOTONIC, ns; 0: not armed */
+	struct virtio_source timer;
+};
+
 struct net {
 	struct virtio_device dev;
 	struct virtio_net_config config;
@@ -75,6 +85,7 @@ struct net {
 	struct virtio_source tap;        /* watched while the guest has room */
 	struct rate_limiter rx_limiter, tx_limiter;
 	struct net_vhost vhost;
+	struct net_mmds mmds;
 	struct net_metrics metrics;
 	struct net_rx rx;
 	struct virtq_chain chain; /* scratch */
@@ -112,6 +123,16 @@ void net_rx_give_back(struct net *n);
 
 /* Send the available frames of the guest to the tap. */
 void net_tx_run(struct net *n);
+
+/*
+ * If the guest's frame in n->chain is for the metadata service, take it, so
+ * that the tap never sees it.
+ */
+bool net_mmds_take(struct net *n);
+/* Read a frame of the service's instead of the tap's; false if there is none.
+ */
+bool net_mmds_read(struct net *n);
+void net_mmds_fini(struct net *n);
 
 static inline bool net_has_vhost(const struct net *n)
 {

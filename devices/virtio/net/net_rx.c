@@ -187,6 +187,11 @@ static void read_failed(struct net *n, int error)
 		net_rx_watch(n, false);
 }
 
+static bool may_read_tap(const struct net *n)
+{
+	return !n->rx_limiter.throttled && !n->tap_gone;
+}
+
 /* Read a frame.  False if there is none, or no buffer is held. */
 static bool read_frame(struct net *n)
 {
@@ -198,6 +203,12 @@ static bool read_frame(struct net *n)
 	if (!rx->held_count) {
 		metric_add(&n->metrics.no_rx_avail_buffer, 1);
 		net_rx_watch(n, false); /* until the next kick */
+		return false;
+	}
+	if (n->mmds.pending && net_mmds_read(n))
+		return true;
+	if (!may_read_tap(n)) {
+		net_rx_watch(n, false);
 		return false;
 	}
 	len = preadv2(n->tap_fd, iov, (int)where_to(n, iov), -1, 0);
@@ -309,7 +320,7 @@ static bool finish_frame(struct net *n)
 
 void net_rx_run(struct net *n)
 {
-	if (n->rx_limiter.throttled || n->tap_gone) {
+	if (!may_read_tap(n) && !n->mmds.pending) {
 		net_rx_watch(n, false);
 		return;
 	}

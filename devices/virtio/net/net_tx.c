@@ -113,6 +113,10 @@ void net_tx_run(struct net *n)
 			virtq_push(vq, &n->chain, 0);
 			continue;
 		}
+		if (n->mmds.responder && net_mmds_take(n)) {
+			virtq_push(vq, &n->chain, 0);
+			continue;
+		}
 		if (!rate_limiter_take(&n->tx_limiter, n->chain.out_len)) {
 			metric_add(&n->metrics.tx_rate_limiter_throttled, 1);
 			virtq_unpop(vq);
@@ -124,4 +128,6 @@ void net_tx_run(struct net *n)
 	}
 	if (vq->next_avail == before)
 		metric_add(&n->metrics.no_tx_avail_buffer, 1);
+	if (n->mmds.pending && virtio_is_live(&n->dev, NET_RX))
+		net_rx_run(n);
 }
