@@ -35,6 +35,8 @@ const struct schema schema_table[] = {
 	{"more", "more_settings", "settings:S"},
 	{"bsrc", "kernel_placement",
 	 "setting:s raw:b load_address:x8 fdt_high:b entry:x8 no_kaslr:b"},
+	{"mmds", "metadata_service",
+	 "setting:s version_2:b imds_compat:b address:x4 interfaces:*flag"},
 	{"devs", "devices",
 	 "boot_timer:.boot_timer rtc:.rtc gpio:.gpio serial:?serial"},
 	{"boot", "boot_timer", "done:b"},

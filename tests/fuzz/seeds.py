@@ -227,6 +227,25 @@ def http_seeds():
         yield b"\3" + text
 
 
+def mmds_seeds():
+    syn, ack, fin, psh = 2, 16, 1, 8
+
+    def segment(flags, length=0, port=1, seq=0, window=0xffff):
+        return struct.pack("<BBBBBB2s", 1, port, flags, seq & 0xff, 0, length, struct.pack(">H", window))
+
+    tick = struct.pack("<BBBBBBH", 3, 0, 0, 255, 0, 0, 0)
+    ipv4 = bytes(12) + b"\x08\0\x45" + bytes(8) + b"\6" + bytes(6) + bytes((169, 254, 169, 254)) + b"\0\1\0\x50"
+    arp = bytes(12) + b"\x08\6\0\1\x08\0\6\4\0\1" + bytes(16) + bytes((169, 254, 169, 254))
+    hello = segment(syn) + segment(ack)
+    for frame in (ipv4, arp):
+        yield struct.pack("<BBBBBBH", 0, 0, 0, 0, 0, len(frame), 0) + frame + tick
+    for asked in (252, 253):
+        yield hello + segment(ack | psh, asked) + segment(ack) + segment(ack | fin) + segment(ack)
+    yield hello + segment(ack, 254) + segment(ack, 255) + segment(ack | fin) + tick * 9
+    yield hello + segment(ack, 252, window=1) + tick * 4 + segment(ack) * 9 + segment(4)
+    yield b"".join(segment(syn, 0, port) for port in range(40)) + tick * 3
+
+
 def codec_seeds():
     begin, end, u16, u64, boolean, count, string, nothing, some = 0, 1, 2, 3, 4, 13, 6, 231, 15
     empty = struct.pack("<4sI", b"fuzz", 0)
@@ -465,7 +484,7 @@ def vmm_seeds():
 
 
 SEEDS = {"api": api_seeds, "bodies": bodies_seeds, "client": client_seeds, "codec": codec_seeds, "config_file": config_file_seeds,
-         "http": http_seeds, "image": image_seeds, "serial": serial_seeds, "state_file": state_file_seeds,
+         "http": http_seeds, "image": image_seeds, "mmds": mmds_seeds, "serial": serial_seeds, "state_file": state_file_seeds,
          "virtio_balloon": virtio_balloon_seeds, "virtio_block": virtio_block_seeds, "virtio_mmio": virtio_mmio_seeds, "virtio_net": virtio_net_seeds, "virtio_vhost": virtio_vhost_seeds,
          "virtio_virtq": virtio_virtq_seeds, "virtio_vsock": virtio_vsock_seeds,
          "vm_snapshot": vm_snapshot_seeds, "vmm": vmm_seeds}

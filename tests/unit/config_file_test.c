@@ -188,7 +188,11 @@ static void refusals_name_the_section(void **state)
 		{"\"cpu-config\":\"/nope\"", "cpu-config: /nope"},
 		{"\"metrics\":{}", "metrics: missing field `metrics_path`"},
 		{"\"mmds-config\":{}",
-		 "mmds-config: this build does not support it"},
+		 "mmds-config: missing field `network_interfaces`"},
+		{"\"mmds-config\":{\"network_interfaces\":[\"a\"]}",
+		 "mmds-config: The list of network interface IDs provided "
+		 "contains at least one ID that does not correspond to any "
+		 "existing network interface."},
 		{"\"vsock\":{}", "vsock: missing field `guest_cid`"},
 		{"\"entropy\":{\"x\":1}", "entropy: unknown field `x`"},
 		{"\"memory-hotplug\":{}",

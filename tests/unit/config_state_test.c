@@ -340,8 +340,16 @@ static void settings_come_back(void **state)
 	p->in.raw = true;
 	p->in.load_address = 0x80200000;
 	p->in.entry = 0x80200010;
+	p->in.mmds = (struct mmds_config){
+		.given = true, .v2 = true, .address = 0xa9fe0102};
+	p->in.interface[0].mmds = true;
+	p->out.interface_count = p->in.interface_count;
+	p->out.interface =
+		calloc(p->in.interface_count, sizeof(p->out.interface[0]));
 	save_more(p);
 	assert_ok(load_more(p), p->e);
+	assert_memory_equal(&p->out.mmds, &p->in.mmds, sizeof(p->in.mmds));
+	assert_true(p->out.interface[0].mmds);
 	assert_true(p->out.raw);
 	assert_int_equal(p->out.load_address, 0x80200000);
 	assert_int_equal(p->out.entry, 0x80200010);

@@ -12,6 +12,7 @@
 #include "core/base/err.h"
 #include "core/base/util.h"
 #include "core/io/loop.h"
+#include "devices/mmds/responder.h"
 #include "tests/fake/kvm_fake.h"
 #include "tests/unit/testing.h"
 #include "vmm/vm/vm_snapshot.h"
@@ -44,11 +45,15 @@ static void on_ended(void *context, enum vm_end end, const char *reason)
 	fail_msg("the guest ended: %s", reason);
 }
 
+/* Nothing asks it. */
+static const struct responder_server mmds;
+
 const struct vm_host golden_host = {
 	.kvm_path = "kvm",
 	.loop = &loop,
 	.serial_out = -1,
 	.serial_room = -1,
+	.mmds = &mmds,
 	.ended = on_ended,
 };
 
@@ -152,6 +157,9 @@ void golden_configure(struct vm_config *config)
 	put_network(config);
 	assert_ok(vm_config_set(&config->vsock.uds_path, socket_path, &e), e);
 	config->vsock.guest_cid = 7;
+	config->mmds = (struct mmds_config){
+		.given = true, .imds_compat = true, .address = 0xa9fe0102};
+	config->interface[1].mmds = true;
 }
 
 static uint64_t value_of(unsigned vcpu, unsigned reg)
@@ -216,6 +224,11 @@ void golden_check_config(const struct vm_config *config, unsigned minor)
 	assert_int_equal(config->interface[1].mtu, 1400);
 	assert_int_equal(config->interface[1].rx_limiter.ops.size, 5);
 	assert_int_equal(config->vsock.guest_cid, 7);
+	assert_int_equal(config->mmds.given, minor >= 3);
+	assert_int_equal(config->mmds.address, minor >= 3 ? 0xa9fe0102 : 0);
+	assert_int_equal(config->mmds.imds_compat, minor >= 3);
+	assert_false(config->mmds.v2 || config->interface[0].mmds);
+	assert_int_equal(config->interface[1].mmds, minor >= 3);
 	assert_true(config->has_balloon && config->entropy);
 	assert_int_equal(config->balloon.amount_mib, 4);
 }

@@ -186,7 +186,7 @@ bool guest_gets(struct guest_segment *s)
 
 void guest_gets_nothing(void)
 {
-	struct guest_segment s;
+	struct guest_segment s = {0};
 
 	if (guest_gets(&s))
 		fail_msg("it sends flags %x, %zu bytes", s.flags, s.len);
@@ -200,7 +200,7 @@ struct guest_conn guest_connects(uint16_t port)
 			       .window = 65535,
 			       .mss = 1460,
 			       .seq = (uint32_t)ISN};
-	struct guest_segment s;
+	struct guest_segment s = {0};
 
 	guest_sends(&(struct guest_segment){.port = port,
 					    .seq = c.seq++,
@@ -242,7 +242,7 @@ void guest_says(struct guest_conn *c, const char *text)
 
 size_t guest_reads(struct guest_conn *c, size_t at, uint8_t *flags)
 {
-	struct guest_segment s;
+	struct guest_segment s = {0};
 	size_t begin = at;
 
 	*flags = 0;

@@ -130,6 +130,26 @@ static void requests_in_a_row_are_answered_one_at_a_time(void **state)
 	assert_int_equal(guest_reads(&c, 0, &flags), 10);
 }
 
+static void a_request_waits_until_the_last_reply_has_arrived(void **state)
+{
+	struct guest_conn c = guest_connects(1000);
+	struct guest_segment s;
+	uint8_t flags;
+
+	(void)state;
+	guest_says(&c, "one\n");
+	assert_true(guest_gets(&s));
+	assert_int_equal(s.len, 10);
+	guest_says(&c, "two\n"); /* acknowledges nothing new */
+	assert_int_equal(answers, 1);
+	assert_true(guest_gets(&s));
+	assert_int_equal(s.len, 0);
+	c.ack += 10;
+	guest_acks(&c);
+	assert_int_equal(answers, 2);
+	assert_int_equal(guest_reads(&c, 0, &flags), 10);
+}
+
 static void
 a_request_without_an_end_is_answered_when_there_is_no_room(void **state)
 {
@@ -321,6 +341,7 @@ int main(void)
 		TEST_OF(a_request_is_answered),
 		TEST_OF(a_request_may_come_a_byte_at_a_time),
 		TEST_OF(requests_in_a_row_are_answered_one_at_a_time),
+		TEST_OF(a_request_waits_until_the_last_reply_has_arrived),
 		TEST_OF(a_request_without_an_end_is_answered_when_there_is_no_room),
 		TEST_OF(the_guest_closes_first),
 		TEST_OF(it_closes_first_if_the_answer_says_so),

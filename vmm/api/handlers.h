@@ -29,6 +29,7 @@ api_handler get_instance, get_version, get_stasis, get_machine_config,
 api_handler put_actions, put_body, put_logger, put_machine_config, put_metrics,
 	put_serial;
 api_handler patch_drive, patch_interface, patch_machine_config, patch_vm;
+api_handler get_mmds, put_mmds, patch_mmds;
 api_handler put_snapshot_create, put_snapshot_load;
 api_handler get_balloon, patch_balloon, get_balloon_stats, patch_balloon_stats,
 	start_hinting, get_hinting, stop_hinting;

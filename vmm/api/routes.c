@@ -199,10 +199,11 @@ static const struct route routes[] = {
 	 &calls.patch.machine_cfg, false, NULL},
 	{GET, "metrics", ANY, get_metrics, &calls.get.metrics, false, NULL},
 	{PUT, "metrics", PRE, put_metrics, &calls.put.metrics, false, NULL},
-	{GET, "mmds", ANY, NULL, &calls.get.mmds, false, NULL},
-	{PUT, "mmds", ANY, NULL, &calls.put.mmds, false, NULL},
-	{PATCH, "mmds", ANY, NULL, &calls.patch.mmds, false, NULL},
-	{PUT, "mmds/config", PRE, NULL, &calls.put.mmds, false, NULL},
+	{GET, "mmds", ANY, get_mmds, &calls.get.mmds, false, NULL},
+	{PUT, "mmds", ANY, put_mmds, &calls.put.mmds, false, NULL},
+	{PATCH, "mmds", ANY, patch_mmds, &calls.patch.mmds, false, NULL},
+	{PUT, "mmds/config", BOOT, put_body, &calls.put.mmds, false,
+	 &body_mmds},
 	{PUT, "network-interfaces/*", BOOT, put_body, &calls.put.network, false,
 	 &body_interfaces},
 	{PATCH, "network-interfaces/*", POST, patch_interface,
@@ -403,8 +404,11 @@ static void refuse(struct api_reply *reply, const struct err *e)
 	buf_text(&reply->body, "{\"fault_message\":");
 	buf_json_string(&reply->body, e->text);
 	buf_text(&reply->body, "}");
-	reply->status = 400;
-	log_error("Received Error. Status code: 400 Bad Request. Message: %s",
+	if (!reply->status)
+		reply->status = 400;
+	log_error("Received Error. Status code: %s. Message: %s",
+		  reply->status == 400 ? "400 Bad Request"
+				       : "413 Payload too large",
 		  e->text);
 	log_duration(reply);
 }

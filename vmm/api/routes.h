@@ -13,7 +13,7 @@
 struct err;
 
 struct api_reply {
-	unsigned status;
+	unsigned status; /* of a refusal: 400 unless set */
 	struct buf body; /* JSON; may be empty */
 	/* The deprecated field that the request uses, as in "... field is";
 	 * NULL: it uses none. */

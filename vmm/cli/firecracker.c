@@ -30,7 +30,7 @@ struct arguments {
 	const char *log_path, *level, *seccomp_filter, *describe_snapshot;
 	bool show_level, show_origin, no_seccomp, strict;
 	bool no_api, boot_timer, help, version, snapshot_version, pci;
-	uint64_t body_max, start_us, start_cpu_us, parent_cpu_us;
+	uint64_t body_max, mmds_max, start_us, start_cpu_us, parent_cpu_us;
 	uint64_t api_fd, ready_fd; /* NO_FD: not given */
 };
 
@@ -55,6 +55,7 @@ static int parse_number(const char *text, uint64_t *out, struct err *e)
 }
 
 SET_NUMBER(body_max)
+SET_NUMBER(mmds_max)
 SET_NUMBER(start_us)
 SET_NUMBER(start_cpu_us)
 SET_NUMBER(api_fd)
@@ -110,6 +111,9 @@ static const struct option options[] = {
 	 .set = set_ready_fd},
 	{"http-api-max-payload-size", "BYTES",
 	 "maximum size of a request body (default 51200)", .set = set_body_max},
+	{"mmds-size-limit", "BYTES",
+	 "maximum size of the metadata (default: that of a\nrequest body)",
+	 .set = set_mmds_max},
 	{"id", "ID", "name of this VM in the log", .set = set_id},
 	{"boot-timer", NULL,
 	 "log the time when the guest writes 123 to\n0x40000000",
@@ -135,7 +139,6 @@ static const struct option options[] = {
 	{"version", NULL, "print the version",
 	 OPTION_FLAG(struct arguments, version)},
 	{"help", NULL, "show this", OPTION_FLAG(struct arguments, help)},
-	{"mmds-size-limit", "BYTES", NULL, .set = set_nothing},
 	{"module", "NAME", NULL, .set = set_nothing},
 	{"no-seccomp", NULL,
 	 "install no seccomp filters; not for guests that you\ndo not trust",
@@ -152,8 +155,8 @@ static const struct option options[] = {
 	{"start-time-cpu-us", "N", NULL, .set = set_start_cpu_us},
 	{"parent-cpu-time-us", "N", NULL, .set = set_parent_cpu_us},
 	{"metadata", "FILE",
-	 "JSON for the guest; checked, but not served: this\n"
-	 "build has no metadata service",
+	 "JSON object: the metadata that the guest can read, if\n"
+	 "a network interface serves it (mmds-config)",
 	 OPTION_TEXT(struct arguments, metadata)},
 	{"enable-pci", NULL, NULL, OPTION_FLAG(struct arguments, pci)},
 };
@@ -259,19 +262,16 @@ static int set_metrics(struct launch *l, const struct arguments *args,
 	return file->path ? instance_set_metrics(&l->instance, file, e) : 0;
 }
 
-static int check_metadata(const char *path, struct err *e)
+static int put_metadata(struct mmds *mmds, const char *path, struct err *e)
 {
 	size_t len;
 	AUTO_FREE char *text = io_read_input(path, CONFIG_FILE_MAX, &len, e);
 	struct json_t *document = text ? json_parse(text, len, e) : NULL;
 
-	if (!document)
-		return err_prefix(e, "metadata %.256s", path);
+	int r = document ? mmds_put(mmds, document, e) : -1;
+
 	json_free(document);
-	log_warn("--metadata %s: this build has no metadata service; the guest "
-		 "cannot read it",
-		 path);
-	return 0;
+	return r ? err_prefix(e, "metadata %.256s", path) : 0;
 }
 
 static int read_file(const struct arguments *args, struct config_file *file,
@@ -305,8 +305,10 @@ static int configure(struct launch *l, const struct arguments *args,
 		r = set_file_logger(l, args, file.logger, e);
 	if (!r)
 		r = set_metrics(l, args, &file.metrics, e);
+	l->instance.mmds.limit =
+		args->mmds_max ? args->mmds_max : args->body_max;
 	if (!r && args->metadata)
-		r = check_metadata(args->metadata, e);
+		r = put_metadata(&l->instance.mmds, args->metadata, e);
 	if (!r && args->config_file) {
 		l->instance.config = file.vm;
 		vm_config_init(&file.vm);

@@ -165,6 +165,21 @@ void interface_patch_fini(struct interface_patch *body);
 /* @text: six octets, such as "06:00:c0:a8:00:01". */
 int mac_parse(uint8_t mac[6], const char *text, struct err *e);
 
+/* -------------------------------------------------------- metadata service */
+
+struct mmds_body {
+	struct mmds_config config;
+	const struct json_t *interfaces; /* ids; owned by the document */
+};
+
+int mmds_config_read(struct mmds_body *body, const struct json_t *json,
+		     struct err *e);
+/* The interfaces must exist. */
+int mmds_config_apply(const struct mmds_body *body, struct vm_config *config,
+		      struct err *e);
+/* Prints null if there is none. */
+void mmds_config_print(const struct vm_config *config, struct buf *out);
+
 /* ------------------------------------------------------- vsock and balloon */
 
 int vsock_read(struct vsock_params *body, const struct json_t *json,

@@ -51,9 +51,17 @@ APPLY(entropy)
 READ_WITH_ID(interface)
 APPLY(interface)
 FINI(interface, interface_config_fini)
+READ(mmds_config)
+APPLY(mmds_config)
 READ(vsock)
 APPLY(vsock)
 FINI(vsock, vsock_params_fini)
+
+/* Version 1 is. */
+static bool mmds_is_deprecated(const void *body)
+{
+	return !((const struct mmds_body *)body)->config.v2;
+}
 
 static bool vsock_is_deprecated(const void *body)
 {
@@ -112,6 +120,15 @@ const struct body_kind body_interfaces = {
 	.fini = interface_fini_any,
 };
 
+const struct body_kind body_mmds = {
+	.name = "mmds-config",
+	.refusal = "MMMDS config error", /* Firecracker's spelling */
+	.read = mmds_config_read_any,
+	.apply = mmds_config_apply_any,
+	.is_deprecated = mmds_is_deprecated,
+	.deprecation = "V1 is",
+};
+
 const struct body_kind body_vsock = {
 	.name = "vsock",
 	.refusal = "Vsock config error",
@@ -132,6 +149,7 @@ union any_body {
 	struct drive_config drive;
 	struct rate_limiter_config entropy;
 	struct interface_config interface;
+	struct mmds_body mmds;
 	struct vsock_params vsock;
 };
 
@@ -167,7 +185,7 @@ static const struct {
 	{"machine-config", machine_config_print, NULL},
 	{"memory-hotplug", NULL, "null"},
 	{"metrics", NULL, "null"},
-	{"mmds-config", NULL, "null"},
+	{"mmds-config", mmds_config_print, NULL},
 	{"network-interfaces", interfaces_print, NULL},
 	{"pmem", NULL, "[]"},
 	{"vsock", vsock_print, NULL},

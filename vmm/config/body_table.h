@@ -33,7 +33,7 @@ struct body_kind {
 };
 
 extern const struct body_kind body_balloon, body_boot_source, body_cpu_config,
-	body_drives, body_entropy, body_interfaces, body_vsock;
+	body_drives, body_entropy, body_interfaces, body_mmds, body_vsock;
 
 /*
  * Read one of @kind, and take it over.  Returns 0; BODY_UNREADABLE if it is not

@@ -129,8 +129,14 @@ int vm_config_check_interface(const struct vm_config *config,
 	for (unsigned i = 0; i < config->interface_count; i++) {
 		const struct interface_config *other = &config->interface[i];
 
-		if (!strcmp(other->id, interface->id))
+		if (!strcmp(other->id, interface->id)) {
+			if (other->mmds && interface->vhost)
+				return err_set(e, "the metadata service of "
+						  "this interface is not "
+						  "possible with `vhost`; "
+						  "leave out one or the other");
 			continue;
+		}
 		if (interface->has_mac && other->has_mac &&
 		    !memcmp(mac, other->mac, sizeof(other->mac)))
 			return err_set(e,
@@ -177,10 +183,21 @@ int vm_config_put_interface(struct vm_config *config,
 		old = &more[config->interface_count++];
 		*old = (struct interface_config){0};
 	}
+	interface->mmds = old->mmds;
 	interface_config_fini(old);
 	*old = *interface;
 	*interface = (struct interface_config){0};
 	return 0;
+}
+
+int vm_config_check_mmds(const struct mmds_config *mmds, struct err *e)
+{
+	const unsigned third = mmds->address >> 8 & 0xff;
+
+	/* RFC 3927 reserves the first and the last 256 addresses. */
+	if (mmds->address >> 16 == 0xa9fe && third != 0 && third != 0xff)
+		return 0;
+	return err_set(e, "The MMDS IPv4 address is not link local.");
 }
 
 void vsock_params_fini(struct vsock_params *vsock)
@@ -320,7 +337,9 @@ int vm_config_check_loaded(const struct vm_config *config, struct err *e)
 {
 	return vm_config_check_machine(config, e) || check_balloon(config, e) ||
 			       check_drives(config, e) ||
-			       check_interfaces(config, e)
+			       check_interfaces(config, e) ||
+			       (config->mmds.given &&
+				vm_config_check_mmds(&config->mmds, e))
 		       ? -1
 		       : 0;
 }

@@ -36,6 +36,7 @@ struct interface_config {
 	uint8_t mac[6];
 	uint16_t mtu;      /* bytes; 0: the guest chooses */
 	bool vhost;        /* use vhost-net, which has no rate limiters */
+	bool mmds;         /* it serves metadata, if the VM has mmds */
 	bool vhost_chosen; /* a load overrides `vhost`: ignore the saved one */
 	struct rate_limiter_config rx_limiter, tx_limiter;
 };
@@ -45,6 +46,17 @@ struct vsock_params {
 	char *uds_path; /* owned; NULL: there is no vsock */
 	char *id;       /* owned; only returned by the API; NULL: not given */
 };
+
+/* The metadata service, for the interfaces that have .mmds set. */
+struct mmds_config {
+	bool given;       /* false: there is none */
+	bool v2;          /* the guest needs a token */
+	bool imds_compat; /* always text, as EC2's */
+	uint32_t address; /* IPv4, host byte order; link-local */
+};
+
+/* 169.254.169.254 */
+#define MMDS_ADDRESS_DEFAULT 0xa9fea9feu
 
 /* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): legibility */
 struct vm_config {
@@ -68,6 +80,7 @@ struct vm_config {
 	unsigned drive_count;
 	struct interface_config *interface; /* owned; interface_count */
 	unsigned interface_count;
+	struct mmds_config mmds;
 	struct vsock_params vsock;
 	bool has_balloon;
 	struct balloon_config balloon;
@@ -121,6 +134,9 @@ int vm_config_check_interface(const struct vm_config *config,
 /* As vm_config_put_drive(); makes that check. */
 int vm_config_put_interface(struct vm_config *config,
 			    struct interface_config *interface, struct err *e);
+
+/* Check that the guest cannot have another use for its address. */
+int vm_config_check_mmds(const struct mmds_config *mmds, struct err *e);
 
 void vsock_params_fini(struct vsock_params *vsock);
 

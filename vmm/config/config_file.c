@@ -132,7 +132,7 @@ static const struct {
 	{.kind = &body_balloon},
 	{.kind = &body_cpu_config},
 	{"metrics", NULL, read_metrics},
-	{"mmds-config", NULL, read_unsupported},
+	{.kind = &body_mmds},
 	{.kind = &body_vsock},
 	{.kind = &body_entropy},
 	{"memory-hotplug", NULL, read_unsupported},

@@ -206,6 +206,22 @@ static void placement_state(struct vm_config *c, struct snap *s)
 	snap_bool(s, &c->no_kaslr);
 }
 
+static bool mmds_is_given(const struct vm_config *c)
+{
+	return c->mmds.given;
+}
+
+/* With a flag per interface, which are loaded already. */
+static void mmds_state(struct vm_config *c, struct snap *s)
+{
+	c->mmds.given = true;
+	snap_bool(s, &c->mmds.v2);
+	snap_bool(s, &c->mmds.imds_compat);
+	snap_u32(s, &c->mmds.address);
+	for (unsigned i = 0; i < c->interface_count; i++)
+		snap_bool(s, &c->interface[i].mmds);
+}
+
 /*
  * What a VM may have that format 1.2 cannot describe.  A setting's section is
  * written if the VM has it, so that older readers load all other VMs.  New rows
@@ -219,6 +235,8 @@ static const struct setting {
 } settings[] = {
 	{SNAP_TAG('b', 's', 'r', 'c'), "kernel placement", placement_is_given,
 	 placement_state},
+	{SNAP_TAG('m', 'm', 'd', 's'), "metadata service", mmds_is_given,
+	 mmds_state},
 };
 
 enum { MORE = SNAP_TAG('m', 'o', 'r', 'e'), SETTING_NAME_SIZE = 64 };

@@ -73,6 +73,7 @@ void instance_init(struct instance *in, const char *id,
 		.serial_fd = -1,
 	};
 	vm_config_init(&in->config);
+	mmds_init(&in->mmds, &in->config.mmds);
 	metrics_add(&latency_group);
 	vm_metrics_add();
 }
@@ -106,6 +107,7 @@ void instance_fini(struct instance *in)
 	metrics_config_fini(&in->metrics_config);
 	metrics_remove(&latency_group);
 	vm_metrics_remove();
+	mmds_fini(&in->mmds);
 	util_close(&in->serial_fd);
 	vm_config_fini(&in->config);
 	logger_config_fini(&in->logger);
@@ -292,6 +294,7 @@ struct vm_host instance_vm_host(struct instance *in)
 		.serial_room = in->host.serial_room,
 		.serial_limit = in->serial_limit,
 		.serial_patience_ms = in->serial_waits ? 0 : SERIAL_PATIENCE_MS,
+		.mmds = &in->mmds.server,
 		.confine = confine,
 		.ended = on_vm_ended,
 		.paused = on_vm_paused,

@@ -12,6 +12,7 @@
 
 #include "vmm/config/bodies.h"
 #include "vmm/config/config.h"
+#include "vmm/mmds/mmds.h"
 #include "vmm/vm/vm.h"
 
 struct buf;
@@ -64,7 +65,8 @@ struct instance {
 	const char *id;
 	enum instance_state state;
 	struct vm_config config;
-	struct vm *vm; /* NULL before it is started */
+	struct mmds mmds; /* the metadata service, for .config.mmds */
+	struct vm *vm;    /* NULL before it is started */
 	/* A snapshot that is being loaded; then nothing else can be started. */
 	struct instance_load *load;
 	/* A VM to boot was configured: no snapshot can be loaded. */

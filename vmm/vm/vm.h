@@ -30,7 +30,8 @@ struct vm_host {
 	int serial_out;  /* fd for the guest's serial output; -1: none */
 	int serial_room; /* eventfd: serial input has room again; -1: none */
 	struct token_bucket_config serial_limit; /* of the serial output */
-	unsigned serial_patience_ms; /* as in struct serial_config */
+	unsigned serial_patience_ms;         /* as in struct serial_config */
+	const struct responder_server *mmds; /* the metadata service */
 
 	/* May be NULL.  All files of @config are open, and no vCPU thread has
 	 * been created: confine the process, which then runs the guest.  What

@@ -157,6 +157,11 @@ static int use_vhost(struct virtio_device *dev,
 			       "network interface %s has rate limits, which "
 			       "vhost has not",
 			       interface->id);
+	if (interface->mmds)
+		return err_set(e,
+			       "network interface %s has a metadata service, "
+			       "with which vhost is not possible",
+			       interface->id);
 	if (net_use_vhost(dev, e))
 		return err_prefix(e, "network interface %s", interface->id);
 	return 0;
@@ -184,7 +189,7 @@ int vm_use_vhost(struct vm *vm, const struct vm_config *config, struct err *e)
 
 static int attach_interface(struct vm *vm,
 			    const struct interface_config *interface,
-			    struct err *e)
+			    const struct mmds_config *mmds, struct err *e)
 {
 	const struct net_config config = {
 		.id = interface->id,
@@ -200,16 +205,19 @@ static int attach_interface(struct vm *vm,
 	if (virtio_slots_next(&vm->virtio, &slot, e))
 		return err_prefix(e, "network interface %s", interface->id);
 	dev = net_create(&slot, &config, e);
-	return add(vm, interface->id, dev, e)
-		       ? err_prefix(e, "network interface %s", interface->id)
-		       : 0;
+	if (add(vm, interface->id, dev, e) ||
+	    (interface->mmds &&
+	     net_use_mmds(dev, mmds->address, vm->host.mmds, e)))
+		return err_prefix(e, "network interface %s", interface->id);
+	return 0;
 }
 
 static int attach_interfaces(struct vm *vm, const struct vm_config *config,
 			     struct err *e)
 {
 	for (unsigned i = 0; i < config->interface_count; i++) {
-		if (attach_interface(vm, &config->interface[i], e))
+		if (attach_interface(vm, &config->interface[i], &config->mmds,
+				     e))
 			return -1;
 	}
 	return 0;

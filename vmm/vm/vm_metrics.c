@@ -89,13 +89,6 @@ static struct metrics_group absent[] = {
 		 ",\"unplug_all_count\":0,\"unplug_all_fails\":0,"
 		 "\"state_agg\":" NEVER
 		 ",\"state_count\":0,\"state_fails\":0}"},
-	{.name = "mmds",
-	 .text = "{\"rx_accepted\":0,\"rx_accepted_err\":0,"
-		 "\"rx_accepted_unusual\":0,\"rx_bad_eth\":0,"
-		 "\"rx_invalid_token\":0,\"rx_no_token\":0,\"rx_count\":0,"
-		 "\"tx_bytes\":0,\"tx_count\":0,\"tx_errors\":0,"
-		 "\"tx_frames\":0,\"connections_created\":0,"
-		 "\"connections_destroyed\":0}"},
 	/* A crash leaves a line in the log, and writes no metrics. */
 	{.name = "vmm", .text = "{\"panic_count\":0}"},
 	{.name = "pmem",
@@ -106,9 +99,9 @@ static struct metrics_group absent[] = {
 };
 
 static struct metrics_group *const groups[] = {
-	&serial_metrics, &vcpu_metrics, &clock_metrics, &rtc_metrics,
-	&virtio_metrics, &absent[0],    &absent[1],     &absent[2],
-	&absent[3],      &absent[4],
+	&serial_metrics, &vcpu_metrics,   &clock_metrics,
+	&rtc_metrics,    &virtio_metrics, &absent[0],
+	&absent[1],      &absent[2],      &absent[3],
 };
 
 void vm_metrics_add(void)

@@ -24,7 +24,7 @@ CAPABILITIES = {
     "entropy": True,
     "hotplug-memory": False,
     "hot-unplug": False,
-    "mmds": False,
+    "mmds": True,
     "network": True,
     "pmem": False,
     "power-key": True,
