@@ -72,7 +72,7 @@ $0 ~ unfinished { bad(FNR, "a note of unfinished work; finish it, or write an is
 	only("<linux/kvm\\.h>", "^(core/kvm|arch/aarch64|tests)/|^core/seccomp/compile\\.c$", "<linux/kvm.h> is for core/kvm and arch/aarch64; use core/kvm/kvm.h")
 	only("<libfdt\\.h>", "^(arch/aarch64/fdt|tests/)", "<libfdt.h> is for arch/aarch64/fdt*.c")
 	only("<jansson\\.h>", "^core/json/json(_(place|tree))?\\.c$", "<jansson.h> is for core/json/*.c; use core/json/json.h")
-	only("<zlib\\.h>", "^(arch/aarch64/image\\.c$|snapshot/state_file\\.c$|core/seccomp/(compile|violation)\\.c$|build/libc/crc32\\.c$|tests/)", "<zlib.h> is for arch/aarch64/image.c, snapshot/state_file.c, core/seccomp and build/libc/crc32.c")
+	only("<zlib\\.h>", "^(arch/aarch64/image\\.c$|snapshot/state_file\\.c$|core/seccomp/(compile|filter_file|violation)\\.c$|build/libc/crc32\\.c$|tests/)", "<zlib.h> is for arch/aarch64/image.c, snapshot/state_file.c, core/seccomp and build/libc/crc32.c")
 }
 
 !is_product { next }

@@ -112,7 +112,7 @@ static int set(const struct option *o, void *context, const char *value,
 
 /* Parse one option; returns how many arguments it used, or -1. */
 static int parse_one(const struct option *options, unsigned count, int argc,
-		     char **argv, uint32_t *seen, void *context, struct err *e)
+		     char **argv, uint64_t *seen, void *context, struct err *e)
 {
 	const char *name = argv[0] + 2, *value = strchr(name, '=');
 	size_t len = value ? (size_t)(value - name) : strlen(name);
@@ -121,9 +121,9 @@ static int parse_one(const struct option *options, unsigned count, int argc,
 
 	if (!o)
 		return unknown(options, count, name, len, e);
-	if (*seen & 1u << (o - options) && !may_repeat(o))
+	if (*seen & BIT(o - options) && !may_repeat(o))
 		return err_set(e, "--%s is given twice; give it once", o->name);
-	*seen |= 1u << (o - options);
+	*seen |= BIT(o - options);
 	if (value && !o->argument)
 		return err_set(e, "--%s takes no value", o->name);
 	if (value) {
@@ -151,9 +151,9 @@ static char *long_name(char *word)
 int options_parse(const struct option *options, unsigned count, int argc,
 		  char **argv, void *context, struct err *e)
 {
-	uint32_t seen = 0;
+	uint64_t seen = 0;
 
-	_Static_assert(OPTIONS_MAX <= 32, "one bit each in `seen`");
+	_Static_assert(OPTIONS_MAX <= 64, "one bit each in `seen`");
 	while (argc > 0) {
 		int words;
 

@@ -37,7 +37,7 @@ struct option {
 	.member = (offsetof(type, name) + \
 		   0 * sizeof((kind *)0 == &((type *)0)->name))
 
-enum { OPTIONS_MAX = 32 };
+enum { OPTIONS_MAX = 64 };
 
 /*
  * Call .set() for each option in @argv, which lacks the program's name.  -1 and

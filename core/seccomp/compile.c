@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/filter.h>
 #include <linux/fs.h>
 #include <linux/if_tun.h>
@@ -39,15 +40,23 @@
 enum { INSTRUCTIONS_MAX = 4096, TEXT_MAX = 64 << 10, CALLS_MAX = 470 };
 
 /* clang-format off */
+#define CONDITIONS(...)                                           \
+	.count = sizeof((struct rule_condition[]){__VA_ARGS__}) / \
+		 sizeof(struct rule_condition),                   \
+	.condition = {__VA_ARGS__}
 #define CALL(name, reason) {.call = #name, .why = (reason)},
-#define CALL_IF(name, condition_, reason)                         \
-	{.call = #name,                                           \
-	 .count = sizeof((struct rule_condition[]){condition_}) / \
-		  sizeof(struct rule_condition),                  \
-	 .condition = {condition_},                               \
-	 .why = (reason)},
+#define CALL_IF(name, condition_, reason) \
+	{.call = #name, .why = (reason), CONDITIONS(condition_)},
 #define FAIL(name, error_, reason) \
 	{.call = #name, .error = (error_), .why = (reason)},
+#define START(name, reason) \
+	{.call = #name, .why = (reason), .needed = true},
+#define START_IF(name, condition_, reason)                    \
+	{.call = #name, .why = (reason), .needed = true,      \
+	 CONDITIONS(condition_)},
+#define START_FAIL(name, error_, reason)                      \
+	{.call = #name, .error = (error_), .why = (reason),   \
+	 .needed = true},
 /* clang-format on */
 
 static const struct rule setup_rules[] = {
@@ -207,13 +216,28 @@ static void write_programs(FILE *out)
 
 /* ----------------------------------------------------------------- to text */
 
+/* See entry.h. */
+static void print_code(FILE *out, const struct rule *rule)
+{
+	fprintf(out, "%s", rule->needed ? "!" : "");
+	if (rule->error)
+		fprintf(out, "e%d", rule->error);
+	for (unsigned k = 0; k < rule->count; k++) {
+		const struct rule_condition *c = &rule->condition[k];
+
+		fprintf(out, ",%x&%" PRIx64 "=%" PRIx64, c->argument, c->mask,
+			c->value);
+	}
+}
+
 static void print_list(FILE *out, const struct list *list)
 {
 	for (unsigned i = 0; i < list->count; i++) {
 		const struct rule *rule = &list->rule[i];
 
-		fprintf(out, "%s\t%s\t%s", list->name, rule->call,
-			rule->error ? "fails" : "");
+		fprintf(out, "%s\t%s\t", list->name, rule->call);
+		print_code(out, rule);
+		fprintf(out, "\t%s", rule->error ? "fails" : "");
 		for (unsigned k = 0; k < rule->count; k++)
 			fprintf(out, "%s%s", k ? ", " : "",
 				rule->condition[k].text);

@@ -7,6 +7,9 @@
  *   CALL_IF(name, CONDITION, "why")    if CONDITION holds; several entries of
  *                                      one name: if one of them does
  *   FAIL(name, ERRNO, "why")           the call is not made; it fails
+ *   START(name, "why")                 as CALL(), CALL_IF() and FAIL(); no
+ *   START_IF(name, CONDITION, "why")   microVM starts, or ends in order,
+ *   START_FAIL(name, ERRNO, "why")     without it, so each filter has it
  *
  * CONDITION is about the call's arguments, counted from 0:
  *
@@ -19,6 +22,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { RULE_CONDITIONS_MAX = 2 };
@@ -34,6 +38,7 @@ struct rule {
 	unsigned count; /* of conditions */
 	struct rule_condition condition[RULE_CONDITIONS_MAX];
 	int error; /* 0: allow */
+	bool needed;
 	const char *why;
 };
 

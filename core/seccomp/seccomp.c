@@ -11,6 +11,7 @@
 #include "core/base/err.h"
 #include "core/base/thread.h"
 #include "core/io/log.h"
+#include "core/seccomp/filter_file.h"
 #include "core/seccomp/placeholder.h"
 #include "core/seccomp/programs.h"
 #include "core/seccomp/violation.h"
@@ -23,7 +24,33 @@
 
 /* Written before threads exist. */
 static bool enabled, sealed, expects_threads;
-static unsigned pid;
+/* What seccomp_use_file() read. */
+static struct filter_file custom;
+
+/* Put the value that only this process knows into a program. */
+static void place_pid(struct sock_filter *code, unsigned len)
+{
+	for (unsigned i = 0; i < len; i++) {
+		if (code[i].k == SECCOMP_OWN_PID)
+			code[i].k = (unsigned)thread_process();
+	}
+}
+
+int seccomp_use_file(const char *path, struct err *e)
+{
+	struct filter_file file;
+
+	if (filter_file_load(path, &file, e))
+		return err_prefix(e, "--seccomp-filter");
+	if (filter_file_suffices(&file, e)) {
+		filter_file_fini(&file);
+		return err_prefix(e, "--seccomp-filter %.512s", path);
+	}
+	for (unsigned t = 0; t < SECCOMP_THREADS; t++)
+		place_pid((struct sock_filter *)file.code[t], file.len[t]);
+	custom = file;
+	return 0;
+}
 
 int seccomp_enable(void (*last)(void), struct err *e)
 {
@@ -33,8 +60,8 @@ int seccomp_enable(void (*last)(void), struct err *e)
 	log_warn("no seccomp filters: this build has sanitizers");
 	return 0;
 #else
-	pid = (unsigned)thread_process();
-	/* Asked for once: filters do not allow it. */
+	/* Both are asked for once: filters do not allow it. */
+	(void)thread_process();
 	(void)thread_name();
 	if (violation_watch(last))
 		return err_errno(e, "cannot prepare seccomp filters");
@@ -43,29 +70,36 @@ int seccomp_enable(void (*last)(void), struct err *e)
 #endif
 }
 
-/* The program of @thread, with the value that only this process knows. */
-static unsigned short load(enum seccomp_thread thread, struct sock_filter *out)
+/* The program of @thread: a file's where it is, because it may be long; a
+ * built-in one in @room. */
+static struct sock_fprog program(enum seccomp_thread thread,
+				 struct sock_filter *room)
 {
 	unsigned first = seccomp_first[thread];
-	unsigned n = seccomp_first[thread + 1] - first;
+	unsigned len = seccomp_first[thread + 1] - first;
 
-	memcpy(out, &seccomp_instructions[first], n * sizeof(*out));
-	for (unsigned i = 0; i < n; i++) {
-		if (out[i].k == SECCOMP_OWN_PID)
-			out[i].k = pid;
-	}
-	return (unsigned short)n;
+	if (custom.len[thread])
+		return (struct sock_fprog){
+			.len = (unsigned short)custom.len[thread],
+			.filter = (struct sock_filter *)custom.code[thread]};
+	memcpy(room, &seccomp_instructions[first], len * sizeof(*room));
+	place_pid(room, len);
+	return (struct sock_fprog){.len = (unsigned short)len, .filter = room};
 }
 
 void seccomp_enter(enum seccomp_thread thread)
 {
-	struct sock_filter program[SECCOMP_INSTRUCTIONS_MAX];
-	struct sock_fprog prog = {.filter = program};
+	struct sock_filter room[SECCOMP_INSTRUCTIONS_MAX];
+	struct sock_fprog prog;
 
 	if (!enabled)
 		return;
-	prog.len = load(thread, program);
 	violation_name_thread(thread);
+	/* All later threads would inherit it, and it knows nothing of what a
+	 * file lets them do. */
+	if (thread == SECCOMP_SETUP && custom.memory && !custom.len[thread])
+		return;
+	prog = program(thread, room);
 	if (!syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog))
 		return;
 	log_error("cannot install a seccomp filter: %s; a kernel with "

@@ -53,6 +53,13 @@ int seccomp_enable(void (*last)(void), struct err *e);
 void seccomp_die(const char *text, int status) __attribute__((noreturn));
 
 /*
+ * seccomp_enter() is to install the programs of this file (filter_file.h), for
+ * the threads that it has one for.  Without one for SECCOMP_SETUP, nothing is
+ * installed for that.  Main thread, before others exist.
+ */
+int seccomp_use_file(const char *path, struct err *e);
+
+/*
  * The calling thread may make the calls of @thread only, also by threads that
  * it starts.  Ends the process if that fails: it must not run without.
  */
@@ -68,7 +75,7 @@ void seccomp_seal(void);
 /*
  * The names of all system calls of arm64, a line each from number 0 ("-": there
  * is none), an empty line, and the lists, as lines
- * "THREAD\tCALL\tCONDITION\tREASON\n".  Ends in a null byte.  In static memory,
- * unpacked on the first call; async-signal-safe.
+ * "THREAD\tCALL\tCODE\tCONDITION\tREASON\n" (entry.h).  Ends in a null byte. In
+ * static memory, unpacked on the first call; async-signal-safe.
  */
 const char *seccomp_text(void);

@@ -25,6 +25,7 @@
 #include "core/base/thread.h"
 #include "core/base/util.h"
 #include "core/io/log.h"
+#include "core/seccomp/entry.h"
 #include "core/seccomp/programs.h"
 
 /* SYS_SECCOMP of <asm-generic/siginfo.h>, which libc's headers exclude. */
@@ -93,17 +94,8 @@ const char *seccomp_text(void)
 /* The name of a system call, or its number. */
 static void find_name(int number, char name[NAME_MAX_LEN])
 {
-	const char *line = seccomp_text();
-	int at = 0;
-
-	while (at < number && *line && *line != '\n') {
-		line += strcspn(line, "\n") + 1;
-		at++;
-	}
-	if (at == number && *line && *line != '\n' && *line != '-')
-		snprintf(name, NAME_MAX_LEN, "%.*s", (int)strcspn(line, "\n"),
-			 line);
-	else
+	entry_call_name(number, name, NAME_MAX_LEN);
+	if (!name[0])
 		snprintf(name, NAME_MAX_LEN, "system call %d", number);
 }
 

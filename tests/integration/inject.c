@@ -11,7 +11,7 @@
  *
  * Prints 0, or the number of the error, or "SIGSYS" if a seccomp filter forbids
  * it: then the process goes on to its end.  PID is the thread that does it,
- *which waits in a system call; it goes on as if nothing had happened.
+ * which waits in a system call; it goes on as if nothing had happened.
  */
 #include <elf.h>
 #include <errno.h>

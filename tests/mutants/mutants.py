@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-LISTS = ("devices", "memory", "metadata", "snapshot", "api", "guest_time")
+LISTS = ("devices", "memory", "metadata", "snapshot", "api", "guest_time", "seccomp")
 JOBS = max(1, os.cpu_count() or 1)
 TEST_SECONDS = 60       # a test that does not end has noticed, too
 

@@ -143,7 +143,9 @@ static const struct option options[] = {
 	{"no-seccomp", NULL,
 	 "install no seccomp filters; not for guests that you\ndo not trust",
 	 OPTION_FLAG(struct arguments, no_seccomp)},
-	{"seccomp-filter", "FILE", NULL,
+	{"seccomp-filter", "FILE",
+	 "install these seccomp filters instead of the built-in\n"
+	 "ones (stasis seccomp compile)",
 	 OPTION_TEXT(struct arguments, seccomp_filter)},
 	{"snapshot-version", NULL, "print the format version of its snapshots",
 	 OPTION_FLAG(struct arguments, snapshot_version)},
@@ -221,7 +223,8 @@ static void print_help(void)
 	options_print(options, ARRAY_SIZE(options));
 	printf("\n"
 	       "Exit status: 0 if the guest powered off or reset, 1 after a "
-	       "failure, 152 for a\nconfiguration that is not valid, 153 for "
+	       "failure, 152 for a\nconfiguration or filter that is not valid, "
+	       "153 for "
 	       "options that are not valid, 128 + N\nafter signal N, 148 to "
 	       "157 after signals as Firecracker's.\n");
 }
@@ -361,10 +364,6 @@ static int serve(struct launch *l, const struct arguments *args)
 	if (args->pci)
 		log_warn("--enable-pci: this build has no PCI; the guest's "
 			 "devices are on virtio-mmio, as without the option");
-	if (args->seccomp_filter)
-		log_warn("--seccomp-filter %s is not used: threads get the "
-			 "built-in filters (stasis seccomp show)",
-			 args->seccomp_filter);
 	say_to_terminal(args);
 	status = launch_run(l, args->config_file ? launch_boot : NULL, NULL,
 			    args->no_api ? NULL : &api);
@@ -377,8 +376,13 @@ static int launch(const struct arguments *args)
 {
 	struct launch l;
 	struct err e;
-	int status;
+	int status =
+		launch_use_filters(args->seccomp_filter, args->no_seccomp, &e);
 
+	if (status) {
+		log_error("%s", e.text);
+		return status;
+	}
 	if (launch_init(&l, &args->sandbox, args->id, false, &e)) {
 		log_error("%s", e.text);
 		status = EXIT_FAILED;
@@ -400,9 +404,6 @@ static int check_arguments(const struct arguments *args, struct err *e)
 	if (args->no_api && !args->config_file)
 		return err_set(e, "--no-api needs --config-file FILE, because "
 				  "there is no other way to configure a VM");
-	if (args->no_seccomp && args->seccomp_filter)
-		return err_set(e, "--no-seccomp and --seccomp-filter exclude "
-				  "each other; leave one out");
 	if (args->api_fd != NO_FD && args->api_fd > INT_MAX)
 		return err_set(e, "--api-fd is not a descriptor");
 	if (args->ready_fd != NO_FD && args->ready_fd > INT_MAX)

@@ -62,8 +62,8 @@ void foreground_print_help(void)
 	       "Exit status: 0 if the guest powered off or reset, or you "
 	       "ended the VM; 1 after\na failure; 148 if a thread made a "
 	       "system call that its filter "
-	       "forbids; 153 for\noptions that are not valid; 128 + N after "
-	       "signal N.\n");
+	       "forbids; 152 for\na --seccomp-filter that cannot be used; 153 "
+	       "for options that are not valid;\n128 + N after signal N.\n");
 }
 
 int foreground_run(const struct foreground *f, launch_start *start,
@@ -75,10 +75,15 @@ int foreground_run(const struct foreground *f, launch_start *start,
 		.ready_fd = -1,
 		.body_max = API_BODY_MAX_DEFAULT,
 	};
-	int status = EXIT_FAILED;
 	struct launch l;
 	struct err e;
+	int status = launch_use_filters(f->seccomp_filter, f->no_seccomp, &e);
 
+	if (status) {
+		log_error("%s", e.text);
+		return status;
+	}
+	status = EXIT_FAILED;
 	if (launch_init(&l, &f->sandbox, "stasis", true, &e))
 		log_error("%s", e.text);
 	else {

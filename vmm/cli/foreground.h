@@ -20,32 +20,37 @@ struct foreground {
 	bool level_given, help;
 	bool serial_waits; /* --console-full wait */
 	bool no_seccomp;
+	const char *seccomp_filter; /* NULL: the built-in ones */
 };
 
 /* The last rows of the command's table of options. */
-#define FOREGROUND_OPTIONS                                       \
-	{"api-sock", "PATH",                                     \
-	 "serve the control API on this Unix socket; then\n"     \
-	 "stasis ctl --socket PATH can pause, resume, stop it",  \
-	 .set = foreground_set_api_sock},                        \
-		{"console-full", "WORD",                         \
-		 "if standard output was not read for two\n"     \
-		 "seconds: drop the guest's output, or make\n"   \
-		 "the guest wait (drop or wait; default: drop)", \
-		 .set = foreground_set_console_full},            \
-		{"log-level", "LEVEL",                           \
-		 "error, warning, info, debug or off; the log\n" \
-		 "goes to standard error (default: info at a\n"  \
-		 "terminal, else warning)",                      \
-		 .set = foreground_set_log_level},               \
-		{"no-seccomp", NULL,                             \
-		 "install no seccomp filters; not for guests\n"  \
-		 "that you do not trust",                        \
-		 OPTION_FLAG(struct foreground, no_seccomp)},    \
-		LAUNCH_OPTIONS,                                  \
-	{                                                        \
-		"help", NULL, "show this",                       \
-			OPTION_FLAG(struct foreground, help)     \
+#define FOREGROUND_OPTIONS                                        \
+	{"api-sock", "PATH",                                      \
+	 "serve the control API on this Unix socket; then\n"      \
+	 "stasis ctl --socket PATH can pause, resume, stop it",   \
+	 .set = foreground_set_api_sock},                         \
+		{"console-full", "WORD",                          \
+		 "if standard output was not read for two\n"      \
+		 "seconds: drop the guest's output, or make\n"    \
+		 "the guest wait (drop or wait; default: drop)",  \
+		 .set = foreground_set_console_full},             \
+		{"log-level", "LEVEL",                            \
+		 "error, warning, info, debug or off; the log\n"  \
+		 "goes to standard error (default: info at a\n"   \
+		 "terminal, else warning)",                       \
+		 .set = foreground_set_log_level},                \
+		{"no-seccomp", NULL,                              \
+		 "install no seccomp filters; not for guests\n"   \
+		 "that you do not trust",                         \
+		 OPTION_FLAG(struct foreground, no_seccomp)},     \
+		{"seccomp-filter", "FILE",                        \
+		 "install these seccomp filters instead of the\n" \
+		 "built-in ones (stasis seccomp compile)",        \
+		 OPTION_TEXT(struct foreground, seccomp_filter)}, \
+		LAUNCH_OPTIONS,                                   \
+	{                                                         \
+		"help", NULL, "show this",                        \
+			OPTION_FLAG(struct foreground, help)      \
 	}
 
 int foreground_set_api_sock(void *context, const char *value, struct err *e);

@@ -51,6 +51,16 @@ int launch_allow_path(void *context, const char *value, struct err *e)
 	return sandbox_allow(context, value, e);
 }
 
+int launch_use_filters(const char *path, bool no_seccomp, struct err *e)
+{
+	if (path && no_seccomp) {
+		err_set(e, "--no-seccomp and --seccomp-filter exclude each "
+			   "other; leave one out");
+		return EXIT_BAD_ARGUMENTS;
+	}
+	return path && seccomp_use_file(path, e) ? EXIT_BAD_CONFIG : EXIT_OK;
+}
+
 int launch_init(struct launch *l, const struct sandbox *sandbox, const char *id,
 		bool escapes, struct err *e)
 {

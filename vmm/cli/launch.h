@@ -46,6 +46,13 @@ struct launch {
 int launch_allow_path(void *context, const char *value, struct err *e);
 
 /*
+ * --seccomp-filter @path (NULL: not given) and --no-seccomp.  Before
+ * launch_init(): a file that cannot be used is refused before anything is
+ * there.  Returns the exit status: if it is not EXIT_OK, @e says why.
+ */
+int launch_use_filters(const char *path, bool no_seccomp, struct err *e);
+
+/*
  * Takes the first step of @sandbox, too.  @escapes: see console_open().  Call
  * launch_fini() also after a failure.
  */

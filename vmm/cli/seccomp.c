@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stasis seccomp: shows the built-in filters. */
-#include "core/seccomp/seccomp.h"
+/* stasis seccomp: shows the built-in filters, and compiles others. */
+#include "vmm/cli/seccomp.h"
 
+#include <linux/seccomp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,21 +11,27 @@
 #include "core/base/util.h"
 #include "core/io/log.h"
 #include "core/json/json.h"
+#include "core/seccomp/entry.h"
+#include "core/seccomp/filter_file.h"
+#include "core/seccomp/placeholder.h"
 #include "vmm/cli/cli.h"
 
 struct arguments {
-	bool json, help;
+	bool json, filter, help;
 };
 
 static const struct option options[] = {
 	{"json", NULL, "print an array of objects",
 	 OPTION_FLAG(struct arguments, json)},
+	{"filter", NULL, "print what stasis seccomp compile takes",
+	 OPTION_FLAG(struct arguments, filter)},
 	{"help", NULL, "show this", OPTION_FLAG(struct arguments, help)},
 };
 
 static void print_help(void)
 {
-	printf("Usage: stasis seccomp show [--json]\n"
+	printf("Usage: stasis seccomp show [--json | --filter]\n"
+	       "       stasis seccomp compile --help\n"
 	       "\n"
 	       "Print what each thread of a microVM may ask of the kernel, and "
 	       "why.  A thread that\nmakes another system call ends its "
@@ -35,57 +42,126 @@ static void print_help(void)
 	options_print(options, ARRAY_SIZE(options));
 }
 
-/* The four fields of a line of seccomp_text(). */
-enum { THREAD, CALL, CONDITION, REASON, FIELDS };
-
-struct entry {
-	char field[FIELDS][160];
-};
-
-/* Read the line at @text; where the next begins. */
-static const char *read_entry(const char *text, struct entry *entry)
+static void print_line(const struct seccomp_entry *entry)
 {
-	for (unsigned i = 0; i < FIELDS; i++) {
-		size_t len = strcspn(text, "\t\n");
+	const char *condition = entry->field[ENTRY_CONDITION];
 
-		snprintf(entry->field[i], sizeof(entry->field[i]), "%.*s",
-			 (int)len, text);
-		text += len + (text[len] != '\0');
-	}
-	return text;
+	printf("%-11s %-17s %s%s%s\n", entry->field[ENTRY_THREAD],
+	       entry->field[ENTRY_CALL], condition, *condition ? ": " : "",
+	       entry->field[ENTRY_REASON]);
 }
 
-static void print_object(const struct entry *entry, bool first)
+static void print_object(const struct seccomp_entry *entry, bool first)
 {
-	static const char *const names[] = {"thread", "call", "condition",
-					    "reason"};
+	static const char *const names[ENTRY_FIELDS] = {
+		[ENTRY_THREAD] = "thread",
+		[ENTRY_CALL] = "call",
+		[ENTRY_CONDITION] = "condition",
+		[ENTRY_REASON] = "reason",
+	};
+	const char *between = "";
 
 	printf("%s\n  {", first ? "[" : ",");
-	for (unsigned i = 0; i < FIELDS; i++) {
-		printf("%s\"%s\": ", i ? ", " : "", names[i]);
+	for (unsigned i = 0; i < ENTRY_FIELDS; i++) {
+		if (!names[i])
+			continue;
+		printf("%s\"%s\": ", between, names[i]);
 		json_print_string(stdout, entry->field[i]);
+		between = ", ";
 	}
 	printf("}");
 }
 
-static int show(bool json)
+static void show(bool json)
 {
-	const char *text = strstr(seccomp_text(), "\n\n") + 2;
-	struct entry entry;
+	struct seccomp_entry entry;
+	const char *text = NULL;
+	bool first = true;
 
-	for (bool first = true; *text; first = false) {
-		text = read_entry(text, &entry);
+	while ((text = entry_read(text, &entry))) {
 		if (json)
 			print_object(&entry, first);
 		else
-			printf("%-11s %-17s %s%s%s\n", entry.field[THREAD],
-			       entry.field[CALL], entry.field[CONDITION],
-			       entry.field[CONDITION][0] ? ": " : "",
-			       entry.field[REASON]);
+			print_line(&entry);
+		first = false;
 	}
 	if (json)
 		printf("\n]\n");
-	return EXIT_OK;
+}
+
+/* ------------------------------------------------------------ for compile */
+
+static void print_condition(const struct filter_condition *c, bool first)
+{
+	printf("%s{\"index\": %u, \"type\": \"%cword\", \"op\": ",
+	       first ? "" : ", ", c->argument, c->wide ? 'q' : 'd');
+	if (c->op == FILTER_EQ)
+		printf("\"eq\"");
+	else
+		printf("{\"masked_eq\": %llu}", (unsigned long long)c->mask);
+	if (c->value == SECCOMP_OWN_PID)
+		printf(", \"val\": \"own_pid\"}");
+	else
+		printf(", \"val\": %llu}", (unsigned long long)c->value);
+}
+
+static void print_rule(const struct seccomp_entry *entry, bool first)
+{
+	struct filter_rule rule;
+	bool needed;
+
+	entry_decode(entry, &rule, &needed);
+	printf("%s\n   {\"syscall\": \"%s\"", first ? "" : ",",
+	       entry->field[ENTRY_CALL]);
+	if (rule.action != SECCOMP_RET_ALLOW)
+		printf(", \"action\": {\"errno\": %u}",
+		       rule.action & SECCOMP_RET_DATA);
+	if (rule.count)
+		printf(", \"args\": [");
+	for (unsigned i = 0; i < rule.count; i++)
+		print_condition(&rule.condition[i], !i);
+	printf("%s, \"comment\": ", rule.count ? "]" : "");
+	json_print_string(stdout, entry->field[ENTRY_REASON]);
+	printf("}");
+}
+
+/* Is @entry one of thread @t?  The text has no more of `setup` than what it
+ * has beyond these three. */
+static bool is_of(const struct seccomp_entry *entry, unsigned t)
+{
+	const char *key = entry->field[ENTRY_THREAD];
+
+	if (!strcmp(key, seccomp_thread_keys[t]))
+		return true;
+	return t == SECCOMP_SETUP &&
+	       (!strcmp(key, "main") || !strcmp(key, "vcpu") ||
+		!strcmp(key, "starter"));
+}
+
+static void print_filter(unsigned t)
+{
+	struct seccomp_entry entry;
+	const char *text = NULL;
+	bool first = true;
+
+	printf("%s\n \"%s\": {\"default_action\": \"trap\", "
+	       "\"filter_action\": \"allow\", \"filter\": [",
+	       t ? "," : "", seccomp_thread_keys[t]);
+	while ((text = entry_read(text, &entry))) {
+		if (!is_of(&entry, t))
+			continue;
+		print_rule(&entry, first);
+		first = false;
+	}
+	printf("]}");
+}
+
+static void show_filters(void)
+{
+	printf("{");
+	for (unsigned t = 0; t < SECCOMP_THREADS; t++)
+		print_filter(t);
+	printf("\n}\n");
 }
 
 int cli_seccomp(int argc, char **argv)
@@ -95,6 +171,8 @@ int cli_seccomp(int argc, char **argv)
 	struct option_words words = {.word = &what, .max = 1};
 	struct err e;
 
+	if (argc && !strcmp(argv[0], "compile"))
+		return seccomp_compile(argc - 1, argv + 1);
 	argc = options_take_words(options, ARRAY_SIZE(options), argc, argv,
 				  &words, &e);
 	if (argc < 0 || options_parse(options, ARRAY_SIZE(options), argc, argv,
@@ -107,9 +185,13 @@ int cli_seccomp(int argc, char **argv)
 		return EXIT_OK;
 	}
 	if (!what || strcmp(what, "show") != 0) {
-		log_error("what to do is missing: stasis seccomp show; see "
-			  "stasis seccomp --help");
+		log_error("what to do is missing: stasis seccomp show or "
+			  "compile; see stasis seccomp --help");
 		return EXIT_BAD_ARGUMENTS;
 	}
-	return show(args.json);
+	if (args.filter)
+		show_filters();
+	else
+		show(args.json);
+	return EXIT_OK;
 }
