@@ -117,10 +117,19 @@ enum clock_physical {
  */
 enum { CLOCK_MAX_JUMP_MS = 600000 };
 
+/* How the host's clock takes a leap second; numbered as VMClock does. */
+enum clock_smear {
+	CLOCK_SMEAR_NONE,        /* as one second, or it does not say */
+	CLOCK_SMEAR_NOON_LINEAR, /* from noon to noon, evenly */
+	CLOCK_SMEAR_UTC_SLS,     /* over the last 1000 s of the day */
+	CLOCK_SMEARS,            /* how many there are */
+};
+
 /* The VM's policy for guest time, chosen before the VM exists. */
 struct clock_config {
 	enum clock_policy on_pause, on_restore; /* never CLOCK_SET */
 	enum clock_physical physical;
+	enum clock_smear smear;
 	uint64_t max_jump_ms; /* a resume with a larger jump is rejected */
 };
 
@@ -239,12 +248,18 @@ int arch_clock_start(struct arch_clock *clock, struct kvm_vm *vm,
 int arch_clock_may_start(const struct arch_clock *clock,
 			 const struct clock_request *request, struct err *e);
 
-/* Would arch_clock_start() change the offset between guest and host? */
-bool arch_clock_moves(const struct arch_clock *clock,
-		      const struct clock_request *request);
-
 /* Call once all vCPUs are released. */
 void arch_clock_started(struct arch_clock *clock);
+
+/* A leap second nearby; numbered as VMClock and virtio-rtc do. */
+enum arch_clock_leap {
+	CLOCK_LEAP_NONE,
+	CLOCK_LEAP_PRE_POS, /* one will be inserted at the end of this day */
+	CLOCK_LEAP_PRE_NEG, /* or left out */
+	CLOCK_LEAP_POS,     /* it is now */
+	CLOCK_LEAP_POST_POS,
+	CLOCK_LEAP_POST_NEG,
+};
 
 /* A reading of the host's counter, and of its wall clock at that moment. */
 struct arch_clock_sample {
@@ -254,6 +269,14 @@ struct arch_clock_sample {
 	int tai_offset;     /* TAI minus UTC in seconds */
 	bool synchronized;  /* by NTP or the like, says the kernel */
 	uint64_t max_error; /* if synchronized: error bound in nanoseconds */
+
+	/* The rest is not stored in snapshots. */
+	uint64_t est_error; /* if synchronized: estimated error, nanoseconds */
+	/* By how much the clock is made to run faster than the counter's
+	 * nominal frequency says, in 2^-16 ppm. */
+	int64_t rate;
+	enum arch_clock_leap leap;
+	int refused; /* errno if the kernel does not tell: rate 0, no leap */
 };
 
 /* Take a sample.  Any thread. */

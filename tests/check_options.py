@@ -21,7 +21,7 @@ COMMANDS = {
             "track_dirty_pages": "track-dirty-pages", "clock": "clock"},
         "ClockConfig": {
             "on_pause": "clock", "on_restore": "restore-clock", "physical": "physical-counter",
-            "max_jump_ms": "max-jump-ms"},
+            "max_jump_ms": "max-jump-ms", "smear": "smear"},
         "CpuConfig": {"vcpu_features": "cpu"},
         "BootSource": {
             "kernel_image_path": "kernel", "initrd_path": "initrd", "boot_args": "cmdline", "kaslr": "no-kaslr",

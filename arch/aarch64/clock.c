@@ -429,13 +429,6 @@ int arch_clock_may_start(const struct arch_clock *c,
 			     kvm_counter_read(), &jump, e);
 }
 
-bool arch_clock_moves(const struct arch_clock *c,
-		      const struct clock_request *request)
-{
-	return c->moved || (request ? request->policy : configured_policy(c)) !=
-				   CLOCK_CONTINUOUS;
-}
-
 void arch_clock_started(struct arch_clock *c)
 {
 	struct arch_clock_event *event =

@@ -1,16 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Samples of the host's clocks and counter at the same moment. */
+#include <errno.h>
 #include <sys/timex.h>
 #include <time.h>
 
 #include "arch/aarch64/clock_model.h"
 #include "arch/arch.h"
 #include "core/base/now.h"
+#include "core/base/util.h"
 #include "core/kvm/kvm.h"
 
 enum {
 	SAMPLE_TRIES = 4,
 	TAI_MINUS_UTC = 37, /* seconds, since 2017 */
+	TAI_MINUS_UTC_1972 = 10,
+	NOMINAL_TICK = 10000,    /* us, of which the kernel adds 100/s */
+	TICK_RATE = 100 * 65536, /* one us of it, in 2^-16 ppm */
+	/* The kernel adds what a clock may drift, 500 ppm, to its bound once
+	 * per second: the second that has begun is still missing. */
+	SECOND_DRIFT_NS = 500000,
 	/* A wider reading, which was interrupted, could match another boot. */
 	BOOT_WIDTH_MAX_NS = 20000,
 };
@@ -20,24 +28,62 @@ static uint64_t ns_of(const struct timespec *t)
 	return (uint64_t)t->tv_sec * 1000000000u + (uint64_t)t->tv_nsec;
 }
 
+/* -------------------------------------------------- what the kernel knows */
+
+static enum arch_clock_leap leap_of(int state, int status)
+{
+	switch (state) {
+	case TIME_INS:
+		return CLOCK_LEAP_PRE_POS;
+	case TIME_DEL:
+		return CLOCK_LEAP_PRE_NEG;
+	case TIME_OOP:
+		return CLOCK_LEAP_POS;
+	case TIME_WAIT:
+		return status & STA_DEL ? CLOCK_LEAP_POST_NEG
+					: CLOCK_LEAP_POST_POS;
+	default:
+		return CLOCK_LEAP_NONE;
+	}
+}
+
 /*
- * Reads the clock between two reads of the counter, several times, and keeps
- * the tightest pair; .host is its middle.  A kernel that does not know the TAI
- * offset treats TAI as UTC.  Then the offset since 2017 is added, so that
- * guests that subtract it get UTC.
+ * Ask the kernel twice, before and after the clock is read: if somebody sets
+ * the clock meanwhile, neither answer alone need hold for what was read.
  */
-void arch_clock_sample(struct arch_clock_sample *sample)
+static void add_discipline(struct arch_clock_sample *sample)
 {
 	struct timex kernel = {.modes = 0};
 	int state = adjtimex(&kernel);
+
+	if (state < 0)
+		sample->refused = errno;
+	if (state < 0 || state == TIME_ERROR)
+		sample->synchronized = false;
+	if (state < 0)
+		return;
+	sample->max_error =
+		max_u64(sample->max_error, (uint64_t)kernel.maxerror * 1000);
+	sample->est_error =
+		max_u64(sample->est_error, (uint64_t)kernel.esterror * 1000);
+	sample->rate = (kernel.tick - NOMINAL_TICK) * TICK_RATE + kernel.freq;
+	sample->leap = leap_of(state, kernel.status);
+	sample->tai_offset = kernel.tai;
+}
+
+/* -------------------------------------------------------------------- reads */
+
+/* Reads the clock between two reads of the counter, several times, and keeps
+ * the tightest pair; .host is its middle.  Returns the pair's width. */
+static uint64_t read_clock(struct arch_clock_sample *sample)
+{
 	uint64_t best = UINT64_MAX;
 
-	*sample = (struct arch_clock_sample){.tai_offset = TAI_MINUS_UTC};
 	for (unsigned i = 0; i < SAMPLE_TRIES; i++) {
 		uint64_t before = kvm_counter_read(), width;
 		struct timespec now;
 
-		clock_gettime(CLOCK_REALTIME, &now);
+		clock_gettime(CLOCK_TAI, &now);
 		width = kvm_counter_read() - before;
 		if (width >= best)
 			continue;
@@ -46,13 +92,45 @@ void arch_clock_sample(struct arch_clock_sample *sample)
 		sample->tai_sec = (uint64_t)now.tv_sec;
 		sample->tai_ns = (uint32_t)now.tv_nsec;
 	}
-	if (state >= 0 && kernel.tai > 0)
-		sample->tai_offset = kernel.tai;
-	sample->tai_sec += (unsigned)sample->tai_offset;
-	sample->synchronized = state >= 0 && state != TIME_ERROR;
-	if (sample->synchronized)
-		sample->max_error = (uint64_t)kernel.maxerror * 1000 +
-				    clock_ns(best, kvm_counter_hz());
+	return best;
+}
+
+/* The kernel's TAI offset by its clocks, if it does not tell it otherwise. */
+static int tai_offset_by_clocks(void)
+{
+	uint64_t tai = clock_now_ns(CLOCK_TAI);
+	uint64_t utc = clock_now_ns(CLOCK_REALTIME);
+
+	return (int)((int64_t)(tai - utc + NS_PER_S / 2) / (int64_t)NS_PER_S);
+}
+
+/*
+ * CLOCK_TAI does not jump at a leap second, as CLOCK_REALTIME does.  A kernel
+ * that was not told the TAI offset has 0, or how many leap seconds there were
+ * since it booted; then the offset since 2017 is added to both, so that guests
+ * that subtract it get UTC.
+ */
+void arch_clock_sample(struct arch_clock_sample *sample)
+{
+	uint64_t width;
+
+	*sample = (struct arch_clock_sample){.synchronized = true};
+	add_discipline(sample);
+	width = read_clock(sample);
+	add_discipline(sample);
+	if (sample->refused)
+		sample->tai_offset = tai_offset_by_clocks();
+	if (sample->tai_offset < TAI_MINUS_UTC_1972) {
+		sample->tai_sec += TAI_MINUS_UTC;
+		sample->tai_offset += TAI_MINUS_UTC;
+	}
+	if (sample->synchronized) {
+		width = clock_ns(width, kvm_counter_hz());
+		sample->max_error += width + SECOND_DRIFT_NS;
+		sample->est_error += width;
+	} else {
+		sample->max_error = sample->est_error = 0;
+	}
 }
 
 void arch_clock_boot(struct arch_clock_boot *boot)

@@ -160,6 +160,12 @@ void guest_mem_expect_little(struct guest_mem *mem, gpa_t gpa, uint64_t len)
 		madvise(host, len, MADV_NOHUGEPAGE);
 }
 
+void guest_mem_keep(struct guest_mem *mem, gpa_t gpa, uint64_t len)
+{
+	mem->kept = guest_mem_at(mem, gpa, len);
+	mem->kept_end = mem->kept ? mem->kept + len : NULL;
+}
+
 static int load_failed(uint64_t len, gpa_t gpa, struct err *e)
 {
 	return err_set(e, "%llu bytes at 0x%llx are not within guest RAM",
@@ -348,6 +354,8 @@ int guest_mem_discard(const struct guest_mem *mem, void *host, uint64_t len)
 	uint8_t *stop = (uint8_t *)host + len;
 
 	stop -= (uintptr_t)stop & (page - 1);
+	if (at < mem->kept_end && stop > mem->kept)
+		return -EPERM;
 	/* The pages become zero, which KVM's dirty log does not show. */
 	if (at < stop)
 		guest_mem_written(mem, at, (uint64_t)(stop - at));

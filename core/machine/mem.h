@@ -41,6 +41,8 @@ struct guest_mem {
 	 */
 	void (*ask)(void *context, const void *host, uint64_t len);
 	void *ask_context;
+	/* Pages that we use, too: not the guest's to discard. */
+	const uint8_t *kept, *kept_end;
 };
 
 /* One bit per page that was written, laid out as in KVM_GET_DIRTY_LOG. */
@@ -71,6 +73,9 @@ void *guest_mem_at(const struct guest_mem *mem, gpa_t gpa, uint64_t len);
  * with huge pages, which it would have to zero as a whole.
  */
 void guest_mem_expect_little(struct guest_mem *mem, gpa_t gpa, uint64_t len);
+/* Refuse to discard these @len bytes at @gpa: a page that the page server has
+ * provided stays, so that touching it does not wait. */
+void guest_mem_keep(struct guest_mem *mem, gpa_t gpa, uint64_t len);
 
 /*
  * Load @len bytes of the file @fd, from @offset, at @gpa.  Whole pages are
@@ -109,7 +114,8 @@ struct guest_mem_run guest_mem_run_at(const struct guest_mem *mem,
  * Return the whole host pages within the @len bytes at @host, which are RAM, to
  * the host.  They read as zero from then on and use no memory until they are
  * touched; the content of a file that was mapped there does not come back.
- * Returns 0, or -errno; then some pages may be unchanged.
+ * Returns 0, or -errno (-EPERM: guest_mem_keep()); then some pages may be
+ * unchanged.
  *
  * Main thread, while vCPUs may run.
  */

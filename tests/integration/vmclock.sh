@@ -23,13 +23,27 @@ sleep 3
 if [ "$(said marker)" = 0000000000000000 ] && ! grep -q "^guest: changed" out
 then t_ok; else t_fail "it is" out; fi
 
+# told KEY: of GET /clock about VMClock.
+told() { ctl --json clock >clock.out && sed -n "s/.*\"vmclock\":{.*\"$1\":\"*\([^,\"}]*\).*\"history.*/\1/p" clock.out; }
+
+t_begin "nobody synchronises this host: free-running, and no bound"
+if [ "$(told status) $(said status)" = "freerunning 03" ] && [ -z "$(told max_error_ns)" ] &&
+	[ "$(told tai_offset)" = 37 ]
+then t_ok; else t_fail "$(cat clock.out)" out; fi
+
+t_begin "the page is brought up to date while the guest runs, which interrupts it"
+before=$(told published)
+sleep 10
+if [ "$(told published)" -gt "$before" ] && [ "$(told disruptions)" = 0 ]
+then t_ok; else t_fail "it is not: $before, $(cat clock.out)" out; fi
+
 t_begin "a frozen pause is one, and interrupts"
 ctl pause >>ctl.out && sleep 1 && ctl resume >>ctl.out
 wait_for 30 out 'reboot: Power down' || kill -KILL $pid 2>/dev/null
 wait $pid
 status=$?
 if [ $status -eq 0 ] && [ "$(said changed)" = 0100000000000000 ] &&
-	[ "$(said interrupts) $(said renewed)" = "1 0" ]
+	[ "$(said interrupts)" -ge 3 ] && [ "$(said renewed)" = 0 ]
 then t_ok; else t_fail "status $status" out; fi
 
 t_done

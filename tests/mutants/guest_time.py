@@ -8,12 +8,13 @@ SAMPLE = "arch/aarch64/clock_sample.c"
 PROBE = "arch/aarch64/clock_probe.c"
 RUN = "vmm/vm/vm_run.c"
 VCPU = "vmm/vm/vcpu.c"
-PAGES = "vmm/vm/time_pages.c"
+PAGES = "vmm/vm/time/time_pages.c"
 STATUS = "vmm/config/clock_status.c"
 CONFIG = "vmm/config/config.c"
 TRACE = "vmm/ctl/trace_offset.c"
 ANSWER = "vmm/ctl/ctl_clock.c"
 PAGE = "devices/vmclock.c"
+FOLLOW = "vmm/vm/time/time_follow.c"
 
 MUTANTS = [
     ("the sign of the offset is flipped", MODEL, "return host - guest;", "return guest - host;", "clock_model_test"),
@@ -81,14 +82,12 @@ MUTANTS = [
      "\t\tclock_metrics_update(&vm->clock);\n\t\tvcpu_set_release(&vm->vcpus);\n\t\treturn -1;\n\t}\n", "vm_test"),
     ("vCPUs that are to be ready run", RUN, "vcpu_set_ready(&vm->vcpus);",
      "vcpu_set_release(&vm->vcpus);", "vm_pause_test"),
-    ("VMClock is not published on a resume", PAGES, "\tvmclock_publish(&t->vmclock, &pair);\n",
-     "\tif (!t->vmclock.published)\n\t\tvmclock_publish(&t->vmclock, &pair);\n", "vm_test"),
+    ("VMClock is not published on a resume", PAGES, "\tvmclock_publish(&t->vmclock, &pair, disrupted);\n",
+     "\tif (!t->vmclock.published)\n\t\tvmclock_publish(&t->vmclock, &pair, disrupted);\n", "vm_test"),
     ("VMClock's marker is not raised", PAGE, "\t\tc->disruption++;\n", "\t\tc->disruption += 0;\n", "vmclock_test"),
     ("VMClock tells nobody", PAGE, "\t\tirq_line_pulse(&c->irq);\n", "\t\t;\n", "vmclock_test"),
-    ("a resume does not raise VMClock's interrupt", PAGES, "\t\tvmclock_notify(&t->vmclock);\n",
-     "\t\t;\n", "vm_test"),
-    ("a continuous resume raises VMClock's interrupt", CLOCK, "\treturn c->moved || (request",
-     "\treturn true || (request", "vm_test"),
+    ("a resume does not raise VMClock's interrupt", PAGES, "\tvmclock_notify(&t->vmclock);\n\tif",
+     "\tif", "vm_test"),
     ("vCPUs that are parked before they ran stopped in the past", VCPU, "\tset->left = kvm_counter_read();\n",
      "", "vcpu_test"),
     ("history keeps the first operations", CLOCK, "c->event_count++ % CLOCK_HISTORY_MAX",
@@ -109,7 +108,51 @@ MUTANTS = [
     ("a guest with EL2 may have the host's physical counter", CONFIG, "config->clock.physical == CLOCK_PHYSICAL_HOST",
      "false", "clock_bodies_test"),
     ("VMClock's sequence stays odd", PAGE, "\tc->seq += 2;\n", "\tc->seq += 1;\n", "vmclock_test"),
-    ("VMClock tells UTC as TAI", SAMPLE, "\tsample->tai_sec += (unsigned)sample->tai_offset;\n", "", "clock_test"),
+    ("VMClock tells UTC as TAI", SAMPLE, "clock_gettime(CLOCK_TAI, &now);", "clock_gettime(CLOCK_REALTIME, &now);",
+     "time_bound_test"),
+    ("a kernel without a TAI offset tells UTC as TAI", SAMPLE, "\t\tsample->tai_sec += TAI_MINUS_UTC;\n", "", "clock_test"),
+    ("the rate of the host's clock is left out", PAGES, ".rate = sample->rate,", "", "time_pages_test"),
+    ("the rate is taken the wrong way round", PAGE, "(ONE + (uint64_t)pair->rate)", "(ONE - (uint64_t)pair->rate)", "time_pages_test"),
+    ("the bound of the rate is a part of what is slewed", PAGE, "/\n\t\t\t  (ONE + (uint64_t)pair->rate)) +\n\t       1;",
+     "/\n\t\t\t  (ONE + 0 * (uint64_t)pair->rate)) +\n\t       1;", "vmclock_test"),
+    ("the bound of the rate forgets what is slewed", PAGES, "return TOLERANCE + magnitude(sample->rate);",
+     "return TOLERANCE + (sample->host ? 0 : magnitude(1));", "time_bound_test"),
+    ("the bound of the rate is that of what is slewed", PAGES, "return TOLERANCE + magnitude(sample->rate);",
+     "return (TOLERANCE / 501) + magnitude(sample->rate);", "time_bound_test"),
+    ("the drift since the kernel's last second is left out", SAMPLE, "width + SECOND_DRIFT_NS", "width", "time_bound_test"),
+    ("the kernel is asked before the clock is read only", SAMPLE,
+     "\twidth = read_clock(sample);\n\tadd_discipline(sample);\n", "\twidth = read_clock(sample);\n", "time_bound_test"),
+    ("the kernel is asked after the clock is read only", SAMPLE,
+     "\tadd_discipline(sample);\n\twidth = read_clock(sample);\n", "\twidth = read_clock(sample);\n", "time_bound_test"),
+    ("a clock that nobody synchronises is bounded", SAMPLE, "if (state < 0 || state == TIME_ERROR)", "if (state < 0)",
+     "time_bound_test"),
+    ("a clock that nobody synchronises is called synchronised", PAGE,
+     "p->status =\n\t\tpair->synchronized ?", "p->status =\n\t\tpair->hz ?", "time_bound_test"),
+    ("bringing VMClock up to date is a disruption", PAGES, "different = publish(t, clock, &sample, false);",
+     "different = publish(t, clock, &sample, true);", "time_pages_test"),
+    ("and it interrupts nobody", PAGES, "\tvmclock_notify(&t->vmclock);\n\ttell_refusal", "\ttell_refusal", "time_pages_test"),
+    ("a continuous pause is a disruption", PAGES, "disrupted = clock->offset != t->offset || t->restored;",
+     "disrupted = true;", "time_bound_test"),
+    ("leap seconds are not told", SAMPLE, "sample->leap = leap_of(state, kernel.status);", "sample->leap = leap_of(TIME_OK, kernel.status);", "time_bound_test"),
+    ("one that was left out is told as one that was inserted", SAMPLE, "status & STA_DEL ? CLOCK_LEAP_POST_NEG",
+     "status & STA_INS ? CLOCK_LEAP_POST_NEG", "time_bound_test"),
+    ("a refusal is taken for a TAI offset of 0", SAMPLE, "sample->tai_offset = tai_offset_by_clocks();",
+     "sample->tai_offset = 0 * tai_offset_by_clocks();", "time_pages_test"),
+    ("what writing the counter costs is not in the bound", PAGES, "\n\t\t\t\t arch_clock_ns(clock, clock->error_ticks);",
+     "\n\t\t\t\t 0;", "time_pages_test"),
+    ("an estimate may be more than the bound", PAGES, "max_u64(max_u64(error, *rate_error), 1),\n\t\t\t\t      rate_max_error(now));",
+     "max_u64(max_u64(error, *rate_error), 1),\n\t\t\t\t      UINT64_MAX / 2);", "time_pages_test"),
+    ("a month has 31 days", PAGES, "(5 * of_year + 2) / 153", "of_year / 31", "time_pages_test"),
+    ("2100 is a leap year", PAGES, "of_era / 36524", "0", "time_pages_test"),
+    ("the end of a pause's warning is not told", PAGES, "\tt->vmclock.soon = false;\n", "", "time_follow_test"),
+    ("VMClock is looked at once a second for ever", FOLLOW, "different ? FIRST_S : f->wait_s * 2", "different ? FIRST_S : FIRST_S", "time_follow_test"),
+    ("and ever less often", FOLLOW, "\tif (f->wait_s > LONGEST_S)\n\t\tf->wait_s = LONGEST_S;\n", "", "time_follow_test"),
+    ("a clock that was set is found within a minute", FOLLOW, "TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET", "TFD_TIMER_ABSTIME",
+     "time_follow_test"),
+    ("a clock that was set is no change", FOLLOW, "\t\tdifferent = true; /* the clock was set */\n", "", "time_follow_test"),
+    ("VMClock is written while the guest is stopped", FOLLOW, "if (errno != ECANCELED)", "if (errno == EBADF)", "time_follow_test"),
+    ("the guest may discard VMClock's page", "core/machine/mem.c", "if (at < mem->kept_end && stop > mem->kept)",
+     "if (at < mem->kept && stop > mem->kept_end)", "mem_discard_test"),
 ]
 
 # The same, and the suite that must notice.

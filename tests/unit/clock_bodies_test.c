@@ -58,6 +58,9 @@ static void a_config_changes_what_it_names(void **state)
 	assert_int_equal(clock.on_restore, CLOCK_FROZEN);
 	assert_int_equal(clock.physical, CLOCK_PHYSICAL_HOST);
 	assert_int_equal(clock.max_jump_ms, 0);
+	assert_int_equal(clock.smear, CLOCK_SMEAR_NONE);
+	assert_ok(read_config(&clock, "{\"smear\":\"utc-sls\"}"), e);
+	assert_int_equal(clock.smear, CLOCK_SMEAR_UTC_SLS);
 }
 
 static void config_refusals_name_the_field(void **state)
@@ -70,6 +73,8 @@ static void config_refusals_name_the_field(void **state)
 		 "invalid type: map, expected a string"},
 		{"{\"on_restore\":\"\"}", "unknown variant ``"},
 		{"{\"physical\":\"any\"}", "expected `guest` or `host`"},
+		{"{\"smear\":\"slow\"}",
+		 "expected one of `none`, `noon-linear`, `utc-sls`"},
 		{"{\"max_jump_ms\":-1}", "integer `-1`, expected usize"},
 		{"{\"max_jump_ms\":1.5}",
 		 "invalid type: floating point, expected usize"},

@@ -27,7 +27,7 @@ static struct host {
 int __wrap_adjtimex(struct timex *t);
 int __wrap_adjtimex(struct timex *t)
 {
-	*t = (struct timex){.maxerror = 1000, .tai = 37};
+	*t = (struct timex){.maxerror = 1000, .tai = 37, .tick = 10000};
 	return TIME_OK;
 }
 
@@ -59,6 +59,7 @@ static int set_up(void **state)
 	kvm_fake_reset();
 	fake_clock_set(NOW, 0);
 	fake_clock_set_boot(BOOTED);
+	fake_clock_set_tai(37);
 	create(h);
 	assert_ok(arch_clock_start(&h->clock, &h->vm, &h->vcpu, &boot, &h->e),
 		  h->e);

@@ -8,6 +8,7 @@
 #include "core/base/buf.h"
 #include "core/base/err.h"
 #include "core/json/json.h"
+#include "devices/vmclock.h"
 #include "tests/fake/kvm_fake.h"
 #include "tests/unit/testing.h"
 #include "vmm/config/bodies.h"
@@ -132,13 +133,15 @@ static void a_refused_resume_leaves_no_trace(void **state)
 	assert_int_equal(m->clock.resumes, 0);
 }
 
+static struct vmclock vmclock; /* what the guest was told */
+
 static struct json_t *status(const struct machine *m, bool stopped)
 {
 	struct buf text = {0};
 	struct json_t *document;
 	struct err e;
 
-	clock_status_print(&m->clock, stopped, &text);
+	clock_status_print(&m->clock, stopped, &vmclock, &text);
 	document = json_parse(text.data, text.len, &e);
 	if (!document)
 		fail_msg("%s: %s", e.text, text.data);
@@ -153,6 +156,57 @@ static int64_t number(const struct json_t *object, const char *name)
 	if (!json_i64(json_member(object, name), &n))
 		fail_msg("no number `%s`", name);
 	return n;
+}
+
+static void so_is_what_the_guest_was_told(void **state)
+{
+	struct machine *m = *state;
+	const struct json_t *told;
+	struct json_t *all;
+	struct json_t *none;
+	int64_t n;
+
+	none = status(m, false);
+	told = json_member(none, "vmclock");
+	assert_string_equal(json_text(json_member(told, "status")),
+			    "freerunning");
+	assert_null(json_member(told, "max_error_ns"));
+	assert_null(json_member(told, "rate_est_error_ppb"));
+	json_free(none);
+
+	vmclock = (struct vmclock){
+		.seq = 14,
+		.disruption = 3,
+		.pair = {.counter = 77,
+			 .synchronized = true,
+			 .max_error = 1500000,
+			 .est_error = 1000,
+			 .rate = -2 * 65536,
+			 .rate_max_error = 502 * 65536,
+			 .rate_est_error = 65536 / 2,
+			 .tai_offset = 38,
+			 .leap = CLOCK_LEAP_POS,
+			 .smear = CLOCK_SMEAR_NOON_LINEAR},
+	};
+	all = status(m, false);
+	told = json_member(all, "vmclock");
+	assert_string_equal(json_text(json_member(told, "status")),
+			    "synchronized");
+	assert_true(json_i64(json_member(told, "rate_ppb"), &n));
+	assert_int_equal(n, -2000);
+	assert_int_equal(number(told, "max_error_ns"), 1500000);
+	assert_int_equal(number(told, "est_error_ns"), 1000);
+	assert_int_equal(number(told, "rate_max_error_ppb"), 502000);
+	assert_int_equal(number(told, "rate_est_error_ppb"), 500);
+	assert_int_equal(number(told, "tai_offset"), 38);
+	assert_int_equal(number(told, "guest_counter"), 77);
+	assert_int_equal(number(told, "disruptions"), 3);
+	assert_int_equal(number(told, "published"), 7);
+	assert_string_equal(json_text(json_member(told, "leap")), "inserting");
+	assert_string_equal(json_text(json_member(told, "smear")),
+			    "noon-linear");
+	json_free(all);
+	vmclock = (struct vmclock){0};
 }
 
 static void who_asks_is_told_the_latest_operations(void **state)
@@ -273,6 +327,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CLOCK_TEST(each_operation_is_kept_as_it_was),
 		CLOCK_TEST(a_refused_resume_leaves_no_trace),
+		CLOCK_TEST(so_is_what_the_guest_was_told),
 		CLOCK_TEST(who_asks_is_told_the_latest_operations),
 		CLOCK_TEST(an_offset_may_be_negative),
 		CLOCK_TEST(a_restore_is_told_as_one),

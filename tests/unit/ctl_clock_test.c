@@ -17,6 +17,11 @@ static const char *const told =
 	"\"physical\":\"guest\",\"hz\":100000000,\"host_counter\":5000000000,"
 	"\"offset\":1500000000,\"guest_counter\":3500000000,\"error_ticks\":0,"
 	"\"host_monotonic_raw_ns\":51000000000,\"boot_id\":\"12-ab\","
+	"\"vmclock\":{\"status\":\"synchronized\",\"rate_ppb\":-12345,"
+	"\"tai_offset\":37,\"leap\":\"none\",\"smear\":\"utc-sls\","
+	"\"max_error_ns\":1512345,\"est_error_ns\":9000,"
+	"\"rate_max_error_ppb\":512345,\"rate_est_error_ppb\":12,"
+	"\"guest_counter\":3400000000,\"disruptions\":1,\"published\":9},"
 	"\"history\":["
 	"{\"event\":\"booted\",\"realtime_ns\":1000000000,\"host_counter\":"
 	"500000000,\"guest_counter\":0,\"offset\":500000000},"
@@ -38,6 +43,11 @@ static void people_see_what_was_done(void **state)
 				 "restore; jumps up to 600000 ms");
 	assert_contains(printed, "3500000000 ticks, 35.000000 s\n");
 	assert_contains(printed, "boot 12-ab\n");
+	assert_contains(printed,
+			"vmclock  synchronized; rate -12.345 ppm, right to "
+			"1.512 ms (estimated: 0.009) and 512.3 ppm since "
+			"(0.012); TAI-UTC 37 s, leap second: none, smeared: "
+			"utc-sls; told 9 times, 1 disruptions\n");
 	assert_contains(printed, "1970-01-01T00:00:02.123Z  paused   at "
 				 "20.000000 s, stopped within 42.0 us, offset "
 				 "500000000 +0\n");

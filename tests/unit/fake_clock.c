@@ -6,6 +6,7 @@
 static struct timespec now;
 static unsigned reads;
 static int64_t booted;
+static int tai_offset;
 
 /* The linker's --wrap leads all calls here. */
 int __wrap_clock_gettime(clockid_t clock, struct timespec *t);
@@ -16,6 +17,8 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *t)
 
 	reads++;
 	*t = now;
+	if (clock == CLOCK_TAI)
+		t->tv_sec += tai_offset;
 	if (clock == CLOCK_BOOTTIME)
 		*t = (struct timespec){.tv_sec = ns / 1000000000,
 				       .tv_nsec = ns % 1000000000};
@@ -37,6 +40,11 @@ void fake_clock_advance_ms(int64_t ms)
 	int64_t ns = now.tv_sec * 1000000000 + now.tv_nsec + ms * 1000000;
 
 	fake_clock_set(ns / 1000000000, ns % 1000000000);
+}
+
+void fake_clock_set_tai(int seconds)
+{
+	tai_offset = seconds;
 }
 
 unsigned fake_clock_reads(void)

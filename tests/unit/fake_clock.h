@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The process's clocks in a test's hands: whoever is linked with this gets
- * these times from clock_gettime(), all clocks alike.
+ * these times from clock_gettime(), all clocks alike but for the two offsets.
  */
 #pragma once
 
@@ -13,3 +13,5 @@ void fake_clock_advance_ms(int64_t ms);
 unsigned fake_clock_reads(void);
 /* When it booted, by its clock: CLOCK_BOOTTIME counts from then.  0 is 1970. */
 void fake_clock_set_boot(int64_t ns);
+/* CLOCK_TAI minus the others. */
+void fake_clock_set_tai(int seconds);

@@ -121,6 +121,25 @@ static void discard_keeps_parts_of_pages(void **state)
 }
 
 /* MADV_DONTNEED alone would bring the file's bytes back. */
+static void what_we_use_too_is_not_discarded(void **state)
+{
+	uint8_t *p = guest_mem_at(&mem, LOW, SIZE);
+
+	(void)state;
+	guest_mem_keep(&mem, LOW + PIECE, (uint64_t)2 * PIECE);
+	memset(p, 7, 4 * PIECE);
+	assert_int_equal(guest_mem_discard(&mem, p, 4 * PIECE), -EPERM);
+	assert_int_equal(guest_mem_discard(&mem, p, PIECE + 4096), -EPERM);
+	assert_int_equal(guest_mem_discard(&mem, p + 3 * PIECE - 4096, PIECE),
+			 -EPERM);
+	check_bytes(p, 4 * PIECE, 7);
+	assert_int_equal(guest_mem_discard(&mem, p, PIECE), 0);
+	assert_int_equal(guest_mem_discard(&mem, p + 3 * PIECE, PIECE), 0);
+	assert_int_equal(p[0], 0);
+	assert_int_equal(p[PIECE], 7);
+	assert_int_equal(p[3 * PIECE], 0);
+}
+
 static void discarded_file_does_not_come_back(void **state)
 {
 	AUTO_FREE uint8_t *data = pattern(4 * PIECE);
@@ -335,6 +354,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(discarded_ram_costs_nothing_and_is_zero),
 		TEST(discard_keeps_parts_of_pages),
+		TEST(what_we_use_too_is_not_discarded),
 		TEST(discarded_file_does_not_come_back),
 		TEST(discard_over_both_ends_of_a_file),
 		TEST(file_is_discarded_piece_by_piece),

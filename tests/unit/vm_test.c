@@ -416,8 +416,8 @@ static void a_pause_that_counts_is_no_disruption(void **state)
 	kvm_fake.counter += kvm_fake.hz;
 	assert_int_equal(vm_resume(vm, &counts, &w->e), 0);
 	assert_int_equal(vmclock(VMCLOCK_DISRUPTION), 0);
-	assert_int_equal(vmclock(VMCLOCK_COUNTER), paired);
-	assert_int_equal(kvm_fake.pulses[arch_layout.vmclock_irq], 0);
+	assert_true(vmclock(VMCLOCK_COUNTER) - paired >= kvm_fake.hz);
+	assert_int_equal(kvm_fake.pulses[arch_layout.vmclock_irq], 1);
 	vm_destroy(vm);
 }
 

@@ -203,6 +203,16 @@ static int set_physical(void *context, const char *value, struct err *e)
 	return 0;
 }
 
+static int set_smear(void *context, const char *value, struct err *e)
+{
+	int i = options_parse_choice("smear", value, clock_smear_name, e);
+
+	if (i < 0)
+		return -1;
+	choose_clock(context)->smear = (enum clock_smear)i;
+	return 0;
+}
+
 static const struct option options[] = {
 	{"kernel", "FILE",
 	 "arm64 Linux kernel: Image, Image.gz or EFI zboot\n"
@@ -283,6 +293,10 @@ static const struct option options[] = {
 	 "or the start fails; host: it shows the host's.\n"
 	 "Default: guest if the host supports it",
 	 .set = set_physical},
+	{"smear", "HOW",
+	 "how the host's clock takes leap seconds, for VMClock:\n"
+	 "none (default), noon-linear (24 h) or utc-sls (1000 s)",
+	 .set = set_smear},
 	{"track-dirty-pages", NULL,
 	 "keep a log of the pages that the guest writes, so\n"
 	 "that the time for a snapshot of changes depends on\n"

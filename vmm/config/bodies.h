@@ -21,6 +21,7 @@
 struct buf;
 struct err;
 struct json_t;
+struct vmclock;
 
 /* The error if the id in a body is not that of the request's path. */
 extern const char body_other_id[];
@@ -56,9 +57,10 @@ void clock_restored_print(const struct arch_clock *clock, struct buf *out);
 int clock_request_read(struct clock_request *request, const struct json_t *json,
 		       struct err *e);
 
-/* The reply to GET /clock; @stopped: guest time is stopped. */
+/* The reply to GET /clock; @stopped: guest time is stopped.  @told: what the
+ * guest was told of the host's clock. */
 void clock_status_print(const struct arch_clock *clock, bool stopped,
-			struct buf *out);
+			const struct vmclock *told, struct buf *out);
 
 /* ---------------------------------------------------------- machine-config */
 

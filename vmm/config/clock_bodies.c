@@ -27,6 +27,19 @@ static int read_policy(const char *text, enum clock_policy *policy,
 	return 0;
 }
 
+static int read_smear(const char *text, enum clock_smear *smear, struct err *e)
+{
+	unsigned index;
+
+	if (!text)
+		return 0;
+	if (json_variant(text, clock_smear_name, ARRAY_SIZE(clock_smear_name),
+			 &index, e))
+		return -1;
+	*smear = (enum clock_smear)index;
+	return 0;
+}
+
 static int read_physical(const char *text, enum clock_physical *physical,
 			 struct err *e)
 {
@@ -45,7 +58,7 @@ int clock_config_read(struct clock_config *clock, const struct json_t *json,
 		      struct err *e)
 {
 	struct raw {
-		char *on_pause, *on_restore, *physical;
+		char *on_pause, *on_restore, *physical, *smear;
 		uint64_t max_jump_ms;
 	} raw = {.max_jump_ms = clock->max_jump_ms};
 	static const struct json_field fields[] = {
@@ -55,6 +68,8 @@ int clock_config_read(struct clock_config *clock, const struct json_t *json,
 		 offsetof(struct raw, on_restore)},
 		{"physical", JSON_KIND_STRING, false, 0,
 		 offsetof(struct raw, physical)},
+		{"smear", JSON_KIND_STRING, false, 0,
+		 offsetof(struct raw, smear)},
 		{"max_jump_ms", JSON_KIND_U64, false, MAX_JUMP_LIMIT_MS,
 		 offsetof(struct raw, max_jump_ms)},
 	};
@@ -66,10 +81,13 @@ int clock_config_read(struct clock_config *clock, const struct json_t *json,
 		r = read_policy(raw.on_restore, &clock->on_restore, e);
 	if (!r)
 		r = read_physical(raw.physical, &clock->physical, e);
+	if (!r)
+		r = read_smear(raw.smear, &clock->smear, e);
 	clock->max_jump_ms = raw.max_jump_ms;
 	free(raw.on_pause);
 	free(raw.on_restore);
 	free(raw.physical);
+	free(raw.smear);
 	return r ? err_prefix(e, "field `clock`") : 0;
 }
 
@@ -83,6 +101,10 @@ void clock_config_print(const struct clock_config *clock, struct buf *out)
 		buf_printf(
 			out, "\"physical\":\"%s\",",
 			physical_name[clock->physical == CLOCK_PHYSICAL_HOST]);
+	/* Not on most hosts. */
+	if (clock->smear != CLOCK_SMEAR_NONE)
+		buf_printf(out, "\"smear\":\"%s\",",
+			   clock_smear_name[clock->smear]);
 	buf_printf(out, "\"max_jump_ms\":%llu}",
 		   (unsigned long long)clock->max_jump_ms);
 }

@@ -5,6 +5,7 @@
 #include "core/base/buf.h"
 #include "core/base/util.h"
 #include "core/io/io.h"
+#include "devices/vmclock.h"
 #include "vmm/config/bodies.h"
 
 static const char *const event_name[] = {
@@ -17,6 +18,15 @@ static const char *const policy_name[] = {
 	[CLOCK_FROZEN] = "frozen",
 	[CLOCK_CONTINUOUS] = "continuous",
 	[CLOCK_SET] = "set",
+};
+
+static const char *const leap_name[] = {
+	[CLOCK_LEAP_NONE] = "none",
+	[CLOCK_LEAP_PRE_POS] = "insert-soon",
+	[CLOCK_LEAP_PRE_NEG] = "delete-soon",
+	[CLOCK_LEAP_POS] = "inserting",
+	[CLOCK_LEAP_POST_POS] = "inserted",
+	[CLOCK_LEAP_POST_NEG] = "deleted",
 };
 
 static void print_number(struct buf *out, const char *name, uint64_t value)
@@ -64,8 +74,37 @@ static void print_history(const struct arch_clock *clock, struct buf *out)
 	buf_text(out, "]}");
 }
 
+static uint64_t ppb_of(uint64_t rate)
+{
+	return rate * 1000 >> 16;
+}
+
+static void print_told(const struct vmclock *clock, struct buf *out)
+{
+	const struct vmclock_pair *p = &clock->pair;
+
+	buf_printf(out,
+		   ",\"vmclock\":{\"status\":\"%s\",\"rate_ppb\":%lld,"
+		   "\"tai_offset\":%d,\"leap\":\"%s\",\"smear\":\"%s\"",
+		   p->synchronized ? "synchronized" : "freerunning",
+		   (long long)(p->rate * 1000 / 65536), p->tai_offset,
+		   leap_name[p->leap], clock_smear_name[p->smear]);
+	if (p->synchronized) {
+		print_number(out, "max_error_ns", p->max_error);
+		print_number(out, "est_error_ns", p->est_error);
+	}
+	print_number(out, "rate_max_error_ppb", ppb_of(p->rate_max_error));
+	if (p->rate_est_error)
+		print_number(out, "rate_est_error_ppb",
+			     ppb_of(p->rate_est_error));
+	print_number(out, "guest_counter", p->counter);
+	print_number(out, "disruptions", clock->disruption);
+	print_number(out, "published", clock->seq / 2);
+	buf_text(out, "}");
+}
+
 void clock_status_print(const struct arch_clock *clock, bool stopped,
-			struct buf *out)
+			const struct vmclock *told, struct buf *out)
 {
 	struct arch_clock_pair now;
 	char boot_id[40] = "";
@@ -94,6 +133,7 @@ void clock_status_print(const struct arch_clock *clock, bool stopped,
 	print_number(out, "sample_width_ticks", now.width_ticks);
 	buf_text(out, ",\"boot_id\":");
 	buf_json_string(out, boot_id);
+	print_told(told, out);
 	print_history(clock, out);
 }
 

@@ -12,6 +12,12 @@ static const char default_cmdline[] =
 	"reboot=k panic=1 nomodule 8250.nr_uarts=0 i8042.noaux i8042.nomux "
 	"i8042.dumbkbd swiotlb=noforce";
 
+const char *const clock_smear_name[] = {
+	[CLOCK_SMEAR_NONE] = "none",
+	[CLOCK_SMEAR_NOON_LINEAR] = "noon-linear",
+	[CLOCK_SMEAR_UTC_SLS] = "utc-sls",
+};
+
 const char *const clock_policy_name[] = {
 	[CLOCK_FROZEN] = "frozen",
 	[CLOCK_CONTINUOUS] = "continuous",

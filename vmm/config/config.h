@@ -90,6 +90,7 @@ struct vm_config {
 
 /* "frozen", "continuous": the names of the policies that a VM can have. */
 extern const char *const clock_policy_name[CLOCK_CONTINUOUS + 1];
+extern const char *const clock_smear_name[CLOCK_SMEARS];
 
 /* Firecracker's defaults: 1 vCPU, 128 MiB. */
 void vm_config_init(struct vm_config *config);

@@ -55,6 +55,30 @@ int64_t clock_answer_trace_offset(const struct clock_answer *answer,
 			 (uint64_t)guest_ns);
 }
 
+static double ppm(const struct json_t *object, const char *name)
+{
+	return (double)number(object, name) / 1e3;
+}
+
+/* What the guest was told of the host's clock. */
+static void show_vmclock(const struct json_t *told)
+{
+	printf("vmclock  %s; rate %+.3f ppm", word(told, "status"),
+	       ppm(told, "rate_ppb"));
+	if (json_member(told, "max_error_ns"))
+		printf(", right to %.3f ms (estimated: %.3f)",
+		       (double)number(told, "max_error_ns") / 1e6,
+		       (double)number(told, "est_error_ns") / 1e6);
+	printf(" and %.1f ppm since", ppm(told, "rate_max_error_ppb"));
+	if (json_member(told, "rate_est_error_ppb"))
+		printf(" (%.3f)", ppm(told, "rate_est_error_ppb"));
+	printf("; TAI-UTC %lld s, leap second: %s, smeared: %s; "
+	       "told %lld times, %lld disruptions\n",
+	       (long long)number(told, "tai_offset"), word(told, "leap"),
+	       word(told, "smear"), (long long)number(told, "published"),
+	       (long long)number(told, "disruptions"));
+}
+
 static double seconds(const struct clock_answer *answer, int64_t ticks)
 {
 	return (double)ticks / (double)answer->hz;
@@ -107,9 +131,12 @@ void ctl_show_clock(const struct json_t *json)
 	       seconds(&answer, answer.guest_counter));
 	printf("host     %lld ticks; boot %s\n", (long long)answer.host_counter,
 	       word(json, "boot_id"));
-	printf("offset   %lld ticks, at most %lld more\n\n",
+	printf("offset   %lld ticks, at most %lld more\n",
 	       (long long)answer.offset,
 	       (long long)number(json, "error_ticks"));
+	if (json_member(json, "vmclock"))
+		show_vmclock(json_member(json, "vmclock"));
+	printf("\n");
 	for (int i = 0; i < json_array_len(answer.history); i++)
 		show_event(&answer, json_array_at(answer.history, (unsigned)i));
 }

@@ -70,6 +70,8 @@ static int create_memory(struct vm *vm, const struct guest_mem_region *ram,
 	}
 	guest_mem_expect_little(&vm->mem, arch_layout.reserved,
 				arch_layout.reserved_size);
+	guest_mem_keep(&vm->mem, arch_layout.reserved,
+		       arch_layout.reserved_size);
 	return 0;
 }
 
@@ -151,6 +153,8 @@ struct vm *vm_build(const struct vm_config *config, const struct vm_host *host,
 	vm->kvm.fd = vm->kvm.kvm_fd = -1;
 	vm->arch.gic_fd = vm->serial_irq_fd = vm->told.fd = vm->told_fd = -1;
 	vm->deadline.fd = vm->paging.server.fd = vm->paging.tick.fd = -1;
+	time_follow_init(&vm->time_follow, vm->host.loop, &vm->time_pages,
+			 &vm->clock);
 	vm->uffd = (struct uffd){.fd = -1, .socket = -1, .process = -1};
 	if (vm_listen(vm)) {
 		err_errno(e, "cannot create an eventfd");
@@ -208,6 +212,7 @@ void vm_destroy(struct vm *vm)
 	vcpu_set_stop(&vm->vcpus);
 	log_write_deferred();
 	vm_stop_waiting(vm);
+	time_follow_fini(&vm->time_follow);
 	loop_remove(vm->host.loop, &vm->told);
 	vm_metrics_forget();
 	is_quiet = virtio_slots_destroy(&vm->virtio);
@@ -312,6 +317,11 @@ int vm_boot(struct vm *vm, const struct vm_config *config, struct err *e)
 const struct arch_clock *vm_clock(const struct vm *vm)
 {
 	return &vm->clock;
+}
+
+const struct vmclock *vm_vmclock(const struct vm *vm)
+{
+	return &vm->time_pages.vmclock;
 }
 
 void vm_press_power(struct vm *vm)

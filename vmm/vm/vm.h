@@ -88,6 +88,8 @@ const struct guest_mem *vm_memory(const struct vm *vm);
 
 /* State and history of guest time; owned by @vm. */
 const struct arch_clock *vm_clock(const struct vm *vm);
+/* What the guest was told of the host's clock. */
+const struct vmclock *vm_vmclock(const struct vm *vm);
 
 struct drive_patch;
 struct interface_patch;

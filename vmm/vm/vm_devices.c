@@ -69,8 +69,10 @@ static int attach_gpio(struct vm *vm, struct err *e)
 	return attach(vm, arch_layout.gpio, &gpio_mmio_ops, vm->gpio, e);
 }
 
-static int attach_time_pages(struct vm *vm, struct err *e)
+static int attach_time_pages(struct vm *vm, const struct vm_config *config,
+			     struct err *e)
 {
+	vm->time_pages.smear = config->clock.smear;
 	return time_pages_init(&vm->time_pages, &vm->mem,
 			       irq_line(vm, arch_layout.vmclock_irq),
 			       irq_line(vm, arch_layout.vmgenid_irq), e);
@@ -297,7 +299,8 @@ int vm_attach_devices(struct vm *vm, const struct vm_config *config,
 			   &vm->boot_timer, e))
 			return -1;
 	}
-	if (attach_rtc(vm, e) || attach_gpio(vm, e) || attach_time_pages(vm, e))
+	if (attach_rtc(vm, e) || attach_gpio(vm, e) ||
+	    attach_time_pages(vm, config, e))
 		return -1;
 	if (vm_config_has_serial(config) && attach_serial(vm, e))
 		return -1;

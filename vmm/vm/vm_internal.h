@@ -15,7 +15,8 @@
 #include "devices/serial.h"
 #include "snapshot/memory/memory_mark.h"
 #include "snapshot/memory/uffd.h"
-#include "vmm/vm/time_pages.h"
+#include "vmm/vm/time/time_follow.h"
+#include "vmm/vm/time/time_pages.h"
 #include "vmm/vm/vcpu.h"
 #include "vmm/vm/virtio_slots.h"
 #include "vmm/vm/vm.h"
@@ -75,6 +76,7 @@ struct vm {
 	struct virtio_slots virtio;
 	int serial_irq_fd;
 	struct time_pages time_pages;
+	struct time_follow time_follow;
 };
 
 /* vm_paging.c: start to fetch pages from the page server, and to watch it. */

@@ -94,8 +94,10 @@ void vm_stop_waiting(struct vm *vm)
 static void run_on(struct vm *vm)
 {
 	vm->parking = false;
+	time_pages_announce(&vm->time_pages, false);
 	vcpu_set_release(&vm->vcpus);
 	virtio_slots_resume(&vm->virtio);
+	time_follow_start(&vm->time_follow);
 }
 
 /* Devices are quiet and all vCPUs parked: stop guest time.  On failure the
@@ -144,6 +146,13 @@ static const char *stop_by(struct vm *vm, uint64_t deadline_ns)
 		       : "";
 }
 
+/* The guest may look at VMClock until it is stopped. */
+static void begin_stop(struct vm *vm)
+{
+	time_follow_stop(&vm->time_follow);
+	time_pages_announce(&vm->time_pages, true);
+}
+
 /* Fail the pause; @busy as stop_by() returned it. */
 static int too_slow(struct vm *vm, const char *busy, unsigned timeout_ms,
 		    struct err *e)
@@ -173,9 +182,12 @@ int vm_pause_within(struct vm *vm, unsigned timeout_ms, struct err *e)
 	/* Also before on_told() has seen it. */
 	if (vcpu_set_end(&vm->vcpus, NULL) != VCPU_END_NONE)
 		return err_set(e, "the guest has ended");
+	begin_stop(vm);
 	busy = stop_by(vm, deadline_in(at_once));
 	if (!busy)
 		return settle(vm, e);
+	/* It has time to be told. */
+	vmclock_notify(&vm->time_pages.vmclock);
 	vm->pause_timeout_ms = timeout_ms;
 	vm->pause_deadline_ns = deadline_in(timeout_ms - at_once);
 	if (timeout_ms > at_once && wait_for(vm, VM_PAUSING, LOOK_MS, LOOK_MS))
@@ -185,8 +197,10 @@ int vm_pause_within(struct vm *vm, unsigned timeout_ms, struct err *e)
 
 int vm_pause(struct vm *vm, struct err *e)
 {
-	const char *busy = stop_by(vm, deadline_in(SYNC_PAUSE_MS));
+	const char *busy;
 
+	begin_stop(vm);
+	busy = stop_by(vm, deadline_in(SYNC_PAUSE_MS));
 	return busy ? too_slow(vm, busy, SYNC_PAUSE_MS, e) : settle(vm, e);
 }
 
@@ -316,7 +330,7 @@ int vm_resume(struct vm *vm, const struct clock_request *clock, struct err *e)
 
 	seccomp_seal();
 	arch_clock_sample(&sample);
-	time_pages_notify(&vm->time_pages, arch_clock_moves(&vm->clock, clock));
+	time_pages_notify(&vm->time_pages);
 	vcpu_set_ready(&vm->vcpus);
 	if (arch_clock_start(&vm->clock, &vm->kvm, &vm->vcpus.vcpu[0].kvm,
 			     clock, e)) {
@@ -338,5 +352,6 @@ int vm_resume(struct vm *vm, const struct clock_request *clock, struct err *e)
 		  (unsigned long long)vm->clock.offset,
 		  (unsigned long long)vm->clock.error_ticks);
 	virtio_slots_resume(&vm->virtio);
+	time_follow_start(&vm->time_follow);
 	return 0;
 }
