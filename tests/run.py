@@ -36,11 +36,11 @@ JOBS = max(1, os.cpu_count() or 1)
 
 # These take a minute or more, and find what shorter ones do not only now and then: with --full.
 LONG = {"block-deep", "clones", "hole", "hostile-deep", "hostile-saved", "limits", "snapshot-deep",
-        "snapshot-files-deep", "snapshot-jail-deep", "time-chrony", "time-clocks", "time-cycles",
+        "snapshot-files-deep", "snapshot-jail-deep", "time-bound", "time-chrony", "time-clocks", "time-cycles",
         "time-follow", "time-long"}
 # These run on a host whose clock counts instructions, each of 2^N ns, and tell the same whatever else
 # this machine does.
-COUNTED = {"flood": 0, "hole": 0, "net-limit": 2, "time-chrony": 0, "time-follow": 0, "time-long": 5}
+COUNTED = {"flood": 0, "hole": 0, "net-limit": 2, "time-bound": 5, "time-chrony": 0, "time-follow": 0, "time-long": 5}
 # Where the integration suites run, what takes longest first. A suite that cannot be tried on some
 # host skips itself there.
 #   processor, kernel, processors, memory, gic, kernel command line, suites ("*": all; "-NAME": not this one,
@@ -455,7 +455,7 @@ def steps(full, long):
     if long:
         yield Unit("mutants", "tests/mutants/mutants.py", MUTANTS_SECONDS)
     if has_kvm():
-        skipped_time = ("hole", "time-chrony", "time-follow", "time-long")
+        skipped_time = ("hole", "time-bound", "time-chrony", "time-follow", "time-long")
         yield Rig("this machine", None, tuple(sorted(set(suites) - set(skipped_time))))
         return
     counted = [name for name in suites if name in COUNTED]

@@ -7,8 +7,11 @@
  *	guest_time within     is PTP's counter between two looks at it? 1: yes
  *	guest_time follow     the next time it is wrong by a second: how many ms
  *	                      until it is right to 20 ms; for each such time
+ *	guest_time bound N    what VMClock's page says at a value of the
+ *counter, N times, a second apart: that value, TAI in ns, and how far that may
+ *be off; -1 if it does not say
  *
- * Linux, include/uapi/linux/ptp_clock.h.
+ * Linux, include/uapi/linux/ptp_clock.h and vmclock-abi.h.
  */
 #include <fcntl.h>
 #include <linux/ptp_clock.h>
@@ -128,14 +131,64 @@ static int follow(void)
 	}
 }
 
+/* ------------------------------------------------------------------ VMClock */
+
+static uint64_t field(const uint8_t *page, unsigned at)
+{
+	uint64_t value;
+
+	memcpy(&value, page + at, sizeof(value));
+	return value;
+}
+
+/* @rate for each of @ticks, in ns. */
+static int64_t grown(const uint8_t *page, uint64_t rate, uint64_t ticks)
+{
+	unsigned __int128 parts = (unsigned __int128)rate * ticks >> page[0x27];
+
+	return (int64_t)((parts >> 32) * 1000000000 >> 32);
+}
+
+static int bound(int count)
+{
+	int fd = open("/dev/vmclock0", O_RDONLY);
+	uint8_t page[0x70];
+
+	while (count--) {
+		uint64_t now, ticks;
+		int64_t tai, may_be_off = -1;
+
+		if (pread(fd, page, sizeof(page), 0) != sizeof(page))
+			return 1;
+		__asm__ volatile("isb\n\tmrs %0, cntvct_el0"
+				 : "=r"(now)::"memory");
+		ticks = now - field(page, 0x28);
+		tai = (int64_t)field(page, 0x48) * 1000000000 +
+		      (int64_t)((unsigned __int128)field(page, 0x50) *
+					1000000000 >>
+				64) +
+		      grown(page, field(page, 0x30), ticks);
+		if (field(page, 0x18) & 1 << 6)
+			may_be_off = (int64_t)field(page, 0x60) +
+				     grown(page, field(page, 0x40), ticks);
+		printf("guest: bound=%llu %lld %lld\n", (unsigned long long)now,
+		       (long long)tai, (long long)may_be_off);
+		fflush(stdout);
+		sleep(1);
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
+	if (argc == 3 && !strcmp(argv[1], "bound"))
+		return bound((int)strtol(argv[2], NULL, 10));
 	if (argc == 2 && !strcmp(argv[1], "lag"))
 		return lag();
 	if (argc == 2 && !strcmp(argv[1], "within"))
 		return within();
 	if (argc == 2 && !strcmp(argv[1], "follow"))
 		return follow();
-	fprintf(stderr, "guest_time lag | within | follow\n");
+	fprintf(stderr, "guest_time lag | within | follow | bound N\n");
 	return 2;
 }

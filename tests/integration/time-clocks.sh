@@ -79,7 +79,8 @@ lags() {
 }
 
 follows() {
-	t_begin "$1: clock-follow steps CLOCK_REALTIME within 100 ms, three times of four"
+	# How soon is for time-follow.sh to say, which counts.
+	t_begin "$1: clock-follow steps CLOCK_REALTIME within a second, three times of four"
 	tell follow
 	wait_for 20 out '^guest: following'
 	sleep 3
@@ -96,7 +97,7 @@ follows() {
 		usleep 500000
 		# It may have been faster than who watches it.
 		if [ $left -gt 0 ] && { [ "$(grep -c '^guest: followed=' out)" = "$followed" ] ||
-			[ "$(latest followed)" -le 100 ]; }; then fast=$((fast + 1)); fi
+			[ "$(latest followed)" -le 1000 ]; }; then fast=$((fast + 1)); fi
 	done
 	[ $fast -ge 3 ]
 	verdict $? "$fast times"

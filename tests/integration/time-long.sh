@@ -116,7 +116,9 @@ sleep 1500
 allow
 sleep 30
 tell noise
-grep -q '^guest: noise=.*soft lockup.*init' out
+# RCU complains instead, if it waited for the CPU just then: its tick comes first, and who writes to
+# the console has touched the watchdog.
+grep -q '^guest: noise=.*soft lockup.*init\|^guest: noise=.*rcu.*stall' out
 verdict $? "it does not"
 end
 

@@ -15,6 +15,7 @@ TRACE = "vmm/ctl/trace_offset.c"
 ANSWER = "vmm/ctl/ctl_clock.c"
 PAGE = "devices/vmclock.c"
 FOLLOW = "vmm/vm/time/time_follow.c"
+GUEST = "tools/guest/clock-follow/page.c"
 
 MUTANTS = [
     ("the sign of the offset is flipped", MODEL, "return host - guest;", "return guest - host;", "clock_model_test"),
@@ -151,6 +152,17 @@ MUTANTS = [
      "time_follow_test"),
     ("a clock that was set is no change", FOLLOW, "\t\tdifferent = true; /* the clock was set */\n", "", "time_follow_test"),
     ("VMClock is written while the guest is stopped", FOLLOW, "if (errno != ECANCELED)", "if (errno == EBADF)", "time_follow_test"),
+    ("clock-follow multiplies in 64 bits", GUEST, "(unsigned __int128)(counter - p->counter) * p->period >>\n\t\tp->period_shift;\n\tunsigned",
+     "(unsigned __int128)((counter - p->counter) * p->period) >>\n\t\tp->period_shift;\n\tunsigned", "clock_follow_page_test"),
+    ("clock-follow takes the period for the nominal one", GUEST, "(int64_t)((second * MILLION_PPM + HALF) >> 64) - MILLION_PPM",
+     "(int64_t)((second * MILLION_PPM + HALF) >> 127)", "clock_follow_page_test"),
+    ("clock-follow steps at a leap second", GUEST, "if (p->leap == LEAP_PRE_POS && utc_s", "if (p->leap == UINT8_MAX && utc_s",
+     "clock_follow_page_test"),
+    ("clock-follow calls a free-running clock bounded", GUEST, "p->status == SYNCHRONIZED &&", "p->status &&", "clock_follow_page_test"),
+    ("clock-follow forgets that errors grow", GUEST, "(counter - p->counter) * error >>", "(counter - p->counter) * 0 * error >>",
+     "clock_follow_page_test"),
+    ("clock-follow takes TAI for UTC", GUEST, "\tif (p->time_type == PAGE_TAI)\n\t\tsec -= p->tai_offset;\n", "",
+     "clock_follow_page_test"),
     ("the guest may discard VMClock's page", "core/machine/mem.c", "if (at < mem->kept_end && stop > mem->kept)",
      "if (at < mem->kept && stop > mem->kept_end)", "mem_discard_test"),
 ]
