@@ -49,6 +49,10 @@ struct row {
 #define NET_N(more)   "{\"iface_id\":\"n\"," more "}"
 #define NET_T(more)   NET_N("\"host_dev_name\":\"none\"," more)
 
+#define LOCKED                                                             \
+	"; end that first (fuser -v names it), or use a copy: a load has " \
+	"`drive_overrides` for that"
+
 static const struct row drives[] = {
 	{"drives/a", DRIVE_A("\"path_on_host\":\"@/missing\""),
 	 DRIVE "No such file or directory (os error 2) @/missing", false},
@@ -74,13 +78,12 @@ static const struct row drives[] = {
 	{"drives/a", DRIVE_A("\"path_on_host\":\"/dev/null\""),
 	 DRIVE "Illegal seek (os error 29) /dev/null", false},
 	{"drives/a", DRIVE_A("\"path_on_host\":\"@/busy\""),
-	 DRIVE "@/busy is in use by somebody else (another virtual machine?); "
-	       "end that first, or use a copy",
+	 DRIVE "@/busy is in use by somebody else (another virtual machine, "
+	       "perhaps one that is paused?)" LOCKED,
 	 false},
 	{"drives/a",
 	 DRIVE_A("\"path_on_host\":\"@/busy\",\"is_read_only\":true"),
-	 DRIVE "@/busy is in use by somebody else who writes to it; end that "
-	       "first, or use a copy",
+	 DRIVE "@/busy is in use by somebody else who writes to it" LOCKED,
 	 false},
 	{"drives/a",
 	 "{\"drive_id\":\"b\",\"is_root_device\":false,\"path_on_host\":\"@/"
@@ -217,7 +220,7 @@ static const struct row patches[] = {
 	 PATCHED "Is a directory (os error 21) @", false},
 	{"drives/a", "{\"drive_id\":\"a\",\"path_on_host\":\"@/busy\"}",
 	 PATCHED "@/busy is in use by somebody else (another virtual "
-		 "machine?); end that first, or use a copy",
+		 "machine, perhaps one that is paused?)" LOCKED,
 	 false},
 };
 

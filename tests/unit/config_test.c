@@ -264,7 +264,7 @@ static void there_is_a_limit_of_interfaces(void **state)
 		assert_ok(put_interface(name, name, 0), e);
 	}
 	assert_err(put_interface("more", "tap99", 0), e,
-		   "there are 16 network interfaces already");
+		   "there are 64 network interfaces already");
 	assert_ok(put_interface("tap3", "tap99", 0), e);
 }
 
@@ -282,7 +282,7 @@ static void there_is_a_limit_of_drives(void **state)
 			assert_ok(vm_config_put_drive(&config, &drive, &e), e);
 		else
 			assert_err(vm_config_put_drive(&config, &drive, &e), e,
-				   "there are 32 drives already");
+				   "there are 64 drives already");
 		drive_config_fini(&drive);
 	}
 }

@@ -115,7 +115,7 @@ static void second_writer_is_refused(void **state)
 {
 	(void)state;
 	disk_create();
-	refused("in use by somebody else (another virtual machine?)");
+	refused("in use by somebody else (another virtual machine, perhaps");
 	config.read_only = true;
 	refused("in use by somebody else who writes to it");
 }

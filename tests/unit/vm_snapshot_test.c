@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/base/util.h"
+#include "snapshot/memory/memory_mark.h"
 #include "tests/fake/kvm_fake.h"
 #include "tests/unit/snapshot_world.h"
 #include "tests/unit/testing.h"
@@ -426,6 +427,38 @@ static void vector_lengths_are_set_before_the_vcpu_is_complete(void **state)
 	vm_destroy(vm);
 }
 
+static struct memory_mark mark_of(const struct snapshot_world *w)
+{
+	struct memory_mark mark;
+	struct err e;
+
+	assert_ok(memory_mark_read(&mark, w->memory_fd, vm_mark_offset(), &e),
+		  e);
+	return mark;
+}
+
+/* So their memory files are equal; once the guest has run, they are not. */
+static void snapshots_of_one_pause_have_one_identity(void **state)
+{
+	struct snapshot_world *w = *state;
+	struct vm *vm = snapshot_world_boot(w);
+	struct memory_mark first, second;
+
+	assert_ok(vm_pause(vm, &w->e), w->e);
+	snapshot_world_save_paused(w, vm);
+	first = mark_of(w);
+	snapshot_world_save_paused(w, vm);
+	second = mark_of(w);
+	assert_memory_equal(&first, &second, sizeof(first));
+	assert_ok(vm_resume(vm, NULL, &w->e), w->e);
+	assert_ok(vm_pause(vm, &w->e), w->e);
+	snapshot_world_save_paused(w, vm);
+	second = mark_of(w);
+	assert_memory_not_equal(first.id, second.id, sizeof(first.id));
+	assert_memory_equal(first.run, second.run, sizeof(first.run));
+	vm_destroy(vm);
+}
+
 #define WORLD_TEST(name)                                             \
 	cmocka_unit_test_setup_teardown(name, snapshot_world_set_up, \
 					snapshot_world_tear_down)
@@ -442,6 +475,7 @@ int main(void)
 		WORLD_TEST(vcpus_are_told_what_they_are_before_their_state),
 		WORLD_TEST(the_interrupt_controller_is_restored_in_its_order),
 		WORLD_TEST(guest_time_is_pinned_first_and_set_last),
+		WORLD_TEST(snapshots_of_one_pause_have_one_identity),
 		WORLD_TEST(vector_lengths_are_set_before_the_vcpu_is_complete),
 	};
 

@@ -17,7 +17,8 @@
 struct err;
 struct snap;
 
-enum { VM_DRIVES_MAX = 32, VM_INTERFACES_MAX = 16 };
+/* As many as there are places for virtio devices, which all share. */
+enum { VM_DRIVES_MAX = ARCH_VIRTIO_MAX, VM_INTERFACES_MAX = ARCH_VIRTIO_MAX };
 
 struct drive_config {
 	char *id, *path; /* owned */

@@ -42,7 +42,10 @@ struct vm {
 	/* Snapshot ids: restored from; saved last. */
 	uint8_t loaded[16], saved[16];
 	struct memory_mark mark; /* of the snapshot being written */
-	struct uffd uffd;        /* fd -1 unless a page server fills RAM */
+	/* The guest has not run since .mark was made: its memory is that of the
+	 * snapshot before, so the next one has the same id. */
+	bool same_memory;
+	struct uffd uffd; /* fd -1 unless a page server fills RAM */
 	struct vm_paging {
 		struct prefault *prefault; /* NULL: no page server */
 		struct event_source server, tick;

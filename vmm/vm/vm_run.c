@@ -329,6 +329,7 @@ int vm_resume(struct vm *vm, const struct clock_request *clock, struct err *e)
 	struct arch_clock_sample sample;
 
 	seccomp_seal();
+	vm->same_memory = false;
 	arch_clock_sample(&sample);
 	time_pages_notify(&vm->time_pages);
 	vcpu_set_ready(&vm->vcpus);

@@ -102,8 +102,10 @@ static int check_disks(const struct vm *vm, const struct vm_saved *saved,
 
 static int fill_beginning(struct vm *vm, struct vm_saved *saved, struct err *e)
 {
-	if (getrandom(saved->id.bytes, sizeof(saved->id.bytes), 0) !=
-	    sizeof(saved->id.bytes))
+	if (vm->same_memory)
+		memcpy(saved->id.bytes, vm->mark.id, sizeof(saved->id.bytes));
+	else if (getrandom(saved->id.bytes, sizeof(saved->id.bytes), 0) !=
+		 sizeof(saved->id.bytes))
 		return err_errno(e, "cannot get random numbers");
 	saved->id.offset = vm_mark_offset();
 	snprintf(saved->stasis, sizeof(saved->stasis), "%s", STASIS_VERSION);
@@ -186,6 +188,7 @@ static int mark_ram(struct vm *vm, const struct snapshot_id *id, struct err *e)
 		return err_errno(e, "cannot get random numbers");
 	memcpy(mark.id, id->bytes, sizeof(mark.id));
 	vm->mark = mark;
+	vm->same_memory = true;
 	put_mark(vm);
 	return 0;
 }

@@ -39,10 +39,12 @@ static int take_lock(int fd, const char *path, bool read_only, struct err *e)
 			e,
 			"Virtio backend error: Error manipulating the backing "
 			"file: %s is in use by somebody else%s; end that "
-			"first, or use a copy",
+			"first (fuser -v names it), or use a copy: a load has "
+			"`drive_overrides` for that",
 			path,
 			read_only ? " who writes to it"
-				  : " (another virtual machine?)");
+				  : " (another virtual machine, perhaps one "
+				    "that is paused?)");
 	}
 	if (r)
 		log_warn("cannot lock %s (%s): nothing will keep a second "
