@@ -88,8 +88,8 @@ static int interface(struct vm_config *config, const struct json_t *json,
 	int r = interface_read(&body, json, NULL, e);
 
 	if (!r) {
-		must(body.id && body.tap);
-		must(!body.mtu || body.mtu >= 68);
+		must(body.net.id && body.net.tap);
+		must(!body.net.mtu || body.net.mtu >= 68);
 		r = vm_config_put_interface(config, &body, e);
 		interfaces_print(config, &out);
 		must(out.data && out.data[0] == '[');
@@ -113,14 +113,14 @@ static int interface_patch(const struct json_t *json, struct err *e)
 static int vsock(struct vm_config *config, const struct json_t *json,
 		 struct err *e)
 {
-	struct vsock_params body;
+	struct vsock_config body;
 	int r = vsock_read(&body, json, e);
 
 	if (!r)
 		r = vsock_apply(&body, config, e);
 	if (!r)
 		must(config->vsock.guest_cid > 2 && config->vsock.uds_path);
-	vsock_params_fini(&body);
+	vsock_config_fini(&body);
 	return r;
 }
 

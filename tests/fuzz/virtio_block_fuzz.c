@@ -229,7 +229,7 @@ static void check_gaps(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct block_config config = {.id = "fuzz"};
+	struct block_config config = {.id = (char *)"fuzz"};
 	struct virtio_slot slot = {.mem = &mem, .loop = &loop};
 	struct virtio_device *dev;
 	struct err e;
@@ -242,7 +242,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	config.path = disk_path;
 	config.read_only = data[0] & 1;
 	config.writeback = data[0] & 2;
-	config.engine = data[0] & 4 ? BLOCK_ASYNC : BLOCK_SYNC;
+	config.async = data[0] & 4;
 	uring_fake_reset();
 	uring_fake.hold = data[0] & 8;
 	memset(ram(0), 0, RAM_SIZE);

@@ -240,7 +240,7 @@ static void run(struct virtio_device *dev, const struct op *op)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint8_t mac[NET_MAC_LEN] = {2, 0, 0, 0, 0, 1};
-	struct net_config config = {.id = "fuzz", .mtu = 1500};
+	struct net_config config = {.id = (char *)"fuzz", .mtu = 1500};
 	struct virtio_slot slot = {.mem = &mem, .loop = &loop};
 	struct virtio_device *dev;
 	struct err e;
@@ -251,7 +251,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!mem.region_count)
 		create();
 	slot.irq_fd = irq_fd;
-	config.mac = data[0] & 1 ? mac : NULL;
+	config.has_mac = data[0] & 1;
+	memcpy(config.mac, mac, sizeof(config.mac));
 	must(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, fds));
 	host = fds[0];
 	memset(ram(0), 0xee, RAM_SIZE);

@@ -304,7 +304,7 @@ static void create(void)
 
 static struct virtio_device *make(void)
 {
-	struct net_config config = {.id = "fuzz"};
+	struct net_config config = {.id = (char *)"fuzz"};
 	struct virtio_slot slot = {
 		.mem = &mem, .loop = &loop, .irq_fd = irq_fd};
 	struct virtio_device *dev;

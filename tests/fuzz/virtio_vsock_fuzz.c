@@ -299,7 +299,7 @@ static void run(struct virtio_device *dev, struct op *op)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const struct vsock_config config = {CID, uds};
+	const struct vsock_config config = {CID, uds, NULL};
 	struct virtio_slot slot = {.mem = &mem, .loop = &loop};
 	struct virtio_device *dev;
 	struct err e;

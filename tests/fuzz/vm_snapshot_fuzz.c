@@ -72,14 +72,15 @@ static int make_file(const void *data, size_t len, size_t size, char *path,
 
 static void put_network(struct vm_config *config, struct err *e)
 {
-	struct interface_config plain = {.id = strdup("n"), .tap = strdup("t")};
+	struct interface_config plain = {.net.id = strdup("n"),
+					 .net.tap = strdup("t")};
 	struct interface_config more = {
-		.id = strdup("m"),
-		.tap = strdup("u"),
-		.mac = {6, 0, 0, 0, 0, 1},
-		.has_mac = true,
-		.mtu = 1400,
-		.rx_limiter.ops = {.size = 5, .refill_time_ms = 100},
+		.net.id = strdup("m"),
+		.net.tap = strdup("u"),
+		.net.mac = {6, 0, 0, 0, 0, 1},
+		.net.has_mac = true,
+		.net.mtu = 1400,
+		.net.rx_limiter.ops = {.size = 5, .refill_time_ms = 100},
 	};
 
 	must(!vm_config_put_interface(config, &plain, e));
@@ -91,7 +92,8 @@ static void put_network(struct vm_config *config, struct err *e)
 static void configure(struct vm_config *config, unsigned which,
 		      const char *kernel, struct err *e)
 {
-	struct drive_config drive = {.id = strdup("d"), .path = strdup(disk)};
+	struct drive_config drive = {.block.id = strdup("d"),
+				     .block.path = strdup(disk)};
 
 	vm_config_init(config);
 	config->vcpu_count = which == 1 ? 2 : 1;
@@ -99,7 +101,7 @@ static void configure(struct vm_config *config, unsigned which,
 	must(!vm_config_set(&config->kernel, kernel, e));
 	must(!vm_config_set(&config->cmdline,
 			    which == 2 ? "quiet" : "console=ttyS0", e));
-	config->entropy = which == 1;
+	config->has_entropy = which == 1;
 	config->has_balloon = which == 1;
 	if (which == 3)
 		put_network(config, e);
@@ -227,7 +229,7 @@ static bool is_ours_to_try(struct vm_config *config, struct err *e)
 	if (config->vsock.uds_path)
 		must(!vm_config_set(&config->vsock.uds_path, vsock, e));
 	for (unsigned i = 0; i < config->drive_count; i++)
-		must(!vm_config_set(&config->drive[i].path, disk, e));
+		must(!vm_config_set(&config->drive[i].block.path, disk, e));
 	return true;
 }
 

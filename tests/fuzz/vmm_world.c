@@ -58,10 +58,10 @@ static struct vm_host host(void)
 static void put_drive(const char *id, bool async)
 {
 	struct drive_config drive = {
-		.id = strdup(id),
-		.path = strdup(id),
-		.writeback = true,
-		.async = async,
+		.block.id = strdup(id),
+		.block.path = strdup(id),
+		.block.writeback = true,
+		.block.async = async,
 		.root = !async,
 	};
 	struct err e;
@@ -72,9 +72,9 @@ static void put_drive(const char *id, bool async)
 static void configure(bool tracked)
 {
 	struct interface_config interface = {
-		.id = strdup("n"),
-		.tap = strdup("t"),
-		.tx_limiter.ops = {.size = 3, .refill_time_ms = 50},
+		.net.id = strdup("n"),
+		.net.tap = strdup("t"),
+		.net.tx_limiter.ops = {.size = 3, .refill_time_ms = 50},
 	};
 	struct err e;
 
@@ -82,7 +82,7 @@ static void configure(bool tracked)
 	config.vcpu_count = 2;
 	config.mem_mib = WORLD_MIB;
 	config.track_dirty = tracked;
-	config.entropy = true;
+	config.has_entropy = true;
 	config.has_balloon = true;
 	config.balloon.amount_mib = 4;
 	config.balloon.free_page_hinting = true;

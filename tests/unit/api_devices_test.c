@@ -141,7 +141,7 @@ static void drives_are_replaced_by_id_and_there_is_one_root(void **state)
 	api_world_do(w, PUT, "/drives/b", body);
 	/* The root comes first. */
 	assert_int_equal(w->instance.config.drive_count, 2);
-	assert_string_equal(w->instance.config.drive[0].id, "b");
+	assert_string_equal(w->instance.config.drive[0].block.id, "b");
 	api_world_call(w, GET, "/vm/config", NULL, text, sizeof(text));
 	assert_contains(text, "\"drives\":[{\"drive_id\":\"b\",\"partuuid\":"
 			      "null,\"is_root_device\":true,\"cache_type\":"
@@ -185,14 +185,15 @@ static void a_running_drive_is_patched(void **state)
 	api_world_do(w, PAT, "/drives/d",
 		     "{\"drive_id\":\"d\",\"rate_limiter\":{\"ops\":{"
 		     "\"size\":10,\"refill_time\":100}}}");
-	assert_int_equal(w->instance.config.drive[0].limiter.ops.size, 10);
+	assert_int_equal(w->instance.config.drive[0].block.limiter.ops.size,
+			 10);
 	assert_int_equal(api_world_call(w, PAT, "/drives/d",
 					"{\"drive_id\":\"d\",\"path_on_host\":"
 					"\"/no/pe\"}",
 					text, sizeof(text)),
 			 400);
 	assert_contains(text, "Unable to patch the block device: ");
-	assert_string_equal(w->instance.config.drive[0].path, w->kernel);
+	assert_string_equal(w->instance.config.drive[0].block.path, w->kernel);
 	api_world_call(w, GET, "/metrics", NULL, text, sizeof(text));
 	assert_contains(text, "\"block_d\":{");
 }

@@ -27,7 +27,7 @@ static unsigned call(struct world *w, enum http_method method, const char *path,
 static void add_interface(struct world *w, const char *id, bool vhost)
 {
 	struct interface_config interface = {
-		.id = strdup(id), .tap = strdup(id), .vhost = vhost};
+		.net.id = strdup(id), .net.tap = strdup(id), .vhost = vhost};
 
 	assert_ok(
 		vm_config_put_interface(&w->instance.config, &interface, &w->e),
@@ -133,7 +133,7 @@ static void its_interface_cannot_become_vhosts(void **state)
 {
 	struct world *w = *state;
 	struct interface_config interface = {
-		.id = strdup("a"), .tap = strdup("a"), .vhost = true};
+		.net.id = strdup("a"), .net.tap = strdup("a"), .vhost = true};
 
 	add_interface(w, "a", false);
 	api_world_do(w, PUT, "/mmds/config",

@@ -364,10 +364,10 @@ static void accept(struct world *w, const char *path, const char *text)
 static void put_interface(struct world *w)
 {
 	struct interface_config n = {
-		.id = strdup("n"),
-		.tap = strdup("its-tap"),
-		.mac = {6, 0, 0, 0, 0, 1},
-		.has_mac = true,
+		.net.id = strdup("n"),
+		.net.tap = strdup("its-tap"),
+		.net.mac = {6, 0, 0, 0, 0, 1},
+		.net.has_mac = true,
 	};
 
 	assert_ok(vm_config_put_interface(&w->instance.config, &n, &w->e),

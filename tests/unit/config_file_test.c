@@ -116,7 +116,7 @@ static void vsock_and_balloon_are_read(void **state)
 	assert_string_equal(file.vm.vsock.uds_path, "/tmp/none");
 	assert_true(file.vm.has_balloon && file.vm.balloon.deflate_on_oom);
 	assert_int_equal(file.vm.balloon.amount_mib, 20);
-	assert_true(file.vm.entropy);
+	assert_true(file.vm.has_entropy);
 }
 
 static void cpu_template_none_is_accepted(void **state)
@@ -293,7 +293,7 @@ static void drives_are_read(void **state)
 		 second);
 	assert_ok(parse(text), e);
 	assert_int_equal(file.vm.drive_count, 2);
-	assert_string_equal(file.vm.drive[0].id, "b");
+	assert_string_equal(file.vm.drive[0].block.id, "b");
 	assert_ok(vm_config_cmdline(&file.vm, cmdline, sizeof(cmdline), &e), e);
 	assert_string_equal(cmdline, "quiet root=PARTUUID=12-34 ro");
 }

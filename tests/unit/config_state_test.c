@@ -38,31 +38,31 @@ static void fill_devices(struct vm_config *c)
 	c->drive_count = 2;
 	c->drive = calloc(2, sizeof(c->drive[0]));
 	c->drive[0] = (struct drive_config){
-		.id = text("root"),
-		.path = text("/a"),
+		.block.id = text("root"),
+		.block.path = text("/a"),
 		.partuuid = text("0eaa91a0-01"),
 		.root = true,
-		.writeback = true,
-		.limiter = limiter(100),
+		.block.writeback = true,
+		.block.limiter = limiter(100),
 	};
 	c->drive[1] = (struct drive_config){
-		.id = text("data"),
-		.path = text("/b c"),
-		.read_only = true,
-		.async = true,
+		.block.id = text("data"),
+		.block.path = text("/b c"),
+		.block.read_only = true,
+		.block.async = true,
 	};
 	c->interface_count = 1;
 	c->interface = calloc(1, sizeof(c->interface[0]));
 	c->interface[0] = (struct interface_config){
-		.id = text("eth0"),
-		.tap = text("tap7"),
-		.has_mac = true,
-		.mac = {6, 1, 2, 3, 4, 5},
-		.mtu = 9000,
-		.rx_limiter = limiter(200),
-		.tx_limiter = limiter(300),
+		.net.id = text("eth0"),
+		.net.tap = text("tap7"),
+		.net.has_mac = true,
+		.net.mac = {6, 1, 2, 3, 4, 5},
+		.net.mtu = 9000,
+		.net.rx_limiter = limiter(200),
+		.net.tx_limiter = limiter(300),
 	};
-	c->vsock = (struct vsock_params){
+	c->vsock = (struct vsock_config){
 		.guest_cid = 77, .uds_path = text("/v"), .id = text("v")};
 	c->has_balloon = true;
 	c->balloon = (struct balloon_config){
@@ -72,8 +72,8 @@ static void fill_devices(struct vm_config *c)
 		.free_page_hinting = true,
 		.free_page_reporting = true,
 	};
-	c->entropy = true;
-	c->entropy_limiter = limiter(400);
+	c->has_entropy = true;
+	c->entropy.limiter = limiter(400);
 }
 
 static int set_up(void **state)
@@ -152,18 +152,19 @@ static void all_of_it_comes_back(void **state)
 	assert_int_equal(c->clock.physical, CLOCK_PHYSICAL_GUEST);
 	assert_int_equal(c->clock.max_jump_ms, 123456);
 	assert_string_equal(c->drive[0].partuuid, "0eaa91a0-01");
-	assert_true(c->drive[0].root && c->drive[0].writeback);
-	assert_int_equal(c->drive[0].limiter.ops.refill_time_ms, 105);
-	assert_string_equal(c->drive[1].path, "/b c");
+	assert_true(c->drive[0].root && c->drive[0].block.writeback);
+	assert_int_equal(c->drive[0].block.limiter.ops.refill_time_ms, 105);
+	assert_string_equal(c->drive[1].block.path, "/b c");
 	assert_null(c->drive[1].partuuid);
-	assert_true(c->drive[1].read_only && c->drive[1].async);
-	assert_memory_equal(c->interface[0].mac, p->in.interface[0].mac, 6);
-	assert_int_equal(c->interface[0].mtu, 9000);
-	assert_int_equal(c->interface[0].tx_limiter.bandwidth.size, 300);
+	assert_true(c->drive[1].block.read_only && c->drive[1].block.async);
+	assert_memory_equal(c->interface[0].net.mac, p->in.interface[0].net.mac,
+			    6);
+	assert_int_equal(c->interface[0].net.mtu, 9000);
+	assert_int_equal(c->interface[0].net.tx_limiter.bandwidth.size, 300);
 	assert_int_equal(c->vsock.guest_cid, 77);
 	assert_string_equal(c->vsock.uds_path, "/v");
 	assert_int_equal(c->balloon.stats_polling_interval_s, 3);
-	assert_int_equal(c->entropy_limiter.bandwidth.one_time_burst, 401);
+	assert_int_equal(c->entropy.limiter.bandwidth.one_time_burst, 401);
 	/* And what is not listed here: it is written the same again. */
 	snap_save(&again, SNAPSHOT_VERSION);
 	vm_config_state(&p->out, &again);
@@ -197,8 +198,8 @@ static void a_text_that_does_not_fit_is_not_written(void **state)
 	char *path = calloc(1, PATH_MAX + 1);
 
 	memset(path, 'x', PATH_MAX);
-	free(p->in.drive[0].path);
-	p->in.drive[0].path = path;
+	free(p->in.drive[0].block.path);
+	p->in.drive[0].block.path = path;
 	snap_save(&p->s, SNAPSHOT_VERSION);
 	vm_config_state(&p->in, &p->s);
 	assert_err(snap_finish(&p->s, &p->e), p->e, "too long");
@@ -210,11 +211,11 @@ static void the_longest_texts_come_back(void **state)
 	char *path = calloc(1, PATH_MAX);
 
 	memset(path, 'x', PATH_MAX - 1);
-	free(p->in.drive[1].path);
-	p->in.drive[1].path = path;
+	free(p->in.drive[1].block.path);
+	p->in.drive[1].block.path = path;
 	save(p);
 	assert_ok(load(p), p->e);
-	assert_string_equal(p->out.drive[1].path, path);
+	assert_string_equal(p->out.drive[1].block.path, path);
 }
 
 /* Each byte in turn: refused, or a configuration that can be freed. */
@@ -237,7 +238,7 @@ static void damaged_ones_are_refused_or_well_formed(void **state)
 			refused++;
 		} else {
 			for (unsigned d = 0; d < p->out.drive_count; d++)
-				assert_non_null(p->out.drive[d].path);
+				assert_non_null(p->out.drive[d].block.path);
 			assert_true(p->out.clock.on_restore < CLOCK_SET);
 		}
 		vm_config_fini(&p->out);
@@ -252,8 +253,8 @@ static void a_drive_without_a_path_is_refused(void **state)
 {
 	struct pair *p = *state;
 
-	free(p->in.drive[1].path);
-	p->in.drive[1].path = NULL;
+	free(p->in.drive[1].block.path);
+	p->in.drive[1].block.path = NULL;
 	snap_save(&p->s, SNAPSHOT_VERSION);
 	vm_config_state(&p->in, &p->s);
 	assert_err(snap_finish(&p->s, &p->e), p->e, "without id or path");
@@ -276,20 +277,20 @@ static void what_cannot_be_is_refused(void **state)
 	assert_err(vm_config_check_loaded(c, &p->e), p->e,
 		   "balloon of 334 MiB: Amount of pages requested is too");
 	c->balloon.amount_mib = 333;
-	give(&c->drive[1].id, "da\"ta \n");
+	give(&c->drive[1].block.id, "da\"ta \n");
 	assert_err(vm_config_check_loaded(c, &p->e), p->e,
 		   "drive 2: the ID has a character that cannot be printed");
-	give(&c->drive[1].id, "");
+	give(&c->drive[1].block.id, "");
 	assert_err(vm_config_check_loaded(c, &p->e), p->e,
 		   "drive 2: The ID cannot be empty.");
-	give(&c->drive[1].id, "root");
+	give(&c->drive[1].block.id, "root");
 	assert_err(vm_config_check_loaded(c, &p->e), p->e,
 		   "there are two drives root");
-	give(&c->drive[1].id, "data");
-	give(&c->interface[0].id, "\x1b[2J");
+	give(&c->drive[1].block.id, "data");
+	give(&c->interface[0].net.id, "\x1b[2J");
 	assert_err(vm_config_check_loaded(c, &p->e), p->e,
 		   "interface 1: the ID has a character");
-	give(&c->interface[0].id, "eth0");
+	give(&c->interface[0].net.id, "eth0");
 	c->vcpu_count = 33;
 	assert_err(vm_config_check_loaded(c, &p->e), p->e, "33 vCPUs");
 }

@@ -219,16 +219,16 @@ static void earlycon_counts_for_the_length(void **state)
 static int put_interface(const char *id, const char *tap, uint8_t mac)
 {
 	struct interface_config interface = {
-		.has_mac = mac,
-		.mac = {2, 0, 0, 0, 0, mac},
+		.net.has_mac = mac,
+		.net.mac = {2, 0, 0, 0, 0, mac},
 	};
 	int r;
 
-	assert_ok(vm_config_set(&interface.id, id, &e), e);
-	assert_ok(vm_config_set(&interface.tap, tap, &e), e);
+	assert_ok(vm_config_set(&interface.net.id, id, &e), e);
+	assert_ok(vm_config_set(&interface.net.tap, tap, &e), e);
 	r = vm_config_put_interface(&config, &interface, &e);
 	if (!r)
-		assert_null(interface.id);
+		assert_null(interface.net.id);
 	interface_config_fini(&interface);
 	return r;
 }
@@ -248,10 +248,10 @@ static void interfaces_are_replaced_by_id_and_share_nothing(void **state)
 	assert_ok(put_interface("d", "tap3", 0), e);
 	assert_ok(put_interface("a", "tap0", 9), e);
 	assert_int_equal(config.interface_count, 4);
-	assert_string_equal(config.interface[0].id, "a");
-	assert_int_equal(config.interface[0].mac[5], 9);
+	assert_string_equal(config.interface[0].net.id, "a");
+	assert_int_equal(config.interface[0].net.mac[5], 9);
 	assert_ok(put_interface("b", "tap9", 1), e);
-	assert_string_equal(config.interface[1].tap, "tap9");
+	assert_string_equal(config.interface[1].net.tap, "tap9");
 }
 
 static void there_is_a_limit_of_interfaces(void **state)
@@ -274,10 +274,10 @@ static void there_is_a_limit_of_drives(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i <= VM_DRIVES_MAX; i++) {
-		struct drive_config drive = {.path = strdup("p")};
+		struct drive_config drive = {.block.path = strdup("p")};
 
 		snprintf(id, sizeof(id), "d%u", i);
-		drive.id = strdup(id);
+		drive.block.id = strdup(id);
 		if (i < VM_DRIVES_MAX)
 			assert_ok(vm_config_put_drive(&config, &drive, &e), e);
 		else

@@ -107,17 +107,18 @@ int golden_tear_down(void **state)
 static void put_drives(struct vm_config *config)
 {
 	struct drive_config root = {
-		.id = strdup("root"),
-		.path = strdup(disk[0]),
+		.block.id = strdup("root"),
+		.block.path = strdup(disk[0]),
 		.partuuid = strdup("1234-01"),
 		.root = true,
-		.writeback = true,
+		.block.writeback = true,
 	};
 	struct drive_config data = {
-		.id = strdup("data"),
-		.path = strdup(disk[1]),
-		.read_only = true,
-		.limiter.bandwidth = {.size = 4096, .refill_time_ms = 100},
+		.block.id = strdup("data"),
+		.block.path = strdup(disk[1]),
+		.block.read_only = true,
+		.block.limiter.bandwidth = {.size = 4096,
+					    .refill_time_ms = 100},
 	};
 
 	assert_ok(vm_config_put_drive(config, &root, &e), e);
@@ -126,14 +127,15 @@ static void put_drives(struct vm_config *config)
 
 static void put_network(struct vm_config *config)
 {
-	struct interface_config plain = {.id = strdup("n"), .tap = strdup("t")};
+	struct interface_config plain = {.net.id = strdup("n"),
+					 .net.tap = strdup("t")};
 	struct interface_config more = {
-		.id = strdup("m"),
-		.tap = strdup("u"),
-		.mac = {6, 0, 0, 0, 0, 1},
-		.has_mac = true,
-		.mtu = 1400,
-		.rx_limiter.ops = {.size = 5, .refill_time_ms = 100},
+		.net.id = strdup("m"),
+		.net.tap = strdup("u"),
+		.net.mac = {6, 0, 0, 0, 0, 1},
+		.net.has_mac = true,
+		.net.mtu = 1400,
+		.net.rx_limiter.ops = {.size = 5, .refill_time_ms = 100},
 	};
 
 	assert_ok(vm_config_put_interface(config, &plain, &e), e);
@@ -149,7 +151,7 @@ void golden_configure(struct vm_config *config)
 	assert_ok(vm_config_set(&config->kernel, kernel, &e), e);
 	assert_ok(vm_config_set(&config->cmdline, "console=ttyS0", &e), e);
 	config->no_kaslr = true;
-	config->entropy = true;
+	config->has_entropy = true;
 	config->has_balloon = true;
 	config->balloon.amount_mib = 4;
 	config->balloon.deflate_on_oom = true;
@@ -195,7 +197,8 @@ void golden_point_to_files(struct vm_config *config)
 {
 	assert_int_equal(config->drive_count, 2);
 	for (unsigned i = 0; i < 2; i++)
-		assert_ok(vm_config_set(&config->drive[i].path, disk[i], &e),
+		assert_ok(vm_config_set(&config->drive[i].block.path, disk[i],
+					&e),
 			  e);
 	assert_ok(vm_config_set(&config->vsock.uds_path, socket_path, &e), e);
 }
@@ -216,20 +219,20 @@ void golden_check_config(const struct vm_config *config, unsigned minor)
 	assert_int_equal(config->vcpu_count, 2);
 	assert_int_equal(config->mem_mib, MEM_MIB);
 	assert_string_equal(config->cmdline, "console=ttyS0");
-	assert_string_equal(config->drive[0].id, "root");
+	assert_string_equal(config->drive[0].block.id, "root");
 	assert_string_equal(config->drive[0].partuuid, "1234-01");
-	assert_true(config->drive[1].read_only);
-	assert_int_equal(config->drive[1].limiter.bandwidth.size, 4096);
+	assert_true(config->drive[1].block.read_only);
+	assert_int_equal(config->drive[1].block.limiter.bandwidth.size, 4096);
 	assert_int_equal(config->interface_count, 2);
-	assert_int_equal(config->interface[1].mtu, 1400);
-	assert_int_equal(config->interface[1].rx_limiter.ops.size, 5);
+	assert_int_equal(config->interface[1].net.mtu, 1400);
+	assert_int_equal(config->interface[1].net.rx_limiter.ops.size, 5);
 	assert_int_equal(config->vsock.guest_cid, 7);
 	assert_int_equal(config->mmds.given, minor >= 3);
 	assert_int_equal(config->mmds.address, minor >= 3 ? 0xa9fe0102 : 0);
 	assert_int_equal(config->mmds.imds_compat, minor >= 3);
 	assert_false(config->mmds.v2 || config->interface[0].mmds);
 	assert_int_equal(config->interface[1].mmds, minor >= 3);
-	assert_true(config->has_balloon && config->entropy);
+	assert_true(config->has_balloon && config->has_entropy);
 	assert_int_equal(config->balloon.amount_mib, 4);
 }
 

@@ -158,8 +158,8 @@ static void world_fini(struct world *w)
 
 static void add_drive(struct world *w, const char *path)
 {
-	struct drive_config drive = {.id = strdup("root"),
-				     .path = strdup(path)};
+	struct drive_config drive = {.block.id = strdup("root"),
+				     .block.path = strdup(path)};
 
 	assert_ok(vm_config_put_drive(&w->config, &drive, &w->e), w->e);
 }
@@ -179,8 +179,8 @@ static void a_drive_in_the_folder_is_opened_there(void **state)
 	world_init(&w, in(folder, "state"));
 	add_drive(&w, before);
 	assert_ok(check(&w), w.e);
-	assert_string_equal(w.config.drive[0].path, before);
-	assert_int_equal(w.config.drive[0].folder, strlen(folder));
+	assert_string_equal(w.config.drive[0].block.path, before);
+	assert_int_equal(w.config.drive[0].block.folder, strlen(folder));
 	world_fini(&w);
 }
 
@@ -204,8 +204,9 @@ static void a_folder_may_be_named_in_many_ways(void **state)
 		world_init(&w, ways[i].state);
 		add_drive(&w, ways[i].drive);
 		assert_ok(check(&w), w.e);
-		assert_string_equal(w.config.drive[0].path, ways[i].path);
-		assert_int_equal(w.config.drive[0].folder, ways[i].folder);
+		assert_string_equal(w.config.drive[0].block.path, ways[i].path);
+		assert_int_equal(w.config.drive[0].block.folder,
+				 ways[i].folder);
 		world_fini(&w);
 	}
 }
@@ -219,7 +220,7 @@ static void the_folder_may_be_the_root(void **state)
 	world_init(&w, "/state");
 	add_drive(&w, in(folder, "disk"));
 	assert_ok(check(&w), w.e);
-	assert_int_equal(w.config.drive[0].folder, 1);
+	assert_int_equal(w.config.drive[0].block.folder, 1);
 	world_fini(&w);
 }
 
@@ -238,7 +239,7 @@ static void is_refused(const char *state_path, const char *drive,
 	assert_contains(w.e.text, "without `strict`");
 	assert_int_equal(testing_count_fds(), before);
 	/* It could not be opened by another rule. */
-	assert_int_equal(w.config.drive[0].folder, 0);
+	assert_int_equal(w.config.drive[0].block.folder, 0);
 	w.body.strict = false;
 	assert_ok(check(&w), w.e);
 	world_fini(&w);
@@ -275,8 +276,9 @@ static void what_the_load_gives_is_taken(void **state)
 	w.body.drive_count = 1;
 	assert_ok(check(&w), w.e);
 	assert_ok(snapshot_load_override(&w.body, &w.config, &w.e), w.e);
-	assert_string_equal(w.config.drive[0].path, in(outside, "secret"));
-	assert_int_equal(w.config.drive[0].folder, 0);
+	assert_string_equal(w.config.drive[0].block.path,
+			    in(outside, "secret"));
+	assert_int_equal(w.config.drive[0].block.folder, 0);
 	world_fini(&w);
 }
 
@@ -286,8 +288,8 @@ static void taps_have_to_be_given(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(taps); i++) {
-		struct interface_config net = {.id = strdup("net0"),
-					       .tap = strdup(taps[i])};
+		struct interface_config net = {.net.id = strdup("net0"),
+					       .net.tap = strdup(taps[i])};
 		struct world w;
 
 		world_init(&w, in(folder, "state"));

@@ -29,9 +29,10 @@ static void disks_have_words(void **state)
 	assert_ok(run_add_disk(&config, "/proc/self/exe,root,ro,unsafe", &e),
 		  e);
 	assert_int_equal(config.drive_count, 2);
-	assert_true(config.drive[0].root && config.drive[0].read_only);
-	assert_false(config.drive[0].writeback);
-	assert_true(config.drive[1].async && config.drive[1].writeback);
+	assert_true(config.drive[0].root && config.drive[0].block.read_only);
+	assert_false(config.drive[0].block.writeback);
+	assert_true(config.drive[1].block.async &&
+		    config.drive[1].block.writeback);
 	assert_err(run_add_disk(&config, "/proc/self/exe,rw", &e), e,
 		   "--disk: \"rw\" is not valid");
 	assert_int_equal(config.drive_count, 2);

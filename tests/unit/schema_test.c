@@ -44,10 +44,10 @@ static void make_file(struct world *w)
 static void add_devices(struct world *w)
 {
 	struct drive_config drive = {
-		.id = strdup("disk0"),
-		.path = strdup(w->file),
-		.read_only = true,
-		.limiter.ops = {.size = 10, .refill_time_ms = 100}};
+		.block.id = strdup("disk0"),
+		.block.path = strdup(w->file),
+		.block.read_only = true,
+		.block.limiter.ops = {.size = 10, .refill_time_ms = 100}};
 	struct err e;
 
 	assert_ok(vm_config_put_drive(&w->config, &drive, &e), e);
@@ -56,7 +56,7 @@ static void add_devices(struct world *w)
 	w->config.has_balloon = true;
 	w->config.balloon.amount_mib = 1;
 	w->config.balloon.stats_polling_interval_s = 7;
-	w->config.entropy = true;
+	w->config.has_entropy = true;
 	w->config.no_kaslr = true;
 }
 
@@ -166,11 +166,11 @@ static void a_vm_is_printed_to_its_last_byte(void **state)
 static void an_interface_is_printed_to_its_last_byte(void **state)
 {
 	struct world *w = *state;
-	struct interface_config i = {.id = strdup("eth0"),
-				     .tap = strdup("tap0"),
-				     .has_mac = true,
-				     .mac = {2, 0, 0, 0, 0, 0xfe},
-				     .mtu = 1400};
+	struct interface_config i = {.net.id = strdup("eth0"),
+				     .net.tap = strdup("tap0"),
+				     .net.has_mac = true,
+				     .net.mac = {2, 0, 0, 0, 0, 0xfe},
+				     .net.mtu = 1400};
 	struct snap s;
 	const void *body;
 	struct err e;

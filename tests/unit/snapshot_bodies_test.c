@@ -279,8 +279,10 @@ static void wrong_loads_are_refused(void **state)
 
 static void make_config(struct vm_config *config, struct err *e)
 {
-	struct drive_config drive = {.id = strdup("d"), .path = strdup("old")};
-	struct interface_config nic = {.id = strdup("n"), .tap = strdup("t0")};
+	struct drive_config drive = {.block.id = strdup("d"),
+				     .block.path = strdup("old")};
+	struct interface_config nic = {.net.id = strdup("n"),
+				       .net.tap = strdup("t0")};
 
 	vm_config_init(config);
 	assert_ok(vm_config_put_drive(config, &drive, e), *e);
@@ -306,8 +308,8 @@ static void overrides_change_what_they_name(void **state)
 			    &e),
 		  e);
 	assert_ok(snapshot_load_override(&body, &config, &e), e);
-	assert_string_equal(config.drive[0].path, "new");
-	assert_string_equal(config.interface[0].tap, "t1");
+	assert_string_equal(config.drive[0].block.path, "new");
+	assert_string_equal(config.interface[0].net.tap, "t1");
 	assert_string_equal(config.vsock.uds_path, "v1");
 	assert_true(snapshot_load_overrides_drive(&body, "d"));
 	assert_false(snapshot_load_overrides_drive(&body, "n"));

@@ -135,7 +135,8 @@ static int create(int letter)
 	make(&vmm);
 	vmm.in.config = vmm.w->config;
 	vm_config_init(&vmm.w->config);
-	must(vm_config_set(&vmm.in.config.drive[0].path, path_of("disk"), &e),
+	must(vm_config_set(&vmm.in.config.drive[0].block.path, path_of("disk"),
+			   &e),
 	     &e);
 	must(instance_start(&vmm.in, &e), &e);
 	*mark(&vmm) = (uint8_t)letter;

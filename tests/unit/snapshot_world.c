@@ -23,14 +23,14 @@ static void on_ended(void *context, enum vm_end end, const char *reason)
 static void configure(struct snapshot_world *w)
 {
 	struct drive_config drive = {
-		.id = strdup("root"),
-		.path = strdup(testing_file_path(w->disk_fd)),
+		.block.id = strdup("root"),
+		.block.path = strdup(testing_file_path(w->disk_fd)),
 	};
 
 	vm_config_init(&w->config);
 	w->config.vcpu_count = 2;
 	w->config.mem_mib = 64;
-	w->config.entropy = true;
+	w->config.has_entropy = true;
 	w->config.has_balloon = true;
 	assert_ok(vm_config_set(&w->config.kernel,
 				testing_file_path(w->kernel_fd), &w->e),

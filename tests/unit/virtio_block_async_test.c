@@ -30,10 +30,10 @@ static int begin(void **state)
 	disk_fd = testing_file(image, sizeof(image));
 	snprintf(path, sizeof(path), "%s", testing_file_path(disk_fd));
 	driver_begin(&d);
-	config = (struct block_config){.id = "data",
+	config = (struct block_config){.id = (char *)"data",
 				       .path = path,
 				       .writeback = true,
-				       .engine = BLOCK_ASYNC};
+				       .async = true};
 	disk_create();
 	status = driver_alloc(&d, 64);
 	memset(driver_at(&d, status), UNSET, 64);

@@ -56,8 +56,8 @@ static void half_a_request_is_done_again_in_the_new_file(void **state)
 
 	(void)state;
 	driver_begin(&d);
-	config = (struct block_config){.id = "data",
-				       .path = testing_file_path(old),
+	config = (struct block_config){.id = (char *)"data",
+				       .path = (char *)testing_file_path(old),
 				       .writeback = true};
 	disk_create();
 	header = driver_alloc(&d, 32);

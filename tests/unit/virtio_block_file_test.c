@@ -44,7 +44,7 @@ static int begin(void **state)
 	make_file(path, SECTORS, 'a');
 	driver_begin(&d);
 	config = (struct block_config){
-		.id = "data", .path = path, .writeback = true};
+		.id = (char *)"data", .path = path, .writeback = true};
 	return 0;
 }
 
@@ -84,13 +84,13 @@ static void what_is_no_disk_is_refused(void **state)
 	char fifo[96];
 
 	(void)state;
-	config.path = "/nonexistent/disk";
+	config.path = (char *)"/nonexistent/disk";
 	refused("No such file or directory (os error 2) /nonexistent/disk");
 	config.path = dir;
 	refused("Is a directory (os error 21) /tmp/");
 	config.read_only = true;
 	refused("Is a directory (os error 21) /tmp/");
-	config.path = "/dev/null";
+	config.path = (char *)"/dev/null";
 	refused("Illegal seek (os error 29) /dev/null");
 	snprintf(fifo, sizeof(fifo), "%s/fifo", dir);
 	assert_int_equal(mkfifo(fifo, 0600), 0);
@@ -172,7 +172,7 @@ static void nothing_is_left_open(void **state)
 
 	(void)state;
 	config.limiter.ops = (struct token_bucket_config){10, 100, 0};
-	config.engine = BLOCK_ASYNC;
+	config.async = true;
 	disk_create();
 	virtio_destroy(d.dev);
 	d.dev = NULL;

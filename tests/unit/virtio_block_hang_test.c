@@ -66,12 +66,12 @@ static int begin(void **state)
 	testing_fill(hung[1]);
 	assert_int_equal(fcntl(hung[1], F_SETFL, 0), 0);
 	driver_begin(&d);
-	config = (struct block_config){.id = "data",
+	config = (struct block_config){.id = (char *)"data",
 				       .path = path,
 				       .writeback = true,
-				       .engine = BLOCK_ASYNC};
+				       .async = true};
 	disk_create();
-	if (block_engine(d.dev) != BLOCK_ASYNC)
+	if (!block_is_async(d.dev))
 		skip();
 	return 0;
 }

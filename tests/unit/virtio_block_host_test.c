@@ -127,7 +127,7 @@ static int begin(void **state)
 	make_file(path, SECTORS, 'a');
 	driver_begin(&d);
 	config = (struct block_config){
-		.id = "data", .path = path, .writeback = true};
+		.id = (char *)"data", .path = path, .writeback = true};
 	fail_with = 0;
 	short_reads = false;
 	return 0;
@@ -189,9 +189,9 @@ static void what_is_cached_is_read_at_once(void **state)
 	char data[3 * SECTOR], want[3 * SECTOR];
 
 	(void)state;
-	config.engine = BLOCK_ASYNC;
+	config.async = true;
 	disk_create();
-	if (block_engine(d.dev) != BLOCK_ASYNC) {
+	if (!block_is_async(d.dev)) {
 		print_message("this machine allows no io_uring\n");
 		skip();
 	}
@@ -240,10 +240,10 @@ static void without_io_uring_it_is_synchronous(void **state)
 
 	(void)state;
 	fail_with = EPERM;
-	config.engine = BLOCK_ASYNC;
+	config.async = true;
 	disk_create();
 	fds = testing_count_fds();
-	assert_int_equal(block_engine(d.dev), BLOCK_SYNC);
+	assert_false(block_is_async(d.dev));
 	fail_with = 0;
 	assert_int_equal(disk_request(VIRTIO_BLK_T_IN, 0, SECTOR, NULL), 0);
 	assert_int_equal(testing_count_fds(), fds);
@@ -298,11 +298,11 @@ static int begin_sealable(void **state)
 	seal_fd = memfd_create("disk", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	assert_true(seal_fd >= 0);
 	assert_int_equal(ftruncate(seal_fd, SECTORS * SECTOR), 0);
-	config.path = testing_file_path(seal_fd);
-	config.engine = is_async ? BLOCK_ASYNC : BLOCK_SYNC;
+	config.path = (char *)testing_file_path(seal_fd);
+	config.async = is_async;
 	cached = -EAGAIN;
 	disk_create();
-	if (block_engine(d.dev) != config.engine)
+	if (block_is_async(d.dev) != config.async)
 		skip();
 	return 0;
 }

@@ -21,8 +21,9 @@ static int begin(void **state)
 	(void)state;
 	disk_fd = testing_file(image, sizeof(image));
 	driver_begin(&d);
-	config = (struct block_config){.id = "data",
-				       .path = testing_file_path(disk_fd)};
+	config = (struct block_config){
+		.id = (char *)"data",
+		.path = (char *)testing_file_path(disk_fd)};
 	return 0;
 }
 

@@ -31,10 +31,10 @@ static int begin(void **state)
 	disk_fd = testing_file(image, sizeof(image));
 	driver_begin(&d);
 	config = (struct block_config){
-		.id = "rootfs",
-		.path = testing_file_path(disk_fd),
+		.id = (char *)"rootfs",
+		.path = (char *)testing_file_path(disk_fd),
 		.writeback = true,
-		.engine = *state ? BLOCK_ASYNC : BLOCK_SYNC,
+		.async = *state,
 	};
 	return 0;
 }
@@ -55,7 +55,7 @@ static void create(void)
 	d.dev = block_create(&slot, &config, &e);
 	if (!d.dev)
 		fail_msg("%s", e.text);
-	if (block_engine(d.dev) != config.engine)
+	if (block_is_async(d.dev) != config.async)
 		skip(); /* no io_uring here */
 	driver_start(&d, d.dev->offered, SIZE);
 }

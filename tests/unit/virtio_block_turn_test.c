@@ -112,8 +112,8 @@ static int begin(void **state)
 	storage.ns_per_mib = 1000000;
 	storage.ns_per_sync = 5000000;
 	config = (struct block_config){
-		.id = "data",
-		.path = testing_file_path(disk_fd),
+		.id = (char *)"data",
+		.path = (char *)testing_file_path(disk_fd),
 		.writeback = true,
 	};
 	return 0;
@@ -315,9 +315,9 @@ static void steps_go_through_the_ring(void **state)
 	uint8_t got[4096], zeros[4096] = {0};
 
 	(void)state;
-	config.engine = BLOCK_ASYNC;
+	config.async = true;
 	create();
-	if (block_engine(d.dev) != BLOCK_ASYNC)
+	if (!block_is_async(d.dev))
 		skip();
 	for (unsigned mib = 0; mib < 64; mib++)
 		assert_int_equal(

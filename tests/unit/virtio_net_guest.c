@@ -16,7 +16,7 @@ int begin(void **state)
 {
 	(void)state;
 	driver_begin(&d);
-	config = (struct net_config){.id = "eth0"};
+	config = (struct net_config){.id = (char *)"eth0"};
 	for (unsigned i = 0; i < BIG; i++)
 		frame[i] = (uint8_t)(i * 7 + i / 251);
 	memset(frame, 0, NET_HEADER);

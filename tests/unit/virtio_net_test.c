@@ -19,7 +19,8 @@ static const uint8_t mac[NET_MAC_LEN] = {2, 0, 0, 1, 2, 3};
 static void config_space_has_mac_and_mtu_if_given(void **state)
 {
 	(void)state;
-	config.mac = mac;
+	config.has_mac = true;
+	memcpy(config.mac, mac, sizeof(config.mac));
 	config.mtu = 9000;
 	create();
 	assert_true(d.dev->offered & BIT(VIRTIO_NET_F_MAC));
@@ -230,7 +231,8 @@ static void header_without_meaning_is_cleared(void **state)
 static void other_source_address_is_counted(void **state)
 {
 	(void)state;
-	config.mac = mac;
+	config.has_mac = true;
+	memcpy(config.mac, mac, sizeof(config.mac));
 	start_all();
 	memcpy(frame + NET_HEADER + 6, mac, sizeof(mac));
 	transmit(60);
@@ -345,7 +347,7 @@ static void assert_no_tap(const char *name, const char *words)
 	unsigned before = testing_count_fds();
 	struct err e;
 
-	config.host_dev_name = name;
+	config.tap = (char *)name;
 	assert_err(net_check(&config, &e), e, words);
 	assert_null(net_create(&slot, &config, &e));
 	assert_contains(e.text, words);

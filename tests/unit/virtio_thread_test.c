@@ -62,7 +62,7 @@ int __wrap_io_uring_submit(struct io_uring *ring)
 static int begin(void **state)
 {
 	static char image[SECTORS * SECTOR];
-	struct block_config config = {.id = "x"};
+	struct block_config config = {.id = (char *)"x"};
 	struct virtio_slot slot;
 	struct err e;
 
@@ -71,9 +71,9 @@ static int begin(void **state)
 	disk_fd = testing_file(image, sizeof(image));
 	driver_begin(&d);
 	slot = driver_slot(&d);
-	config.path = testing_file_path(disk_fd);
+	config.path = (char *)testing_file_path(disk_fd);
 	by_workers = *state == &by_workers;
-	config.engine = *state ? BLOCK_ASYNC : BLOCK_SYNC;
+	config.async = *state;
 	d.dev = block_create(&slot, &config, &e);
 	if (!d.dev)
 		fail_msg("%s", e.text);
@@ -186,7 +186,7 @@ static void reset_waits_for_the_disk(void **state)
 	gpa_t data;
 
 	(void)state;
-	if (block_engine(d.dev) != BLOCK_ASYNC)
+	if (!block_is_async(d.dev))
 		skip();
 	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
 	replace_disk(fds[0]);

@@ -13,7 +13,7 @@
 struct driver d;
 char folder[] = "/tmp/vsock-XXXXXX";
 char uds[64];
-struct vsock_config config = {CID, uds};
+struct vsock_config config = {CID, uds, NULL};
 uint8_t data[BULK], back[BULK];
 uint32_t guest_forwarded, guest_alloc;
 

@@ -115,7 +115,7 @@ static void after_a_restore_the_guest_is_told(void **state)
 
 static void assert_refused(const char *path, uint32_t cid, const char *words)
 {
-	const struct vsock_config wrong = {cid, path};
+	const struct vsock_config wrong = {cid, (char *)path, NULL};
 	struct virtio_slot slot = driver_slot(&d);
 	unsigned before = testing_count_fds();
 	struct err e;

@@ -61,7 +61,7 @@ static void usually_they_are_there(void **state)
 	snapshot_world_save(w, snapshot_world_boot(w));
 	uname(&host);
 	boot_id(id);
-	assert_true(contains(w, w->config.drive[0].path));
+	assert_true(contains(w, w->config.drive[0].block.path));
 	assert_true(contains(w, w->config.kernel));
 	assert_true(contains(w, vsock_path));
 	assert_true(contains(w, host.release));
@@ -82,18 +82,18 @@ static void they_can_be_left_out(void **state)
 	snapshot_world_save(w, snapshot_world_boot(w));
 	uname(&host);
 	boot_id(id);
-	assert_false(contains(w, w->config.drive[0].path));
+	assert_false(contains(w, w->config.drive[0].block.path));
 	assert_false(contains(w, w->config.kernel));
 	assert_false(contains(w, vsock_path));
 	assert_false(contains(w, host.release));
 	assert_false(contains(w, id));
 	/* The VM goes on with what it has. */
-	assert_string_not_equal(w->config.drive[0].path, "");
+	assert_string_not_equal(w->config.drive[0].block.path, "");
 	assert_string_equal(w->config.vsock.uds_path, vsock_path);
 
 	read_back(w);
-	assert_string_equal(w->saved->config.drive[0].id, "root");
-	assert_string_equal(w->saved->config.drive[0].path, "");
+	assert_string_equal(w->saved->config.drive[0].block.id, "root");
+	assert_string_equal(w->saved->config.drive[0].block.path, "");
 	assert_string_equal(w->saved->config.vsock.uds_path, "");
 	assert_null(w->saved->config.kernel);
 	assert_int_equal(w->saved->disk[0].inode, 0);
@@ -115,8 +115,8 @@ static void it_is_restored_with_the_names_given(void **state)
 	w->no_host_details = true;
 	snapshot_world_save(w, snapshot_world_boot(w));
 	read_back(w);
-	assert_ok(vm_config_set(&w->saved->config.drive[0].path,
-				w->config.drive[0].path, &w->e),
+	assert_ok(vm_config_set(&w->saved->config.drive[0].block.path,
+				w->config.drive[0].block.path, &w->e),
 		  w->e);
 	assert_ok(vm_config_set(&w->saved->config.vsock.uds_path, vsock_path,
 				&w->e),

@@ -43,8 +43,8 @@ static void use_drive(struct snapshot_world *w, const char *name,
 {
 	struct vm_config *c = &w->config;
 
-	assert_ok(vm_config_set(&c->drive[0].path, name, &w->e), w->e);
-	c->drive[0].read_only = read_only;
+	assert_ok(vm_config_set(&c->drive[0].block.path, name, &w->e), w->e);
+	c->drive[0].block.read_only = read_only;
 }
 
 static int set_up(void **state)

@@ -261,10 +261,10 @@ static void a_disk_that_hangs_is_named_and_holds_nothing(void **state)
 {
 	struct world *w = *state;
 	struct drive_config drive = {
-		.id = strdup("root"),
-		.path = strdup(w->kernel),
-		.read_only = true,
-		.async = true,
+		.block.id = strdup("root"),
+		.block.path = strdup(w->kernel),
+		.block.read_only = true,
+		.block.async = true,
 	};
 	struct virtio_device *dev;
 	struct vm *vm;
@@ -273,7 +273,7 @@ static void a_disk_that_hangs_is_named_and_holds_nothing(void **state)
 	assert_ok(vm_config_put_drive(&w->config, &drive, &w->e), w->e);
 	vm = create_and_boot(w);
 	dev = virtio_slots_find(&vm->virtio, &block_kind, "root");
-	if (block_engine(dev) != BLOCK_ASYNC) {
+	if (!block_is_async(dev)) {
 		vm_destroy(vm);
 		skip();
 	}
@@ -319,7 +319,7 @@ static void devices_of_a_paused_guest_are_quiet(void **state)
 	struct driver d;
 	struct vm *vm;
 
-	w->config.entropy = true;
+	w->config.has_entropy = true;
 	w->config.has_balloon = true;
 	for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
 		buffer.write = kinds[i] == &rng_kind;

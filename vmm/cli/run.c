@@ -279,7 +279,7 @@ static const struct option options[] = {
 	 "(of free pages)",
 	 .set = set_balloon},
 	{"entropy", NULL, "a source of random numbers for the guest",
-	 OPTION_FLAG(struct run, config.entropy)},
+	 OPTION_FLAG(struct run, config.has_entropy)},
 	{"clock", "POLICY",
 	 "the guest's time over a pause: frozen (default) or\ncontinuous",
 	 .set = set_clock},

@@ -56,10 +56,10 @@ static int set_disk_flag(struct drive_config *drive, const char *item,
 		bool *flag;
 		bool value;
 	} flags[] = {
-		{"ro", &drive->read_only, true},
-		{"async", &drive->async, true},
+		{"ro", &drive->block.read_only, true},
+		{"async", &drive->block.async, true},
 		{"root", &drive->root, true},
-		{"unsafe", &drive->writeback, false},
+		{"unsafe", &drive->block.writeback, false},
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(flags); i++) {
@@ -83,28 +83,28 @@ static int fill_disk(struct vm_config *config, struct drive_config *drive,
 	char id[16];
 
 	snprintf(id, sizeof(id), "disk%u", config->drive_count);
-	drive->path = strndup(value, len);
-	if (!drive->path)
+	drive->block.path = strndup(value, len);
+	if (!drive->block.path)
 		return err_errno(e, "--disk");
-	if (vm_config_set(&drive->id, id, e))
+	if (vm_config_set(&drive->block.id, id, e))
 		return -1;
 	for (value += len; *value; value += len) {
 		len = strcspn(++value, ",");
 		if (set_disk_flag(drive, value, len, e))
 			return -1;
 	}
-	if (drive->root && !stat(drive->path, &st) && S_ISREG(st.st_mode) &&
-	    !st.st_size)
+	if (drive->root && !stat(drive->block.path, &st) &&
+	    S_ISREG(st.st_mode) && !st.st_size)
 		return err_set(e,
 			       "--disk: %.512s is empty, and has no root file "
 			       "system; stasis image build makes one",
-			       drive->path);
+			       drive->block.path);
 	return drive_apply(drive, config, e) ? err_prefix(e, "--disk") : 0;
 }
 
 int run_add_disk(struct vm_config *config, const char *value, struct err *e)
 {
-	struct drive_config drive = {.writeback = true};
+	struct drive_config drive = {.block.writeback = true};
 	int r = fill_disk(config, &drive, value, e);
 
 	drive_config_fini(&drive);
@@ -119,8 +119,8 @@ static int set_net_word(struct interface_config *interface, const char *word,
 	uint64_t mtu;
 
 	if (!strncmp(word, "mac=", 4)) {
-		interface->has_mac = true;
-		if (!mac_parse(interface->mac, word + 4, e))
+		interface->net.has_mac = true;
+		if (!mac_parse(interface->net.mac, word + 4, e))
 			return 0;
 		return err_set(e,
 			       "--net: \"%.40s\" is not a valid MAC address; "
@@ -133,7 +133,7 @@ static int set_net_word(struct interface_config *interface, const char *word,
 				       "--net: %.40s is not a valid MTU; give "
 				       "68 to 65535",
 				       word + 4);
-		interface->mtu = (uint16_t)mtu;
+		interface->net.mtu = (uint16_t)mtu;
 		return 0;
 	}
 	if (!strcmp(word, "vhost")) {
@@ -170,8 +170,8 @@ static int fill_net(struct vm_config *config,
 	char id[16];
 
 	snprintf(id, sizeof(id), "net%u", config->interface_count);
-	if (vm_config_set(&interface->id, id, e) ||
-	    vm_config_set(&interface->tap, tap, e))
+	if (vm_config_set(&interface->net.id, id, e) ||
+	    vm_config_set(&interface->net.tap, tap, e))
 		return -1;
 	while ((word = next_word(&words))) {
 		if (set_net_word(interface, word, e))
@@ -198,7 +198,7 @@ int run_add_net(struct vm_config *config, const char *value, struct err *e)
 
 static int add_vsock(struct vm_config *config, char *words, struct err *e)
 {
-	struct vsock_params vsock = {0};
+	struct vsock_config vsock = {0};
 	uint64_t cid;
 	int r;
 
@@ -210,7 +210,7 @@ static int add_vsock(struct vm_config *config, char *words, struct err *e)
 	r = vm_config_set(&vsock.uds_path, words, e);
 	if (!r)
 		r = vsock_apply(&vsock, config, e);
-	vsock_params_fini(&vsock);
+	vsock_config_fini(&vsock);
 	return r ? err_prefix(e, "--vsock") : 0;
 }
 

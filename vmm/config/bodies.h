@@ -136,11 +136,11 @@ int drive_patch_read(struct drive_patch *body, const struct json_t *json,
 		     const char *id, struct err *e);
 void drive_patch_fini(struct drive_patch *body);
 
-int entropy_read(struct rate_limiter_config *body, const struct json_t *json,
+int entropy_read(struct rng_config *body, const struct json_t *json,
 		 struct err *e);
 /* There is an entropy device, with this limit. */
-int entropy_apply(const struct rate_limiter_config *body,
-		  struct vm_config *config, struct err *e);
+int entropy_apply(const struct rng_config *body, struct vm_config *config,
+		  struct err *e);
 void entropy_print(const struct vm_config *config, struct buf *out);
 
 /* ------------------------------------------------------ network interfaces */
@@ -184,11 +184,11 @@ void mmds_config_print(const struct vm_config *config, struct buf *out);
 
 /* ------------------------------------------------------- vsock and balloon */
 
-int vsock_read(struct vsock_params *body, const struct json_t *json,
+int vsock_read(struct vsock_config *body, const struct json_t *json,
 	       struct err *e);
 /* The socket must be possible at its path (vsock_check()).  On success @body is
  * taken over, and replaces an earlier one. */
-int vsock_apply(struct vsock_params *body, struct vm_config *config,
+int vsock_apply(struct vsock_config *body, struct vm_config *config,
 		struct err *e);
 /* Prints null if there is no vsock. */
 void vsock_print(const struct vm_config *config, struct buf *out);

@@ -55,7 +55,7 @@ READ(mmds_config)
 APPLY(mmds_config)
 READ(vsock)
 APPLY(vsock)
-FINI(vsock, vsock_params_fini)
+FINI(vsock, vsock_config_fini)
 
 /* Version 1 is. */
 static bool mmds_is_deprecated(const void *body)
@@ -65,7 +65,7 @@ static bool mmds_is_deprecated(const void *body)
 
 static bool vsock_is_deprecated(const void *body)
 {
-	return ((const struct vsock_params *)body)->id;
+	return ((const struct vsock_config *)body)->id;
 }
 
 /* --------------------------------------------------------------- the kinds */
@@ -147,10 +147,10 @@ union any_body {
 	struct boot_source boot_source;
 	struct cpu_config cpu;
 	struct drive_config drive;
-	struct rate_limiter_config entropy;
+	struct rng_config entropy;
 	struct interface_config interface;
 	struct mmds_body mmds;
-	struct vsock_params vsock;
+	struct vsock_config vsock;
 };
 
 int body_put(const struct body_kind *kind, struct vm_config *config,

@@ -44,7 +44,7 @@ void vm_config_fini(struct vm_config *config)
 	for (unsigned i = 0; i < config->interface_count; i++)
 		interface_config_fini(&config->interface[i]);
 	free(config->interface);
-	vsock_params_fini(&config->vsock);
+	vsock_config_fini(&config->vsock);
 	vm_config_init(config);
 }
 
@@ -61,8 +61,8 @@ int vm_config_set(char **field, const char *text, struct err *e)
 
 void drive_config_fini(struct drive_config *drive)
 {
-	free(drive->id);
-	free(drive->path);
+	free(drive->block.id);
+	free(drive->block.path);
 	free(drive->partuuid);
 	*drive = (struct drive_config){0};
 }
@@ -71,7 +71,7 @@ struct drive_config *vm_config_drive(const struct vm_config *config,
 				     const char *id)
 {
 	for (unsigned i = 0; i < config->drive_count; i++) {
-		if (!strcmp(config->drive[i].id, id))
+		if (!strcmp(config->drive[i].block.id, id))
 			return &config->drive[i];
 	}
 	return NULL;
@@ -93,7 +93,8 @@ static void put_root_first(struct vm_config *config)
 int vm_config_put_drive(struct vm_config *config, struct drive_config *drive,
 			struct err *e)
 {
-	struct drive_config *old = vm_config_drive(config, drive->id), *more;
+	struct drive_config *old = vm_config_drive(config, drive->block.id),
+			    *more;
 
 	for (unsigned i = 0; i < config->drive_count && drive->root; i++) {
 		if (config->drive[i].root && &config->drive[i] != old)
@@ -121,8 +122,8 @@ int vm_config_put_drive(struct vm_config *config, struct drive_config *drive,
 
 void interface_config_fini(struct interface_config *interface)
 {
-	free(interface->id);
-	free(interface->tap);
+	free(interface->net.id);
+	free(interface->net.tap);
 	*interface = (struct interface_config){0};
 }
 
@@ -130,12 +131,12 @@ int vm_config_check_interface(const struct vm_config *config,
 			      const struct interface_config *interface,
 			      struct err *e)
 {
-	const uint8_t *mac = interface->mac;
+	const uint8_t *mac = interface->net.mac;
 
 	for (unsigned i = 0; i < config->interface_count; i++) {
 		const struct interface_config *other = &config->interface[i];
 
-		if (!strcmp(other->id, interface->id)) {
+		if (!strcmp(other->net.id, interface->net.id)) {
 			if (other->mmds && interface->vhost)
 				return err_set(e, "the metadata service of "
 						  "this interface is not "
@@ -143,15 +144,15 @@ int vm_config_check_interface(const struct vm_config *config,
 						  "leave out one or the other");
 			continue;
 		}
-		if (interface->has_mac && other->has_mac &&
-		    !memcmp(mac, other->mac, sizeof(other->mac)))
+		if (interface->net.has_mac && other->net.has_mac &&
+		    !memcmp(mac, other->net.mac, sizeof(other->net.mac)))
 			return err_set(e,
 				       "The MAC address is already in use: "
 				       "%02x:%02x:%02x:%02x:%02x:%02x",
 				       mac[0], mac[1], mac[2], mac[3], mac[4],
 				       mac[5]);
 		/* Firecracker's message when the tap is open already. */
-		if (!strcmp(other->tap, interface->tap))
+		if (!strcmp(other->net.tap, interface->net.tap))
 			return err_set(
 				e,
 				"Could not create the network device: Open tap "
@@ -159,7 +160,7 @@ int vm_config_check_interface(const struct vm_config *config,
 				"structure: Device or resource busy (os error "
 				"16). Invalid TUN/TAP Backend provided by "
 				"%.20s: it is %.64s's.",
-				other->tap, other->id);
+				other->net.tap, other->net.id);
 	}
 	return 0;
 }
@@ -172,7 +173,7 @@ int vm_config_put_interface(struct vm_config *config,
 	if (vm_config_check_interface(config, interface, e))
 		return -1;
 	for (unsigned i = 0; i < config->interface_count; i++) {
-		if (!strcmp(config->interface[i].id, interface->id))
+		if (!strcmp(config->interface[i].net.id, interface->net.id))
 			old = &config->interface[i];
 	}
 	if (!old) {
@@ -206,11 +207,11 @@ int vm_config_check_mmds(const struct mmds_config *mmds, struct err *e)
 	return err_set(e, "The MMDS IPv4 address is not link local.");
 }
 
-void vsock_params_fini(struct vsock_params *vsock)
+void vsock_config_fini(struct vsock_config *vsock)
 {
 	free(vsock->uds_path);
 	free(vsock->id);
-	*vsock = (struct vsock_params){0};
+	*vsock = (struct vsock_config){0};
 }
 
 /* Write the `root=` argument to @out; nothing if no drive is the root. */
@@ -224,7 +225,7 @@ static void print_root(const struct vm_config *config, char *out, size_t size)
 	snprintf(out, size, " root=%s%s %s",
 		 root->partuuid ? "PARTUUID=" : "/dev/vda",
 		 root->partuuid ? root->partuuid : "",
-		 root->read_only ? "ro" : "rw");
+		 root->block.read_only ? "ro" : "rw");
 }
 
 /* Control characters are rejected, because the guest's kernel would take them
@@ -314,10 +315,11 @@ static int check_drives(const struct vm_config *config, struct err *e)
 	for (unsigned i = 0; i < config->drive_count; i++) {
 		const struct drive_config *d = &config->drive[i];
 
-		if (vm_config_check_id(d->id, e))
+		if (vm_config_check_id(d->block.id, e))
 			return err_prefix(e, "drive %u", i + 1);
-		if (vm_config_drive(config, d->id) != d)
-			return err_set(e, "there are two drives %.64s", d->id);
+		if (vm_config_drive(config, d->block.id) != d)
+			return err_set(e, "there are two drives %.64s",
+				       d->block.id);
 	}
 	return 0;
 }
@@ -327,13 +329,13 @@ static int check_interfaces(const struct vm_config *config, struct err *e)
 	for (unsigned i = 0; i < config->interface_count; i++) {
 		const struct interface_config *n = &config->interface[i];
 
-		if (vm_config_check_id(n->id, e))
+		if (vm_config_check_id(n->net.id, e))
 			return err_prefix(e, "interface %u", i + 1);
 		for (unsigned k = 0; k < i; k++) {
-			if (!strcmp(config->interface[k].id, n->id))
+			if (!strcmp(config->interface[k].net.id, n->net.id))
 				return err_set(e,
 					       "there are two interfaces %.64s",
-					       n->id);
+					       n->net.id);
 		}
 	}
 	return 0;

@@ -12,7 +12,10 @@
 
 #include "arch/arch.h"
 #include "devices/virtio/balloon/balloon.h"
-#include "devices/virtio/rate_limiter.h"
+#include "devices/virtio/block/block.h"
+#include "devices/virtio/net/net.h"
+#include "devices/virtio/rng/rng.h"
+#include "devices/virtio/vsock/vsock.h"
 
 struct err;
 struct snap;
@@ -20,32 +23,22 @@ struct snap;
 /* As many as there are places for virtio devices, which all share. */
 enum { VM_DRIVES_MAX = ARCH_VIRTIO_MAX, VM_INTERFACES_MAX = ARCH_VIRTIO_MAX };
 
+/*
+ * A device's own configuration, as its header has it, and what else is asked of
+ * the VM.  All strings are owned.
+ */
 struct drive_config {
-	char *id, *path; /* owned */
-	/* Of a strict load: so many bytes of .path name a folder below which
-	 * no link is followed; not saved. */
-	size_t folder;
-	char *partuuid; /* owned; NULL: the root is the whole disk */
+	/* .folder is given by a strict load, and not saved. */
+	struct block_config block;
+	char *partuuid; /* NULL: the root is the whole disk */
 	bool root;      /* `root=` on the command line names this drive */
-	bool read_only, writeback, async;
-	struct rate_limiter_config limiter;
 };
 
 struct interface_config {
-	char *id, *tap; /* owned; the tap's name, or "fd:N" */
-	bool has_mac;   /* false: the guest chooses one */
-	uint8_t mac[6];
-	uint16_t mtu;      /* bytes; 0: the guest chooses */
+	struct net_config net;
 	bool vhost;        /* use vhost-net, which has no rate limiters */
 	bool mmds;         /* it serves metadata, if the VM has mmds */
 	bool vhost_chosen; /* a load overrides `vhost`: ignore the saved one */
-	struct rate_limiter_config rx_limiter, tx_limiter;
-};
-
-struct vsock_params {
-	uint32_t guest_cid;
-	char *uds_path; /* owned; NULL: there is no vsock */
-	char *id;       /* owned; only returned by the API; NULL: not given */
 };
 
 /* The metadata service, for the interfaces that have .mmds set. */
@@ -82,11 +75,11 @@ struct vm_config {
 	struct interface_config *interface; /* owned; interface_count */
 	unsigned interface_count;
 	struct mmds_config mmds;
-	struct vsock_params vsock;
+	struct vsock_config vsock; /* .uds_path NULL: there is none */
 	bool has_balloon;
 	struct balloon_config balloon;
-	bool entropy;
-	struct rate_limiter_config entropy_limiter;
+	bool has_entropy;
+	struct rng_config entropy;
 };
 
 /* "frozen", "continuous": the names of the policies that a VM can have. */
@@ -140,7 +133,7 @@ int vm_config_put_interface(struct vm_config *config,
 /* Check that the guest cannot have another use for its address. */
 int vm_config_check_mmds(const struct mmds_config *mmds, struct err *e);
 
-void vsock_params_fini(struct vsock_params *vsock);
+void vsock_config_fini(struct vsock_config *vsock);
 
 /* Does the VM have a serial console?  `console=` on the command line decides.
  */

@@ -95,33 +95,35 @@ static unsigned list_state(struct snap *s, void **list, unsigned *count,
 static void drive_state(struct snap *s, struct drive_config *d)
 {
 	snap_begin(s, SNAP_TAG('d', 'r', 'i', 'v'));
-	text_state(s, &d->id, ID_SIZE);
-	text_state(s, &d->path, PATH_MAX);
+	text_state(s, &d->block.id, ID_SIZE);
+	text_state(s, &d->block.path, PATH_MAX);
 	text_state(s, &d->partuuid, ID_SIZE);
-	snap_require(s, d->id && d->path, "a drive without id or path");
+	snap_require(s, d->block.id && d->block.path,
+		     "a drive without id or path");
 	snap_bool(s, &d->root);
-	snap_bool(s, &d->read_only);
-	snap_bool(s, &d->writeback);
-	snap_bool(s, &d->async);
-	limiter_state(s, &d->limiter);
+	snap_bool(s, &d->block.read_only);
+	snap_bool(s, &d->block.writeback);
+	snap_bool(s, &d->block.async);
+	limiter_state(s, &d->block.limiter);
 	snap_end(s);
 }
 
 static void interface_state(struct snap *s, struct interface_config *n)
 {
 	snap_begin(s, SNAP_TAG('n', 'e', 't', ' '));
-	text_state(s, &n->id, ID_SIZE);
-	text_state(s, &n->tap, ID_SIZE);
-	snap_require(s, n->id && n->tap, "an interface without id or tap");
-	snap_bool(s, &n->has_mac);
-	snap_bytes(s, n->mac, sizeof(n->mac));
-	snap_u16(s, &n->mtu);
-	limiter_state(s, &n->rx_limiter);
-	limiter_state(s, &n->tx_limiter);
+	text_state(s, &n->net.id, ID_SIZE);
+	text_state(s, &n->net.tap, ID_SIZE);
+	snap_require(s, n->net.id && n->net.tap,
+		     "an interface without id or tap");
+	snap_bool(s, &n->net.has_mac);
+	snap_bytes(s, n->net.mac, sizeof(n->net.mac));
+	snap_u16(s, &n->net.mtu);
+	limiter_state(s, &n->net.rx_limiter);
+	limiter_state(s, &n->net.tx_limiter);
 	snap_end(s);
 }
 
-static void vsock_state(struct snap *s, struct vsock_params *v)
+static void vsock_state(struct snap *s, struct vsock_config *v)
 {
 	snap_begin(s, SNAP_TAG('v', 's', 'o', 'c'));
 	snap_u32(s, &v->guest_cid);
@@ -183,8 +185,8 @@ void vm_config_state(struct vm_config *c, struct snap *s)
 		interface_state(s, &c->interface[i]);
 	vsock_state(s, &c->vsock);
 	balloon_state(s, c);
-	snap_bool(s, &c->entropy);
-	limiter_state(s, &c->entropy_limiter);
+	snap_bool(s, &c->has_entropy);
+	limiter_state(s, &c->entropy.limiter);
 	snap_end(s);
 }
 

@@ -142,11 +142,12 @@ static int check_drive(struct drive_config *body, const struct raw_drive *raw,
 	struct limiter_patch limiter = {0};
 
 	if (body_check_id(raw->id, id, e) ||
-	    choose(&body->writeback, raw->cache, caches, "cache_type", e) ||
-	    choose(&body->async, raw->engine, engines, "io_engine", e) ||
+	    choose(&body->block.writeback, raw->cache, caches, "cache_type",
+		   e) ||
+	    choose(&body->block.async, raw->engine, engines, "io_engine", e) ||
 	    limiter_read(&limiter, "rate_limiter", raw->limiter, e))
 		return -1;
-	body->limiter = limiter.limiter;
+	body->block.limiter = limiter.limiter;
 	if (raw->socket)
 		return err_set(e, "this build does not support `socket` "
 				  "(vhost-user); give `path_on_host`");
@@ -192,9 +193,9 @@ int drive_read(struct drive_config *body, const struct json_t *json,
 	if (!r)
 		r = check_drive(body, &raw, id, e);
 	body->root = raw.root;
-	body->read_only = raw.read_only;
-	body_take(&body->id, &raw.id);
-	body_take(&body->path, &raw.path);
+	body->block.read_only = raw.read_only;
+	body_take(&body->block.id, &raw.id);
+	body_take(&body->block.path, &raw.path);
 	body_take(&body->partuuid, &raw.partuuid);
 	free(raw.cache);
 	free(raw.engine);
@@ -207,15 +208,9 @@ int drive_read(struct drive_config *body, const struct json_t *json,
 int drive_apply(struct drive_config *body, struct vm_config *config,
 		struct err *e)
 {
-	const struct block_config block = {
-		.id = body->id,
-		.path = body->path,
-		.read_only = body->read_only,
-	};
-
 	if (body->partuuid && strlen(body->partuuid) > 64)
 		return err_set(e, "`partuuid` is longer than 64 characters");
-	if (block_check(&block, e))
+	if (block_check(&body->block, e))
 		return err_prefix(e, "Unable to create the virtio block "
 				     "device");
 	return vm_config_put_drive(config, body, e);
@@ -237,19 +232,19 @@ void drives_print(const struct vm_config *config, struct buf *out)
 		const struct drive_config *d = &config->drive[i];
 
 		buf_text(out, i ? ",{\"drive_id\":" : "{\"drive_id\":");
-		buf_json_string(out, d->id);
+		buf_json_string(out, d->block.id);
 		body_print_text(out, "partuuid", d->partuuid);
 		buf_printf(out,
 			   ",\"is_root_device\":%s,\"cache_type\":\"%s\","
 			   "\"is_read_only\":%s",
 			   d->root ? "true" : "false",
-			   d->writeback ? "Writeback" : "Unsafe",
-			   d->read_only ? "true" : "false");
-		body_print_text(out, "path_on_host", d->path);
+			   d->block.writeback ? "Writeback" : "Unsafe",
+			   d->block.read_only ? "true" : "false");
+		body_print_text(out, "path_on_host", d->block.path);
 		buf_text(out, ",\"rate_limiter\":");
-		limiter_print(&d->limiter, out);
+		limiter_print(&d->block.limiter, out);
 		buf_printf(out, ",\"io_engine\":\"%s\",\"socket\":null}",
-			   d->async ? "Async" : "Sync");
+			   d->block.async ? "Async" : "Sync");
 	}
 	buf_text(out, "]");
 }
@@ -294,7 +289,7 @@ void drive_patch_fini(struct drive_patch *body)
 
 /* ------------------------------------------------------------------ entropy */
 
-int entropy_read(struct rate_limiter_config *body, const struct json_t *json,
+int entropy_read(struct rng_config *body, const struct json_t *json,
 		 struct err *e)
 {
 	const struct json_t *limiter = NULL;
@@ -304,30 +299,30 @@ int entropy_read(struct rate_limiter_config *body, const struct json_t *json,
 		.kind = JSON_KIND_ANY,
 	};
 
-	*body = (struct rate_limiter_config){0};
+	*body = (struct rng_config){0};
 	if (json_read(json, &field, 1, (void *)&limiter, e) ||
 	    limiter_read(&limits, field.name, limiter, e))
 		return -1;
-	*body = limits.limiter;
+	body->limiter = limits.limiter;
 	return 0;
 }
 
-int entropy_apply(const struct rate_limiter_config *body,
-		  struct vm_config *config, struct err *e)
+int entropy_apply(const struct rng_config *body, struct vm_config *config,
+		  struct err *e)
 {
 	(void)e;
-	config->entropy = true;
-	config->entropy_limiter = *body;
+	config->has_entropy = true;
+	config->entropy = *body;
 	return 0;
 }
 
 void entropy_print(const struct vm_config *config, struct buf *out)
 {
-	if (!config->entropy) {
+	if (!config->has_entropy) {
 		buf_text(out, "null");
 		return;
 	}
 	buf_text(out, "{\"rate_limiter\":");
-	limiter_print(&config->entropy_limiter, out);
+	limiter_print(&config->entropy.limiter, out);
 	buf_text(out, "}");
 }

@@ -92,7 +92,7 @@ static struct interface_config *find(const struct vm_config *config,
 	const char *text = json_text(id);
 
 	for (unsigned i = 0; text && i < config->interface_count; i++) {
-		if (!strcmp(config->interface[i].id, text))
+		if (!strcmp(config->interface[i].net.id, text))
 			return &config->interface[i];
 	}
 	return NULL;
@@ -122,7 +122,7 @@ int mmds_config_apply(const struct mmds_body *body, struct vm_config *config,
 				       "network interface %s has `vhost`, with "
 				       "which the metadata service is not "
 				       "possible; leave out one or the other",
-				       interface->id);
+				       interface->net.id);
 	}
 	config->mmds = body->config;
 	for (unsigned i = 0; i < config->interface_count; i++)
@@ -147,7 +147,7 @@ void mmds_config_print(const struct vm_config *config, struct buf *out)
 		if (!config->interface[i].mmds)
 			continue;
 		buf_text(out, comma);
-		buf_json_string(out, config->interface[i].id);
+		buf_json_string(out, config->interface[i].net.id);
 		comma = ",";
 	}
 	buf_printf(out,

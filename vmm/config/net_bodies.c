@@ -47,7 +47,7 @@ static int check_interface(struct interface_config *body,
 	struct limiter_patch rx = {0}, tx = {0};
 
 	if (body_check_id(raw->id, id, e) ||
-	    (raw->mac && mac_parse(body->mac, raw->mac, e)) ||
+	    (raw->mac && mac_parse(body->net.mac, raw->mac, e)) ||
 	    limiter_read(&rx, "rx_rate_limiter", raw->rx, e) ||
 	    limiter_read(&tx, "tx_rate_limiter", raw->tx, e))
 		return -1;
@@ -62,11 +62,11 @@ static int check_interface(struct interface_config *body,
 		return err_set(e, "field `vhost`: the kernel's device has no "
 				  "rate limiters; leave out one or the other");
 	body->vhost = raw->vhost;
-	body->has_mac = raw->mac;
+	body->net.has_mac = raw->mac;
 	if (raw->mtu != MTU_NOT_GIVEN)
-		body->mtu = (uint16_t)raw->mtu;
-	body->rx_limiter = rx.limiter;
-	body->tx_limiter = tx.limiter;
+		body->net.mtu = (uint16_t)raw->mtu;
+	body->net.rx_limiter = rx.limiter;
+	body->net.tx_limiter = tx.limiter;
 	return 0;
 }
 
@@ -96,8 +96,8 @@ int interface_read(struct interface_config *body, const struct json_t *json,
 	r = json_read(json, fields, ARRAY_SIZE(fields), &raw, e);
 	if (!r)
 		r = check_interface(body, &raw, id, e);
-	body_take(&body->id, &raw.id);
-	body_take(&body->tap, &raw.tap);
+	body_take(&body->net.id, &raw.id);
+	body_take(&body->net.tap, &raw.tap);
 	free(raw.mac);
 	if (r)
 		interface_config_fini(body);
@@ -114,24 +114,18 @@ static int check_vhost(struct err *e)
 int interface_apply(struct interface_config *body, struct vm_config *config,
 		    struct err *e)
 {
-	const struct net_config net = {
-		.id = body->id,
-		.host_dev_name = body->tap,
-		.mtu = body->mtu,
-	};
-
 	if (vm_config_check_interface(config, body, e))
 		return -1;
-	if (net_check(&net, e) || (body->vhost && check_vhost(e)))
+	if (net_check(&body->net, e) || (body->vhost && check_vhost(e)))
 		return err_prefix(e, "Could not create the network device");
 	return vm_config_put_interface(config, body, e);
 }
 
 static void print_mac(struct buf *out, const struct interface_config *interface)
 {
-	const uint8_t *m = interface->mac;
+	const uint8_t *m = interface->net.mac;
 
-	if (!interface->has_mac)
+	if (!interface->net.has_mac)
 		buf_text(out, ",\"guest_mac\":null");
 	else
 		buf_printf(out,
@@ -147,17 +141,17 @@ void interfaces_print(const struct vm_config *config, struct buf *out)
 		const struct interface_config *n = &config->interface[i];
 
 		buf_text(out, i ? ",{\"iface_id\":" : "{\"iface_id\":");
-		buf_json_string(out, n->id);
-		body_print_text(out, "host_dev_name", n->tap);
+		buf_json_string(out, n->net.id);
+		body_print_text(out, "host_dev_name", n->net.tap);
 		print_mac(out, n);
-		buf_printf(out, n->mtu ? ",\"mtu\":%u" : ",\"mtu\":null",
-			   n->mtu);
+		buf_printf(out, n->net.mtu ? ",\"mtu\":%u" : ",\"mtu\":null",
+			   n->net.mtu);
 		if (n->vhost)
 			buf_text(out, ",\"vhost\":true");
 		buf_text(out, ",\"rx_rate_limiter\":");
-		limiter_print(&n->rx_limiter, out);
+		limiter_print(&n->net.rx_limiter, out);
 		buf_text(out, ",\"tx_rate_limiter\":");
-		limiter_print(&n->tx_limiter, out);
+		limiter_print(&n->net.tx_limiter, out);
 		buf_text(out, "}");
 	}
 	buf_text(out, "]");

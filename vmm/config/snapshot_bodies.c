@@ -335,8 +335,8 @@ static int override_drives(struct snapshot_load *body, struct vm_config *config,
 		if (!drive)
 			return err_set(e, "the snapshot has no drive \"%.64s\"",
 				       o->id);
-		free(drive->path);
-		body_take(&drive->path, &o->place);
+		free(drive->block.path);
+		body_take(&drive->block.path, &o->place);
 	}
 	return 0;
 }
@@ -349,13 +349,13 @@ static int override_network(struct snapshot_load *body,
 		struct interface_config *found = NULL;
 
 		for (unsigned n = 0; n < config->interface_count; n++) {
-			if (!strcmp(config->interface[n].id, o->id))
+			if (!strcmp(config->interface[n].net.id, o->id))
 				found = &config->interface[n];
 		}
 		if (!found)
 			return err_set(e, "Unknown Network Device.");
-		free(found->tap);
-		body_take(&found->tap, &o->place);
+		free(found->net.tap);
+		body_take(&found->net.tap, &o->place);
 		found->vhost_chosen = o->vhost_chosen;
 		found->vhost = o->vhost;
 	}

@@ -6,7 +6,7 @@
 #include "devices/virtio/vsock/vsock.h"
 #include "vmm/config/device_bodies.h"
 
-int vsock_read(struct vsock_params *body, const struct json_t *json,
+int vsock_read(struct vsock_config *body, const struct json_t *json,
 	       struct err *e)
 {
 	struct raw {
@@ -23,7 +23,7 @@ int vsock_read(struct vsock_params *body, const struct json_t *json,
 	};
 	int r = json_read(json, fields, ARRAY_SIZE(fields), &raw, e);
 
-	*body = (struct vsock_params){
+	*body = (struct vsock_config){
 		.guest_cid = (uint32_t)raw.cid,
 		.uds_path = raw.path,
 		.id = raw.id,
@@ -31,29 +31,24 @@ int vsock_read(struct vsock_params *body, const struct json_t *json,
 	if (!r && raw.id)
 		r = vm_config_check_id(raw.id, e);
 	if (r)
-		vsock_params_fini(body);
+		vsock_config_fini(body);
 	return r;
 }
 
-int vsock_apply(struct vsock_params *body, struct vm_config *config,
+int vsock_apply(struct vsock_config *body, struct vm_config *config,
 		struct err *e)
 {
-	const struct vsock_config vsock = {
-		.guest_cid = body->guest_cid,
-		.uds_path = body->uds_path,
-	};
-
-	if (vsock_check(&vsock, e))
+	if (vsock_check(body, e))
 		return -1;
-	vsock_params_fini(&config->vsock);
+	vsock_config_fini(&config->vsock);
 	config->vsock = *body;
-	*body = (struct vsock_params){0};
+	*body = (struct vsock_config){0};
 	return 0;
 }
 
 void vsock_print(const struct vm_config *config, struct buf *out)
 {
-	const struct vsock_params *vsock = &config->vsock;
+	const struct vsock_config *vsock = &config->vsock;
 
 	if (!vsock->uds_path) {
 		buf_text(out, "null");

@@ -388,14 +388,14 @@ int instance_patch_drive(struct instance *in, struct drive_patch *patch,
 	for (unsigned i = 0; i < in->config.drive_count; i++) {
 		struct drive_config *drive = &in->config.drive[i];
 
-		if (strcmp(drive->id, patch->id) != 0)
+		if (strcmp(drive->block.id, patch->id) != 0)
 			continue;
 		if (patch->path) {
-			free(drive->path);
-			drive->path = patch->path;
+			free(drive->block.path);
+			drive->block.path = patch->path;
 			patch->path = NULL;
 		}
-		limiter_apply(&patch->limits, &drive->limiter);
+		limiter_apply(&patch->limits, &drive->block.limiter);
 	}
 	return 0;
 }
@@ -408,10 +408,10 @@ int instance_patch_interface(struct instance *in,
 	for (unsigned i = 0; i < in->config.interface_count; i++) {
 		struct interface_config *interface = &in->config.interface[i];
 
-		if (strcmp(interface->id, patch->id) != 0)
+		if (strcmp(interface->net.id, patch->id) != 0)
 			continue;
-		limiter_apply(&patch->rx, &interface->rx_limiter);
-		limiter_apply(&patch->tx, &interface->tx_limiter);
+		limiter_apply(&patch->rx, &interface->net.rx_limiter);
+		limiter_apply(&patch->tx, &interface->net.tx_limiter);
 	}
 	return 0;
 }

@@ -147,7 +147,7 @@ static void choose_disks(struct vm_saved *saved,
 {
 	for (unsigned i = 0; i < saved->config.drive_count; i++)
 		saved->any_disk[i] = snapshot_load_overrides_drive(
-			body, saved->config.drive[i].id);
+			body, saved->config.drive[i].block.id);
 }
 
 static int open_files(struct instance_load *l, struct err *e)

@@ -83,7 +83,7 @@ static int use_folder(const struct snapshot_load *body,
 		      struct err *e)
 {
 	char path[PATH_MAX];
-	size_t folder = find_folder(path, body->state_path, drive->path);
+	size_t folder = find_folder(path, body->state_path, drive->block.path);
 	AUTO_CLOSE int fd = -1;
 
 	if (!folder)
@@ -92,8 +92,8 @@ static int use_folder(const struct snapshot_load *body,
 	fd = io_open_beneath(path, folder, O_PATH);
 	if (fd < 0)
 		return refuse(n, reason(), e);
-	drive->folder = folder;
-	return vm_config_set(&drive->path, path, e);
+	drive->block.folder = folder;
+	return vm_config_set(&drive->block.path, path, e);
 }
 
 /* ------------------------------------------------------------- the devices */
@@ -101,11 +101,12 @@ static int use_folder(const struct snapshot_load *body,
 static int check_drive(const struct snapshot_load *body,
 		       struct drive_config *drive, struct err *e)
 {
-	const struct named n = {"drive", drive->id, drive->path, by_disk};
+	const struct named n = {"drive", drive->block.id, drive->block.path,
+				by_disk};
 
-	if (snapshot_load_overrides_drive(body, drive->id))
+	if (snapshot_load_overrides_drive(body, drive->block.id))
 		return 0;
-	if (!*drive->path)
+	if (!*drive->block.path)
 		return refuse(&n, NULL, e);
 	return body->strict ? use_folder(body, drive, &n, e) : 0;
 }
@@ -122,13 +123,13 @@ static int check_interface(struct snapshot_load *body,
 			   const struct interface_config *interface,
 			   struct err *e)
 {
-	const struct named n = {"network interface", interface->id,
-				interface->tap, by_net};
+	const struct named n = {"network interface", interface->net.id,
+				interface->net.tap, by_net};
 
 	for (unsigned i = 0; i < body->network_count; i++) {
 		struct host_override *o = &body->network[i];
 
-		if (strcmp(o->id, interface->id) != 0)
+		if (strcmp(o->id, interface->net.id) != 0)
 			continue;
 		/* vhost-net is of the host, too. */
 		o->vhost_chosen |= body->strict;
@@ -138,7 +139,7 @@ static int check_interface(struct snapshot_load *body,
 }
 
 static int check_vsock(const struct snapshot_load *body,
-		       const struct vsock_params *vsock, struct err *e)
+		       const struct vsock_config *vsock, struct err *e)
 {
 	const struct named n = {"device", "vsock", vsock->uds_path, by_vsock};
 

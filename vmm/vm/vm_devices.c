@@ -122,20 +122,11 @@ static int attach_balloon(struct vm *vm, const struct vm_config *config,
 static int attach_drive(struct vm *vm, const struct drive_config *drive,
 			struct err *e)
 {
-	const struct block_config config = {
-		.id = drive->id,
-		.path = drive->path,
-		.folder = drive->folder,
-		.read_only = drive->read_only,
-		.writeback = drive->writeback,
-		.engine = drive->async ? BLOCK_ASYNC : BLOCK_SYNC,
-		.limiter = drive->limiter,
-	};
 	struct virtio_slot slot;
 
 	if (virtio_slots_next(&vm->virtio, &slot, e) ||
-	    add(vm, drive->id, block_create(&slot, &config, e), e))
-		return err_prefix(e, "drive %s", drive->id);
+	    add(vm, drive->block.id, block_create(&slot, &drive->block, e), e))
+		return err_prefix(e, "drive %s", drive->block.id);
 	return 0;
 }
 
@@ -153,19 +144,19 @@ static int use_vhost(struct virtio_device *dev,
 		     const struct interface_config *interface, struct err *e)
 {
 	/* The API would not have taken it; a snapshot's file may say so. */
-	if (rate_limiter_config_limits(&interface->rx_limiter) ||
-	    rate_limiter_config_limits(&interface->tx_limiter))
+	if (rate_limiter_config_limits(&interface->net.rx_limiter) ||
+	    rate_limiter_config_limits(&interface->net.tx_limiter))
 		return err_set(e,
 			       "network interface %s has rate limits, which "
 			       "vhost has not",
-			       interface->id);
+			       interface->net.id);
 	if (interface->mmds)
 		return err_set(e,
 			       "network interface %s has a metadata service, "
 			       "with which vhost is not possible",
-			       interface->id);
+			       interface->net.id);
 	if (net_use_vhost(dev, e))
-		return err_prefix(e, "network interface %s", interface->id);
+		return err_prefix(e, "network interface %s", interface->net.id);
 	return 0;
 }
 
@@ -179,10 +170,10 @@ int vm_use_vhost(struct vm *vm, const struct vm_config *config, struct err *e)
 		if (interface->vhost && vm_is_paged(vm))
 			log_warn("network interface %s: without vhost, because "
 				 "RAM comes from a page server",
-				 interface->id);
+				 interface->net.id);
 		else if (interface->vhost &&
 			 use_vhost(virtio_slots_find(&vm->virtio, &net_kind,
-						     interface->id),
+						     interface->net.id),
 				   interface, e))
 			return -1;
 	}
@@ -193,24 +184,16 @@ static int attach_interface(struct vm *vm,
 			    const struct interface_config *interface,
 			    const struct mmds_config *mmds, struct err *e)
 {
-	const struct net_config config = {
-		.id = interface->id,
-		.host_dev_name = interface->tap,
-		.mac = interface->has_mac ? interface->mac : NULL,
-		.mtu = interface->mtu,
-		.rx_limiter = interface->rx_limiter,
-		.tx_limiter = interface->tx_limiter,
-	};
 	struct virtio_slot slot;
 	struct virtio_device *dev;
 
 	if (virtio_slots_next(&vm->virtio, &slot, e))
-		return err_prefix(e, "network interface %s", interface->id);
-	dev = net_create(&slot, &config, e);
-	if (add(vm, interface->id, dev, e) ||
+		return err_prefix(e, "network interface %s", interface->net.id);
+	dev = net_create(&slot, &interface->net, e);
+	if (add(vm, interface->net.id, dev, e) ||
 	    (interface->mmds &&
 	     net_use_mmds(dev, mmds->address, vm->host.mmds, e)))
-		return err_prefix(e, "network interface %s", interface->id);
+		return err_prefix(e, "network interface %s", interface->net.id);
 	return 0;
 }
 
@@ -228,30 +211,25 @@ static int attach_interfaces(struct vm *vm, const struct vm_config *config,
 static int attach_vsock(struct vm *vm, const struct vm_config *config,
 			struct err *e)
 {
-	const struct vsock_config vsock = {
-		.guest_cid = config->vsock.guest_cid,
-		.uds_path = config->vsock.uds_path,
-	};
 	struct virtio_slot slot;
 
-	if (!vsock.uds_path)
+	if (!config->vsock.uds_path)
 		return 0;
 	if (virtio_slots_next(&vm->virtio, &slot, e))
 		return -1;
-	return add(vm, "vsock", vsock_create(&slot, &vsock, e), e);
+	return add(vm, "vsock", vsock_create(&slot, &config->vsock, e), e);
 }
 
 static int attach_rng(struct vm *vm, const struct vm_config *config,
 		      struct err *e)
 {
-	const struct rng_config rng = {.limiter = config->entropy_limiter};
 	struct virtio_slot slot;
 
-	if (!config->entropy)
+	if (!config->has_entropy)
 		return 0;
 	if (virtio_slots_next(&vm->virtio, &slot, e))
 		return -1;
-	return add(vm, "rng", rng_create(&slot, &rng, e), e);
+	return add(vm, "rng", rng_create(&slot, &config->entropy, e), e);
 }
 
 /*

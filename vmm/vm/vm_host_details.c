@@ -33,9 +33,9 @@ int vm_host_details_omit(struct vm_saved *saved, struct err *e)
 	if (!c->drive || !c->interface)
 		return err_errno(e, "cannot save the VM");
 	for (unsigned i = 0; i < c->drive_count; i++)
-		c->drive[i].path = nowhere;
+		c->drive[i].block.path = nowhere;
 	for (unsigned i = 0; i < c->interface_count; i++)
-		c->interface[i].tap = nowhere;
+		c->interface[i].net.tap = nowhere;
 	if (c->vsock.uds_path)
 		c->vsock.uds_path = nowhere;
 	c->kernel = c->initrd = NULL;

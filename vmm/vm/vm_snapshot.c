@@ -70,7 +70,7 @@ static struct virtio_device *drive_of(const struct vm *vm,
 				      const struct vm_saved *saved, unsigned i)
 {
 	return virtio_slots_find(&vm->virtio, &block_kind,
-				 saved->config.drive[i].id);
+				 saved->config.drive[i].block.id);
 }
 
 static int identify_disks(const struct vm *vm, struct vm_saved *saved,
@@ -80,7 +80,7 @@ static int identify_disks(const struct vm *vm, struct vm_saved *saved,
 		if (block_identity_get(drive_of(vm, saved, i), &saved->disk[i],
 				       e))
 			return err_prefix(e, "drive %.64s",
-					  saved->config.drive[i].id);
+					  saved->config.drive[i].block.id);
 	}
 	return 0;
 }
@@ -94,8 +94,8 @@ static int check_disks(const struct vm *vm, const struct vm_saved *saved,
 		if (!saved->any_disk[i] &&
 		    block_identity_check(drive_of(vm, saved, i),
 					 &saved->disk[i], e))
-			return err_prefix(e, "drive %.64s: %.256s", d->id,
-					  d->path);
+			return err_prefix(e, "drive %.64s: %.256s", d->block.id,
+					  d->block.path);
 	}
 	return 0;
 }

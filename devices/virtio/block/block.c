@@ -278,7 +278,7 @@ static int set_engine(struct block *b, const struct block_config *config,
 {
 	int r = -1;
 
-	if (config->engine == BLOCK_ASYNC) {
+	if (config->async) {
 		r = block_async_create(b);
 		if (r)
 			log_warn("%s: this host does not allow io_uring (%s; "
@@ -406,9 +406,9 @@ int block_patch(struct virtio_device *dev, const char *path,
 	return r;
 }
 
-enum block_engine block_engine(const struct virtio_device *dev)
+bool block_is_async(const struct virtio_device *dev)
 {
 	const struct block *b = container_of(dev, struct block, dev);
 
-	return b->async ? BLOCK_ASYNC : BLOCK_SYNC;
+	return b->async;
 }

@@ -3,10 +3,10 @@
  * A disk backed by a raw file or a block device of the host (Virtual I/O Device
  * 1.2, section 5.2).
  *
- * One queue.  BLOCK_SYNC executes one request at a time on the main thread;
- * BLOCK_ASYNC submits requests to io_uring and completes them on the main
- * thread.  Where the host does not allow io_uring, the log warns and the disk
- * is BLOCK_SYNC.
+ * One queue.  Requests are executed one at a time on the main thread; those of
+ * an async disk are submitted to io_uring, and completed on the main thread.
+ * Where the host does not allow io_uring, the log warns and the disk is not
+ * async.
  *
  * A writable backing file is locked against all other users, a read-only one
  * against writers (open file description locks; block devices too).
@@ -27,17 +27,16 @@
 
 struct err;
 
-enum block_engine { BLOCK_SYNC, BLOCK_ASYNC };
-
+/* Strings are the caller's, and copied. */
 struct block_config {
-	const char *id; /* for the log; copied */
-	const char *path;
+	char *id; /* for the log */
+	char *path;
 	/* So many bytes of .path name a folder whose content is not trusted
 	 * (io_open_beneath()); 0: .path is. */
 	size_t folder;
 	bool read_only;
 	bool writeback; /* offer FLUSH, and execute it */
-	enum block_engine engine;
+	bool async;     /* use io_uring, if this host allows it */
 	struct rate_limiter_config limiter;
 };
 
@@ -119,8 +118,8 @@ int block_identity_get(const struct virtio_device *dev,
 int block_identity_check(const struct virtio_device *dev,
 			 const struct block_identity *then, struct err *e);
 
-/* The engine in use: BLOCK_SYNC if io_uring was not allowed. */
-enum block_engine block_engine(const struct virtio_device *dev);
+/* Is io_uring in use?  False if it was not allowed. */
+bool block_is_async(const struct virtio_device *dev);
 
 /* The device's live counters; valid as long as the device. */
 static inline const struct block_metrics *

@@ -34,7 +34,7 @@ enum {
 	BLOCK_HEADER_SIZE = sizeof(struct virtio_blk_outhdr),
 	SECTOR_SIZE = 1 << SECTOR_SHIFT,
 	BLOCK_ID_LEN = VIRTIO_BLK_ID_BYTES,
-	BLOCK_INFLIGHT_MAX = 128,  /* requests, of BLOCK_ASYNC */
+	BLOCK_INFLIGHT_MAX = 128,  /* requests of an async disk */
 	BLOCK_DATA_MAX = 64 << 20, /* bytes of one request */
 	BLOCK_SEGMENTS_MAX = 16,   /* of DISCARD; WRITE_ZEROES takes one */
 	/*

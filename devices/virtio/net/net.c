@@ -214,7 +214,7 @@ static uint64_t features(const struct net_config *config)
 		     BIT(VIRTIO_NET_F_GUEST_TSO6) |
 		     BIT(VIRTIO_NET_F_GUEST_UFO) | BIT(VIRTIO_NET_F_MRG_RXBUF);
 
-	if (config->mac)
+	if (config->has_mac)
 		f |= BIT(VIRTIO_NET_F_MAC);
 	if (config->mtu)
 		f |= BIT(VIRTIO_NET_F_MTU);
@@ -234,7 +234,7 @@ static int build(struct net *n, const struct virtio_slot *slot,
 		return -1;
 	n->dev.config = &n->config;
 	n->dev.config_len = sizeof(n->config);
-	if (config->mac)
+	if (config->has_mac)
 		memcpy(n->config.mac, config->mac, NET_MAC_LEN);
 	n->config.mtu = config->mtu;
 	if (rate_limiter_init(&n->rx_limiter, &n->dev, &config->rx_limiter,
@@ -259,9 +259,8 @@ static struct virtio_device *create(const struct virtio_slot *slot,
 	n->vhost.fd = n->vhost.stopped_fd = n->vhost.error_fd = -1;
 	n->mmds.timer_fd = -1;
 	n->is_tap = is_tap;
-	if (config->host_dev_name)
-		snprintf(n->tap_name, sizeof(n->tap_name), "%s",
-			 config->host_dev_name);
+	if (config->tap)
+		snprintf(n->tap_name, sizeof(n->tap_name), "%s", config->tap);
 	if (build(n, slot, config, e)) {
 		net_destroy(&n->dev);
 		return NULL;

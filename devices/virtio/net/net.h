@@ -28,16 +28,18 @@ struct err;
 enum { NET_RX, NET_TX, NET_QUEUES };
 enum { NET_MTU_MIN = 68, NET_MTU_MAX = 65535, NET_MAC_LEN = 6 };
 
+/* Strings are the caller's, and copied. */
 struct net_config {
-	const char *id; /* for the log; copied */
+	char *id; /* for the log */
 	/*
 	 * The name of a tap, or "fd:N": descriptor N of this process, a tap
 	 * that was opened with IFF_TAP | IFF_NO_PI | IFF_VNET_HDR.  N is
 	 * duplicated and remains the caller's.
 	 */
-	const char *host_dev_name;
-	const uint8_t *mac; /* NET_MAC_LEN bytes; NULL: the guest chooses */
-	uint16_t mtu;       /* bytes; 0: the guest chooses */
+	char *tap;
+	bool has_mac; /* false: the guest chooses one */
+	uint8_t mac[NET_MAC_LEN];
+	uint16_t mtu; /* bytes; 0: the guest chooses */
 	struct rate_limiter_config rx_limiter, tx_limiter;
 };
 

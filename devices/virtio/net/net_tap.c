@@ -101,7 +101,7 @@ static int open_by_number(const char *name, struct err *e)
 
 int net_tap_open(const struct net_config *config, struct err *e)
 {
-	const char *name = config->host_dev_name;
+	const char *name = config->tap;
 	int header = NET_HEADER;
 	AUTO_CLOSE int fd = strncmp(name, "fd:", 3) ? open_by_name(name, e)
 						    : open_by_number(name, e);

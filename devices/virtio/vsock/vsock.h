@@ -37,9 +37,11 @@ enum {
 	VSOCK_PATH_MAX = 97,
 };
 
+/* Strings are the caller's, and copied. */
 struct vsock_config {
 	uint32_t guest_cid;
-	const char *uds_path; /* copied */
+	char *uds_path;
+	char *id; /* for who configures it: the device has no use for it */
 };
 
 /* Firecracker's metric names.  Updated with metric_add(). */
