@@ -17,6 +17,7 @@
 struct err;
 struct kvm_vcpu;
 struct kvm_vm;
+struct schema_arch;
 
 enum { ARCH_VCPUS_MAX = 32, ARCH_VIRTIO_MAX = 64 };
 
@@ -38,6 +39,9 @@ struct arch_layout {
 	const char *console;  /* argument for `console=` */
 };
 extern const struct arch_layout arch_layout;
+
+/* The architecture's sections of a state file (snapshot/schema_table.h). */
+extern const struct schema_arch arch_schema;
 
 /* ARCH_AUTO: on if the host offers it; but PMU and nested are off. */
 enum arch_toggle { ARCH_AUTO, ARCH_ON, ARCH_OFF };
@@ -97,6 +101,9 @@ struct arch_vm {
 	int gic_fd;                            /* -1 until created */
 	struct kvm_vcpu *vcpu[ARCH_VCPUS_MAX]; /* set by arch_vcpu_init() */
 };
+
+/* For arch_vm_fini() before arch_vm_init(). */
+#define ARCH_VM_NONE ((struct arch_vm){.gic_fd = -1})
 
 enum clock_policy {
 	CLOCK_FROZEN,     /* the guest does not notice the pause */

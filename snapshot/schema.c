@@ -13,6 +13,7 @@
 
 struct walk {
 	struct snap s;
+	const struct schema_arch *arch;
 	FILE *out;
 	bool json, first;         /* first: no comma before the next item */
 	unsigned depth;           /* indentation of text */
@@ -173,32 +174,6 @@ static void text_value(struct walk *w, const struct label *l, bool optional)
 	end_value(w);
 }
 
-/*
- * The assembler's name for a register id of KVM (Linux, Documentation/virt/kvm/
- * api.rst, 4.68).  The id of a core register is its offset in struct kvm_regs,
- * in 4-byte words.
- */
-static void name_register(uint64_t id, char *name, size_t size)
-{
-	static const char *const core[] = {
-		"sp",       "pc",       "pstate",   "sp_el1",   "elr_el1",
-		"spsr_el1", "spsr_abt", "spsr_und", "spsr_irq", "spsr_fiq",
-	};
-	unsigned kind = id >> 16 & 0xfff, n = id & 0xffff;
-
-	if (kind == 0x13)
-		snprintf(name, size, "s%u_%u_c%u_c%u_%u", n >> 14, n >> 11 & 7,
-			 n >> 7 & 15, n >> 3 & 15, n & 7);
-	else if (kind == 0x10 && n < 62)
-		snprintf(name, size, "x%u", n / 2);
-	else if (kind == 0x10 && n < 62 + 2 * ARRAY_SIZE(core))
-		snprintf(name, size, "%s", core[(n - 62) / 2]);
-	else if (kind == 0x10 && n >= 84 && n < 212)
-		snprintf(name, size, "v%u", (n - 84) / 4);
-	else
-		snprintf(name, size, "0x%llx", (unsigned long long)id);
-}
-
 /* Each id encodes the size of its value: linux/kvm.h, KVM_REG_SIZE. */
 static void registers_value(struct walk *w, const struct label *l)
 {
@@ -211,7 +186,7 @@ static void registers_value(struct walk *w, const struct label *l)
 		char name[32];
 		struct label value;
 
-		name_register(id, name, sizeof(name));
+		w->arch->name_register(id, name, sizeof(name));
 		value = named(name);
 		if (size > 8)
 			bytes_value(w, &value, size);
@@ -263,21 +238,33 @@ static void simple_value(struct walk *w, const struct label *l,
 
 /* ------------------------------------------------------ parts of the table */
 
-static const struct schema *by_name(const char *name, size_t len)
+/* Row @i of both tables, the architecture's after ours; NULL at the end. */
+static const struct schema *row(const struct walk *w, unsigned i)
 {
-	for (unsigned i = 0; i < schema_table_count; i++) {
-		if (strlen(schema_table[i].name) == len &&
-		    !memcmp(schema_table[i].name, name, len))
-			return &schema_table[i];
+	if (i < schema_table_count)
+		return &schema_table[i];
+	i -= schema_table_count;
+	return i < w->arch->count ? &w->arch->table[i] : NULL;
+}
+
+static const struct schema *by_name(const struct walk *w, const char *name)
+{
+	const struct schema *r;
+
+	for (unsigned i = 0; (r = row(w, i)); i++) {
+		if (!strcmp(r->name, name))
+			return r;
 	}
 	return NULL;
 }
 
-static const struct schema *by_tag(const char *tag)
+static const struct schema *by_tag(const struct walk *w, const char *tag)
 {
-	for (unsigned i = 0; i < schema_table_count; i++) {
-		if (*tag && !memcmp(schema_table[i].tag, tag, 4))
-			return &schema_table[i];
+	const struct schema *r;
+
+	for (unsigned i = 0; (r = row(w, i)); i++) {
+		if (*tag && !memcmp(r->tag, tag, 4))
+			return r;
 	}
 	return NULL;
 }
@@ -350,7 +337,7 @@ static void print_composite(struct walk *w, const struct label *l,
 	if (*type == '@')
 		snprintf(name + strlen(name), sizeof(name) - strlen(name), "%u",
 			 w->id);
-	schema = by_name(name, strlen(name));
+	schema = by_name(w, name);
 	if (!schema)
 		return;
 	if (*type == '?')
@@ -393,7 +380,7 @@ static void print_section(struct walk *w)
 		return;
 	}
 	memcpy(tag, w->s.in + w->s.at, 4);
-	schema = by_tag(tag);
+	schema = by_tag(w, tag);
 	if (!w->json)
 		l = named(schema ? schema->name : "section");
 	open_item(w, &l, '{');
@@ -412,17 +399,18 @@ static void print_section(struct walk *w)
 
 /* ---------------------------------------------------------------- the whole */
 
-int schema_print(FILE *out, const void *body, size_t len, uint16_t minor,
-		 bool json, struct err *e)
+int schema_print(FILE *out, const struct schema_state *state, bool json,
+		 struct err *e)
 {
-	struct walk w = {.out = out, .json = json, .first = true};
+	struct walk w = {
+		.arch = state->arch, .out = out, .json = json, .first = true};
 	int r;
 
 	fprintf(out,
 		json ? "{\"format\":\"%u.%u\",\"sections\":["
 		     : "format: %u.%u\n",
-		STATE_FILE_MAJOR, minor);
-	snap_load(&w.s, body, len, snap_version_of(minor));
+		STATE_FILE_MAJOR, state->minor);
+	snap_load(&w.s, state->body, state->len, snap_version_of(state->minor));
 	while (left(&w.s) && !snap_failed(&w.s))
 		print_section(&w);
 	fputs(json ? "]}\n" : "", out);

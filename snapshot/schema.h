@@ -14,13 +14,22 @@
 #include <stdio.h>
 
 struct err;
+struct schema_arch;
+
+/* The body of a state file. */
+struct schema_state {
+	const void *body;
+	size_t len;
+	uint16_t minor;
+	const struct schema_arch *arch; /* of the guest */
+};
 
 /*
- * Print the body of a state file of format minor @minor, as text or as a JSON
- * object.  Bytes that the table does not describe are printed as "unread".
+ * Print @state as text or as a JSON object.  Bytes that no table describes are
+ * printed as "unread".
  *
  * Returns -1 if the body is truncated or malformed; everything before that is
  * printed.
  */
-int schema_print(FILE *out, const void *body, size_t len, uint16_t minor,
-		 bool json, struct err *e);
+int schema_print(FILE *out, const struct schema_state *state, bool json,
+		 struct err *e);

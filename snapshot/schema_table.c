@@ -30,8 +30,6 @@ const struct schema schema_table[] = {
 	 "counter_hz:4 offset:x8 host_stopped:8 guest_stopped:8 boot_id:s "
 	 "sample_host:8 tai_sec:8 tai_ns:4 tai_offset:4 synchronized:b "
 	 "max_error_ns:8"},
-	{"arch", "architecture",
-	 "target:4 features:x4 gic_version:4 pvtime:b vector_lengths:h64"},
 	{"more", "more_settings", "settings:S"},
 	{"bsrc", "kernel_placement",
 	 "setting:s raw:b load_address:x8 fdt_high:b entry:x8 no_kaslr:b"},
@@ -67,10 +65,6 @@ const struct schema schema_table[] = {
 	{"", "state_limiter", "bandwidth:.state_bucket ops:.state_bucket"},
 	{"", "state_bucket", "size:8 refill_ns:8 burst:8 budget:8 debt:8"},
 	{"vclk", "vmclock", "published:b seq:4 disruption:8 generation:8"},
-	{"vcpu", "vcpu",
-	 "registers:r mp_state:4 serror_pending:b serror_has_esr:b "
-	 "serror_esr:x8"},
-	{"gic ", "gic", "registers:z"},
 	{"vhst", "vhost", "interfaces:*flag"},
 	{"", "flag", "used:b"},
 	{"alrm", "rtc_alarm", "due:8 raised:b told:b"},

@@ -2,6 +2,9 @@
 /* The sections of a state file and their parts, as a table. */
 #pragma once
 
+#include <stddef.h>
+#include <stdint.h>
+
 /*
  * Fields, in order, as "name:type":
  *
@@ -25,6 +28,14 @@ struct schema {
 	char tag[5]; /* of a section; "": a part of a section */
 	const char *name;
 	const char *fields;
+};
+
+/* What the guest's architecture has: its sections, and its registers' names. */
+struct schema_arch {
+	const struct schema *table;
+	unsigned count;
+	/* Write to @name what people call the register with this id of KVM. */
+	void (*name_register)(uint64_t id, char *name, size_t size);
 };
 
 extern const struct schema schema_table[];

@@ -9,13 +9,16 @@
  */
 #include <errno.h>
 #include <linux/kvm.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "arch/aarch64/internal.h"
 #include "arch/arch.h"
 #include "core/base/err.h"
+#include "core/base/util.h"
 #include "core/kvm/kvm.h"
 #include "snapshot/codec.h"
+#include "snapshot/schema_table.h"
 
 enum {
 	REGS_MAX = 2048,
@@ -243,3 +246,46 @@ void arch_saved_state(struct arch_saved *saved, struct snap *s)
 		snap_u64(s, &saved->vector_lengths[i]);
 	snap_end(s);
 }
+
+/* ----------------------------------------------------- for `stasis inspect` */
+
+/*
+ * The assembler's name for a register id of KVM (Linux, Documentation/virt/kvm/
+ * api.rst, 4.68).  The id of a core register is its offset in struct kvm_regs,
+ * in 4-byte words.
+ */
+static void name_register(uint64_t id, char *name, size_t size)
+{
+	static const char *const core[] = {
+		"sp",       "pc",       "pstate",   "sp_el1",   "elr_el1",
+		"spsr_el1", "spsr_abt", "spsr_und", "spsr_irq", "spsr_fiq",
+	};
+	unsigned kind = id >> 16 & 0xfff, n = id & 0xffff;
+
+	if (kind == 0x13)
+		snprintf(name, size, "s%u_%u_c%u_c%u_%u", n >> 14, n >> 11 & 7,
+			 n >> 7 & 15, n >> 3 & 15, n & 7);
+	else if (kind == 0x10 && n < 62)
+		snprintf(name, size, "x%u", n / 2);
+	else if (kind == 0x10 && n < 62 + 2 * ARRAY_SIZE(core))
+		snprintf(name, size, "%s", core[(n - 62) / 2]);
+	else if (kind == 0x10 && n >= 84 && n < 212)
+		snprintf(name, size, "v%u", (n - 84) / 4);
+	else
+		snprintf(name, size, "0x%llx", (unsigned long long)id);
+}
+
+static const struct schema table[] = {
+	{"arch", "architecture",
+	 "target:4 features:x4 gic_version:4 pvtime:b vector_lengths:h64"},
+	{"vcpu", "vcpu",
+	 "registers:r mp_state:4 serror_pending:b serror_has_esr:b "
+	 "serror_esr:x8"},
+	{"gic ", "gic", "registers:z"},
+};
+
+const struct schema_arch arch_schema = {
+	.table = table,
+	.count = ARRAY_SIZE(table),
+	.name_register = name_register,
+};

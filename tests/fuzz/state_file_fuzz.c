@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "arch/arch.h"
 #include "core/base/err.h"
 #include "core/io/io.h"
 #include "snapshot/codec.h"
@@ -40,6 +41,12 @@ static void read_identity(const void *body, size_t len, uint16_t minor)
 
 static void print(const void *body, size_t len, uint16_t minor)
 {
+	const struct schema_state state = {
+		.body = body,
+		.len = len,
+		.minor = minor,
+		.arch = &arch_schema,
+	};
 	static FILE *nowhere;
 	struct err e[2] = {0};
 	int r[2];
@@ -48,8 +55,7 @@ static void print(const void *body, size_t len, uint16_t minor)
 		nowhere = fopen("/dev/null", "w");
 	must(nowhere);
 	for (int json = 0; json < 2; json++) {
-		r[json] =
-			schema_print(nowhere, body, len, minor, json, &e[json]);
+		r[json] = schema_print(nowhere, &state, json, &e[json]);
 		must(!r[json] || e[json].text[0]);
 	}
 	must(r[0] == r[1] && !strcmp(e[0].text, e[1].text));

@@ -38,7 +38,7 @@ static int set_up(void **state)
 	assert_int_equal(guest_mem_create(&m->mem, &ram, 1, &m->e), 0);
 	for (unsigned i = 0; i < ARCH_VCPUS_MAX; i++)
 		m->vcpu[i].fd = -1;
-	m->arch.gic_fd = -1;
+	m->arch = ARCH_VM_NONE;
 	*state = m;
 	return 0;
 }

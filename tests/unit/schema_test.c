@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "arch/arch.h"
 #include "core/base/util.h"
 #include "core/io/loop.h"
 #include "core/json/json.h"
@@ -100,11 +101,13 @@ static int tear_down(void **state)
 static char *print(const void *body, size_t len, bool json, int *result,
 		   struct err *e)
 {
+	const struct schema_state state = {
+		.body = body, .len = len, .arch = &arch_schema};
 	char *text = NULL;
 	size_t text_len;
 	FILE *out = open_memstream(&text, &text_len);
 
-	*result = schema_print(out, body, len, 0, json, e);
+	*result = schema_print(out, &state, json, e);
 	fclose(out);
 	return text;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "arch/arch.h"
 #include "core/base/err.h"
 #include "core/base/options.h"
 #include "core/base/util.h"
@@ -35,16 +36,17 @@ static void find_state(const char *path, char *state, size_t size)
 
 static int inspect(const struct inspect *i, const char *path, struct err *e)
 {
+	struct schema_state state = {.arch = &arch_schema};
 	AUTO_FREE void *body = NULL;
-	uint16_t minor;
 	uint64_t size;
-	size_t len;
 	AUTO_CLOSE int fd = io_open_file(path, &size, e);
 
 	if (fd < 0)
 		return -1;
-	if (state_file_load(fd, &body, &len, &minor, e) ||
-	    schema_print(stdout, body, len, minor, i->json, e))
+	if (state_file_load(fd, &body, &state.len, &state.minor, e))
+		return err_prefix(e, "%.512s", path);
+	state.body = body;
+	if (schema_print(stdout, &state, i->json, e))
 		return err_prefix(e, "%.512s", path);
 	if (fflush(stdout))
 		return err_errno(e, "cannot print it");

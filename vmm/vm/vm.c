@@ -151,7 +151,8 @@ struct vm *vm_build(const struct vm_config *config, const struct vm_host *host,
 	vm->host = *host;
 	know_host(vm);
 	vm->kvm.fd = vm->kvm.kvm_fd = -1;
-	vm->arch.gic_fd = vm->serial_irq_fd = vm->told.fd = vm->told_fd = -1;
+	vm->arch = ARCH_VM_NONE;
+	vm->serial_irq_fd = vm->told.fd = vm->told_fd = -1;
 	vm->deadline.fd = vm->paging.server.fd = vm->paging.tick.fd = -1;
 	time_follow_init(&vm->time_follow, vm->host.loop, &vm->time_pages,
 			 &vm->clock);
