@@ -96,18 +96,39 @@ static const struct option *find(const struct option *options, unsigned count,
 	return NULL;
 }
 
+/* Replace the text at @member. */
+static int copy(const struct option *o, char **member, const char *value,
+		struct err *e)
+{
+	char *text = strdup(value);
+
+	if (!text)
+		return err_errno(e, "cannot keep --%s", o->name);
+	free(*member);
+	*member = text;
+	return 0;
+}
+
 static int set(const struct option *o, void *context, const char *value,
 	       struct err *e)
 {
-	char *member = (char *)context + o->member;
+	void *member = (char *)context + o->member;
 
 	if (o->set)
 		return o->set(context, value, e);
-	if (value)
-		memcpy(member, &value, sizeof(value));
-	else
+	if (!value) {
 		memcpy(member, &(bool){true}, sizeof(bool));
-	return 0;
+		return 0;
+	}
+	if (o->kind == OPTION_COPIED)
+		return copy(o, member, value, e);
+	if (o->kind == OPTION_STORED) {
+		memcpy(member, &value, sizeof(value));
+		return 0;
+	}
+	if (options_parse_number(value, UINT64_MAX, member))
+		return 0;
+	return err_set(e, "--%s: \"%.40s\" is not a number", o->name, value);
 }
 
 /* Parse one option; returns how many arguments it used, or -1. */

@@ -21,21 +21,31 @@ struct option {
 	const char *argument; /* the value's name in the help; NULL: a flag;
 			       * ends in "...": the option may be repeated */
 	const char *help;     /* NULL: not listed by --help */
-	/* Either of these.  @value is NULL for a flag. */
+	/* Either this, if the value has to be checked (NULL for a flag) ... */
 	int (*set)(void *context, const char *value, struct err *e);
-	size_t member; /* its offset in the context */
+	/* ... or a member of the context, by its offset: see below. */
+	size_t member;
+	enum option_kind {
+		OPTION_STORED, /* a bool, or a const char * */
+		OPTION_COPIED, /* a char * */
+		OPTION_PARSED, /* a uint64_t */
+	} kind;
 };
 
 /*
- * Ends the row of a flag that sets one bool of the context, and of an option
- * whose value is stored as it is, in one const char *.
+ * Ends the row of a flag that sets one bool; of an option whose value is stored
+ * as it is, in one const char *; or replaces one char *, which the context
+ * owns; or is a number of 64 bits.
  */
-#define OPTION_FLAG(type, name) OPTION_MEMBER(bool, type, name)
-#define OPTION_TEXT(type, name) OPTION_MEMBER(const char *, type, name)
-/* Adds nothing but a warning if the member is of another kind. */
-#define OPTION_MEMBER(kind, type, name)   \
-	.member = (offsetof(type, name) + \
-		   0 * sizeof((kind *)0 == &((type *)0)->name))
+#define OPTION_FLAG(type, name)   OPTION_MEMBER(STORED, bool, type, name)
+#define OPTION_TEXT(type, name)   OPTION_MEMBER(STORED, const char *, type, name)
+#define OPTION_COPY(type, name)   OPTION_MEMBER(COPIED, char *, type, name)
+#define OPTION_NUMBER(type, name) OPTION_MEMBER(PARSED, uint64_t, type, name)
+/* The factor adds nothing but a warning if the member is of another type. */
+#define OPTION_MEMBER(how, of, type, name) \
+	.kind = OPTION_##how,              \
+	.member = (offsetof(type, name) +  \
+		   0 * sizeof((of *)0 == &((type *)0)->name))
 
 enum { OPTIONS_MAX = 64 };
 

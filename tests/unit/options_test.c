@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Command-line options: core/base/options.c. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/options.h"
@@ -13,6 +14,10 @@ struct seen {
 	struct {
 		const char *before, *path, *after;
 	} at;
+	struct {
+		uint64_t before, number, after;
+	} numbers;
+	char *copied;
 };
 
 static struct seen seen;
@@ -49,6 +54,8 @@ static const struct option options[] = {
 	{"many", "FILE[,HOW]...", "several", .set = set_kernel},
 	{"quiet", NULL, "a member", OPTION_FLAG(struct seen, quiet)},
 	{"path", "PATH", "another", OPTION_TEXT(struct seen, at.path)},
+	{"copy", "TEXT...", "a copy", OPTION_COPY(struct seen, copied)},
+	{"number", "N", "a number", OPTION_NUMBER(struct seen, numbers.number)},
 };
 
 static int clear(void **state)
@@ -68,6 +75,33 @@ static int parse(const char *a, const char *b, const char *c, const char *d)
 		argc++;
 	return options_parse(options, ARRAY_SIZE(options), argc, argv, &seen,
 			     &e);
+}
+
+static void a_number_is_parsed_into_its_member(void **state)
+{
+	(void)state;
+	assert_ok(parse("--number", "18446744073709551615", NULL, NULL), e);
+	assert_true(seen.numbers.number == UINT64_MAX);
+	assert_true(!seen.numbers.before && !seen.numbers.after);
+	assert_err(parse("--number", "18446744073709551616", NULL, NULL), e,
+		   "--number: \"18446744073709551616\" is not a number");
+	assert_err(parse("--number=5k", NULL, NULL, NULL), e,
+		   "--number: \"5k\" is not a number");
+	assert_true(seen.numbers.number == UINT64_MAX);
+}
+
+/* The words may be gone when the copy is used; an earlier copy is freed. */
+static void a_copy_is_the_contexts_own(void **state)
+{
+	char word[] = "first";
+
+	(void)state;
+	assert_ok(parse("--copy", word, NULL, NULL), e);
+	word[0] = 'x';
+	assert_string_equal(seen.copied, "first");
+	assert_ok(parse("--copy", word, "--copy", "second"), e);
+	assert_string_equal(seen.copied, "second");
+	free(seen.copied);
 }
 
 static void value_as_the_next_word(void **state)
@@ -322,6 +356,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(numbers_are_whole_and_bounded),
+		cmocka_unit_test_setup(a_number_is_parsed_into_its_member,
+				       clear),
+		cmocka_unit_test_setup(a_copy_is_the_contexts_own, clear),
 		cmocka_unit_test_setup(value_as_the_next_word, clear),
 		cmocka_unit_test_setup(members_are_set_and_no_others, clear),
 		cmocka_unit_test_setup(value_after_an_equals_sign, clear),

@@ -38,29 +38,6 @@ struct arguments {
 
 /* ------------------------------------------------------------------ options */
 
-/* A setter that stores the option's value in one member. */
-#define SET_NUMBER(member)                                                 \
-	static int set_##member(void *context, const char *value,          \
-				struct err *e)                             \
-	{                                                                  \
-		return parse_number(                                       \
-			value, &((struct arguments *)context)->member, e); \
-	}
-
-static int parse_number(const char *text, uint64_t *out, struct err *e)
-{
-	if (!options_parse_number(text, UINT64_MAX, out))
-		return err_set(e, "\"%.40s\" is not a number", text);
-	return 0;
-}
-
-SET_NUMBER(body_max)
-SET_NUMBER(mmds_max)
-SET_NUMBER(start_us)
-SET_NUMBER(start_cpu_us)
-SET_NUMBER(api_fd)
-SET_NUMBER(ready_fd)
-
 /* Only jailers pass it.  In a jail others than who starts it may provide the
  * files, so snapshots are loaded strictly. */
 static int set_parent_cpu_us(void *context, const char *value, struct err *e)
@@ -68,7 +45,9 @@ static int set_parent_cpu_us(void *context, const char *value, struct err *e)
 	struct arguments *args = context;
 
 	args->strict = true;
-	return parse_number(value, &args->parent_cpu_us, e);
+	if (!options_parse_number(value, UINT64_MAX, &args->parent_cpu_us))
+		return err_set(e, "\"%.40s\" is not a number", value);
+	return 0;
 }
 
 static int set_id(void *context, const char *value, struct err *e)
@@ -106,14 +85,15 @@ static const struct option options[] = {
 	 "Unix socket to serve the API on (default:\n" DEFAULT_SOCKET ")",
 	 OPTION_TEXT(struct arguments, api_sock)},
 	{"api-fd", "N", "use this descriptor instead: a listening Unix socket",
-	 .set = set_api_fd},
+	 OPTION_NUMBER(struct arguments, api_fd)},
 	{"ready-fd", "N", "write a byte here when the API accepts requests",
-	 .set = set_ready_fd},
+	 OPTION_NUMBER(struct arguments, ready_fd)},
 	{"http-api-max-payload-size", "BYTES",
-	 "maximum size of a request body (default 51200)", .set = set_body_max},
+	 "maximum size of a request body (default 51200)",
+	 OPTION_NUMBER(struct arguments, body_max)},
 	{"mmds-size-limit", "BYTES",
 	 "maximum size of the metadata (default: that of a\nrequest body)",
-	 .set = set_mmds_max},
+	 OPTION_NUMBER(struct arguments, mmds_max)},
 	{"id", "ID", "name of this VM in the log", .set = set_id},
 	{"boot-timer", NULL,
 	 "log the time when the guest writes 123 to\n0x40000000",
@@ -153,8 +133,9 @@ static const struct option options[] = {
 	 "print the format version of this state file; stasis\n"
 	 "inspect prints all of it",
 	 OPTION_TEXT(struct arguments, describe_snapshot)},
-	{"start-time-us", "N", NULL, .set = set_start_us},
-	{"start-time-cpu-us", "N", NULL, .set = set_start_cpu_us},
+	{"start-time-us", "N", NULL, OPTION_NUMBER(struct arguments, start_us)},
+	{"start-time-cpu-us", "N", NULL,
+	 OPTION_NUMBER(struct arguments, start_cpu_us)},
 	{"parent-cpu-time-us", "N", NULL, .set = set_parent_cpu_us},
 	{"metadata", "FILE",
 	 "JSON object: the metadata that the guest can read, if\n"

@@ -109,12 +109,6 @@ static int set_net(void *context, const char *value, struct err *e)
 		       word);
 }
 
-static int set_vsock(void *context, const char *value, struct err *e)
-{
-	return vm_config_set(&((struct restore *)context)->load.vsock_path,
-			     value, e);
-}
-
 static int set_paused(void *context, const char *value, struct err *e)
 {
 	(void)value;
@@ -159,7 +153,7 @@ static const struct option options[] = {
 	 "stasis run --help)",
 	 .set = set_net},
 	{"vsock", "PATH", "use this path for the vsock's Unix socket",
-	 .set = set_vsock},
+	 OPTION_COPY(struct restore, load.vsock_path)},
 	{"strict", NULL,
 	 "the snapshot is somebody else's: open only host files\n"
 	 "that --disk, --net and --vsock name, and disks in\n"

@@ -25,22 +25,6 @@ struct run {
 
 /* ------------------------------------------------------------------ options */
 
-static int set_kernel(void *context, const char *value, struct err *e)
-{
-	return vm_config_set(&((struct run *)context)->config.kernel, value, e);
-}
-
-static int set_initrd(void *context, const char *value, struct err *e)
-{
-	return vm_config_set(&((struct run *)context)->config.initrd, value, e);
-}
-
-static int set_cmdline(void *context, const char *value, struct err *e)
-{
-	return vm_config_set(&((struct run *)context)->config.cmdline, value,
-			     e);
-}
-
 static int parse_address(uint64_t *address, const char *option,
 			 const char *value, struct err *e)
 {
@@ -218,13 +202,14 @@ static const struct option options[] = {
 	 "arm64 Linux kernel: Image, Image.gz or EFI zboot\n"
 	 "(gzip). It is mapped, not copied: replace the file\n"
 	 "by renaming another one over it, never write to it",
-	 .set = set_kernel},
-	{"initrd", "FILE", "initial RAM disk; also mapped", .set = set_initrd},
+	 OPTION_COPY(struct run, config.kernel)},
+	{"initrd", "FILE", "initial RAM disk; also mapped",
+	 OPTION_COPY(struct run, config.initrd)},
 	{"cmdline", "TEXT",
 	 "kernel command line; without console= there is no\n"
 	 "serial console. Default:\n"
 	 "\"" DEFAULT_CMDLINE "\"",
-	 .set = set_cmdline},
+	 OPTION_COPY(struct run, config.cmdline)},
 	{"raw", NULL,
 	 "the kernel is a bare-metal binary: it is loaded\n"
 	 "512 KiB above RAM's base and entered at its first\n"
