@@ -49,6 +49,10 @@ enum { INSTRUCTIONS_MAX = 4096, TEXT_MAX = 64 << 10, CALLS_MAX = 470 };
 	{.call = #name, .why = (reason), CONDITIONS(condition_)},
 #define FAIL(name, error_, reason) \
 	{.call = #name, .error = (error_), .why = (reason)},
+#define SNAP(name, reason) {.call = #name, .why = (reason), .saves = true},
+#define SNAP_IF(name, condition_, reason)                     \
+	{.call = #name, .why = (reason), .saves = true,       \
+	 CONDITIONS(condition_)},
 #define START(name, reason) \
 	{.call = #name, .why = (reason), .needed = true},
 #define START_IF(name, condition_, reason)                    \
@@ -80,6 +84,10 @@ static const struct rule working_set_rules[] = {
 static const struct rule pages_rules[] = {
 #include "core/seccomp/lists/pages.inc"
 };
+/* As a program: what is forbidden. */
+static const struct rule no_snapshots_rules[] = {
+#include "core/seccomp/lists/saving.inc"
+};
 /* For the text only: what `setup` has beyond the others. */
 static const struct rule building_rules[] = {
 #include "core/seccomp/lists/building.inc"
@@ -95,13 +103,26 @@ static const struct list {
 	const char *name;
 	const struct rule *rule;
 	unsigned count;
+	bool forbids;
 } lists[] = {
-	LIST(setup),    LIST(main),        LIST(vcpu),  LIST(starter),
-	LIST(snapshot), LIST(working_set), LIST(pages),
+	LIST(setup),
+	LIST(main),
+	LIST(vcpu),
+	LIST(starter),
+	LIST(snapshot),
+	LIST(working_set),
+	LIST(pages),
+	{.name = "no_snapshots",
+	 .rule = no_snapshots_rules,
+	 .count = ARRAY_SIZE(no_snapshots_rules),
+	 .forbids = true},
 };
 
-static const struct list building = {"setup", building_rules,
-				     ARRAY_SIZE(building_rules)};
+static const struct list building = {
+	.name = "setup",
+	.rule = building_rules,
+	.count = ARRAY_SIZE(building_rules),
+};
 
 static void die(const char *what, const char *which, int error)
 {
@@ -111,10 +132,12 @@ static void die(const char *what, const char *which, int error)
 
 /* ------------------------------------------------------------------ to BPF */
 
-static void add_rule(scmp_filter_ctx filter, const struct rule *rule)
+static void add_rule(scmp_filter_ctx filter, const struct rule *rule,
+		     bool forbids)
 {
 	struct scmp_arg_cmp compare[RULE_CONDITIONS_MAX];
 	int number = seccomp_syscall_resolve_name(rule->call);
+	uint32_t action = forbids ? SCMP_ACT_TRAP : SCMP_ACT_ALLOW;
 	int r;
 
 	if (number == __NR_SCMP_ERROR)
@@ -126,11 +149,10 @@ static void add_rule(scmp_filter_ctx filter, const struct rule *rule)
 			.datum_a = rule->condition[i].mask,
 			.datum_b = rule->condition[i].value,
 		};
-	r = seccomp_rule_add_array(
-		filter,
-		rule->error ? SCMP_ACT_ERRNO((uint32_t)rule->error)
-			    : SCMP_ACT_ALLOW,
-		number, rule->count, compare);
+	if (rule->error)
+		action = SCMP_ACT_ERRNO((uint32_t)rule->error);
+	r = seccomp_rule_add_array(filter, action, number, rule->count,
+				   compare);
 	if (r)
 		die("cannot add", rule->call, -r);
 }
@@ -174,7 +196,8 @@ static void set_priorities(scmp_filter_ctx filter, const struct list *list)
 static size_t compile(const struct list *list, struct sock_filter *program)
 {
 	size_t size = (INSTRUCTIONS_MAX - 1) * sizeof(*program);
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
+	scmp_filter_ctx filter =
+		seccomp_init(list->forbids ? SCMP_ACT_ALLOW : SCMP_ACT_TRAP);
 	int r;
 
 	if (!filter || seccomp_arch_add(filter, SCMP_ARCH_AARCH64))
@@ -183,7 +206,7 @@ static size_t compile(const struct list *list, struct sock_filter *program)
 		seccomp_arch_remove(filter, SCMP_ARCH_NATIVE);
 	set_priorities(filter, list);
 	for (unsigned i = 0; i < list->count; i++)
-		add_rule(filter, &list->rule[i]);
+		add_rule(filter, &list->rule[i], list->forbids);
 	program[0] = look_at_argument;
 	r = seccomp_export_bpf_mem(filter, program + 1, &size);
 	if (r)
@@ -192,26 +215,58 @@ static size_t compile(const struct list *list, struct sock_filter *program)
 	return 1 + size / sizeof(*program);
 }
 
+/* Different values, each once. */
+struct values {
+	uint32_t value[256];
+	unsigned count;
+};
+
+static unsigned find_or_add(struct values *values, uint32_t value)
+{
+	unsigned i = 0;
+
+	while (i < values->count && values->value[i] != value)
+		i++;
+	if (i == ARRAY_SIZE(values->value))
+		die("more operands than", "a byte can number", ERANGE);
+	values->value[i] = value;
+	values->count += i == values->count;
+	return i;
+}
+
+static void write_values(FILE *out, const char *type, const char *name,
+			 const uint32_t *value, unsigned count)
+{
+	fprintf(out, "const unsigned %s %s[] = {", type, name);
+	for (unsigned i = 0; i < count; i++)
+		fprintf(out, "%s0x%x,", i % 8 ? "" : "\n\t", value[i]);
+	fprintf(out, "\n};\n\n");
+}
+
 static void write_programs(FILE *out)
 {
 	static struct sock_filter program[INSTRUCTIONS_MAX];
-	unsigned first[ARRAY_SIZE(lists) + 1] = {0};
+	static struct values codes, operands;
+	uint32_t first[ARRAY_SIZE(lists) + 1] = {0};
 
-	fprintf(out, "const struct sock_filter seccomp_instructions[] = {\n");
+	fprintf(out, "const struct seccomp_instruction "
+		     "seccomp_instructions[] = {\n");
 	for (unsigned i = 0; i < ARRAY_SIZE(lists); i++) {
 		size_t n = compile(&lists[i], program);
 
 		fprintf(out, "\t/* %s */\n", lists[i].name);
 		for (size_t k = 0; k < n; k++)
-			fprintf(out, "\t{0x%x, %u, %u, 0x%x},\n",
-				program[k].code, program[k].jt, program[k].jf,
-				program[k].k);
-		first[i + 1] = first[i] + (unsigned)n;
+			fprintf(out, "\t{%u, %u, %u, %u},\n",
+				find_or_add(&codes, program[k].code),
+				program[k].jt, program[k].jf,
+				find_or_add(&operands, program[k].k));
+		first[i + 1] = first[i] + (uint32_t)n;
 	}
-	fprintf(out, "};\n\nconst unsigned short seccomp_first[] = {");
-	for (unsigned i = 0; i <= ARRAY_SIZE(lists); i++)
-		fprintf(out, "%u,", first[i]);
 	fprintf(out, "};\n\n");
+	write_values(out, "short", "seccomp_first", first, ARRAY_SIZE(first));
+	write_values(out, "short", "seccomp_codes", codes.value, codes.count);
+	write_values(out, "int", "seccomp_operands", operands.value,
+		     operands.count);
 }
 
 /* ----------------------------------------------------------------- to text */
@@ -219,7 +274,7 @@ static void write_programs(FILE *out)
 /* See entry.h. */
 static void print_code(FILE *out, const struct rule *rule)
 {
-	fprintf(out, "%s", rule->needed ? "!" : "");
+	fprintf(out, "%s%s", rule->needed ? "!" : "", rule->saves ? "s" : "");
 	if (rule->error)
 		fprintf(out, "e%d", rule->error);
 	for (unsigned k = 0; k < rule->count; k++) {
@@ -261,7 +316,7 @@ static size_t print_text(char *text)
 		free(name);
 	}
 	fprintf(out, "\n");
-	for (unsigned i = SECCOMP_MAIN; i < ARRAY_SIZE(lists); i++)
+	for (unsigned i = SECCOMP_MAIN; i < SECCOMP_THREADS; i++)
 		print_list(out, &lists[i]);
 	print_list(out, &building);
 	len = (size_t)ftell(out);

@@ -47,11 +47,21 @@ void entry_decode(const struct seccomp_entry *entry, struct filter_rule *rule,
 	};
 	*needed = *code == '!';
 	code += *needed;
+	code += *code == 's';
 	if (*code == 'e')
 		rule->action = SECCOMP_RET_ERRNO |
 			       (uint32_t)strtoul(code + 1, &code, 10);
 	while (*code++ == ',' && rule->count < FILTER_CONDITIONS_MAX)
 		rule->condition[rule->count++] = decode_condition(&code);
+}
+
+bool entry_is_for_snapshots(const struct seccomp_entry *entry)
+{
+	const char *thread = entry->field[ENTRY_THREAD];
+
+	return (strcmp(thread, "main") != 0 && strcmp(thread, "vcpu") != 0 &&
+		strcmp(thread, "setup") != 0) ||
+	       entry->field[ENTRY_CODE][0] == 's';
 }
 
 int entry_call_number(const char *name)

@@ -28,6 +28,7 @@ const char *entry_read(const char *text, struct seccomp_entry *entry);
  * What the code of an entry says:
  *
  *	!               no microVM starts, or ends in order, without it
+ *	s               forbidden to a VMM without snapshots
  *	eNUMBER         the call fails with this error
  *	N&MASK=VALUE    argument N, in hexadecimal; several of these, with a
  *	                comma before each
@@ -36,6 +37,9 @@ const char *entry_read(const char *text, struct seccomp_entry *entry);
  */
 void entry_decode(const struct seccomp_entry *entry, struct filter_rule *rule,
 		  bool *needed);
+
+/* Has a VMM without snapshots no such entry? */
+bool entry_is_for_snapshots(const struct seccomp_entry *entry);
 
 /* The number of arm64's system call @name, or -1; and its name, or "". */
 int entry_call_number(const char *name);

@@ -7,6 +7,8 @@
  *   CALL_IF(name, CONDITION, "why")    if CONDITION holds; several entries of
  *                                      one name: if one of them does
  *   FAIL(name, ERRNO, "why")           the call is not made; it fails
+ *   SNAP(name, "why")                  as CALL() and CALL_IF(); forbidden to
+ *   SNAP_IF(name, CONDITION, "why")    a VMM without snapshots
  *   START(name, "why")                 as CALL(), CALL_IF() and FAIL(); no
  *   START_IF(name, CONDITION, "why")   microVM starts, or ends in order,
  *   START_FAIL(name, ERRNO, "why")     without it, so each filter has it
@@ -37,8 +39,8 @@ struct rule {
 	const char *call;
 	unsigned count; /* of conditions */
 	struct rule_condition condition[RULE_CONDITIONS_MAX];
-	int error; /* 0: allow */
-	bool needed;
+	int error;          /* 0: allow */
+	bool needed, saves; /* START(), SNAP() */
 	const char *why;
 };
 

@@ -23,7 +23,7 @@
 #endif
 
 /* Written before threads exist. */
-static bool enabled, sealed, expects_threads;
+static bool enabled, sealed, expects_threads, no_snapshots;
 /* What seccomp_use_file() read. */
 static struct filter_file custom;
 
@@ -70,19 +70,32 @@ int seccomp_enable(void (*last)(void), struct err *e)
 #endif
 }
 
+unsigned seccomp_program(unsigned thread, struct sock_filter *code)
+{
+	const unsigned len = seccomp_first[thread + 1] - seccomp_first[thread];
+
+	for (unsigned i = 0; i < len; i++) {
+		const struct seccomp_instruction *in =
+			&seccomp_instructions[seccomp_first[thread] + i];
+
+		code[i] = (struct sock_filter){seccomp_codes[in->code], in->jt,
+					       in->jf, seccomp_operands[in->k]};
+	}
+	return len;
+}
+
 /* The program of @thread: a file's where it is, because it may be long; a
  * built-in one in @room. */
 static struct sock_fprog program(enum seccomp_thread thread,
 				 struct sock_filter *room)
 {
-	unsigned first = seccomp_first[thread];
-	unsigned len = seccomp_first[thread + 1] - first;
+	unsigned len;
 
-	if (custom.len[thread])
+	if (thread != SECCOMP_NO_SNAPSHOTS && custom.len[thread])
 		return (struct sock_fprog){
 			.len = (unsigned short)custom.len[thread],
 			.filter = (struct sock_filter *)custom.code[thread]};
-	memcpy(room, &seccomp_instructions[first], len * sizeof(*room));
+	len = seccomp_program(thread, room);
 	place_pid(room, len);
 	return (struct sock_fprog){.len = (unsigned short)len, .filter = room};
 }
@@ -113,6 +126,11 @@ void seccomp_expect_threads(void)
 	expects_threads = true;
 }
 
+void seccomp_forbid_snapshots(void)
+{
+	no_snapshots = true;
+}
+
 static void enter_starter(void)
 {
 	seccomp_enter(SECCOMP_STARTER);
@@ -123,7 +141,9 @@ void seccomp_seal(void)
 	if (!enabled || sealed)
 		return;
 	sealed = true;
-	if (expects_threads && thread_starter(enter_starter))
+	if (no_snapshots)
+		seccomp_enter(SECCOMP_NO_SNAPSHOTS);
+	else if (expects_threads && thread_starter(enter_starter))
 		log_warn("cannot start a thread: no snapshot can be written");
 	seccomp_enter(SECCOMP_MAIN);
 }

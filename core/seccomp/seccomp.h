@@ -31,8 +31,12 @@ enum seccomp_thread {
 	SECCOMP_SNAPSHOT,
 	SECCOMP_WORKING_SET,
 	SECCOMP_PAGES,
-	SECCOMP_THREADS,
+	/* The main thread, in addition: what only snapshots need is forbidden.
+	 * No file has it. */
+	SECCOMP_NO_SNAPSHOTS,
 };
+
+enum { SECCOMP_THREADS = SECCOMP_NO_SNAPSHOTS };
 
 /* As Firecracker's, for those who monitor it. */
 enum { SECCOMP_EXIT_STATUS = 148 };
@@ -67,6 +71,10 @@ void seccomp_enter(enum seccomp_thread thread);
 
 /* Helper threads will be started after seccomp_seal().  Main thread. */
 void seccomp_expect_threads(void);
+
+/* No snapshot will be taken or loaded: seccomp_seal() forbids what only that
+ * needs, and there are no helper threads.  Main thread. */
+void seccomp_forbid_snapshots(void);
 
 /* Give up what only building a VM needs.  Main thread; the first call counts.
  */

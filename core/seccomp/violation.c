@@ -35,11 +35,11 @@ enum { TEXT_MAX = 32 << 10, ARENA_SIZE = 48 << 10, NAME_MAX_LEN = 40 };
 static void (*last_act)(void);
 static _Thread_local enum seccomp_thread whose;
 
-static const char *const thread_names[SECCOMP_THREADS] = {
+static const char *const thread_names[] = {
 	[SECCOMP_SETUP] = "main",        [SECCOMP_MAIN] = "main",
 	[SECCOMP_VCPU] = "vCPU",         [SECCOMP_STARTER] = "starter",
 	[SECCOMP_SNAPSHOT] = "snapshot", [SECCOMP_WORKING_SET] = "working_set",
-	[SECCOMP_PAGES] = "pages",
+	[SECCOMP_PAGES] = "pages",       [SECCOMP_NO_SNAPSHOTS] = "main",
 };
 
 void violation_name_thread(enum seccomp_thread thread)

@@ -93,6 +93,59 @@ else
 	fi
 fi
 
+t_begin "--no-snapshots: no helper thread, none is taken, and the guest runs on"
+start --no-snapshots
+threads=$(ls /proc/"$pid"/task | wc -l)
+timeout 60 stasis snapshot shot3 --socket "$PWD/s" >said 2>&1
+status=$?
+timeout 20 stasis ctl --socket "$PWD/s" pause >more 2>&1 && timeout 20 stasis ctl --socket "$PWD/s" put /snapshot/create \
+	'{"snapshot_path": "shot4", "mem_file_path": "shot4.mem"}' >more 2>&1
+timeout 20 stasis ctl --socket "$PWD/s" resume >>more 2>&1
+resumed=$?
+if [ "$threads" = 2 ] && [ $status -ne 0 ] && [ $resumed -eq 0 ] && [ ! -e shot4 ] && [ ! -s err ] &&
+	grep -q "Create snapshot error: the VMM was started with --no-snapshots" said &&
+	grep -q "Create snapshot error: the VMM was started with --no-snapshots" more; then t_ok; else
+	t_fail "$threads threads, status $status, resume $resumed" said
+	t_show more
+fi
+
+t_begin "what only snapshots need is forbidden there, and only there"
+forbidden=$(inject "$pid" call 165 9 0 0 2>&1)
+wait $pid
+status=$?
+words=$(grep -c "a main thread called getrusage(" err)
+start
+allowed=$(inject "$pid" call 165 9 0 0 2>&1)
+kill $pid
+wait $pid
+if [ "$forbidden" = SIGSYS ] && [ $status -eq 148 ] && [ "$words" = 1 ] && [ "$allowed" = 22 ]; then t_ok; else
+	t_fail "$forbidden, $allowed, status $status" err
+fi
+
+t_begin "--no-snapshots: none is loaded"
+stasis --api-sock "$PWD/s" --no-snapshots >log 2>err </dev/null &
+pid=$!
+wait_for 20 log "API server started"
+timeout 20 stasis ctl --socket "$PWD/s" put /snapshot/load \
+	'{"snapshot_path": "shot/state", "mem_backend": {"backend_type": "File", "backend_path": "shot/memory"}}' >said 2>&1
+status=$?
+kill $pid
+wait $pid
+if [ $status -ne 0 ] && grep -q "Load snapshot error: the VMM was started with --no-snapshots" said; then t_ok; else
+	t_fail "status $status" said
+fi
+
+t_begin "show --no-snapshots leaves out what is forbidden, and its filters work"
+stasis seccomp show --no-snapshots >less
+stasis seccomp show --filter --no-snapshots >x.json
+stasis seccomp compile --input x.json --output x.bin >said 2>&1
+timeout 60 stasis run --kernel "$T/off.img" --memory 32M --no-snapshots --api-sock "$PWD/s" --seccomp-filter x.bin >>said 2>&1
+status=$?
+if [ $status -eq 0 ] && [ ! -s said ] && ! grep -q "getrusage\|GET_REG_LIST\|^snapshot\|^starter\|^pages" less &&
+	[ "$(grep -c "^main" less)" -gt 50 ] && ! grep -q '"pages"\|"snapshot"' x.json; then t_ok; else
+	t_fail "status $status" said
+fi
+
 refused "both answers" 153 "exclude each other" --no-seccomp --seccomp-filter all.bin
 refused "JSON" 152 "stasis seccomp compile --input built-in.json --output FILE" --seccomp-filter built-in.json
 refused "no file" 152 "nowhere" --seccomp-filter nowhere

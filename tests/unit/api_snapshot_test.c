@@ -366,10 +366,27 @@ static void a_load_that_fails_ends_it(void **state)
 #define SNAPSHOT_TEST(test) \
 	cmocka_unit_test_setup_teardown(test, api_world_set_up, tear_down)
 
+static void without_snapshots_none_is_taken_or_loaded(void **state)
+{
+	struct world *w = *state;
+	const char *file = path_of(w, "state"), *memory = path_of(w, "memory");
+
+	w->instance.no_snapshots = true;
+	refused(w, PUT, "/snapshot/load", load_body(file, memory, true),
+		"Load snapshot error: the VMM was started with --no-snapshots");
+	boot_and_pause(w, plain);
+	refused(w, PUT, "/snapshot/create", create_body(file, memory, "Full"),
+		"Create snapshot error: the VMM was started with "
+		"--no-snapshots");
+	assert_int_equal(access(file, F_OK), -1);
+	api_world_do(w, PATCH, "/vm", resume_body);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		SNAPSHOT_TEST(a_resume_cancels_what_still_reads_ram),
+		SNAPSHOT_TEST(without_snapshots_none_is_taken_or_loaded),
 		SNAPSHOT_TEST(one_is_written_at_a_time),
 		SNAPSHOT_TEST(a_guest_that_runs_is_not_saved),
 		SNAPSHOT_TEST(a_diff_has_what_changed_before_one_that_failed),

@@ -30,6 +30,7 @@ enum {
 	NR_MMAP = 222,
 	NR_MPROTECT = 226,
 	NR_SOCKET = 198,
+	NR_GETRUSAGE = 165,
 	NR_CLONE3 = 435,
 	NR_END = 512,
 	THREAD_FLAGS = 0x3d0f00, /* of glibc's pthread_create() */
@@ -40,8 +41,9 @@ static const unsigned allowed = SECCOMP_RET_ALLOW, trapped = SECCOMP_RET_TRAP;
 
 static unsigned run(enum seccomp_thread thread, const struct seccomp_data *data)
 {
-	return bpf_run(&seccomp_instructions[seccomp_first[thread]],
-		       seccomp_first[thread + 1] - seccomp_first[thread], data);
+	struct sock_filter code[SECCOMP_INSTRUCTIONS_MAX];
+
+	return bpf_run(code, seccomp_program(thread, code), data);
 }
 
 static unsigned decide(enum seccomp_thread thread, int number, uint64_t a,
@@ -160,6 +162,36 @@ static void threads_are_started_by_the_starter(void **state)
 			 SECCOMP_RET_ERRNO | 12 /* ENOMEM */);
 }
 
+/* What it forbids, SECCOMP_MAIN allows; nothing else. */
+static void without_snapshots_less_is_allowed(void **state)
+{
+	static const struct {
+		int call;
+		unsigned request;
+		bool forbidden;
+	} calls[] = {
+		{NR_IOCTL, KVM_GET_REG_LIST, true},
+		{NR_IOCTL, KVM_GET_DIRTY_LOG, true},
+		{NR_IOCTL, KVM_SET_DEVICE_ATTR, true},
+		{NR_IOCTL, KVM_SET_ONE_REG, false},
+		{NR_IOCTL, KVM_GET_ONE_REG, false},
+		{NR_GETRUSAGE, 0, true},
+		{NR_WRITE, 0, false},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(calls); i++) {
+		int call = calls[i].call;
+		unsigned request = calls[i].request;
+
+		assert_int_equal(decide(SECCOMP_MAIN, call, 7, request, 0),
+				 allowed);
+		assert_int_equal(
+			decide(SECCOMP_NO_SNAPSHOTS, call, 7, request, 0),
+			calls[i].forbidden ? trapped : allowed);
+	}
+}
+
 /* A thread has the filters of the one that started it, too. */
 static void who_starts_a_thread_allows_what_it_does(void **state)
 {
@@ -221,6 +253,7 @@ int main(void)
 		cmocka_unit_test(only_this_process_is_signalled),
 		cmocka_unit_test(files_are_opened_but_not_made),
 		cmocka_unit_test(threads_are_started_by_the_starter),
+		cmocka_unit_test(without_snapshots_less_is_allowed),
 		cmocka_unit_test(who_starts_a_thread_allows_what_it_does),
 		cmocka_unit_test(the_text_has_names_and_lists),
 	};

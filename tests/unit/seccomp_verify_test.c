@@ -60,9 +60,8 @@ static unsigned rules_of(unsigned thread, struct filter_rule *rules)
 static void compare_built_in(unsigned thread, const struct filter_rule *rules,
 			     unsigned count)
 {
-	const struct sock_filter *built_in =
-		&seccomp_instructions[seccomp_first[thread]];
-	unsigned len = seccomp_first[thread + 1] - seccomp_first[thread];
+	struct sock_filter built_in[SECCOMP_INSTRUCTIONS_MAX];
+	unsigned len = seccomp_program(thread, built_in);
 
 	for (int call = 0; call < CALLS; call++) {
 		for (unsigned i = 0; i < count; i++) {

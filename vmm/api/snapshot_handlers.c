@@ -6,6 +6,14 @@
 #include "vmm/config/snapshot_bodies.h"
 #include "vmm/instance/instance.h"
 
+static int may_snapshot(const struct instance *in, struct err *e)
+{
+	if (!in->no_snapshots)
+		return 0;
+	return err_set(e, "the VMM was started with --no-snapshots, so it "
+			  "neither takes nor loads any");
+}
+
 int put_snapshot_create(struct instance *in, const struct api_request *request,
 			struct api_reply *reply, struct err *e)
 {
@@ -15,7 +23,8 @@ int put_snapshot_create(struct instance *in, const struct api_request *request,
 	if (snapshot_create_read(&body, request->json, e)) {
 		r = bad_body(e);
 	} else {
-		r = instance_snapshot(in, &body, e);
+		r = may_snapshot(in, e) || instance_snapshot(in, &body, e) ? -1
+									   : 0;
 		if (r)
 			err_prefix(e, "Create snapshot error");
 		reply->deferred = !r;
@@ -45,7 +54,7 @@ int put_snapshot_load(struct instance *in, const struct api_request *request,
 					    "enable_diff_snapshots fields are";
 		/* Only clients that send `clock` expect a body. */
 		reply->wants_clock = body.has_clock;
-		r = instance_load(in, &body, e);
+		r = may_snapshot(in, e) ? -1 : instance_load(in, &body, e);
 		if (r < 0)
 			err_prefix(e, "Load snapshot error");
 		else if (!r)

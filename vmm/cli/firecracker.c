@@ -28,7 +28,7 @@ struct arguments {
 	struct sandbox sandbox; /* must be first, for LAUNCH_OPTIONS */
 	const char *id, *config_file, *metadata, *metrics_path, *api_sock;
 	const char *log_path, *level, *seccomp_filter, *describe_snapshot;
-	bool show_level, show_origin, no_seccomp, strict;
+	bool show_level, show_origin, no_seccomp, no_snapshots, strict;
 	bool no_api, boot_timer, help, version, snapshot_version, pci;
 	uint64_t body_max, mmds_max, start_us, start_cpu_us, parent_cpu_us;
 	uint64_t api_fd, ready_fd; /* NO_FD: not given */
@@ -123,6 +123,10 @@ static const struct option options[] = {
 	{"no-seccomp", NULL,
 	 "install no seccomp filters; not for guests that you\ndo not trust",
 	 OPTION_FLAG(struct arguments, no_seccomp)},
+	{"no-snapshots", NULL,
+	 "take and load no snapshots, and forbid the system\n"
+	 "calls that only they need",
+	 OPTION_FLAG(struct arguments, no_snapshots)},
 	{"seccomp-filter", "FILE",
 	 "install these seccomp filters instead of the built-in\n"
 	 "ones (stasis seccomp compile)",
@@ -374,6 +378,7 @@ static int launch(const struct arguments *args)
 		status = refuse(args, &e);
 	} else {
 		l.no_seccomp = args->no_seccomp;
+		l.no_snapshots = args->no_snapshots;
 		status = serve(&l, args);
 	}
 	launch_fini(&l);

@@ -89,6 +89,7 @@ int foreground_run(const struct foreground *f, launch_start *start,
 	else {
 		l.instance.serial_waits = f->serial_waits;
 		l.no_seccomp = f->no_seccomp;
+		l.no_snapshots = f->no_snapshots;
 		status = launch_run(&l, start, context,
 				    f->api_sock ? &api : NULL);
 	}

@@ -20,6 +20,7 @@ struct foreground {
 	bool level_given, help;
 	bool serial_waits; /* --console-full wait */
 	bool no_seccomp;
+	bool no_snapshots;          /* of run's own options */
 	const char *seccomp_filter; /* NULL: the built-in ones */
 };
 

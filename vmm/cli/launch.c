@@ -146,6 +146,9 @@ int launch_run(struct launch *l, launch_start *start, void *context,
 	struct err e = {0};
 	int r = signals_watch(&l->loop, &l->signals, &e);
 
+	l->instance.no_snapshots = l->no_snapshots;
+	if (l->no_snapshots)
+		seccomp_forbid_snapshots();
 	if (!r)
 		r = install_filters(l, &e);
 	if (!r && api_config) {

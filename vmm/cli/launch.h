@@ -22,7 +22,8 @@ struct launch {
 	struct console console;
 	struct instance instance;
 	struct event_source signals;
-	bool no_seccomp; /* the caller's choice, after launch_init() */
+	/* The caller's choice, after launch_init(). */
+	bool no_seccomp, no_snapshots;
 	int status;
 };
 

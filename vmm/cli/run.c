@@ -290,6 +290,10 @@ static const struct option options[] = {
 	{"boot-timer", NULL,
 	 "log the time when the guest writes 123 to\n0x40000000",
 	 OPTION_FLAG(struct run, config.boot_timer)},
+	{"no-snapshots", NULL,
+	 "take and load no snapshots, and forbid the system\ncalls that only "
+	 "they need",
+	 OPTION_FLAG(struct run, foreground.no_snapshots)},
 	FOREGROUND_OPTIONS,
 };
 

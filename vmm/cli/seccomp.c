@@ -17,7 +17,7 @@
 #include "vmm/cli/cli.h"
 
 struct arguments {
-	bool json, filter, help;
+	bool json, filter, no_snapshots, help;
 };
 
 static const struct option options[] = {
@@ -25,12 +25,15 @@ static const struct option options[] = {
 	 OPTION_FLAG(struct arguments, json)},
 	{"filter", NULL, "print what stasis seccomp compile takes",
 	 OPTION_FLAG(struct arguments, filter)},
+	{"no-snapshots", NULL, "what is left with stasis run --no-snapshots",
+	 OPTION_FLAG(struct arguments, no_snapshots)},
 	{"help", NULL, "show this", OPTION_FLAG(struct arguments, help)},
 };
 
 static void print_help(void)
 {
-	printf("Usage: stasis seccomp show [--json | --filter]\n"
+	printf("Usage: stasis seccomp show [--json | --filter] "
+	       "[--no-snapshots]\n"
 	       "       stasis seccomp compile --help\n"
 	       "\n"
 	       "Print what each thread of a microVM may ask of the kernel, and "
@@ -72,20 +75,30 @@ static void print_object(const struct seccomp_entry *entry, bool first)
 	printf("}");
 }
 
-static void show(bool json)
+/* The next entry that is to be shown, as entry_read(). */
+static const char *next(const struct arguments *args, const char *text,
+			struct seccomp_entry *entry)
+{
+	do
+		text = entry_read(text, entry);
+	while (text && args->no_snapshots && entry_is_for_snapshots(entry));
+	return text;
+}
+
+static void show(const struct arguments *args)
 {
 	struct seccomp_entry entry;
 	const char *text = NULL;
 	bool first = true;
 
-	while ((text = entry_read(text, &entry))) {
-		if (json)
+	while ((text = next(args, text, &entry))) {
+		if (args->json)
 			print_object(&entry, first);
 		else
 			print_line(&entry);
 		first = false;
 	}
-	if (json)
+	if (args->json)
 		printf("\n]\n");
 }
 
@@ -138,29 +151,30 @@ static bool is_of(const struct seccomp_entry *entry, unsigned t)
 		!strcmp(key, "starter"));
 }
 
-static void print_filter(unsigned t)
+static void print_filter(const struct arguments *args, unsigned t)
 {
 	struct seccomp_entry entry;
 	const char *text = NULL;
 	bool first = true;
 
-	printf("%s\n \"%s\": {\"default_action\": \"trap\", "
-	       "\"filter_action\": \"allow\", \"filter\": [",
-	       t ? "," : "", seccomp_thread_keys[t]);
-	while ((text = entry_read(text, &entry))) {
+	while ((text = next(args, text, &entry))) {
 		if (!is_of(&entry, t))
 			continue;
+		if (first)
+			printf("%s\n \"%s\": {\"default_action\": \"trap\", "
+			       "\"filter_action\": \"allow\", \"filter\": [",
+			       t ? "," : "", seccomp_thread_keys[t]);
 		print_rule(&entry, first);
 		first = false;
 	}
-	printf("]}");
+	printf("%s", first ? "" : "]}");
 }
 
-static void show_filters(void)
+static void show_filters(const struct arguments *args)
 {
 	printf("{");
 	for (unsigned t = 0; t < SECCOMP_THREADS; t++)
-		print_filter(t);
+		print_filter(args, t);
 	printf("\n}\n");
 }
 
@@ -190,8 +204,8 @@ int cli_seccomp(int argc, char **argv)
 		return EXIT_BAD_ARGUMENTS;
 	}
 	if (args.filter)
-		show_filters();
+		show_filters(&args);
 	else
-		show(args.json);
+		show(&args);
 	return EXIT_OK;
 }

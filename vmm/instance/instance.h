@@ -73,6 +73,8 @@ struct instance {
 	bool configured;
 	/* Loads that do not say whether they are strict are (load_paths.h). */
 	bool strict;
+	/* Snapshots are neither taken nor loaded: filters forbid it. */
+	bool no_snapshots;
 	/* The clock request of a load, for the first resume after it. */
 	bool has_clock;
 	struct clock_request clock;
