@@ -119,18 +119,19 @@ static void json_escape(uint32_t c, unsigned size, char escape[TEXT_ESCAPE_MAX])
 const char *text_json_piece(const char *text, size_t *len,
 			    char escape[TEXT_ESCAPE_MAX])
 {
-	size_t all = strlen(text), n = 0;
+	size_t n = 0;
 	unsigned size = 0;
 	uint32_t c = 0;
 
-	while (n < all) {
-		size = text_decode(text + n, all - n, &c);
+	/* Not strlen(): it would be that of all the rest, for each piece. */
+	while (text[n]) {
+		size = text_decode(text + n, strnlen(text + n, 4), &c);
 		if (!size || !text_is_printable(c) || c == '"' || c == '\\')
 			break;
 		n += size;
 	}
 	*len = n;
-	if (n || !all)
+	if (n || !*text)
 		return text;
 	*len = size ? size : 1;
 	json_escape(c, size, escape);

@@ -140,16 +140,18 @@ static int draw_name(const char *path, struct sockaddr_un *address)
 {
 	const char *slash = strrchr(path, '/');
 	int folder = slash ? (int)(slash - path) + 1 : 0;
+	int room = LISTENER_PATH_MAX - folder;
+	char leaf[16];
 	uint32_t random;
-	int n;
 
 	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
 		return -1;
-	n = snprintf(address->sun_path, sizeof(address->sun_path), "%.*s.%08x",
-		     folder, path, random);
-	if (n < 0 || (size_t)n >= sizeof(address->sun_path) ||
-	    strlen(path) > LISTENER_PATH_MAX)
+	if (strlen(path) > LISTENER_PATH_MAX || room <= 0)
 		return fail(ENAMETOOLONG);
+	/* Beside the longest path there is less room. */
+	snprintf(leaf, sizeof(leaf), "%s%08x", room > 8 ? "." : "", random);
+	snprintf(address->sun_path, sizeof(address->sun_path), "%.*s%.*s",
+		 folder, path, room, leaf);
 	return 0;
 }
 
@@ -159,6 +161,8 @@ static int bind_somewhere(int fd, const char *path, struct sockaddr_un *address)
 	for (unsigned i = 0; i < NAME_TRIES; i++) {
 		if (draw_name(path, address))
 			return -1;
+		if (!strcmp(address->sun_path, path))
+			continue;
 		if (!bind(fd, (struct sockaddr *)address, sizeof(*address)))
 			return 0;
 		if (errno != EADDRINUSE)
@@ -167,12 +171,19 @@ static int bind_somewhere(int fd, const char *path, struct sockaddr_un *address)
 	return -1;
 }
 
-/* Unlink @path, and return -1 with errno unchanged. */
-static int give_up(const char *path)
+/*
+ * Unlink @path if it is the socket that @ours describes, and return -1 with
+ * errno unchanged.  Another process's may be there: replace() exchanges them.
+ */
+static int give_up(const char *path, const struct statx *ours)
 {
 	int saved = errno;
+	struct statx st;
 
-	unlink(path);
+	if (!io_look_at(path, &st) && st.stx_ino == ours->stx_ino &&
+	    st.stx_dev_major == ours->stx_dev_major &&
+	    st.stx_dev_minor == ours->stx_dev_minor)
+		unlink(path);
 	return fail(saved);
 }
 
@@ -186,9 +197,10 @@ int listener_open(struct listener_name *name, const char *path, int backlog)
 	*name = (struct listener_name){0};
 	if (fd < 0 || bind_somewhere(fd, path, &ours))
 		return -1;
-	if (listen(fd, backlog) || io_look_at(ours.sun_path, &st) ||
-	    take_place(name, ours.sun_path, path))
-		return give_up(ours.sun_path);
+	if (io_look_at(ours.sun_path, &st))
+		return -1;
+	if (listen(fd, backlog) || take_place(name, ours.sun_path, path))
+		return give_up(ours.sun_path, &st);
 	snprintf(name->path, sizeof(name->path), "%s", path);
 	name->dev = makedev(st.stx_dev_major, st.stx_dev_minor);
 	name->ino = st.stx_ino;

@@ -298,6 +298,29 @@ static void a_path_that_cannot_be_says_why(void **state)
 	assert_int_equal(errno, ENAMETOOLONG);
 }
 
+/* Beside it there is no room for a longer name. */
+static void the_longest_path_can_be_had(void **state)
+{
+	char folder[LISTENER_PATH_MAX], path[LISTENER_PATH_MAX + 1];
+	struct listener_name name;
+	int fd;
+
+	(void)state;
+	memset(folder, 'f', sizeof(folder));
+	memcpy(folder, world.folder, strlen(world.folder));
+	folder[strlen(world.folder)] = '/';
+	folder[LISTENER_PATH_MAX - 2] = '\0';
+	assert_int_equal(mkdir(folder, 0700), 0);
+	snprintf(path, sizeof(path), "%s/s", folder);
+	assert_int_equal(strlen(path), LISTENER_PATH_MAX);
+	fd = listener_open(&name, path, 4);
+	assert_true(fd >= 0);
+	assert_int_equal(access(path, F_OK), 0);
+	listener_remove(&name);
+	close(fd);
+	assert_int_equal(rmdir(folder), 0);
+}
+
 #define LISTENER_TEST(test) \
 	cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
@@ -314,6 +337,7 @@ int main(void)
 		LISTENER_TEST(a_temporary_name_that_is_taken_is_left_alone),
 		LISTENER_TEST(what_took_its_place_is_not_removed),
 		LISTENER_TEST(a_path_that_cannot_be_says_why),
+		LISTENER_TEST(the_longest_path_can_be_had),
 	};
 
 	return RUN_TESTS("listener", tests);

@@ -10,30 +10,44 @@
 
 /* ------------------------------------------------ bodies of unknown type */
 
+/* For any of them; the functions of a kind take the member of its name. */
+union any_body {
+	struct balloon_config balloon;
+	struct boot_source boot_source;
+	struct cpu_config cpu_config;
+	struct drive_config drive;
+	struct rng_config entropy;
+	struct interface_config interface;
+	struct mmds_body mmds_config;
+	struct vsock_config vsock;
+};
+
 /* The functions of a kind by the names that bodies.h gives them. */
-#define READ(kind)                                                        \
-	static int kind##_read_any(void *body, const struct json_t *json, \
-				   const char *id, struct err *e)         \
-	{                                                                 \
-		(void)id;                                                 \
-		return kind##_read(body, json, e);                        \
+#define READ(kind)                                                            \
+	static int kind##_read_any(void *body, const struct json_t *json,     \
+				   const char *id, struct err *e)             \
+	{                                                                     \
+		(void)id;                                                     \
+		return kind##_read(&((union any_body *)body)->kind, json, e); \
 	}
-#define READ_WITH_ID(kind)                                                \
-	static int kind##_read_any(void *body, const struct json_t *json, \
-				   const char *id, struct err *e)         \
-	{                                                                 \
-		return kind##_read(body, json, id, e);                    \
+#define READ_WITH_ID(kind)                                                    \
+	static int kind##_read_any(void *body, const struct json_t *json,     \
+				   const char *id, struct err *e)             \
+	{                                                                     \
+		return kind##_read(&((union any_body *)body)->kind, json, id, \
+				   e);                                        \
 	}
-#define APPLY(kind)                                                       \
-	static int kind##_apply_any(void *body, struct vm_config *config, \
-				    struct err *e)                        \
-	{                                                                 \
-		return kind##_apply(body, config, e);                     \
+#define APPLY(kind)                                                          \
+	static int kind##_apply_any(void *body, struct vm_config *config,    \
+				    struct err *e)                           \
+	{                                                                    \
+		return kind##_apply(&((union any_body *)body)->kind, config, \
+				    e);                                      \
 	}
-#define FINI(kind, fini)                        \
-	static void kind##_fini_any(void *body) \
-	{                                       \
-		fini(body);                     \
+#define FINI(kind, fini)                               \
+	static void kind##_fini_any(void *body)        \
+	{                                              \
+		fini(&((union any_body *)body)->kind); \
 	}
 
 READ(balloon)
@@ -140,18 +154,6 @@ const struct body_kind body_vsock = {
 };
 
 /* ------------------------------------------------------------- one of them */
-
-/* For any of them. */
-union any_body {
-	struct balloon_config balloon;
-	struct boot_source boot_source;
-	struct cpu_config cpu;
-	struct drive_config drive;
-	struct rng_config entropy;
-	struct interface_config interface;
-	struct mmds_body mmds;
-	struct vsock_config vsock;
-};
 
 int body_put(const struct body_kind *kind, struct vm_config *config,
 	     const struct json_t *json, const char *id, bool *deprecated,
