@@ -8,7 +8,7 @@
  *	guest_time follow     the next time it is wrong by a second: how many ms
  *	                      until it is right to 20 ms; for each such time
  *	guest_time bound N    what VMClock's page says at a value of the
- *counter, N times, a second apart: that value, TAI in ns, and how far that may
+ *counter, N times, 7 s apart: that value, TAI in ns, and how far that may
  *be off; -1 if it does not say
  *
  * Linux, include/uapi/linux/ptp_clock.h and vmclock-abi.h.
@@ -24,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TRIES = 20, PERIOD_US = 2000 };
+enum { TRIES = 20, PERIOD_US = 2000, LOOK_S = 7 };
 
 static int open_ptp(const char *wanted)
 {
@@ -174,7 +174,7 @@ static int bound(int count)
 		printf("guest: bound=%llu %lld %lld\n", (unsigned long long)now,
 		       (long long)tai, (long long)may_be_off);
 		fflush(stdout);
-		sleep(1);
+		sleep(LOOK_S);
 	}
 	return 0;
 }

@@ -45,9 +45,8 @@ static void people_see_what_was_done(void **state)
 	assert_contains(printed, "boot 12-ab\n");
 	assert_contains(printed,
 			"vmclock  synchronized; rate -12.345 ppm, right to "
-			"1.512 ms (estimated: 0.009) and 512.3 ppm since "
-			"(0.012); TAI-UTC 37 s, leap second: none, smeared: "
-			"utc-sls; told 9 times, 1 disruptions\n");
+			"1.512 ms and 512.3 ppm since; TAI-UTC 37 s, leap "
+			"second: none; told 9 times\n");
 	assert_contains(printed, "1970-01-01T00:00:02.123Z  paused   at "
 				 "20.000000 s, stopped within 42.0 us, offset "
 				 "500000000 +0\n");

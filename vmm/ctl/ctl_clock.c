@@ -60,23 +60,16 @@ static double ppm(const struct json_t *object, const char *name)
 	return (double)number(object, name) / 1e3;
 }
 
-/* What the guest was told of the host's clock. */
+/* What the guest was told of the host's clock.  A bound of 0: none. */
 static void show_vmclock(const struct json_t *told)
 {
-	printf("vmclock  %s; rate %+.3f ppm", word(told, "status"),
-	       ppm(told, "rate_ppb"));
-	if (json_member(told, "max_error_ns"))
-		printf(", right to %.3f ms (estimated: %.3f)",
-		       (double)number(told, "max_error_ns") / 1e6,
-		       (double)number(told, "est_error_ns") / 1e6);
-	printf(" and %.1f ppm since", ppm(told, "rate_max_error_ppb"));
-	if (json_member(told, "rate_est_error_ppb"))
-		printf(" (%.3f)", ppm(told, "rate_est_error_ppb"));
-	printf("; TAI-UTC %lld s, leap second: %s, smeared: %s; "
-	       "told %lld times, %lld disruptions\n",
+	printf("vmclock  %s; rate %+.3f ppm, right to %.3f ms and %.1f ppm "
+	       "since; TAI-UTC %lld s, leap second: %s; told %lld times\n",
+	       word(told, "status"), ppm(told, "rate_ppb"),
+	       (double)number(told, "max_error_ns") / 1e6,
+	       ppm(told, "rate_max_error_ppb"),
 	       (long long)number(told, "tai_offset"), word(told, "leap"),
-	       word(told, "smear"), (long long)number(told, "published"),
-	       (long long)number(told, "disruptions"));
+	       (long long)number(told, "published"));
 }
 
 static double seconds(const struct clock_answer *answer, int64_t ticks)
