@@ -3,6 +3,7 @@
 # The API, its clients, JSON and the configuration (mutants.py).
 HTTP, CONN, SERVER, ROUTES = (f"vmm/api/{name}.c" for name in ("http", "connection", "server", "routes"))
 HANDLERS, CLIENT, LISTENER = "vmm/api/handlers.c", "vmm/ctl/client.c", "core/io/listener.c"
+PLACE = "core/json/json_place.c"
 JSON, CONFIG, FILE, BODIES = "core/json/json.c", "vmm/config/config.c", "vmm/config/config_file.c", "vmm/config/snapshot_bodies.c"
 SINK, BUF = "vmm/instance/metrics_sink.c", "core/base/buf.c"
 
@@ -58,7 +59,16 @@ MUTANTS = [
     # ------------------------------------------------------ JSON, configuration
     ("a key may be there twice", JSON, "json_loadb(text, len, JSON_REJECT_DUPLICATES, &why)", "json_loadb(text, len, 0, &why)", "json_test"),
     ("a number below zero is a large one", JSON, "\tif (n < 0 || (f->max", "\tif ((f->max", "json_test"),
-    ("a field nobody knows is ignored", JSON, "\t\tif (!f)\n\t\t\treturn unknown_field(fields, count, name, e);\n", "\t\tif (!f) {\n\t\t\t(void)unknown_field;\n\t\t\tcontinue;\n\t\t}\n", "json_test"),
+    ("a field nobody knows is ignored", JSON, "\t\t\tif (strict)\n", "\t\t\tif (strict && !count)\n", "json_test"),
+    ("an unknown section is fatal", JSON, "\t\t\tif (strict)\n", "\t\t\tif (strict || count)\n", "config_file_test"),
+    ("places are one byte early", PLACE, "line, w.at - start)", "line, w.at - start - 1)", "json_test"),
+    ("the place of a member is that of another object's", PLACE, "\tif (!same || top(w) != w->object)\n", "\tif (!same)\n", "json_test"),
+    ("a quote ends a string although it is escaped", PLACE, "source.text[w->at] == '\\\\' ? 2 : 1", "source.text[w->at] == '\\\\' ? 1 : 1", "json_test"),
+    ("lines of metrics have what Firecracker has not", "core/base/metrics.c", "\tprint_all(out, true, THEIRS);\n", "\tprint_all(out, true, THEIRS | OURS);\n", "metrics_sink_test"),
+    ("firecracker_only is ignored", "core/base/metrics.c", "\tif (!extras)\n\t\treturn;\n", "\t(void)extras;\n", "metrics_sink_test"),
+    ("the sum of a latency is never reset", "core/base/metrics.c", "== METRIC_GAUGE ? v", "!= METRIC_COUNTER ? v", "metrics_sink_test"),
+    ("SIGHUP is what it dies of", "vmm/cli/signals.c", "{SIGHUP, 156, ", "{SIGHUP, 0, ", "signals_test"),
+    ("a fault is taken for a request", "vmm/cli/signals.c", "\tif (info->si_code > 0 && asking", "\tif (info->si_code > 99 && asking", "signals_test"),
     ("a field that must be there may be null", JSON, "(!value || json_is_null(value)))", "!value)", "json_test"),
     ("the root drive is not the first", CONFIG, "\t\tif (!root.root)\n", "\t\tif (root.root)\n", "api_devices_test"),
     ("there may be two root drives", CONFIG, "\t\tif (config->drive[i].root && &config->drive[i] != old)\n", "\t\tif (config->drive[i].root && !old && i > 63)\n", "api_devices_test"),

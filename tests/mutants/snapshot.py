@@ -9,6 +9,8 @@ RUN, SNAP, SLOTS = "vmm/vm/vm_run.c", "vmm/vm/vm_snapshot.c", "vmm/vm/virtio_slo
 IDENTITY = "devices/virtio/block/block_identity.c"
 
 MUTANTS = [
+    ("two snapshots of one pause differ", "vmm/vm/vm_snapshot.c", "\tif (vm->same_memory)\n", "\tif (vm->same_memory && !vm)\n", "vm_snapshot_test"),
+    ("a snapshot after a run has the identity of the one before", "vmm/vm/vm_run.c", "\tvm->same_memory = false;\n", "", "vm_snapshot_test"),
     # -------------------------------------------------------------------- codec
     ("a section is read beyond its end", CODEC, "\treturn s->depth ? s->section[s->depth - 1] : s->len;\n", "\treturn s->len;\n", "codec_test"),
     ("a section may be longer than what it is in", CODEC,
