@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/base/realtime.h"
 #include "core/machine/mem.h"
 
 struct err;
@@ -137,7 +138,9 @@ struct clock_config {
 	enum clock_policy on_pause, on_restore; /* never CLOCK_SET */
 	enum clock_physical physical;
 	enum clock_smear smear;
-	uint64_t max_jump_ms; /* a resume with a larger jump is rejected */
+	uint64_t max_jump_ms;     /* a resume with a larger jump is rejected */
+	bool stalls_are_frozen;   /* false: CLOCK_CONTINUOUS */
+	struct realtime realtime; /* a date becomes an offset at a start */
 };
 
 /* The policy of one resume. */
@@ -157,6 +160,7 @@ struct arch_clock_event {
 		CLOCK_STOPPED,
 		CLOCK_WENT_ON,  /* resumed */
 		CLOCK_RESTORED, /* resumed after a restore */
+		CLOCK_STALLED,  /* stopped by something else than stasis */
 	} kind;
 	enum clock_policy policy; /* of a resume */
 	uint64_t realtime_ns;     /* of the host, since 1970 */
@@ -172,6 +176,8 @@ struct arch_clock_event {
 	uint64_t late_ticks;
 	uint64_t paused_ticks; /* resume: host ticks since the pause */
 	uint64_t jump_ticks;   /* resume: how far the guest's counter jumps */
+	uint64_t unseen_ticks; /* stall: since the guest was known to run */
+	uint64_t slept_ns;     /* of that, by the host */
 };
 
 enum { CLOCK_HISTORY_MAX = 16 };
@@ -217,11 +223,12 @@ struct arch_clock {
 	uint64_t elapsed_error_ns;
 
 	/* Metrics. */
-	uint64_t pauses, resumes;
+	uint64_t pauses, resumes, stalls;
 	uint64_t frozen_ticks, longest_jump_ticks;
 	uint64_t busy_retries, verify_failures;
 	uint64_t
 		stopping; /* the host's counter when vCPUs were asked to park */
+	uint64_t slept_ns; /* by the host before the guest last started */
 	/* Ring of the latest events: event n is at n % CLOCK_HISTORY_MAX. */
 	struct arch_clock_event history[CLOCK_HISTORY_MAX];
 	uint64_t event_count;
@@ -241,6 +248,12 @@ void arch_clock_stopping(struct arch_clock *clock);
  */
 int arch_clock_stop(struct arch_clock *clock, struct kvm_vcpu *vcpu,
 		    uint64_t left, struct err *e);
+
+/* After arch_clock_stop(): it was a stall; @seen: when the guest last ran. */
+void arch_clock_stalled(struct arch_clock *clock, uint64_t seen);
+
+/* The latest event; there must be one. */
+struct arch_clock_event *arch_clock_last(struct arch_clock *clock);
 
 /*
  * Start guest time: the last step before vCPUs are released.  @request NULL:
@@ -439,6 +452,9 @@ int arch_place_initrd(const struct guest_mem *mem, uint64_t size,
 int arch_write_fdt(const struct arch_vm *a,
 		   const struct arch_topology *topology, gpa_t *fdt,
 		   struct err *e);
+
+/* Withdraw KVM's PTP hypercall.  @vcpu: any, of a VM that has not run. */
+int arch_hide_host_time(struct kvm_vcpu *vcpu, struct err *e);
 
 /*
  * Set the boot registers: vCPU 0 starts at @entry with @fdt as its argument;

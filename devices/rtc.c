@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/base/metrics.h"
+#include "core/base/now.h"
 #include "core/base/util.h"
 #include "core/io/log.h"
 #include "snapshot/codec.h"
@@ -42,12 +43,12 @@ struct metrics_group rtc_metrics = {
 	.base = &counters,
 };
 
-static uint64_t host_seconds(void)
+/* Of the guest's time before the guest set it, which is not negative. */
+static uint64_t seconds(const struct rtc *r)
 {
-	struct timespec now;
+	int64_t ns = (int64_t)clock_now_ns(CLOCK_REALTIME) + r->offset_ns;
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec;
+	return ns < 0 ? 0 : (uint64_t)ns / NS_PER_S;
 }
 
 /* ----------------------------------------------------------- under the lock */
@@ -88,11 +89,19 @@ static uint64_t wanted(const struct rtc *r)
 static void set_timer(struct rtc *r)
 {
 	uint64_t when = wanted(r);
-	struct itimerspec spec = {.it_value.tv_sec = (time_t)when};
+	uint64_t ns = when * NS_PER_S - (uint64_t)r->offset_ns;
+	/* A time of 0 would disarm it. */
+	struct itimerspec spec = {
+		.it_value.tv_sec =
+			(int64_t)ns < 0 ? 0 : (time_t)(ns / NS_PER_S),
+		.it_value.tv_nsec = (int64_t)ns < 0 ? 1 : (long)(ns % NS_PER_S),
+	};
 
 	if (when == r->armed)
 		return;
 	r->armed = when;
+	if (!when)
+		spec = (struct itimerspec){0};
 	if (need_timer(r))
 		return;
 	timerfd_settime(r->alarm.fd, TFD_TIMER_ABSTIME, &spec, NULL);
@@ -113,7 +122,7 @@ static void update(struct rtc *r)
 {
 	bool masked;
 
-	if (r->due && host_seconds() >= r->due) {
+	if (r->due && seconds(r) >= r->due) {
 		r->due = 0;
 		r->raised = true;
 	}
@@ -129,7 +138,7 @@ static void update(struct rtc *r)
  */
 static void match(struct rtc *r)
 {
-	uint64_t now = host_seconds();
+	uint64_t now = seconds(r);
 	uint32_t shown = (uint32_t)now + r->shift;
 
 	r->due = now + (uint32_t)(r->match - shown);
@@ -150,7 +159,7 @@ static uint32_t read_register(const struct rtc *r, uint64_t offset)
 {
 	switch (offset) {
 	case RTC_DR:
-		return (uint32_t)host_seconds() + r->shift;
+		return (uint32_t)seconds(r) + r->shift;
 	case RTC_MR:
 		return r->match;
 	case RTC_LR:
@@ -177,7 +186,7 @@ static void write_register(struct rtc *r, uint64_t offset, uint32_t word)
 		break;
 	case RTC_LR:
 		r->load = word;
-		r->shift = word - (uint32_t)host_seconds();
+		r->shift = word - (uint32_t)seconds(r);
 		match(r);
 		break;
 	case RTC_IMSC:
@@ -263,6 +272,17 @@ void rtc_look(struct rtc *r)
 	pthread_mutex_unlock(&r->lock);
 }
 
+void rtc_start(struct rtc *r, int64_t offset_ns)
+{
+	pthread_mutex_lock(&r->lock);
+	if (offset_ns != r->offset_ns)
+		r->armed = 0;
+	r->offset_ns = offset_ns;
+	update(r);
+	set_timer(r);
+	pthread_mutex_unlock(&r->lock);
+}
+
 void rtc_init(struct rtc *r, struct event_loop *loop, struct irq_line irq,
 	      int wake_fd)
 {
@@ -303,10 +323,6 @@ void rtc_alarm_state(struct rtc *r, struct snap *s)
 	snap_require(s, r->due < limit, "the alarm's time");
 	snap_bool(s, &r->raised);
 	snap_bool(s, &r->told);
-	if (snap_loading(s) && !snap_failed(s)) {
-		update(r);
-		set_timer(r);
-	}
 	pthread_mutex_unlock(&r->lock);
 	snap_end(s);
 }

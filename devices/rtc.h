@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An ARM PL031 real-time clock that shows the host's wall clock, so it is right
- * after any pause.  If the guest sets the time, the difference to the host's is
- * kept.
+ * An ARM PL031 real-time clock that shows the host's wall clock, or a time with
+ * a constant distance to it (struct realtime), so it is right after any pause.
+ * If the guest sets the time, the difference to the host's is kept.
  *
  * The alarm interrupts when the displayed time reaches the match register.  It
  * follows the host's wall clock, too: an alarm does not wait for the end of a
@@ -33,11 +33,12 @@ struct rtc {
 
 	/* Guards the rest, and the creation of the timer. */
 	pthread_mutex_t lock;
-	uint32_t shift; /* guest's seconds minus the host's, mod 2^32 */
+	int64_t offset_ns; /* what the guest is told minus the host's time */
+	uint32_t shift; /* guest's seconds minus those it is told, mod 2^32 */
 	uint32_t load, match, mask;
 	/*
-	 * Host's seconds since 1970 at which the displayed time reaches the
-	 * match register; 0: never.
+	 * Seconds since 1970, of the time it is told, at which the displayed
+	 * time reaches the match register; 0: never.
 	 */
 	uint64_t due;
 	uint64_t armed; /* what the timer is armed for; 0: it is not armed */
@@ -53,6 +54,8 @@ struct snap;
 /* @rtc is zeroed; @loop and @wake_fd outlive it. */
 void rtc_init(struct rtc *rtc, struct event_loop *loop, struct irq_line irq,
 	      int wake_fd);
+/* The guest is about to start: it is told the host's time plus @offset_ns. */
+void rtc_start(struct rtc *rtc, int64_t offset_ns);
 /* The guest may have set an alarm. */
 void rtc_look(struct rtc *rtc);
 /* Does nothing if @rtc was only zeroed. */
@@ -60,5 +63,6 @@ void rtc_fini(struct rtc *rtc);
 
 /* Save or load, while no vCPU runs. */
 void rtc_state(struct rtc *rtc, struct snap *s);
-/* The same for the alarm, after rtc_state(); in snapshots since format 1.2. */
+/* The same for the alarm, after rtc_state(); in snapshots since format 1.2.
+ * After a load, it rings from rtc_start() on. */
 void rtc_alarm_state(struct rtc *rtc, struct snap *s);

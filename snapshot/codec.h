@@ -38,6 +38,8 @@
  *	alrm   alarm of the RTC
  *	dsks   contents of each drive's file
  *	hbot   when the host booted
+ *		since minor 4:
+ *	clkc   more of the clock's configuration
  *
  * A newer minor version only appends sections, here or in `more`.
  *
@@ -60,7 +62,7 @@
 
 enum {
 	SNAP_DEPTH_MAX = 8,   /* sections within sections */
-	SNAPSHOT_VERSION = 4, /* the version that is written */
+	SNAPSHOT_VERSION = 5, /* the version that is written */
 };
 
 /* A section's tag: four characters, which a hex dump shows in this order. */

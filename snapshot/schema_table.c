@@ -71,6 +71,8 @@ const struct schema schema_table[] = {
 	{"dsks", "disk_contents", "disks:*disk_content"},
 	{"", "disk_content", "birth_sec:8 birth_ns:8 samples:h256"},
 	{"hbot", "host_boot", "realtime_ns:8 width_ns:4"},
+	{"clkc", "clock_more",
+	 "on_stop_frozen:b realtime_is_date:b realtime_ns:8"},
 	/* The only section of a working set file. */
 	{"wset", "working_set", "id:h16 memory_size:8 ranges:+range"},
 	{"", "range", "page:4 pages:4"},

@@ -20,7 +20,7 @@ struct err;
 
 enum {
 	STATE_FILE_MAJOR = 1,
-	STATE_FILE_MINOR = 3,
+	STATE_FILE_MINOR = 4,
 	STATE_FILE_BODY_MAX = 4 << 20, /* bytes */
 };
 

@@ -20,7 +20,7 @@ COMMANDS = {
             "vcpu_count": "cpus", "mem_size_mib": "memory", "nested": "cpu nested=",
             "track_dirty_pages": "track-dirty-pages", "clock": "clock"},
         "ClockConfig": {
-            "on_pause": "clock", "on_restore": "restore-clock", "physical": "physical-counter",
+            "on_pause": "clock", "on_restore": "restore-clock", "on_stop": "stop-clock", "realtime": "realtime", "physical": "physical-counter",
             "max_jump_ms": "max-jump-ms", "smear": "smear"},
         "CpuConfig": {"vcpu_features": "cpu"},
         "BootSource": {
@@ -43,7 +43,7 @@ COMMANDS = {
         "SnapshotLoad": {
             "track_dirty_pages": "track-dirty-pages", "resume_vm": "paused",
             "network_overrides": "net", "vsock_override": "vsock", "drive_overrides": "disk",
-            "record_working_set": "record-working-set", "strict": "strict", "clock": "clock", "mem_backend": "eager"},
+            "record_working_set": "record-working-set", "strict": "strict", "clock": "clock", "realtime": "realtime", "mem_backend": "eager"},
         "SnapshotLoad.clock": {
             "policy": "clock", "max_jump_ms": "max-jump-ms", "unsynchronized": "unsynchronized"},
         "MemBackend": {"backend_type": "eager"},

@@ -304,18 +304,19 @@ int arch_clock_stop(struct arch_clock *c, struct kvm_vcpu *vcpu, uint64_t left,
 		    struct err *e)
 {
 	struct arch_clock_event *event;
+	uint64_t now, guest;
 
 	if (verify(c, vcpu, e))
 		return -1;
-	if (c->has_offset) {
-		c->host_stopped = left;
-		c->guest_stopped = clock_guest(left, c->offset);
-	} else {
-		if (kvm_vcpu_get_reg(vcpu, KVM_REG_ARM_TIMER_CNT,
-				     &c->guest_stopped))
+	guest = clock_guest(left, c->offset);
+	if (!c->has_offset) {
+		now = kvm_counter_read();
+		if (kvm_vcpu_get_reg(vcpu, KVM_REG_ARM_TIMER_CNT, &guest))
 			return err_set(e, "cannot read the guest's counter");
-		c->host_stopped = kvm_counter_read();
+		guest -= now - left;
 	}
+	c->host_stopped = left;
+	c->guest_stopped = guest;
 	c->offset_stopped = c->offset;
 	c->moved = false;
 	event = add_event(c);
@@ -326,6 +327,34 @@ int arch_clock_stop(struct arch_clock *c, struct kvm_vcpu *vcpu, uint64_t left,
 	event->late_ticks = c->host_stopped - c->stopping;
 	c->pauses++;
 	return 0;
+}
+
+/* How long the host has slept since it booted. */
+static uint64_t slept_ns(void)
+{
+	return clock_now_ns(CLOCK_BOOTTIME) - clock_now_ns(CLOCK_MONOTONIC);
+}
+
+struct arch_clock_event *arch_clock_last(struct arch_clock *c)
+{
+	return &c->history[(c->event_count - 1) % CLOCK_HISTORY_MAX];
+}
+
+void arch_clock_stalled(struct arch_clock *c, uint64_t seen)
+{
+	struct arch_clock_event *event = arch_clock_last(c);
+	uint64_t slept = slept_ns() - c->slept_ns;
+
+	event->kind = CLOCK_STALLED;
+	event->late_ticks = 0;
+	event->unseen_ticks = kvm_counter_read() - seen;
+	event->error_ticks = c->config.stalls_are_frozen
+				     ? c->host_stopped - seen
+				     : event->unseen_ticks;
+	/* The two clocks are not read at the same moment. */
+	event->slept_ns = (int64_t)slept < (int64_t)NS_PER_S / 1000 ? 0 : slept;
+	c->pauses--;
+	c->stalls++;
 }
 
 /* Make the guest's counter continue from @guest now. */
@@ -431,8 +460,8 @@ int arch_clock_may_start(const struct arch_clock *c,
 
 void arch_clock_started(struct arch_clock *c)
 {
-	struct arch_clock_event *event =
-		&c->history[(c->event_count - 1) % CLOCK_HISTORY_MAX];
+	struct arch_clock_event *event = arch_clock_last(c);
 
 	event->late_ticks = kvm_counter_read() - event->host;
+	c->slept_ns = slept_ns();
 }

@@ -238,6 +238,22 @@ int arch_vcpu_init(struct arch_vm *a, struct kvm_vcpu *vcpu, struct err *e)
 	return a->pvtime ? enable_pvtime(vcpu, e) : 0;
 }
 
+int arch_hide_host_time(struct kvm_vcpu *vcpu, struct err *e)
+{
+	uint64_t offered = 0;
+	int r = kvm_vcpu_get_reg(vcpu, KVM_REG_ARM_VENDOR_HYP_BMAP, &offered);
+
+	offered &= ~(1ull << KVM_REG_ARM_VENDOR_HYP_BIT_PTP);
+	if (!r)
+		r = kvm_vcpu_set_reg(vcpu, KVM_REG_ARM_VENDOR_HYP_BMAP,
+				     &offered);
+	if (!r)
+		return 0;
+	errno = -r;
+	return err_errno(e, "`realtime`: this host's KVM does not hide its "
+			    "clock from guests (Linux 6.0 does); leave it out");
+}
+
 static int set_core(struct kvm_vcpu *vcpu, uint64_t id, uint64_t value,
 		    struct err *e)
 {

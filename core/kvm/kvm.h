@@ -41,7 +41,12 @@ struct kvm_vcpu {
 	struct kvm_coalesced_mmio_ring *late;
 	_Atomic pid_t thread; /* the thread that a kick interrupts; 0: none */
 	uint64_t left;        /* own thread only: see kvm_vcpu_left() */
-	int run_errno; /* after KVM_EXITED_ERROR: errno of KVM_RUN, or 0 */
+	/* Own thread only: the host's counter when this thread last was known
+	 * to run, and the ticks between two beats; 0: there are none. */
+	uint64_t seen, beat;
+	uint64_t ran;      /* with beats: its CPU time then, in ticks */
+	bool missed_beats; /* see kvm_vcpu_unseen() */
+	int run_errno;     /* after KVM_EXITED_ERROR: errno of KVM_RUN, or 0 */
 };
 
 /* ------------------------------------------------------------- the system */
@@ -221,6 +226,29 @@ void kvm_vcpu_clear_kick(struct kvm_vcpu *vcpu);
  * the guest itself does not.  On the vCPU's thread.
  */
 uint64_t kvm_vcpu_left(const struct kvm_vcpu *vcpu);
+
+/*
+ * Whether something else than a kick keeps a vCPU from running (SIGSTOP, the
+ * cgroup freezer, a debugger, a host that sleeps) is only seen afterwards,
+ * because KVM_RUN is interrupted then.  When the stop began is not, so beats
+ * bound it: a timer interrupts the vCPU KVM_BEATS_PER_S times a second, except
+ * while it is parked.  A vCPU that missed beats does not enter the guest again
+ * before kvm_vcpu_clear_kick(), so the guest never sees the time of the stop.
+ *
+ * kvm_vcpu_start_beats(): on the vCPU's thread, before its first
+ * kvm_vcpu_run().
+ */
+enum { KVM_BEATS_PER_S = 10, KVM_STALL_BEATS = 5 };
+int kvm_vcpu_start_beats(struct kvm_vcpu *vcpu);
+/* @parked: beats do not wake this thread.  On the vCPU's thread. */
+void kvm_vcpu_hold_beats(const struct kvm_vcpu *vcpu, bool parked);
+/*
+ * After KVM_EXITED_INTERRUPTED: the host's counter when the vCPU was last known
+ * to run, if it may not have run for more than KVM_STALL_BEATS since; otherwise
+ * 0.  With beats kvm_vcpu_left() is then the latest moment at which the guest
+ * can have run.
+ */
+uint64_t kvm_vcpu_unseen(const struct kvm_vcpu *vcpu);
 
 /*
  * Kicks are delivered as a signal.  Call kvm_prepare_kicks() once, before

@@ -357,6 +357,8 @@ enum kvm_exit kvm_vcpu_run(struct kvm_vcpu *vcpu)
 	}
 	switch (vcpu->run->exit_reason) {
 	case KVM_EXIT_MMIO:
+		if (!vcpu->beat)
+			vcpu->seen = kvm_counter_read();
 		return KVM_EXITED_MMIO;
 	case KVM_EXIT_ARM_NISV:
 		return KVM_EXITED_NO_SYNDROME;

@@ -372,6 +372,8 @@ static enum kvm_exit take_step(struct fake_vcpu *v)
 		while (!let_go)
 			pthread_cond_wait(&kicked, &lock);
 		v->step++;
+		v->unseen = s->unseen;
+		v->left = s->left;
 		return s->exit;
 	}
 	if (v->step < v->step_count && s->kind == FAKE_TOUCH) {
@@ -458,21 +460,6 @@ void kvm_vcpu_explain(const struct kvm_vcpu *vcpu, char *text, size_t size)
 
 /* ------------------------------------------------------------------ kicks */
 
-int kvm_prepare_kicks(void)
-{
-	return kvm_fake_call();
-}
-
-void kvm_unmask_kicks(sigset_t *blocked)
-{
-	(void)blocked;
-}
-
-void kvm_vcpu_set_thread(struct kvm_vcpu *vcpu)
-{
-	(void)vcpu;
-}
-
 void kvm_vcpu_kick(struct kvm_vcpu *vcpu)
 {
 	pthread_mutex_lock(&lock);
@@ -481,15 +468,10 @@ void kvm_vcpu_kick(struct kvm_vcpu *vcpu)
 	pthread_mutex_unlock(&lock);
 }
 
-uint64_t kvm_vcpu_left(const struct kvm_vcpu *vcpu)
-{
-	(void)vcpu;
-	return kvm_counter_read();
-}
-
 void kvm_vcpu_clear_kick(struct kvm_vcpu *vcpu)
 {
 	pthread_mutex_lock(&lock);
 	fake_of(vcpu)->kicked = false;
+	fake_of(vcpu)->unseen = fake_of(vcpu)->left = 0;
 	pthread_mutex_unlock(&lock);
 }

@@ -38,6 +38,9 @@ struct fake_step {
 	} kind;
 	enum kvm_exit exit; /* FAKE_EXIT, FAKE_STUCK */
 	int error;          /* with KVM_EXITED_ERROR: errno of KVM_RUN */
+	/* With FAKE_STUCK, KVM_EXITED_INTERRUPTED: what kvm_vcpu_unseen() and
+	 * kvm_vcpu_left() say then; 0: it was kicked, and now. */
+	uint64_t unseen, left;
 	gpa_t gpa;
 	unsigned len;
 	uint64_t value;   /* FAKE_WRITE */
@@ -64,6 +67,8 @@ struct fake_vcpu {
 	unsigned created_when, finalized_when, mp_when, serror_when;
 	unsigned entries;
 	bool kicked;
+	uint64_t unseen, left; /* of the last step, until it has parked */
+	bool beats;
 	uint64_t answer; /* to the last FAKE_READ */
 };
 

@@ -166,3 +166,44 @@ int kvm_vcpu_set_serror(struct kvm_vcpu *vcpu, const struct kvm_serror *serror)
 	}
 	return r;
 }
+
+/* ------------------------------------------------------------------ kicks */
+
+int kvm_prepare_kicks(void)
+{
+	return kvm_fake_call();
+}
+
+void kvm_unmask_kicks(sigset_t *blocked)
+{
+	(void)blocked;
+}
+
+void kvm_vcpu_set_thread(struct kvm_vcpu *vcpu)
+{
+	(void)vcpu;
+}
+
+uint64_t kvm_vcpu_left(const struct kvm_vcpu *vcpu)
+{
+	uint64_t left = fake_of(vcpu)->left;
+
+	return left ? left : kvm_counter_read();
+}
+
+uint64_t kvm_vcpu_unseen(const struct kvm_vcpu *vcpu)
+{
+	return fake_of(vcpu)->unseen;
+}
+
+int kvm_vcpu_start_beats(struct kvm_vcpu *vcpu)
+{
+	fake_of(vcpu)->beats = true;
+	return 0;
+}
+
+void kvm_vcpu_hold_beats(const struct kvm_vcpu *vcpu, bool parked)
+{
+	(void)vcpu;
+	(void)parked;
+}

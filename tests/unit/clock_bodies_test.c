@@ -61,6 +61,14 @@ static void a_config_changes_what_it_names(void **state)
 	assert_int_equal(clock.smear, CLOCK_SMEAR_NONE);
 	assert_ok(read_config(&clock, "{\"smear\":\"utc-sls\"}"), e);
 	assert_int_equal(clock.smear, CLOCK_SMEAR_UTC_SLS);
+	assert_ok(read_config(&clock, "{\"on_stop\":\"frozen\",\"realtime\":"
+				      "\"-1.5\"}"),
+		  e);
+	assert_true(clock.stalls_are_frozen);
+	assert_true(!clock.realtime.is_date &&
+		    clock.realtime.ns == -1500000000);
+	assert_ok(read_config(&clock, "{\"realtime\":2145916800}"), e);
+	assert_true(clock.stalls_are_frozen && clock.realtime.is_date);
 }
 
 static void config_refusals_name_the_field(void **state)
@@ -75,6 +83,14 @@ static void config_refusals_name_the_field(void **state)
 		{"{\"physical\":\"any\"}", "expected `guest` or `host`"},
 		{"{\"smear\":\"slow\"}",
 		 "expected one of `none`, `noon-linear`, `utc-sls`"},
+		{"{\"realtime\":\"later\"}",
+		 "field `realtime`: `later` is no time"},
+		{"{\"realtime\":-1}",
+		 "field `realtime`: `a number before 1970`"},
+		{"{\"realtime\":9223372037}", "field `realtime`"},
+		{"{\"realtime\":1.5}", "field `realtime`"},
+		{"{\"realtime\":{}}", "field `realtime`"},
+		{"{\"on_stop\":\"set\"}", "unknown variant `set`"},
 		{"{\"max_jump_ms\":-1}", "integer `-1`, expected usize"},
 		{"{\"max_jump_ms\":1.5}",
 		 "invalid type: floating point, expected usize"},

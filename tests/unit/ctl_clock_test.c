@@ -13,10 +13,12 @@
 /* A guest of 100 MHz that was frozen for 10 s after its first 20. */
 static const char *const told =
 	"{\"state\":\"running\",\"on_pause\":\"frozen\",\"on_restore\":"
-	"\"continuous\",\"max_jump_ms\":600000,\"mode\":\"offset\","
+	"\"continuous\",\"on_stop\":\"continuous\",\"max_jump_ms\":600000,"
+	"\"mode\":\"offset\","
 	"\"physical\":\"guest\",\"hz\":100000000,\"host_counter\":5000000000,"
 	"\"offset\":1500000000,\"guest_counter\":3500000000,\"error_ticks\":0,"
-	"\"host_monotonic_raw_ns\":51000000000,\"boot_id\":\"12-ab\","
+	"\"host_monotonic_raw_ns\":51000000000,\"realtime\":\"+3600."
+	"500000000\",\"boot_id\":\"12-ab\","
 	"\"vmclock\":{\"status\":\"synchronized\",\"rate_ppb\":-12345,"
 	"\"tai_offset\":37,\"leap\":\"none\",\"smear\":\"utc-sls\","
 	"\"max_error_ns\":1512345,\"est_error_ns\":9000,"
@@ -31,7 +33,11 @@ static const char *const told =
 	"{\"event\":\"resumed\",\"policy\":\"frozen\",\"paused_ns\":"
 	"10000000000,\"jump_ns\":0,\"realtime_ns\":12123456789,"
 	"\"host_counter\":3500000000,\"guest_counter\":2000000000,\"offset\":"
-	"1500000000,\"error_ticks\":7,\"late_ticks\":300}]}";
+	"1500000000,\"error_ticks\":7,\"late_ticks\":300},"
+	"{\"event\":\"stalled\",\"at_most_ns\":2500000000,"
+	"\"host_slept_ns\":1000000000,\"realtime_ns\":14123456789,"
+	"\"host_counter\":3500000000,\"guest_counter\":2000000000,\"offset\":"
+	"1500000000,\"error_ticks\":9,\"late_ticks\":0}]}";
 
 static void people_see_what_was_done(void **state)
 {
@@ -39,20 +45,26 @@ static void people_see_what_was_done(void **state)
 	assert_int_equal(answered_json("200 OK", told, "clock", NULL), EXIT_OK);
 	assert_contains(server.request, "GET /clock HTTP/1.1\r\n");
 	assert_contains(printed, "state    running\n");
-	assert_contains(printed, "frozen over a pause, continuous over a "
-				 "restore; jumps up to 600000 ms");
+	assert_contains(printed,
+			"frozen over a pause, continuous over a "
+			"restore, continuous over a stall; jumps up to "
+			"600000 ms");
 	assert_contains(printed, "3500000000 ticks, 35.000000 s\n");
 	assert_contains(printed, "boot 12-ab\n");
 	assert_contains(printed,
 			"vmclock  synchronized; rate -12.345 ppm, right to "
 			"1.512 ms and 512.3 ppm since; TAI-UTC 37 s, leap "
 			"second: none; told 9 times\n");
+	assert_contains(printed, "told     +3600.500000000\n");
 	assert_contains(printed, "1970-01-01T00:00:02.123Z  paused   at "
 				 "20.000000 s, stopped within 42.0 us, offset "
 				 "500000000 +0\n");
 	assert_contains(printed, "resumed  at 20.000000 s, frozen after "
 				 "10.000000 s, jumped 0.000000 s, released "
 				 "within 3.0 us, offset 1500000000 +7\n");
+	assert_contains(printed,
+			"stalled  at 20.000000 s, not run for at most 2.500000 "
+			"s (host asleep 1.000000 s)");
 	assert_int_equal(answered_json("200 OK", told, "clock", "--json"),
 			 EXIT_OK);
 	assert_contains(printed, "\"offset\":1500000000");

@@ -135,6 +135,24 @@ static void host_time_after_2106_wraps(void **state)
 	assert_int_equal(get(DR), 2);
 }
 
+/* What the guest sets is on top of it. */
+static void the_time_may_have_a_distance_to_the_hosts(void **state)
+{
+	(void)state;
+	rtc_start(&rtc, 1000000000);
+	assert_int_equal(get(DR), NOW + 1);
+	rtc_start(&rtc, 1000000001);
+	assert_int_equal(get(DR), NOW + 2);
+	rtc_start(&rtc, -2000000000);
+	assert_int_equal(get(DR), NOW - 2);
+	set(LR, 100);
+	assert_int_equal(get(DR), 100);
+	rtc_start(&rtc, 8000000000);
+	assert_int_equal(get(DR), 110);
+	rtc_start(&rtc, INT64_MIN);
+	assert_int_equal(get(DR), (uint32_t)(100 - (NOW - 2)));
+}
+
 static void match_and_mask_are_kept(void **state)
 {
 	(void)state;
@@ -159,6 +177,21 @@ static void set_alarm(uint32_t when)
 	set(MR, when);
 	set(ICR, 1);
 	set(IMSC, 1);
+}
+
+/* Its timer is the host's. */
+static void an_alarm_has_that_distance_too(void **state)
+{
+	(void)state;
+	rtc_start(&rtc, 3600500000000);
+	set_alarm(NOW + 3600 + 9);
+	assert_int_equal(timer.it_value.tv_sec, NOW + 8);
+	assert_int_equal(timer.it_value.tv_nsec, 500000000);
+	rtc_start(&rtc, 3601500000000);
+	assert_int_equal(timer.it_value.tv_sec, NOW + 7);
+	assert_int_equal(raised, 0);
+	rtc_start(&rtc, 3700000000000);
+	assert_int_equal(raised, 1);
 }
 
 static void an_alarm_interrupts_when_its_time_has_come(void **state)
@@ -307,6 +340,8 @@ static int load(const struct snap *from)
 	snap_load(&s, data, len, SNAPSHOT_VERSION);
 	rtc_state(&rtc, &s);
 	rtc_alarm_state(&rtc, &s);
+	if (!snap_failed(&s))
+		rtc_start(&rtc, 0);
 	return snap_finish(&s, &e);
 }
 
@@ -404,6 +439,8 @@ int main(void)
 		RTC_TEST(load_sets_the_guests_time),
 		RTC_TEST(time_wraps_at_32_bits),
 		RTC_TEST(host_time_after_2106_wraps),
+		RTC_TEST(the_time_may_have_a_distance_to_the_hosts),
+		RTC_TEST(an_alarm_has_that_distance_too),
 		RTC_TEST(match_and_mask_are_kept),
 		RTC_TEST(control_is_always_enabled),
 		RTC_TEST(an_alarm_interrupts_when_its_time_has_come),

@@ -89,13 +89,17 @@ static void assert_read_as(struct snapshot_world *w, uint16_t minor)
 }
 
 /* What 1.1 and 1.2 added are sections at the end: which interfaces are vhost's
- * (there are none here); the alarm, what is on the disk, and the boot. */
+ * (there are none here); the alarm, what is on the disk, and the boot; 1.4 more
+ * of the clock. */
 static void files_of_older_formats_are_still_read(void **state)
 {
 	struct snapshot_world *w = *state;
 	struct vm *vm = snapshot_world_boot(w);
 
 	snapshot_world_save(w, vm);
+	cut(w, "clkc", 10);
+	assert_read_as(w, 3);
+	assert_read_as(w, 2);
 	cut(w, "hbot", 12);
 	cut(w, "dsks", (2 + 2 * BLOCK_SAMPLES) * 8);
 	cut(w, "alrm", 10);

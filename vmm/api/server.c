@@ -71,6 +71,7 @@ static void on_event(void *context, enum instance_event event,
 		[EVENT_GUEST_OFF] = "guest-off",
 		[EVENT_GUEST_RESET] = "guest-reset",
 		[EVENT_ERROR] = "error",
+		[EVENT_STALLED] = "stalled",
 		[EVENT_STOPPED] = "stopped",
 	};
 	struct api *api = context;

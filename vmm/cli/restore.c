@@ -43,6 +43,16 @@ static int set_max_jump(void *context, const char *value, struct err *e)
 	return options_parse_max_jump(value, &clock->max_jump_ms, e);
 }
 
+static int set_realtime(void *context, const char *value, struct err *e)
+{
+	struct snapshot_load *load = &((struct restore *)context)->load;
+
+	load->realtime_chosen = true;
+	if (realtime_parse(&load->realtime, value, e))
+		return err_prefix(e, "--realtime");
+	return 0;
+}
+
 static int set_eager(void *context, const char *value, struct err *e)
 {
 	(void)value;
@@ -131,6 +141,10 @@ static const struct option options[] = {
 	 "accept continuous after a reboot or on another host\n"
 	 "although a wall clock is not synchronised (NTP)",
 	 OPTION_FLAG(struct restore, load.clock.unsynchronized)},
+	{"realtime", "WHEN",
+	 "the wall-clock time that the guest is told, as in\n"
+	 "stasis run (default: as in the snapshot)",
+	 .set = set_realtime},
 	{"track-dirty-pages", NULL,
 	 "keep a log of the pages that the guest writes, so\n"
 	 "that the time for a snapshot of changes depends on\n"

@@ -169,6 +169,23 @@ static int set_restore_clock(void *context, const char *value, struct err *e)
 			   &choose_clock(context)->on_restore, e);
 }
 
+static int set_stop_clock(void *context, const char *value, struct err *e)
+{
+	enum clock_policy policy;
+
+	if (read_policy("stop-clock", value, &policy, e))
+		return -1;
+	choose_clock(context)->stalls_are_frozen = policy == CLOCK_FROZEN;
+	return 0;
+}
+
+static int set_realtime(void *context, const char *value, struct err *e)
+{
+	if (realtime_parse(&choose_clock(context)->realtime, value, e))
+		return err_prefix(e, "--realtime");
+	return 0;
+}
+
 static int set_max_jump(void *context, const char *value, struct err *e)
 {
 	return options_parse_max_jump(value,
@@ -270,6 +287,16 @@ static const struct option options[] = {
 	 .set = set_clock},
 	{"restore-clock", "POLICY", "the same over a snapshot and its restore",
 	 .set = set_restore_clock},
+	{"stop-clock", "POLICY",
+	 "the same when something else stops the VMM, such as\n"
+	 "SIGSTOP (default: continuous)",
+	 .set = set_stop_clock},
+	{"realtime", "WHEN",
+	 "the wall-clock time that the guest is told: host\n"
+	 "(default), +SECONDS or -SECONDS from it, or a date\n"
+	 "at which it begins (2038-01-19T03:14:07Z, or in\n"
+	 "seconds since 1970)",
+	 .set = set_realtime},
 	{"max-jump-ms", "MS",
 	 "how far continuous time may jump (default 600000)",
 	 .set = set_max_jump},

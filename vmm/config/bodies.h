@@ -47,6 +47,9 @@ void boot_source_print(const struct vm_config *config, struct buf *out);
 /* Members of @clock that @json does not give are left alone. */
 int clock_config_read(struct clock_config *clock, const struct json_t *json,
 		      struct err *e);
+/* The same for its `realtime`: a text, or a number of seconds since 1970. */
+int realtime_read(struct realtime *realtime, const struct json_t *json,
+		  struct err *e);
 void clock_config_print(const struct clock_config *clock, struct buf *out);
 
 /* The reply to a load with `clock`: for how long the restored guest had been

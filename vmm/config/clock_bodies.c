@@ -54,38 +54,66 @@ static int read_physical(const char *text, enum clock_physical *physical,
 	return 0;
 }
 
+int realtime_read(struct realtime *realtime, const struct json_t *json,
+		  struct err *e)
+{
+	const char *text = json_text(json);
+	char number[24];
+	int64_t seconds;
+
+	if (!text && json_i64(json, &seconds)) {
+		snprintf(number, sizeof(number), "%lld", (long long)seconds);
+		text = seconds < 0 ? "a number before 1970" : number;
+	}
+	if (realtime_parse(realtime, text ? text : "", e))
+		return err_prefix(e, "field `realtime`");
+	return 0;
+}
+
 int clock_config_read(struct clock_config *clock, const struct json_t *json,
 		      struct err *e)
 {
 	struct raw {
-		char *on_pause, *on_restore, *physical, *smear;
+		char *on_pause, *on_restore, *on_stop, *physical, *smear;
+		const struct json_t *realtime;
 		uint64_t max_jump_ms;
 	} raw = {.max_jump_ms = clock->max_jump_ms};
+	enum clock_policy on_stop = !clock->stalls_are_frozen;
 	static const struct json_field fields[] = {
 		{"on_pause", JSON_KIND_STRING, false, 0,
 		 offsetof(struct raw, on_pause)},
 		{"on_restore", JSON_KIND_STRING, false, 0,
 		 offsetof(struct raw, on_restore)},
+		{"on_stop", JSON_KIND_STRING, false, 0,
+		 offsetof(struct raw, on_stop)},
 		{"physical", JSON_KIND_STRING, false, 0,
 		 offsetof(struct raw, physical)},
 		{"smear", JSON_KIND_STRING, false, 0,
 		 offsetof(struct raw, smear)},
+		{"realtime", JSON_KIND_ANY, false, 0,
+		 offsetof(struct raw, realtime)},
 		{"max_jump_ms", JSON_KIND_U64, false, MAX_JUMP_LIMIT_MS,
 		 offsetof(struct raw, max_jump_ms)},
 	};
 	int r = json_read(json, fields, ARRAY_SIZE(fields), &raw, e);
 
+	if (!r && raw.realtime)
+		r = realtime_read(&clock->realtime, raw.realtime, e);
 	if (!r)
 		r = read_policy(raw.on_pause, &clock->on_pause, e);
 	if (!r)
 		r = read_policy(raw.on_restore, &clock->on_restore, e);
 	if (!r)
+		r = read_policy(raw.on_stop, &on_stop, e);
+	if (!r)
 		r = read_physical(raw.physical, &clock->physical, e);
 	if (!r)
 		r = read_smear(raw.smear, &clock->smear, e);
+	clock->stalls_are_frozen = on_stop == CLOCK_FROZEN;
 	clock->max_jump_ms = raw.max_jump_ms;
 	free(raw.on_pause);
 	free(raw.on_restore);
+	free(raw.on_stop);
 	free(raw.physical);
 	free(raw.smear);
 	return r ? err_prefix(e, "field `clock`") : 0;
@@ -96,6 +124,13 @@ void clock_config_print(const struct clock_config *clock, struct buf *out)
 	buf_printf(out, "{\"on_pause\":\"%s\",\"on_restore\":\"%s\",",
 		   clock_policy_name[clock->on_pause],
 		   clock_policy_name[clock->on_restore]);
+	if (clock->stalls_are_frozen)
+		buf_text(out, "\"on_stop\":\"frozen\",");
+	if (!realtime_is_host(&clock->realtime)) {
+		buf_text(out, "\"realtime\":\"");
+		realtime_print(&clock->realtime, out);
+		buf_text(out, "\",");
+	}
 	/* CLOCK_PHYSICAL_ANY has no name: it depends on the host. */
 	if (clock->physical != CLOCK_PHYSICAL_ANY)
 		buf_printf(

@@ -9,10 +9,9 @@
 #include "vmm/config/bodies.h"
 
 static const char *const event_name[] = {
-	[CLOCK_BOOTED] = "booted",
-	[CLOCK_STOPPED] = "paused",
-	[CLOCK_WENT_ON] = "resumed",
-	[CLOCK_RESTORED] = "restored",
+	[CLOCK_BOOTED] = "booted",   [CLOCK_STOPPED] = "paused",
+	[CLOCK_WENT_ON] = "resumed", [CLOCK_RESTORED] = "restored",
+	[CLOCK_STALLED] = "stalled",
 };
 static const char *const policy_name[] = {
 	[CLOCK_FROZEN] = "frozen",
@@ -51,6 +50,11 @@ static void print_event(const struct arch_clock *clock,
 			     arch_clock_ns(clock, event->paused_ticks));
 		print_number(out, "jump_ns",
 			     arch_clock_ns(clock, event->jump_ticks));
+	}
+	if (event->kind == CLOCK_STALLED) {
+		print_number(out, "at_most_ns",
+			     arch_clock_ns(clock, event->unseen_ticks));
+		print_number(out, "host_slept_ns", event->slept_ns);
 	}
 	print_number(out, "realtime_ns", event->realtime_ns);
 	print_number(out, "host_counter", event->host);
@@ -114,11 +118,13 @@ void clock_status_print(const struct arch_clock *clock, bool stopped,
 		     sizeof(boot_id));
 	buf_printf(out,
 		   "{\"state\":\"%s\",\"on_pause\":\"%s\",\"on_restore\":"
-		   "\"%s\",\"max_jump_ms\":%llu,\"mode\":\"%s\",\"physical\":"
+		   "\"%s\",\"on_stop\":\"%s\",\"max_jump_ms\":%llu,\"mode\":\"%"
+		   "s\",\"physical\":"
 		   "\"%s\",\"hz\":%u",
 		   stopped ? "stopped" : "running",
 		   policy_name[clock->config.on_pause],
 		   policy_name[clock->config.on_restore],
+		   policy_name[!clock->config.stalls_are_frozen],
 		   (unsigned long long)clock->config.max_jump_ms,
 		   clock->has_offset ? "offset" : "value",
 		   clock->has_offset ? "guest" : "host", clock->hz);
@@ -130,6 +136,9 @@ void clock_status_print(const struct arch_clock *clock, bool stopped,
 	print_number(out, "error_ticks", clock->error_ticks);
 	print_number(out, "host_monotonic_raw_ns", now.monotonic_raw_ns);
 	print_number(out, "host_realtime_ns", now.realtime_ns);
+	buf_text(out, ",\"realtime\":\"");
+	realtime_print(&clock->config.realtime, out);
+	buf_text(out, "\"");
 	print_number(out, "sample_width_ticks", now.width_ticks);
 	buf_text(out, ",\"boot_id\":");
 	buf_json_string(out, boot_id);

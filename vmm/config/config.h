@@ -70,6 +70,7 @@ struct vm_config {
 	bool track_dirty; /* keep a dirty log, which makes diffs cheap */
 	struct clock_config clock;
 	bool clock_given;           /* false: left out of replies */
+	bool realtime_chosen;       /* a load leaves clock.realtime alone */
 	struct drive_config *drive; /* owned; drive_count of them, root first */
 	unsigned drive_count;
 	struct interface_config *interface; /* owned; interface_count */
@@ -152,6 +153,8 @@ void vm_config_more_state(struct vm_config *config, struct snap *s);
 /* Since format 1.1: save, or load, which interfaces use vhost.  After
  * vm_config_state(). */
 void vm_config_vhost_state(struct vm_config *config, struct snap *s);
+/* What of the clock's configuration snapshots since format 1.4 have. */
+void vm_config_time_state(struct vm_config *config, struct snap *s);
 /*
  * Save, or load into a config that was just initialised.  What is loaded is
  * well-formed, but must still be checked with vm_config_check_loaded().

@@ -161,6 +161,23 @@ void vm_config_vhost_state(struct vm_config *c, struct snap *s)
 	snap_end(s);
 }
 
+/* Since format 1.4: what follows clock_state(). */
+void vm_config_time_state(struct vm_config *c, struct snap *s)
+{
+	struct realtime realtime = c->clock.realtime;
+	uint64_t ns = (uint64_t)realtime.ns;
+
+	snap_begin(s, SNAP_TAG('c', 'l', 'k', 'c'));
+	snap_bool(s, &c->clock.stalls_are_frozen);
+	snap_bool(s, &realtime.is_date);
+	snap_u64(s, &ns);
+	snap_require(s, !realtime.is_date || ns <= INT64_MAX, "date");
+	snap_end(s);
+	realtime.ns = (int64_t)ns;
+	if (!c->realtime_chosen)
+		c->clock.realtime = realtime;
+}
+
 void vm_config_state(struct vm_config *c, struct snap *s)
 {
 	uint32_t vcpus = c->vcpu_count;

@@ -169,7 +169,7 @@ static int read_overrides(struct host_override *list, unsigned *count,
 struct raw_load {
 	char *state, *memory, *huge_pages;
 	const struct json_t *backend, *network, *vsock, *drives, *clock,
-		*strict;
+		*strict, *guest_time;
 	bool track, diff, resume, realtime, record;
 };
 
@@ -195,6 +195,8 @@ static const struct json_field load_fields[] = {
 	{"clock_realtime", JSON_KIND_BOOL, false, 0,
 	 offsetof(struct raw_load, realtime)},
 	{"clock", JSON_KIND_ANY, false, 0, offsetof(struct raw_load, clock)},
+	{"realtime", JSON_KIND_ANY, false, 0,
+	 offsetof(struct raw_load, guest_time)},
 	{"huge_pages", JSON_KIND_STRING, false, 0,
 	 offsetof(struct raw_load, huge_pages)},
 	{"record_working_set", JSON_KIND_BOOL, false, 0,
@@ -239,6 +241,10 @@ static int read_clock(struct snapshot_load *body, const struct raw_load *raw,
 				  "give one of them");
 	body->has_clock = raw->clock || raw->realtime;
 	body->clock = (struct clock_request){.policy = CLOCK_CONTINUOUS};
+	body->realtime_chosen = raw->guest_time;
+	if (raw->guest_time &&
+	    realtime_read(&body->realtime, raw->guest_time, e))
+		return -1;
 	return raw->clock ? clock_request_read(&body->clock, raw->clock, e) : 0;
 }
 
@@ -368,6 +374,9 @@ int snapshot_load_override(struct snapshot_load *body, struct vm_config *config,
 	if (override_network(body, config, e) ||
 	    override_drives(body, config, e))
 		return -1;
+	config->realtime_chosen = body->realtime_chosen;
+	if (body->realtime_chosen)
+		config->clock.realtime = body->realtime;
 	if (!body->vsock_path)
 		return 0;
 	if (!config->vsock.uds_path)

@@ -48,6 +48,8 @@ struct snapshot_load {
 	bool strict, strict_given;
 	bool has_clock; /* false: as the VM's clock is configured */
 	struct clock_request clock;
+	bool realtime_chosen; /* false: as in the snapshot */
+	struct realtime realtime;
 	struct host_override network[VM_INTERFACES_MAX];
 	struct host_override drive[HOST_OVERRIDES_MAX];
 	unsigned network_count, drive_count;

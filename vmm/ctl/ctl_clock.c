@@ -22,7 +22,7 @@ static const char *word(const struct json_t *object, const char *name)
 {
 	const char *text = json_text(json_member(object, name));
 
-	if (!text || strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") !=
+	if (!text || strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789+-.") !=
 			     strlen(text))
 		return "?";
 	return text;
@@ -95,6 +95,11 @@ static void show_event(const struct clock_answer *answer,
 		       word(event, "policy"),
 		       (double)number(event, "paused_ns") / 1e9,
 		       (double)number(event, "jump_ns") / 1e9);
+	else if (json_member(event, "at_most_ns"))
+		printf(", not run for at most %.6f s (host asleep %.6f s), "
+		       "looked at within",
+		       (double)number(event, "at_most_ns") / 1e9,
+		       (double)number(event, "host_slept_ns") / 1e9);
 	else
 		printf(", %s within",
 		       strcmp(name, "paused") != 0 ? "released" : "stopped");
@@ -113,10 +118,10 @@ void ctl_show_clock(const struct json_t *json)
 		return;
 	}
 	printf("state    %s\n", word(json, "state"));
-	printf("policy   %s over a pause, %s over a restore; jumps up to %lld "
-	       "ms\n",
+	printf("policy   %s over a pause, %s over a restore, %s over a stall; "
+	       "jumps up to %lld ms\n",
 	       word(json, "on_pause"), word(json, "on_restore"),
-	       (long long)number(json, "max_jump_ms"));
+	       word(json, "on_stop"), (long long)number(json, "max_jump_ms"));
 	printf("counter  %lld Hz; set by %s; the physical one is the %s's\n",
 	       (long long)answer.hz, word(json, "mode"),
 	       word(json, "physical"));
@@ -124,6 +129,7 @@ void ctl_show_clock(const struct json_t *json)
 	       seconds(&answer, answer.guest_counter));
 	printf("host     %lld ticks; boot %s\n", (long long)answer.host_counter,
 	       word(json, "boot_id"));
+	printf("told     %.40s\n", word(json, "realtime"));
 	printf("offset   %lld ticks, at most %lld more\n",
 	       (long long)answer.offset,
 	       (long long)number(json, "error_ticks"));

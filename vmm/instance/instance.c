@@ -276,6 +276,20 @@ static void on_vm_paused(void *context, int result, const struct err *e)
 	instance_done(in, INSTANCE_PAUSES, result, e);
 }
 
+static void on_vm_stalled(void *context, const struct arch_clock_event *stall)
+{
+	struct instance *in = context;
+	struct err e;
+
+	err_set(&e,
+		"something kept the guest from running, for at most %llu ms",
+		(unsigned long long)arch_clock_ns(vm_clock(in->vm),
+						  stall->unseen_ticks) /
+			1000000);
+	log_warn("%s", e.text);
+	instance_tell(in, EVENT_STALLED, e.text);
+}
+
 static void confine(void *context, const struct vm_config *config)
 {
 	struct instance *in = context;
@@ -298,6 +312,7 @@ struct vm_host instance_vm_host(struct instance *in)
 		.confine = confine,
 		.ended = on_vm_ended,
 		.paused = on_vm_paused,
+		.stalled = on_vm_stalled,
 		.ready = on_vm_ready,
 		.context = in,
 	};

@@ -35,6 +35,7 @@ enum instance_event {
 	EVENT_GUEST_OFF,
 	EVENT_GUEST_RESET,
 	EVENT_ERROR,
+	EVENT_STALLED, /* the guest was kept from running (CLOCK_STALLED) */
 	EVENT_STOPPED, /* the VMM was asked to stop */
 	EVENT_COUNT
 };

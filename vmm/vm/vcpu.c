@@ -47,6 +47,7 @@ static enum vcpus_wanted park(struct vcpu *vcpu, uint64_t left,
 		set->awaited = false;
 		(void)eventfd_write(set->told_fd, 1);
 	}
+	kvm_vcpu_hold_beats(&vcpu->kvm, true);
 	while ((wanted = set->wanted) == VCPUS_PARK || wanted == not_yet)
 		pthread_cond_wait(&set->changed, &set->lock);
 	set->parked--;
@@ -56,6 +57,7 @@ static enum vcpus_wanted park(struct vcpu *vcpu, uint64_t left,
 	 * request: want_locked() makes requests under the same lock.
 	 */
 	kvm_vcpu_clear_kick(&vcpu->kvm);
+	kvm_vcpu_hold_beats(&vcpu->kvm, false);
 	pthread_mutex_unlock(&set->lock);
 	return wanted;
 }
@@ -115,6 +117,25 @@ static void end_guest(struct vcpu_set *set, enum vcpu_end end,
 			want_locked(set, VCPUS_PARK);
 		(void)eventfd_write(set->told_fd, 1);
 	}
+	pthread_mutex_unlock(&set->lock);
+}
+
+/* This vCPU was interrupted.  Unless that was a kick, it was kept from running:
+ * park all vCPUs, and let the main thread see to their time. */
+static void report_stall(struct vcpu *vcpu)
+{
+	struct vcpu_set *set = vcpu->set;
+	uint64_t seen = kvm_vcpu_unseen(&vcpu->kvm);
+
+	if (!seen)
+		return;
+	pthread_mutex_lock(&set->lock);
+	if (!set->stalled || (int64_t)(seen - set->seen) > 0)
+		set->seen = seen;
+	set->stalled++;
+	if (set->wanted == VCPUS_RUN)
+		want_locked(set, VCPUS_PARK);
+	(void)eventfd_write(set->told_fd, 1);
 	pthread_mutex_unlock(&set->lock);
 }
 
@@ -231,6 +252,7 @@ static void run_guest(struct vcpu *vcpu)
 			handle_undecoded(vcpu);
 			break;
 		case KVM_EXITED_INTERRUPTED:
+			report_stall(vcpu);
 			return;
 		case KVM_EXITED_OFF:
 			end_guest(vcpu->set, VCPU_END_OFF, "");
@@ -255,6 +277,10 @@ static void *vcpu_thread(void *arg)
 	thread_set_name(name);
 	kvm_vcpu_set_thread(&vcpu->kvm);
 	log_defer(vcpu->set->told_fd);
+	if (vcpu->set->beats && kvm_vcpu_start_beats(&vcpu->kvm))
+		end_guest(vcpu->set, VCPU_END_ERROR,
+			  "no timer for `on_stop`: \"frozen\" "
+			  "(RLIMIT_SIGPENDING?)");
 	seccomp_enter(SECCOMP_VCPU);
 	while (wait_to_run(vcpu, left)) {
 		run_guest(vcpu);
@@ -377,6 +403,27 @@ uint64_t vcpu_set_left(struct vcpu_set *set)
 	left = set->left;
 	pthread_mutex_unlock(&set->lock);
 	return left;
+}
+
+bool vcpu_set_has_stall(struct vcpu_set *set)
+{
+	bool any;
+
+	pthread_mutex_lock(&set->lock);
+	any = set->stalled;
+	pthread_mutex_unlock(&set->lock);
+	return any;
+}
+
+uint64_t vcpu_set_take_stall(struct vcpu_set *set)
+{
+	uint64_t seen;
+
+	pthread_mutex_lock(&set->lock);
+	seen = set->stalled > (set->beats ? set->count - 1 : 0) ? set->seen : 0;
+	set->stalled = 0;
+	pthread_mutex_unlock(&set->lock);
+	return seen;
 }
 
 void vcpu_set_ready(struct vcpu_set *set)

@@ -61,6 +61,9 @@ struct vcpu_set {
 	unsigned parked;
 	unsigned gone;    /* threads that have ended or are about to return */
 	uint64_t left;    /* host counter when the last vCPU left the guest */
+	bool beats;       /* constant: vCPUs have beats (core/kvm/kvm.h) */
+	unsigned stalled; /* vCPUs; see vcpu_set_take_stall() */
+	uint64_t seen;    /* then: when a vCPU was last known to run */
 	unsigned started; /* threads that exist */
 	bool awaited;     /* write told_fd when the last vCPU parks */
 	enum vcpu_end end;
@@ -98,6 +101,17 @@ uint64_t vcpu_set_left(struct vcpu_set *set);
 void vcpu_set_ready(struct vcpu_set *set);
 /* Let all vCPUs run, unless the guest has ended. */
 void vcpu_set_release(struct vcpu_set *set);
+
+/*
+ * While all are parked: was the guest kept from running although nobody asked
+ * for it (kvm_vcpu_unseen())?  Then told_fd was written, and all vCPUs asked to
+ * park.  With beats all vCPUs must have missed some, because a single one that
+ * did may only be short of CPU time.  Tells once: the host's counter when the
+ * last of them was known to run, or 0.
+ */
+uint64_t vcpu_set_take_stall(struct vcpu_set *set);
+/* Has a vCPU reported one?  Also while vCPUs run. */
+bool vcpu_set_has_stall(struct vcpu_set *set);
 
 /* Firecracker's counters of vCPU exits. */
 extern struct metrics_group vcpu_metrics;

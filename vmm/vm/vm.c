@@ -136,6 +136,10 @@ int vm_start_vcpus(struct vm *vm, const struct vm_config *config, struct err *e)
 {
 	if (vm->host.confine)
 		vm->host.confine(vm->host.context, config);
+	if (!realtime_is_host(&vm->clock.config.realtime) &&
+	    arch_hide_host_time(&vm->vcpus.vcpu[0].kvm, e))
+		return -1;
+	vm->vcpus.beats = vm->clock.config.stalls_are_frozen;
 	return vcpu_set_start(&vm->vcpus, e);
 }
 

@@ -43,6 +43,9 @@ struct vm_host {
 	/* Called from the loop when a pause completes that returned
 	 * VM_PAUSE_LATER: @result is 0, or -1 and *e says why it failed. */
 	void (*paused)(void *context, int result, const struct err *e);
+	/* May be NULL.  Called from the loop: something else than stasis kept
+	 * the guest from running (CLOCK_STALLED). */
+	void (*stalled)(void *context, const struct arch_clock_event *stall);
 	/* Called from the loop when the pages have arrived for which
 	 * vm_restore_is_ready() returned false. */
 	void (*ready)(void *context);

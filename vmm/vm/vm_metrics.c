@@ -17,13 +17,14 @@
 /* -------------------------------------------------------------- guest time */
 
 static struct clock_counters {
-	uint64_t pauses, resumes, frozen_ns, longest_jump_ns;
+	uint64_t pauses, resumes, stalls, frozen_ns, longest_jump_ns;
 	uint64_t busy_retries, verify_failures;
 } clock_counters;
 
 static const struct metric clock_table[] = {
 	METRIC(struct clock_counters, pauses),
 	METRIC(struct clock_counters, resumes),
+	METRIC(struct clock_counters, stalls),
 	METRIC(struct clock_counters, frozen_ns),
 	GAUGE(struct clock_counters, longest_jump_ns),
 	METRIC(struct clock_counters, busy_retries),
@@ -51,6 +52,7 @@ void clock_metrics_update(const struct arch_clock *clock)
 
 	raise_to(&c->pauses, clock->pauses);
 	raise_to(&c->resumes, clock->resumes);
+	raise_to(&c->stalls, clock->stalls);
 	raise_to(&c->frozen_ns, arch_clock_ns(clock, clock->frozen_ticks));
 	raise_to(&c->longest_jump_ns,
 		 arch_clock_ns(clock, clock->longest_jump_ticks));

@@ -100,15 +100,33 @@ static void run_on(struct vm *vm)
 	time_follow_start(&vm->time_follow);
 }
 
-/* Devices are quiet and all vCPUs parked: stop guest time.  On failure the
- * guest keeps running. */
-static int settle(struct vm *vm, struct err *e)
+/* All vCPUs are parked: stop guest time.  @seen: of vcpu_set_take_stall(). */
+static int stop_time(struct vm *vm, uint64_t seen, struct err *e)
 {
 	int r = arch_clock_stop(&vm->clock, &vm->vcpus.vcpu[0].kvm,
 				vcpu_set_left(&vm->vcpus), e);
 
-	vm->parking = false;
+	if (!r && seen) {
+		arch_clock_stalled(&vm->clock, seen);
+		vm->time_pages.stalled = true;
+	}
 	clock_metrics_update(&vm->clock);
+	return r;
+}
+
+static void tell_stall(struct vm *vm, const struct arch_clock_event *event)
+{
+	if (event->kind == CLOCK_STALLED && vm->host.stalled)
+		vm->host.stalled(vm->host.context, event);
+}
+
+/* Devices are quiet and all vCPUs parked: stop guest time.  On failure the
+ * guest keeps running. */
+static int settle(struct vm *vm, struct err *e)
+{
+	int r = stop_time(vm, vcpu_set_take_stall(&vm->vcpus), e);
+
+	vm->parking = false;
 	if (r) {
 		run_on(vm);
 		return -1;
@@ -118,6 +136,7 @@ static int settle(struct vm *vm, struct err *e)
 		  (unsigned long long)vm->clock.offset);
 	if (vm->serial)
 		serial_flush(vm->serial);
+	tell_stall(vm, arch_clock_last(&vm->clock));
 	return 0;
 }
 
@@ -276,6 +295,8 @@ static void begin_end(struct vm *vm)
 
 /* ----------------------------------------------------------------- events */
 
+static void look_at_stall(struct vm *vm);
+
 static void on_told(struct event_source *source, uint32_t events)
 {
 	struct vm *vm = container_of(source, struct vm, told);
@@ -290,6 +311,8 @@ static void on_told(struct event_source *source, uint32_t events)
 		begin_end(vm);
 	else if (vm->waits == VM_PAUSING)
 		look_again(vm);
+	else if (vcpu_set_has_stall(&vm->vcpus))
+		look_at_stall(vm);
 }
 
 static void on_deadline(struct event_source *source, uint32_t events)
@@ -318,17 +341,66 @@ int vm_listen(struct vm *vm)
 
 /* ------------------------------------------------------------------- resume */
 
+/* The host's time at @sample, in nanoseconds since 1970. */
+static uint64_t realtime_of(const struct arch_clock_sample *sample)
+{
+	return (sample->tai_sec - (unsigned)sample->tai_offset) * NS_PER_S +
+	       sample->tai_ns;
+}
+
+static int check_realtime(const struct vm *vm, struct err *e)
+{
+	const struct realtime *realtime = &vm->clock.config.realtime;
+	uint64_t ns;
+
+	return realtime->is_date
+		       ? 0
+		       : realtime_add(realtime, clock_now_ns(CLOCK_REALTIME),
+				      &ns, e);
+}
+
 int vm_may_resume(const struct vm *vm, const struct clock_request *clock,
 		  struct err *e)
 {
-	return arch_clock_may_start(&vm->clock, clock, e);
+	return check_realtime(vm, e) ||
+			       arch_clock_may_start(&vm->clock, clock, e)
+		       ? -1
+		       : 0;
 }
 
-int vm_resume(struct vm *vm, const struct clock_request *clock, struct err *e)
+/*
+ * Guest time has started.  A date is that of the counter at this moment, and
+ * @sample becomes exactly that, without anything that is the host's.
+ */
+static void start_realtime(struct vm *vm, struct arch_clock_sample *sample)
+{
+	struct realtime *realtime = &vm->clock.config.realtime;
+	const uint64_t host = arch_clock_last(&vm->clock)->host;
+	uint64_t ns;
+
+	if (realtime->is_date) {
+		ns = arch_clock_ns(&vm->clock, host - sample->host);
+		realtime->is_date = false;
+		realtime->ns -= (int64_t)(realtime_of(sample) + ns);
+		sample->host = host;
+		ns += sample->tai_ns;
+		sample->tai_sec += ns / NS_PER_S;
+		sample->tai_ns = (uint32_t)(ns % NS_PER_S);
+		sample->synchronized = false;
+		sample->rate = 0;
+	}
+	vm->time_pages.realtime_ns = realtime->ns;
+	rtc_start(&vm->rtc, realtime->ns);
+}
+
+/* Start guest time, and vCPUs. */
+static int start_time(struct vm *vm, const struct clock_request *clock,
+		      struct err *e)
 {
 	struct arch_clock_sample sample;
 
-	seccomp_seal();
+	if (check_realtime(vm, e))
+		return -1;
 	vm->same_memory = false;
 	arch_clock_sample(&sample);
 	time_pages_notify(&vm->time_pages);
@@ -341,6 +413,7 @@ int vm_resume(struct vm *vm, const struct clock_request *clock, struct err *e)
 		clock_metrics_update(&vm->clock);
 		return -1;
 	}
+	start_realtime(vm, &sample);
 	time_pages_resume(&vm->time_pages, &vm->clock, &sample);
 	vcpu_set_release(&vm->vcpus);
 	arch_clock_started(&vm->clock);
@@ -352,7 +425,50 @@ int vm_resume(struct vm *vm, const struct clock_request *clock, struct err *e)
 	log_debug("guest time goes on: offset %llu, at most %llu ticks more",
 		  (unsigned long long)vm->clock.offset,
 		  (unsigned long long)vm->clock.error_ticks);
+	return 0;
+}
+
+int vm_resume(struct vm *vm, const struct clock_request *clock, struct err *e)
+{
+	seccomp_seal();
+	if (start_time(vm, clock, e))
+		return -1;
 	virtio_slots_resume(&vm->virtio);
 	time_follow_start(&vm->time_follow);
 	return 0;
+}
+
+/*
+ * vCPUs were kept from running, and have parked or are about to: let them run
+ * on with the time that the policy for this says.
+ */
+static void look_at_stall(struct vm *vm)
+{
+	const struct clock_request clock = {
+		.policy = vm->clock.config.stalls_are_frozen ? CLOCK_FROZEN
+							     : CLOCK_CONTINUOUS,
+		.has_max_jump = true,
+		.max_jump_ms = UINT64_MAX,
+	};
+	struct arch_clock_event stall;
+	uint64_t seen;
+	struct err e;
+
+	/* If one is slow, it writes told_fd when it has parked. */
+	if (!vcpu_set_park(&vm->vcpus, AT_ONCE_MS))
+		return;
+	seen = vcpu_set_take_stall(&vm->vcpus);
+	if (!seen) {
+		vcpu_set_release(&vm->vcpus);
+		return;
+	}
+	if (stop_time(vm, seen, &e)) {
+		log_error("%s", e.text);
+		vcpu_set_release(&vm->vcpus);
+		return;
+	}
+	stall = *arch_clock_last(&vm->clock);
+	if (start_time(vm, &clock, &e))
+		vcpu_set_fail(&vm->vcpus, e.text);
+	tell_stall(vm, &stall);
 }

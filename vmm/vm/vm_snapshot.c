@@ -158,6 +158,8 @@ static int machine_state(struct vm *vm, struct vm_saved *saved, struct snap *s,
 		disk_contents_state(saved, s);
 		arch_clock_boot_state(&saved->clock, s);
 	}
+	if (snap_version(s) >= 5)
+		vm_config_time_state(&saved->config, s);
 	return 0;
 }
 
@@ -231,6 +233,7 @@ int vm_save(struct vm *vm, const struct vm_config *config, bool host_details,
 	if (!saved)
 		return err_errno(e, "cannot save the VM");
 	saved->config = *config;
+	saved->config.clock.realtime = vm->clock.config.realtime;
 	r = save(vm, saved, host_details, s, e);
 	if (!r)
 		r = mark_ram(vm, &saved->id, e);
@@ -290,6 +293,9 @@ static int load(struct vm *vm, struct vm_saved *saved, struct err *e)
 		return -1;
 	memcpy(vm->loaded, saved->id.bytes, sizeof(vm->loaded));
 	memcpy(vm->saved, saved->id.bytes, sizeof(vm->saved));
+	vm->clock.config.stalls_are_frozen =
+		saved->config.clock.stalls_are_frozen;
+	vm->clock.config.realtime = saved->config.clock.realtime;
 	return arch_clock_restore(&vm->clock, &saved->clock, e);
 }
 

@@ -149,11 +149,13 @@ static void tell_refusal(struct time_pages *t,
 static bool publish(struct time_pages *t, const struct arch_clock *clock,
 		    const struct arch_clock_sample *sample, bool disrupted)
 {
+	const uint64_t tai = sample->tai_sec * NS_PER_S + sample->tai_ns +
+			     (uint64_t)t->realtime_ns;
 	struct vmclock_pair pair = {
 		.counter = arch_clock_guest(clock, sample->host),
 		.hz = clock->hz,
-		.tai_sec = sample->tai_sec,
-		.tai_ns = sample->tai_ns,
+		.tai_sec = tai / NS_PER_S,
+		.tai_ns = (uint32_t)(tai % NS_PER_S),
 		.tai_offset = sample->tai_offset,
 		.synchronized = sample->synchronized,
 		.rate = sample->rate,
@@ -185,14 +187,15 @@ void time_pages_resume(struct time_pages *t, const struct arch_clock *clock,
 {
 	/* A pause that counts as elapsed (CLOCK_CONTINUOUS) does not change the
 	 * offset, and is no disruption. */
-	bool disrupted = clock->offset != t->offset || t->restored;
+	bool disrupted =
+		clock->offset != t->offset || t->restored || t->stalled;
 
 	if (t->restored)
 		vmclock_restored(&t->vmclock);
 	t->vmclock.soon = false;
 	publish(t, clock, sample, disrupted);
 	t->offset = clock->offset;
-	t->restored = false;
+	t->restored = t->stalled = false;
 }
 
 bool time_pages_refresh(struct time_pages *t, const struct arch_clock *clock)

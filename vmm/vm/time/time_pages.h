@@ -25,6 +25,8 @@ struct time_pages {
 	enum clock_smear smear;
 	struct arch_clock_sample sample; /* published last; host 0: none */
 	bool is_told; /* the log says that the host does not tell its clock */
+	int64_t realtime_ns; /* what the guest is told minus the host's time */
+	bool stalled; /* or a disruption, although the offset is the same */
 };
 
 /* Place both in @mem, which already has the guest's contents, and write a new
