@@ -35,6 +35,7 @@ const struct schema schema_table[] = {
 	 "setting:s raw:b load_address:x8 fdt_high:b entry:x8 no_kaslr:b"},
 	{"mmds", "metadata_service",
 	 "setting:s version_2:b imds_compat:b address:x4 interfaces:*flag"},
+	{"huge", "huge_pages", "setting:s pages:4"},
 	{"devs", "devices",
 	 "boot_timer:.boot_timer rtc:.rtc gpio:.gpio serial:?serial"},
 	{"boot", "boot_timer", "done:b"},

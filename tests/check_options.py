@@ -18,6 +18,7 @@ COMMANDS = {
     "run": (["cli/run.c", "cli/run_devices.c", "cli/foreground.h"], {
         "MachineConfig": {
             "vcpu_count": "cpus", "mem_size_mib": "memory", "nested": "cpu nested=",
+            "huge_pages": "huge-pages",
             "track_dirty_pages": "track-dirty-pages", "clock": "clock"},
         "ClockConfig": {
             "on_pause": "clock", "on_restore": "restore-clock", "on_stop": "stop-clock", "realtime": "realtime", "physical": "physical-counter",
@@ -43,7 +44,7 @@ COMMANDS = {
         "SnapshotLoad": {
             "track_dirty_pages": "track-dirty-pages", "resume_vm": "paused",
             "network_overrides": "net", "vsock_override": "vsock", "drive_overrides": "disk",
-            "record_working_set": "record-working-set", "strict": "strict", "clock": "clock", "realtime": "realtime", "mem_backend": "eager"},
+            "record_working_set": "record-working-set", "huge_pages": "huge-pages", "strict": "strict", "clock": "clock", "realtime": "realtime", "mem_backend": "eager"},
         "SnapshotLoad.clock": {
             "policy": "clock", "max_jump_ms": "max-jump-ms", "unsynchronized": "unsynchronized"},
         "MemBackend": {"backend_type": "eager"},
@@ -69,7 +70,6 @@ FOLDER = "the command's argument is the folder with both files"
 WITHOUT = {
     ("MachineConfig", "smt"): "only false is possible on arm64",
     ("MachineConfig", "cpu_template"): "deprecated",
-    ("MachineConfig", "huge_pages"): "only None is possible",
     ("CpuConfig", "reg_modifiers"): "a template is a file: --config-file",
     ("CpuConfig", "kvm_capabilities"): "a template is a file: --config-file",
     ("CpuConfig", "cpuid_modifiers"): "of another architecture",
@@ -90,7 +90,6 @@ WITHOUT = {
     ("SnapshotLoad", "snapshot_path"): FOLDER,
     ("SnapshotLoad", "mem_file_path"): FOLDER,
     ("SnapshotLoad", "enable_diff_snapshots"): "deprecated",
-    ("SnapshotLoad", "huge_pages"): "only None is possible",
     ("SnapshotLoad", "clock_realtime"): "deprecated: --clock continuous says it",
     ("SnapshotLoad.clock", "set"): "for programs that have computed a counter's value",
     ("MemBackend", "backend_path"): FOLDER,

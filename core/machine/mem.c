@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -11,6 +12,7 @@
 #include "core/base/err.h"
 #include "core/base/util.h"
 #include "core/io/io.h"
+#include "core/machine/mem_huge.h"
 
 /*
  * A file's pages, mapped privately.  A discarded page is replaced by anonymous
@@ -42,32 +44,56 @@ enum { EDGES_MAX = 8192 }; /* per file */
  */
 enum { GUARD = 64 * 1024, HUGE_PAGE = 2 * 1024 * 1024 };
 
-/*
- * Map guest RAM at @at.  Core dumps leave it out, because it is as large as the
- * guest and holds the guest's secrets.  Returns false with errno set.
- */
-static bool map_ram(void *at, uint64_t len, int flags, int fd, uint64_t offset)
+uint64_t guest_mem_page(const struct guest_mem *mem)
 {
-	if (mmap(at, len, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE | flags, fd,
-		 (off_t)offset) == MAP_FAILED)
+	return mem->pages == GUEST_MEM_2M ? (uint64_t)HUGE_PAGE
+					  : (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/*
+ * Map guest RAM at @at: of the file @fd, or anonymous if that is -1.  Core
+ * dumps leave it out, because it is as large as the guest and holds the guest's
+ * secrets.  Returns false with errno set.
+ */
+static bool map_ram(const struct guest_mem *mem, void *at, uint64_t len, int fd,
+		    uint64_t offset)
+{
+	int flags = MAP_PRIVATE | MAP_FIXED;
+
+	if (fd < 0)
+		flags |= MAP_ANONYMOUS;
+	if (mem->pages != GUEST_MEM_2M)
+		flags |= MAP_NORESERVE;
+	else if (fd < 0)
+		flags |= MAP_HUGETLB | MAP_HUGE_2MB;
+	if (mmap(at, len, PROT_READ | PROT_WRITE, flags, fd, (off_t)offset) ==
+	    MAP_FAILED)
 		return false;
 	/* It only fails without a mapping there. */
 	madvise(at, len, MADV_DONTDUMP);
 	return true;
 }
 
-static bool map_zeroes(void *at, uint64_t len)
+/*
+ * Make the address space at @host RAM.  It is opened because mapping RAM over
+ * it costs three times as much.
+ */
+static bool open_space(const struct guest_mem *mem, void *host, uint64_t size,
+		       bool for_file)
 {
-	return map_ram(at, len, MAP_ANONYMOUS, -1, 0);
+	if (mem->pages == GUEST_MEM_2M && !for_file)
+		return map_ram(mem, host, size, -1, 0);
+	return !mprotect(host, size, PROT_READ | PROT_WRITE) &&
+	       (mem->pages != GUEST_MEM_TRANSPARENT ||
+		!madvise(host, size, MADV_HUGEPAGE));
 }
 
 /*
  * Map @r in the middle of inaccessible address space, aligned to a huge page so
- * that KVM can use huge pages.  The space is opened in its middle because
- * mapping RAM over it costs three times as much.
+ * that KVM can use huge pages.
  */
-static bool map_region(struct guest_mem_region *r)
+static bool map_region(const struct guest_mem *mem, struct guest_mem_region *r,
+		       bool for_file)
 {
 	const uint64_t len = r->size + 2 * (uint64_t)HUGE_PAGE;
 	uint8_t *space =
@@ -81,7 +107,7 @@ static bool map_region(struct guest_mem_region *r)
 	host = space + (align_up((uintptr_t)space + GUARD, HUGE_PAGE) -
 			(uintptr_t)space);
 	madvise(space, len, MADV_DONTDUMP);
-	if (mprotect(host, r->size, PROT_READ | PROT_WRITE)) {
+	if (!open_space(mem, host, r->size, for_file)) {
 		why = errno;
 		munmap(space, len);
 		errno = why;
@@ -97,24 +123,31 @@ static void unmap_region(const struct guest_mem_region *r)
 	munmap(r->space, r->size + 2 * (uint64_t)HUGE_PAGE);
 }
 
+int guest_mem_create_of(struct guest_mem *mem,
+			const struct guest_mem_region *regions, unsigned count,
+			enum guest_mem_pages pages, bool for_file,
+			struct err *e)
+{
+	*mem = (struct guest_mem){
+		.pages = pages,
+		.keeps = pages == GUEST_MEM_2M && mem_huge_keeps(),
+	};
+	for (unsigned i = 0; i < count; i++) {
+		struct guest_mem_region r = regions[i];
+
+		if (!map_region(mem, &r, for_file))
+			return mem_huge_refuse(mem, r.size, e);
+		mem->region[mem->region_count++] = r;
+	}
+	return 0;
+}
+
 int guest_mem_create(struct guest_mem *mem,
 		     const struct guest_mem_region *regions, unsigned count,
 		     struct err *e)
 {
-	*mem = (struct guest_mem){0};
-	for (unsigned i = 0; i < count; i++) {
-		struct guest_mem_region r = regions[i];
-
-		if (!map_region(&r))
-			return err_errno(
-				e,
-				"cannot reserve %llu MiB of RAM (ask for less, "
-				"or allow more: ulimit -v, "
-				"vm.overcommit_memory)",
-				(unsigned long long)(r.size >> 20));
-		mem->region[mem->region_count++] = r;
-	}
-	return 0;
+	return guest_mem_create_of(mem, regions, count, GUEST_MEM_PLAIN, false,
+				   e);
 }
 
 void guest_mem_destroy(struct guest_mem *mem)
@@ -156,7 +189,7 @@ void guest_mem_expect_little(struct guest_mem *mem, gpa_t gpa, uint64_t len)
 {
 	void *host = guest_mem_at(mem, gpa, len);
 
-	if (host)
+	if (host && mem->pages != GUEST_MEM_2M)
 		madvise(host, len, MADV_NOHUGEPAGE);
 }
 
@@ -177,13 +210,13 @@ static int load_failed(uint64_t len, gpa_t gpa, struct err *e)
  * the file ends, whose rest reads as zero.  Pages beyond the end of the file
  * are excluded, because touching them would raise SIGBUS.
  */
-static uint64_t mappable(const struct guest_mem *mem, gpa_t gpa,
+static uint64_t mappable(const struct guest_mem *mem, gpa_t gpa, int fd,
 			 uint64_t offset, uint64_t len, uint64_t file_size)
 {
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t page = guest_mem_page(mem);
 	uintptr_t host = (uintptr_t)guest_mem_at(mem, gpa, len);
 
-	if (host % page || offset % page)
+	if (host % page || offset % page || guest_mem_file_page(fd) != page)
 		return 0;
 	if (offset + len == file_size &&
 	    guest_mem_at(mem, gpa, align_up(len, page)))
@@ -195,7 +228,7 @@ static uint64_t mappable(const struct guest_mem *mem, gpa_t gpa,
 static bool remember_file(struct guest_mem *mem, uint8_t *host, uint64_t len,
 			  int fd, uint64_t offset)
 {
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), words;
+	uint64_t page = guest_mem_page(mem), words;
 	struct guest_mem_file *f;
 
 	if (mem->file_count == GUEST_MEM_FILES_MAX)
@@ -233,11 +266,13 @@ int guest_mem_load(struct guest_mem *mem, gpa_t gpa, int fd, uint64_t offset,
 	if (offset > (uint64_t)st.st_size ||
 	    len > (uint64_t)st.st_size - offset)
 		return err_set(e, "it became shorter while it was read");
-	mapped = mappable(mem, gpa, offset, len, (uint64_t)st.st_size);
+	mapped = mappable(mem, gpa, fd, offset, len, (uint64_t)st.st_size);
 	if (mapped && !remember_file(mem, host, mapped, fd, offset))
 		mapped = 0;
-	if (mapped && !map_ram(host, mapped, 0, fd, offset))
-		return err_errno(e, "cannot map it into guest RAM");
+	if (mapped && !map_ram(mem, host, mapped, fd, offset))
+		return mem->pages == GUEST_MEM_2M
+			       ? mem_huge_refuse(mem, mapped, e)
+			       : err_errno(e, "cannot map it into guest RAM");
 	if (mapped >= len)
 		return 0;
 	rest = len - mapped;
@@ -263,7 +298,8 @@ static int dontneed(void *host, uint64_t len)
 }
 
 /* Replace pages @i to @end - 1, all file pages, by anonymous memory. */
-static int replace(struct guest_mem_file *f, uint64_t i, uint64_t end)
+static int replace(const struct guest_mem *mem, struct guest_mem_file *f,
+		   uint64_t i, uint64_t end)
 {
 	unsigned joined = is_anonymous(f, i - 1) + is_anonymous(f, end);
 	unsigned edges = f->edges + 2 - 2 * joined;
@@ -271,7 +307,7 @@ static int replace(struct guest_mem_file *f, uint64_t i, uint64_t end)
 	/* Beyond the limit, discarded pages stay as they are. */
 	if (!joined && edges > EDGES_MAX)
 		return -ENOMEM;
-	if (!map_zeroes(f->host + i * f->page, (end - i) * f->page))
+	if (!map_ram(mem, f->host + i * f->page, (end - i) * f->page, -1, 0))
 		return -errno;
 	f->edges = edges;
 	for (; i < end; i++)
@@ -279,7 +315,8 @@ static int replace(struct guest_mem_file *f, uint64_t i, uint64_t end)
 	return 0;
 }
 
-static int discard_file(struct guest_mem_file *f, uint64_t i, uint64_t end)
+static int discard_file(const struct guest_mem *mem, struct guest_mem_file *f,
+			uint64_t i, uint64_t end)
 {
 	while (i < end) {
 		bool anonymous = is_anonymous(f, i);
@@ -290,7 +327,7 @@ static int discard_file(struct guest_mem_file *f, uint64_t i, uint64_t end)
 			next++;
 		r = anonymous ? dontneed(f->host + i * f->page,
 					 (next - i) * f->page)
-			      : replace(f, i, next);
+			      : replace(mem, f, i, next);
 		if (r)
 			return r;
 		i = next;
@@ -349,20 +386,25 @@ struct guest_mem_run guest_mem_run_at(const struct guest_mem *mem,
 
 int guest_mem_discard(const struct guest_mem *mem, void *host, uint64_t len)
 {
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t page = guest_mem_page(mem);
 	uint8_t *at = (uint8_t *)host + (-(uintptr_t)host & (page - 1));
 	uint8_t *stop = (uint8_t *)host + len;
 
 	stop -= (uintptr_t)stop & (page - 1);
 	if (at < mem->kept_end && stop > mem->kept)
 		return -EPERM;
+	/* A huge page of a file could only be replaced by a mapping that may
+	 * fail when the old one is gone. */
+	if (mem->pages == GUEST_MEM_2M && (!mem->keeps || mem->file_count))
+		return -EOPNOTSUPP;
 	/* The pages become zero, which KVM's dirty log does not show. */
 	if (at < stop)
 		guest_mem_written(mem, at, (uint64_t)(stop - at));
 	while (at < stop) {
 		uint8_t *end = stop;
 		struct guest_mem_file *f = file_at(mem, at, &end);
-		int r = f ? discard_file(f, (uint64_t)(at - f->host) / page,
+		int r = f ? discard_file(mem, f,
+					 (uint64_t)(at - f->host) / page,
 					 (uint64_t)(end - f->host) / page)
 			  : dontneed(at, (uint64_t)(end - at));
 

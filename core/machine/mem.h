@@ -20,6 +20,14 @@ enum { GUEST_MEM_REGIONS_MAX = 2, GUEST_MEM_FILES_MAX = 4 };
 
 struct guest_mem_file;
 
+/* What the host backs RAM with. */
+enum guest_mem_pages {
+	GUEST_MEM_PLAIN,       /* what it gives by itself */
+	GUEST_MEM_TRANSPARENT, /* transparent huge pages where it has them */
+	GUEST_MEM_2M,          /* hugetlbfs: reserved huge pages of 2 MiB */
+	GUEST_MEM_PAGES_COUNT
+};
+
 struct guest_mem_region {
 	gpa_t gpa;
 	uint64_t size; /* multiple of the host's page size */
@@ -30,6 +38,8 @@ struct guest_mem_region {
 struct guest_mem {
 	struct guest_mem_region region[GUEST_MEM_REGIONS_MAX];
 	unsigned region_count;
+	enum guest_mem_pages pages;
+	bool keeps; /* of GUEST_MEM_2M: discarded pages stay reserved */
 	/* Where guest_mem_load() mapped files; owned. */
 	struct guest_mem_file *file[GUEST_MEM_FILES_MAX];
 	unsigned file_count;
@@ -60,6 +70,15 @@ struct guest_mem_dirty {
 int guest_mem_create(struct guest_mem *mem,
 		     const struct guest_mem_region *regions, unsigned count,
 		     struct err *e);
+/*
+ * The same, of @pages.  GUEST_MEM_2M reserves all huge pages now, so that none
+ * is missing later, which would end the guest; but not @for_file: then
+ * guest_mem_load() maps a file of hugetlbfs over all of RAM, which does it.
+ */
+int guest_mem_create_of(struct guest_mem *mem,
+			const struct guest_mem_region *regions, unsigned count,
+			enum guest_mem_pages pages, bool for_file,
+			struct err *e);
 void guest_mem_destroy(struct guest_mem *mem);
 
 /*
@@ -80,10 +99,18 @@ void guest_mem_keep(struct guest_mem *mem, gpa_t gpa, uint64_t len);
 /*
  * Load @len bytes of the file @fd, from @offset, at @gpa.  Whole pages are
  * mapped privately (MAP_PRIVATE), so that all VMs share them in the page cache
- * until they write; what cannot be mapped is read.
+ * until they write; what cannot be mapped is read, such as all files but those
+ * of hugetlbfs into GUEST_MEM_2M.
  */
 int guest_mem_load(struct guest_mem *mem, gpa_t gpa, int fd, uint64_t offset,
 		   uint64_t len, struct err *e);
+
+/* The size in bytes of the pages that RAM consists of. */
+uint64_t guest_mem_page(const struct guest_mem *mem);
+
+/* The same of the pages that a mapping of @fd has: more than usual if it is on
+ * hugetlbfs. */
+uint64_t guest_mem_file_page(int fd);
 
 /* Sum of all regions, in bytes. */
 uint64_t guest_mem_size(const struct guest_mem *mem);
@@ -111,11 +138,12 @@ struct guest_mem_run guest_mem_run_at(const struct guest_mem *mem,
 				      const uint8_t *host, uint64_t len);
 
 /*
- * Return the whole host pages within the @len bytes at @host, which are RAM, to
- * the host.  They read as zero from then on and use no memory until they are
- * touched; the content of a file that was mapped there does not come back.
- * Returns 0, or -errno (-EPERM: guest_mem_keep()); then some pages may be
- * unchanged.
+ * Return the whole pages (guest_mem_page()) within the @len bytes at @host,
+ * which are RAM, to the host.  They read as zero from then on and use no memory
+ * until they are touched; the content of a file that was mapped there does not
+ * come back.  Returns 0, or -errno (-EPERM: guest_mem_keep()); then some pages
+ * may be unchanged.  -EOPNOTSUPP: the host might not have a huge page again when
+ * it is needed.
  *
  * Main thread, while vCPUs may run.
  */

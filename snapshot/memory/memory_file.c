@@ -325,11 +325,32 @@ static int check_size(const struct guest_mem *mem, int fd, struct err *e)
 	return 0;
 }
 
+static int check_pages(const struct guest_mem *mem, int fd, struct err *e)
+{
+	uint64_t page = guest_mem_file_page(fd);
+
+	if (page == guest_mem_page(mem))
+		return 0;
+	if (mem->pages == GUEST_MEM_2M)
+		return err_set(e,
+			       "Cannot restore hugetlbfs backed snapshot by "
+			       "mapping the memory file. Please use uffd. "
+			       "(Or copy it, with the backend `Eager` or "
+			       "--eager; or load it with `huge_pages` None; "
+			       "only a file on hugetlbfs with pages of 2 MiB "
+			       "can be mapped.)");
+	return err_set(e,
+		       "the memory file is on hugetlbfs, and mapping it takes "
+		       "pages of %llu KiB: load it with `huge_pages` 2M, or "
+		       "copy it, with the backend `Eager` or --eager",
+		       (unsigned long long)page >> 10);
+}
+
 int memory_file_map(struct guest_mem *mem, int fd, struct err *e)
 {
 	uint64_t offset = 0;
 
-	if (check_size(mem, fd, e))
+	if (check_size(mem, fd, e) || check_pages(mem, fd, e))
 		return -1;
 	/* The file's holes speed up the next save. */
 	mem->keep_files = true;

@@ -82,7 +82,9 @@ int memory_file_changed(const struct guest_mem *mem, unsigned index,
 /*
  * Map @fd as the initial contents of a fresh @mem, privately: pages that the
  * guest does not write are shared with all processes that map the file.  If the
- * file is truncated while the guest runs, the guest is killed.
+ * file is truncated while the guest runs, the guest is killed.  The file must
+ * be on hugetlbfs if, and only if, @mem is GUEST_MEM_2M, which was created for
+ * it.
  */
 int memory_file_map(struct guest_mem *mem, int fd, struct err *e);
 

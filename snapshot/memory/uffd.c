@@ -59,7 +59,8 @@ static int register_region(int fd, const struct guest_mem_region *r,
 		.mode = UFFDIO_REGISTER_MODE_MISSING,
 	};
 
-	/* KVM would map a whole huge page after one small page was filled. */
+	/* KVM would map a whole huge page after one small page was filled.
+	 * (Pages of hugetlbfs are filled as a whole, and stay.) */
 	madvise(r->host, r->size, MADV_NOHUGEPAGE);
 	if (ioctl(fd, UFFDIO_REGISTER, &arg))
 		return err_errno(e, "userfaultfd does not take guest RAM");
@@ -94,7 +95,7 @@ int uffd_connect(const char *path, bool *busy, struct err *e)
 /* page_size_kib is in bytes, too, because Firecracker's clients expect that. */
 static int describe(const struct guest_mem *mem, char *text, size_t size)
 {
-	unsigned long page = (unsigned long)sysconf(_SC_PAGESIZE);
+	unsigned long page = (unsigned long)guest_mem_page(mem);
 	unsigned long long offset = 0;
 	int n = 0;
 

@@ -18,7 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { REGIONS_MAX = 2, TEXT_MAX = 1024, AHEAD = 32 };
+enum { REGIONS_MAX = 2, TEXT_MAX = 1024, AHEAD = 128 << 10 };
 
 static struct region {
 	unsigned long long base, size, offset, page;
@@ -106,10 +106,11 @@ static void fill(int uffd, const uint8_t *file, uint64_t at)
 		const struct region *r = &regions[i];
 		uint64_t page = at - at % r->page;
 		uint64_t rest = r->base + r->size - page;
+		uint64_t ahead = r->page > AHEAD ? r->page : AHEAD;
 		struct uffdio_copy copy = {
 			.dst = page,
 			.src = (uintptr_t)file + r->offset + (page - r->base),
-			.len = rest < AHEAD * r->page ? rest : AHEAD * r->page,
+			.len = rest < ahead ? rest : ahead,
 		};
 
 		/* It stops where a page is there already. */

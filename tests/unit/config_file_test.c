@@ -164,8 +164,13 @@ static void refusals_name_the_section(void **state)
 		 "supported on aarch64."},
 		{MACHINE "\"cpu_template\":\"V1N1\"}",
 		 "machine-config: this build has no CPU templates"},
-		{MACHINE "\"huge_pages\":\"2M\"}",
-		 "machine-config: this build does not support huge pages"},
+		{MACHINE "\"huge_pages\":\"1G\"}",
+		 "machine-config: huge pages: unknown variant `1G`, expected "
+		 "one of `None`, `Transparent`, `2M`"},
+		{"\"machine-config\":{\"vcpu_count\":1,\"mem_size_mib\":63,"
+		 "\"huge_pages\":\"2M\"}",
+		 "machine-config: The memory size (MiB) is either 0, or not a "
+		 "multiple of the configured page size."},
 		{MACHINE "\"vcpus\":1}",
 		 "machine-config: unknown field `vcpus`"},
 		{"\"network-interfaces\":[{}]",

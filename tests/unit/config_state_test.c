@@ -347,6 +347,7 @@ static void settings_come_back(void **state)
 	p->out.interface_count = p->in.interface_count;
 	p->out.interface =
 		calloc(p->in.interface_count, sizeof(p->out.interface[0]));
+	p->in.huge_pages = GUEST_MEM_2M;
 	save_more(p);
 	assert_ok(load_more(p), p->e);
 	assert_memory_equal(&p->out.mmds, &p->in.mmds, sizeof(p->in.mmds));
@@ -354,6 +355,7 @@ static void settings_come_back(void **state)
 	assert_true(p->out.raw);
 	assert_int_equal(p->out.load_address, 0x80200000);
 	assert_int_equal(p->out.entry, 0x80200010);
+	assert_int_equal(p->out.huge_pages, GUEST_MEM_2M);
 	assert_false(p->out.fdt_high || p->out.no_kaslr);
 }
 

@@ -151,6 +151,7 @@ void golden_configure(struct vm_config *config)
 	assert_ok(vm_config_set(&config->kernel, kernel, &e), e);
 	assert_ok(vm_config_set(&config->cmdline, "console=ttyS0", &e), e);
 	config->no_kaslr = true;
+	config->huge_pages = GUEST_MEM_TRANSPARENT;
 	config->has_entropy = true;
 	config->has_balloon = true;
 	config->balloon.amount_mib = 4;
@@ -216,6 +217,8 @@ void golden_hide_folder(uint8_t *data, size_t len)
 void golden_check_config(const struct vm_config *config, unsigned minor)
 {
 	assert_int_equal(config->no_kaslr, minor >= 3);
+	assert_int_equal(config->huge_pages,
+			 minor >= 3 ? GUEST_MEM_TRANSPARENT : GUEST_MEM_PLAIN);
 	assert_int_equal(config->vcpu_count, 2);
 	assert_int_equal(config->mem_mib, MEM_MIB);
 	assert_string_equal(config->cmdline, "console=ttyS0");

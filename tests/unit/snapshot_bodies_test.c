@@ -259,7 +259,8 @@ static void wrong_loads_are_refused(void **state)
 		 "element 1"},
 		{"{" FILE_B ", \"vsock_override\": {\"path\": \"v\"}}",
 		 "`vsock_override`"},
-		{"{" FILE_B ", \"huge_pages\": \"2M\"}", "huge_pages"},
+		{"{" FILE_B ", \"huge_pages\": \"1G\"}", "`2M`"},
+		{"{" FILE_B ", \"huge_pages\": 2}", "huge_pages"},
 		{"{" FILE_B ", \"strict\": 1}", "`strict`: expected"},
 		{"{" FILE_B ", \"resume\": true}", "resume"},
 	};
@@ -276,6 +277,59 @@ static void wrong_loads_are_refused(void **state)
 }
 
 /* ---------------------------------------------------------------- overrides */
+
+/* What a load makes of a VM of 33 MiB that was saved with @saved. */
+static int load_pages(const char *members, enum guest_mem_pages saved,
+		      uint64_t mib, enum guest_mem_pages *loaded)
+{
+	struct vm_config config;
+	struct snapshot_load body;
+	char text[160];
+	struct err e;
+	int r;
+
+	vm_config_init(&config);
+	config.mem_mib = mib;
+	config.huge_pages = saved;
+	snprintf(text, sizeof(text), "{" FILE_B "%s}", members);
+	assert_ok(read_load(&body, text, &e), e);
+	r = snapshot_load_override(&body, &config, &e);
+	*loaded = config.huge_pages;
+	snapshot_load_fini(&body);
+	vm_config_fini(&config);
+	return r;
+}
+
+static void huge_pages_are_as_saved_or_as_the_load_says(void **state)
+{
+	static const struct {
+		const char *members;
+		enum guest_mem_pages saved, loaded;
+	} loads[] = {
+		{"", GUEST_MEM_PLAIN, GUEST_MEM_PLAIN},
+		{"", GUEST_MEM_2M, GUEST_MEM_2M},
+		{", \"huge_pages\": \"Snapshot\"", GUEST_MEM_2M, GUEST_MEM_2M},
+		{", \"huge_pages\": \"None\"", GUEST_MEM_2M, GUEST_MEM_PLAIN},
+		{", \"huge_pages\": \"2M\"", GUEST_MEM_PLAIN, GUEST_MEM_2M},
+		{", \"huge_pages\": \"Transparent\"", GUEST_MEM_2M,
+		 GUEST_MEM_TRANSPARENT},
+	};
+	const char *record = ", \"record_working_set\": true";
+	enum guest_mem_pages pages;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(loads); i++) {
+		assert_int_equal(load_pages(loads[i].members, loads[i].saved,
+					    32, &pages),
+				 0);
+		assert_int_equal(pages, loads[i].loaded);
+	}
+	/* The size that was saved may not allow it. */
+	assert_int_equal(
+		load_pages(loads[4].members, GUEST_MEM_PLAIN, 33, &pages), -1);
+	assert_int_equal(load_pages(record, GUEST_MEM_PLAIN, 32, &pages), 0);
+	assert_int_equal(load_pages(record, GUEST_MEM_2M, 32, &pages), -1);
+}
 
 static void make_config(struct vm_config *config, struct err *e)
 {
@@ -413,6 +467,7 @@ int main(void)
 		cmocka_unit_test(a_load_may_be_strict),
 		cmocka_unit_test(a_clock_can_be_chosen),
 		cmocka_unit_test(wrong_loads_are_refused),
+		cmocka_unit_test(huge_pages_are_as_saved_or_as_the_load_says),
 		cmocka_unit_test(overrides_change_what_they_name),
 		cmocka_unit_test(vhost_is_as_saved_unless_chosen),
 		cmocka_unit_test(overrides_of_what_is_not_there_are_refused),

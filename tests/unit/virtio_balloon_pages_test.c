@@ -349,6 +349,26 @@ static void large_page_goes_back_when_it_is_complete(void **state)
 	assert_int_equal(balloon_resident(gpa + 2 * LARGE, LARGE), PARTS);
 }
 
+/* RAM in huge pages: a bitmap word is not enough. */
+static void huge_page_goes_back_when_it_is_complete(void **state)
+{
+	const gpa_t gpa = DRIVER_RAM + MIB(4);
+
+	(void)state;
+	g.host_page = MIB(2);
+	balloon_up();
+	memset(driver_at(&g.d, gpa), 0x55, MIB(4));
+	balloon_range(INFLATE, gpa, 256, 1);
+	balloon_range(INFLATE, gpa + 257 * PAGE, 255, 1);
+	balloon_range(INFLATE, gpa + MIB(2), 255, 1);
+	assert_int_equal(g.calls, 0);
+	balloon_check_bytes(gpa, MIB(4), 0x55);
+	balloon_range(INFLATE, gpa + 256 * PAGE, 1, 1);
+	assert_int_equal(g.calls, 1);
+	assert_int_equal(g.bytes, MIB(2));
+	balloon_check_bytes(gpa + MIB(2), MIB(2), 0x55);
+}
+
 static void large_pages_go_back_together(void **state)
 {
 	gpa_t gpa;
@@ -453,6 +473,7 @@ int main(void)
 		TEST(deflating_is_answered),
 		TEST(large_host_asks_to_be_told),
 		TEST(large_page_goes_back_when_it_is_complete),
+		TEST(huge_page_goes_back_when_it_is_complete),
 		TEST(large_pages_go_back_together),
 		TEST(part_that_left_keeps_the_large_page),
 		TEST(driver_that_does_not_tell_gives_whole_pages_only),

@@ -12,6 +12,7 @@
 #include "core/io/log.h"
 #include "vmm/cli/cli.h"
 #include "vmm/cli/foreground.h"
+#include "vmm/config/bodies.h"
 #include "vmm/config/config.h"
 #include "vmm/config/snapshot_bodies.h"
 
@@ -59,6 +60,14 @@ static int set_eager(void *context, const char *value, struct err *e)
 	(void)e;
 	((struct restore *)context)->load.backend = MEMORY_EAGER;
 	return 0;
+}
+
+static int set_huge_pages(void *context, const char *value, struct err *e)
+{
+	struct snapshot_load *load = &((struct restore *)context)->load;
+
+	load->huge_given = true;
+	return huge_pages_read(&load->huge_pages, value, e);
 }
 
 /* "ID=PLACE" */
@@ -154,6 +163,11 @@ static const struct option options[] = {
 	 "read all memory now instead of mapping the file,\n"
 	 "which may be removed afterwards",
 	 .set = set_eager},
+	{"huge-pages", "WHAT",
+	 "what RAM consists of: None, Transparent or 2M (see\n"
+	 "stasis run --help); 2M goes with --eager, or with a\n"
+	 "memory file on hugetlbfs. Default: as it was",
+	 .set = set_huge_pages},
 	{"record-working-set", NULL,
 	 "record which memory is touched, until the guest is\n"
 	 "paused or ends, for at most 10 s; later restores\n"

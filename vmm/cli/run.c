@@ -13,6 +13,7 @@
 #include "vmm/cli/cli.h"
 #include "vmm/cli/foreground.h"
 #include "vmm/cli/run_devices.h"
+#include "vmm/config/bodies.h"
 #include "vmm/config/config.h"
 
 #define DEFAULT_CMDLINE "console=ttyS0 reboot=k panic=1"
@@ -76,6 +77,13 @@ static int set_memory(void *context, const char *value, struct err *e)
 		return err_prefix(e, "--memory");
 	((struct run *)context)->config.mem_mib = mib;
 	return 0;
+}
+
+static int set_huge_pages(void *context, const char *value, struct err *e)
+{
+	struct run *run = context;
+
+	return huge_pages_read(&run->config.huge_pages, value, e);
 }
 
 /* Apply one item of "sve=off,pmu=on". */
@@ -250,6 +258,11 @@ static const struct option options[] = {
 	{"cpus", "N", "vCPUs, 1 to 32 (default 1)", .set = set_cpus},
 	{"memory", "SIZE", "RAM: 256M, 2G ..., at least 32M (default 128M)",
 	 .set = set_memory},
+	{"huge-pages", "WHAT",
+	 "what RAM consists of: None (what the host gives by\n"
+	 "itself; the default), Transparent, or 2M (reserved\n"
+	 "pages of 2 MiB: sysctl vm.nr_hugepages)",
+	 .set = set_huge_pages},
 	{"cpu", "LIST",
 	 "CPU features: sve=off, pauth=off, pmu=on, nested=on,\n"
 	 "separated by commas. Default: SVE and pointer\n"

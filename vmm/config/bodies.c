@@ -153,7 +153,20 @@ void machine_config_init(struct machine_config *body,
 		.clock_given = config->clock_given,
 		.track_dirty_pages = config->track_dirty,
 		.nested = config->cpu[ARCH_NESTED] == ARCH_ON,
+		.huge_pages = config->huge_pages,
 	};
+}
+
+int huge_pages_read(enum guest_mem_pages *pages, const char *name,
+		    struct err *e)
+{
+	unsigned index = *pages;
+
+	if (name && json_variant(name, huge_pages_name, GUEST_MEM_PAGES_COUNT,
+				 &index, e))
+		return err_prefix(e, "huge pages");
+	*pages = (enum guest_mem_pages)index;
+	return 0;
 }
 
 int machine_config_read(struct machine_config *body, const struct json_t *json,
@@ -170,8 +183,8 @@ int machine_config_read(struct machine_config *body, const struct json_t *json,
 		FIELD(struct machine_config, track_dirty_pages, JSON_KIND_BOOL,
 		      false, 0),
 		FIELD(struct machine_config, nested, JSON_KIND_BOOL, false, 0),
-		FIELD(struct machine_config, huge_pages, JSON_KIND_STRING,
-		      false, 0),
+		{"huge_pages", JSON_KIND_STRING, false, 0,
+		 offsetof(struct machine_config, huge_name)},
 		{"clock", JSON_KIND_ANY, false, 0,
 		 offsetof(struct machine_config, clock_json)},
 	};
@@ -182,8 +195,10 @@ int machine_config_read(struct machine_config *body, const struct json_t *json,
 		body->clock_given = false;
 		body->track_dirty_pages = false;
 		body->nested = false;
+		body->huge_pages = GUEST_MEM_PLAIN;
 	}
-	if (json_read(json, fields, ARRAY_SIZE(fields), body, e))
+	if (json_read(json, fields, ARRAY_SIZE(fields), body, e) ||
+	    huge_pages_read(&body->huge_pages, body->huge_name, e))
 		return -1;
 	if (!body->clock_json)
 		return 0;
@@ -207,9 +222,6 @@ static int check_machine(const struct machine_config *m, struct err *e)
 	if (m->cpu_template && strcmp(m->cpu_template, "None") != 0)
 		return err_set(e, "this build has no CPU templates; leave "
 				  "`cpu_template` out");
-	if (m->huge_pages && strcmp(m->huge_pages, "None") != 0)
-		return err_set(e, "this build does not support huge pages; "
-				  "leave `huge_pages` out");
 	return 0;
 }
 
@@ -223,6 +235,7 @@ int machine_config_apply(const struct machine_config *body,
 	wanted.clock = body->clock;
 	wanted.clock_given = body->clock_given;
 	wanted.track_dirty = body->track_dirty_pages;
+	wanted.huge_pages = body->huge_pages;
 	wanted.cpu[ARCH_NESTED] = body->nested ? ARCH_ON : ARCH_AUTO;
 	if (check_machine(body, e) || vm_config_check_machine(&wanted, e))
 		return -1;
@@ -236,17 +249,18 @@ int machine_config_apply(const struct machine_config *body,
 void machine_config_fini(struct machine_config *body)
 {
 	free(body->cpu_template);
-	free(body->huge_pages);
-	body->cpu_template = body->huge_pages = NULL;
+	free(body->huge_name);
+	body->cpu_template = body->huge_name = NULL;
 }
 
 void machine_config_print(const struct vm_config *config, struct buf *out)
 {
 	buf_printf(out,
 		   "{\"vcpu_count\":%u,\"mem_size_mib\":%llu,\"smt\":false,"
-		   "\"track_dirty_pages\":%s,\"huge_pages\":\"None\"",
+		   "\"track_dirty_pages\":%s,\"huge_pages\":\"%s\"",
 		   config->vcpu_count, (unsigned long long)config->mem_mib,
-		   config->track_dirty ? "true" : "false");
+		   config->track_dirty ? "true" : "false",
+		   huge_pages_name[config->huge_pages]);
 	/* Not Firecracker's: printed only if they were given. */
 	if (config->cpu[ARCH_NESTED] == ARCH_ON)
 		buf_text(out, ",\"nested\":true");

@@ -70,7 +70,8 @@ void clock_status_print(const struct arch_clock *clock, bool stopped,
 struct machine_config {
 	uint64_t vcpu_count, mem_size_mib;
 	bool smt, track_dirty_pages, nested;
-	char *cpu_template, *huge_pages; /* owned; NULL: not given */
+	char *cpu_template, *huge_name; /* owned; NULL: not given */
+	enum guest_mem_pages huge_pages;
 	const struct json_t *clock_json; /* owned by the document */
 	struct clock_config clock;
 	bool clock_given;
@@ -86,6 +87,9 @@ int machine_config_read(struct machine_config *body, const struct json_t *json,
 int machine_config_apply(const struct machine_config *body,
 			 struct vm_config *config, struct err *e);
 void machine_config_fini(struct machine_config *body);
+/* @name NULL: *pages is left alone. */
+int huge_pages_read(enum guest_mem_pages *pages, const char *name,
+		    struct err *e);
 void machine_config_print(const struct vm_config *config, struct buf *out);
 
 /* -------------------------------------------------------------- cpu-config */

@@ -23,6 +23,12 @@ const char *const clock_policy_name[] = {
 	[CLOCK_CONTINUOUS] = "continuous",
 };
 
+const char *const huge_pages_name[] = {
+	[GUEST_MEM_PLAIN] = "None",
+	[GUEST_MEM_TRANSPARENT] = "Transparent",
+	[GUEST_MEM_2M] = "2M",
+};
+
 void vm_config_init(struct vm_config *config)
 {
 	*config = (struct vm_config){
@@ -259,6 +265,9 @@ int vm_config_check_machine(const struct vm_config *config, struct err *e)
 			       "%llu MiB",
 			       (unsigned long long)config->mem_mib,
 			       (unsigned long long)min);
+	if (config->huge_pages && config->mem_mib % 2)
+		return err_set(e, "The memory size (MiB) is either 0, or not "
+				  "a multiple of the configured page size.");
 	if (config->mem_mib > UINT64_MAX >> 24)
 		return err_set(e, "%llu MiB of RAM are not possible",
 			       (unsigned long long)config->mem_mib);

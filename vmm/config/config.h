@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "arch/arch.h"
+#include "core/machine/mem.h"
 #include "devices/virtio/balloon/balloon.h"
 #include "devices/virtio/block/block.h"
 #include "devices/virtio/net/net.h"
@@ -56,6 +57,7 @@ struct mmds_config {
 struct vm_config {
 	unsigned vcpu_count;
 	uint64_t mem_mib;
+	enum guest_mem_pages huge_pages;
 	char *kernel, *initrd, *cmdline; /* owned; NULL: not given */
 	bool raw;              /* a raw kernel: see struct arch_kernel */
 	uint64_t load_address; /* of a raw kernel, gpa; 0: where it fits */
@@ -82,6 +84,9 @@ struct vm_config {
 	bool has_entropy;
 	struct rng_config entropy;
 };
+
+/* Firecracker's names of what RAM consists of. */
+extern const char *const huge_pages_name[GUEST_MEM_PAGES_COUNT];
 
 /* "frozen", "continuous": the names of the policies that a VM can have. */
 extern const char *const clock_policy_name[CLOCK_CONTINUOUS + 1];

@@ -241,6 +241,16 @@ static void mmds_state(struct vm_config *c, struct snap *s)
 		snap_bool(s, &c->interface[i].mmds);
 }
 
+static bool pages_are_given(const struct vm_config *c)
+{
+	return c->huge_pages;
+}
+
+static void pages_state(struct vm_config *c, struct snap *s)
+{
+	ENUM_STATE(s, &c->huge_pages, GUEST_MEM_PAGES_COUNT);
+}
+
 /*
  * What a VM may have that format 1.2 cannot describe.  A setting's section is
  * written if the VM has it, so that older readers load all other VMs.  New rows
@@ -256,6 +266,8 @@ static const struct setting {
 	 placement_state},
 	{SNAP_TAG('m', 'm', 'd', 's'), "metadata service", mmds_is_given,
 	 mmds_state},
+	{SNAP_TAG('h', 'u', 'g', 'e'), "huge pages", pages_are_given,
+	 pages_state},
 };
 
 enum { MORE = SNAP_TAG('m', 'o', 'r', 'e'), SETTING_NAME_SIZE = 64 };

@@ -248,15 +248,12 @@ static int read_clock(struct snapshot_load *body, const struct raw_load *raw,
 	return raw->clock ? clock_request_read(&body->clock, raw->clock, e) : 0;
 }
 
-static int refuse_what_is_missing(const struct raw_load *raw, struct err *e)
+static int read_huge_pages(struct snapshot_load *body, const char *name,
+			   struct err *e)
 {
-	if (raw->huge_pages && strcmp(raw->huge_pages, "Snapshot") != 0 &&
-	    strcmp(raw->huge_pages, "None") != 0)
-		return err_set(e,
-			       "field `huge_pages`: this build does not "
-			       "support \"%.40s\"; leave it out",
-			       raw->huge_pages);
-	return 0;
+	body->huge_given = name && strcmp(name, "Snapshot") != 0;
+	return body->huge_given ? huge_pages_read(&body->huge_pages, name, e)
+				: 0;
 }
 
 int snapshot_load_check(const struct snapshot_load *body, struct err *e)
@@ -283,7 +280,8 @@ static int read_all(struct snapshot_load *body, struct raw_load *raw,
 	if (raw->strict && !json_bool(raw->strict, &body->strict))
 		return err_set(e, "field `strict`: expected true or false");
 	if (read_memory(body, raw, e) || read_clock(body, raw, e) ||
-	    snapshot_load_check(body, e) || refuse_what_is_missing(raw, e))
+	    snapshot_load_check(body, e) ||
+	    read_huge_pages(body, raw->huge_pages, e))
 		return -1;
 	if (read_overrides(body->network, &body->network_count,
 			   VM_INTERFACES_MAX, raw->network, read_interface, e))
@@ -371,12 +369,19 @@ static int override_network(struct snapshot_load *body,
 int snapshot_load_override(struct snapshot_load *body, struct vm_config *config,
 			   struct err *e)
 {
-	if (override_network(body, config, e) ||
+	if (body->huge_given)
+		config->huge_pages = body->huge_pages;
+	if (vm_config_check_machine(config, e) ||
+	    override_network(body, config, e) ||
 	    override_drives(body, config, e))
 		return -1;
 	config->realtime_chosen = body->realtime_chosen;
 	if (body->realtime_chosen)
 		config->clock.realtime = body->realtime;
+	if (config->huge_pages == GUEST_MEM_2M && body->record_working_set)
+		return err_set(e, "a working set is read ahead from a disk, "
+				  "and huge pages are in memory already; leave "
+				  "out `record_working_set`");
 	if (!body->vsock_path)
 		return 0;
 	if (!config->vsock.uds_path)

@@ -43,6 +43,8 @@ struct snapshot_load {
 	/* deprecated: a deprecated member was given */
 	bool resume, deprecated, track_dirty;
 	bool record_working_set; /* MEMORY_FILE only */
+	bool huge_given;         /* false: as saved */
+	enum guest_mem_pages huge_pages;
 	/* Whether only host files may be opened that this load names, or that
 	 * are in the snapshot's folder; given: else the process's rule. */
 	bool strict, strict_given;

@@ -53,11 +53,19 @@ static int fill_memory(struct vm *vm, const struct vm_ram_source *ram,
 			  : memory_file_map(&vm->mem, ram->fd, e);
 }
 
-static int create_memory(struct vm *vm, const struct guest_mem_region *ram,
-			 unsigned count, const struct vm_origin *origin,
-			 bool track, struct err *e)
+static bool maps_file(const struct vm_origin *origin)
 {
-	if (guest_mem_create(&vm->mem, ram, count, e) ||
+	return origin && !origin->ram->eager && !origin->ram->pager;
+}
+
+static int create_memory(struct vm *vm, const struct guest_mem_region *ram,
+			 unsigned count, const struct vm_config *config,
+			 const struct vm_origin *origin, struct err *e)
+{
+	bool track = config->track_dirty;
+
+	if (guest_mem_create_of(&vm->mem, ram, count, config->huge_pages,
+				maps_file(origin), e) ||
 	    (origin && fill_memory(vm, origin->ram, e)) ||
 	    (track && guest_mem_track(&vm->mem, e)))
 		return -1;
@@ -104,10 +112,10 @@ static int build_memory(struct vm *vm, const struct vm_config *config,
 	vm->arch.saved = origin ? origin->arch : NULL;
 	if (create_kvm(vm, config, ram, &ram_count, e) ||
 	    arch_clock_pin(&vm->clock, &vm->kvm, &config->clock, e) ||
-	    create_memory(vm, ram, ram_count, origin, config->track_dirty, e))
+	    create_memory(vm, ram, ram_count, config, origin, e))
 		return -1;
 	vm->has_base = origin;
-	vm->is_mapped = origin && !origin->ram->eager && !origin->ram->pager;
+	vm->is_mapped = maps_file(origin);
 	return 0;
 }
 

@@ -236,7 +236,8 @@ struct virtio_device *balloon_create(const struct virtio_slot *slot,
 		return NULL;
 	}
 	b->timer_fd = -1;
-	b->host_page = (uint64_t)sysconf(_SC_PAGESIZE);
+	b->host_page = max_u64((uint64_t)sysconf(_SC_PAGESIZE),
+			       guest_mem_page(slot->mem));
 	b->stats_interval_s = config->stats_polling_interval_s;
 	if (!init(b, slot, config, e))
 		return &b->dev;

@@ -23,12 +23,13 @@ struct balloon {
 	struct log_limit trouble; /* log limit for host errors; atomic */
 
 	/*
-	 * If host pages are larger than the protocol's: for each host page of
-	 * each region, a bitmap of its parts that are in the balloon.  Kept
-	 * across requests only if the driver accepted MUST_TELL_HOST.
+	 * If the host's pages, or the huge pages of RAM, are larger than the
+	 * protocol's: a bit for each of the protocol's pages that is in the
+	 * balloon, per region.  Kept across requests only if the driver
+	 * accepted MUST_TELL_HOST.
 	 */
 	uint64_t host_page;
-	uint16_t *inside[GUEST_MEM_REGIONS_MAX];
+	uint64_t *inside[GUEST_MEM_REGIONS_MAX];
 
 	/* Statistics.  The timer exists only if they are enabled. */
 	uint16_t stats_interval_s;

@@ -20,19 +20,19 @@ struct run {
 
 /* ------------------------------------------------- pages larger than 4 KiB */
 
-static unsigned pages_per_host_page(const struct balloon *b)
+static uint64_t bitmap_words(const struct guest_mem_region *r)
 {
-	return (unsigned)(b->host_page / BALLOON_PAGE);
+	return align_up(r->size / BALLOON_PAGE, 64) / 64;
 }
 
 int balloon_pages_init(struct balloon *b, struct err *e)
 {
 	const struct guest_mem *mem = b->dev.slot.mem;
 
-	if (pages_per_host_page(b) == 1)
+	if (b->host_page == BALLOON_PAGE)
 		return 0;
 	for (unsigned i = 0; i < mem->region_count; i++) {
-		b->inside[i] = calloc(mem->region[i].size / b->host_page,
+		b->inside[i] = calloc(bitmap_words(&mem->region[i]),
 				      sizeof(b->inside[i][0]));
 		if (!b->inside[i])
 			return err_set(e, "no memory for the balloon");
@@ -55,29 +55,25 @@ void balloon_pages_reset(struct balloon *b)
 	for (unsigned i = 0; i < mem->region_count; i++) {
 		if (b->inside[i])
 			memset(b->inside[i], 0,
-			       mem->region[i].size / b->host_page *
+			       bitmap_words(&mem->region[i]) *
 				       sizeof(b->inside[i][0]));
 	}
 }
 
 /*
- * The bitmap word of the host page that contains @at.  Sets *bit to the bit of
- * @at, and *start to the start of the host page.  Only if b->inside[] exists.
+ * The bitmap of the region that contains @at, and the number there of the page
+ * at @at.  Only if b->inside[] exists.
  */
-static uint16_t *inside(struct balloon *b, uint8_t *at, uint16_t *bit,
-			uint8_t **start)
+static uint64_t *inside(const struct balloon *b, const uint8_t *at,
+			uint64_t *page)
 {
 	const struct guest_mem_region *r = b->dev.slot.mem->region;
 	unsigned i = 0;
-	uint64_t offset, within;
 
 	while (at < r[i].host || (uint64_t)(at - r[i].host) >= r[i].size)
 		i++;
-	offset = (uint64_t)(at - r[i].host);
-	within = offset % b->host_page;
-	*bit = (uint16_t)(1u << within / BALLOON_PAGE);
-	*start = at - within;
-	return &b->inside[i][offset / b->host_page];
+	*page = (uint64_t)(at - r[i].host) / BALLOON_PAGE;
+	return b->inside[i];
 }
 
 /*
@@ -86,23 +82,29 @@ static uint16_t *inside(struct balloon *b, uint8_t *at, uint16_t *bit,
  */
 static bool enter(struct balloon *b, uint8_t *at, uint8_t **start)
 {
-	uint16_t *word, bit;
+	const uint64_t parts = b->host_page / BALLOON_PAGE;
+	uint64_t *bits, page, first;
 
 	*start = at;
 	if (!b->inside[0])
 		return true;
-	word = inside(b, at, &bit, start);
-	*word |= bit;
-	return *word == (1u << pages_per_host_page(b)) - 1;
+	bits = inside(b, at, &page);
+	bits[page / 64] |= 1ull << page % 64;
+	first = align_down(page, parts);
+	*start = at - (page - first) * BALLOON_PAGE;
+	for (uint64_t i = first; i < first + parts; i++) {
+		if (!(bits[i / 64] >> i % 64 & 1))
+			return false;
+	}
+	return true;
 }
 
 static void leave(struct balloon *b, uint8_t *at)
 {
-	uint16_t *word, bit;
-	uint8_t *start;
+	uint64_t *bits, page;
 
-	word = inside(b, at, &bit, &start);
-	*word &= (uint16_t)~bit;
+	bits = inside(b, at, &page);
+	bits[page / 64] &= ~(1ull << page % 64);
 }
 
 static void *page_at(const struct balloon *b, uint32_t pfn)
