@@ -53,7 +53,7 @@ MATRIX = [
     ("max", "newest", 2, "2G", "3", "", CORE),          # CNTPOFF, SVE, PAuth, BTI
     ("cortex-a57", "6.12", 2, "2G", "3", "", f"{CORE} time"),       # nVHE
     # No KVM_CAP_COUNTER_OFFSET; cpuset of cgroup v1.
-    ("neoverse-n1", "6.1", 2, "2G", "3", "", f"{CORE} snapshot jailer"),
+    ("neoverse-n1", "6.1", 2, "2G", "3", "", f"{CORE} snapshot jailer huge-pages"),
     ("neoverse-n1", "6.12", 2, "2G", "2", "", CORE),    # GICv2 only
 ]
 TIME = "doctor time time-cycles time-linux time-clocks vmclock nested"

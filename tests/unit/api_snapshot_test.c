@@ -293,26 +293,94 @@ static void the_first_diff_has_all(void **state)
 	assert_diff_has(w, 0x7a);
 }
 
+/* ---------------------------------------------------------- state alone */
+
+/* Whoever saves the memory by other means: the next diff has all of it. */
+static void state_alone_saves_no_memory(void **state)
+{
+	struct world *w = *state;
+	const char *alone = path_of(w, "state1"), *none = path_of(w, "none");
+	char body[200];
+
+	save_whole(w);
+	change_ram(w, 0x7b);
+	api_world_do(w, PUT, "/snapshot/create",
+		     create_body(alone, none, "VmstateOnly"));
+	assert_int_equal(access(alone, R_OK), 0);
+	assert_int_equal(access(none, F_OK), -1);
+	snprintf(body, sizeof(body), "{\"snapshot_path\":\"%s\"}", alone);
+	api_world_do(w, PUT, "/snapshot/create", body);
+	assert_diff_has(w, 0x7b);
+}
+
+/* RAM as it is after that, read by whoever wants to. */
+static void write_ram(struct world *w, const char *path)
+{
+	const struct guest_mem_region *r =
+		&vm_memory(w->instance.vm)->region[0];
+	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, r->host, r->size, 0), (ssize_t)r->size);
+}
+
 /* --------------------------------------------------------------------- load */
+
+enum { KEPT = 3 };
+
+static char kept[KEPT][60];
+
+static void begin_anew(void **state)
+{
+	assert_int_equal(tear_down(state), 0);
+	assert_int_equal(api_world_set_up(state), 0);
+	for (unsigned i = 0; i < KEPT; i++)
+		snprintf(paths[path_count++], sizeof(paths[0]), "%s", kept[i]);
+}
+
+static void save_and_keep(struct world *w, const char **files)
+{
+	for (unsigned i = 0; i < KEPT; i++)
+		snprintf(kept[i], sizeof(kept[i]), "/tmp/api_snapshot.%d.%u",
+			 (int)getpid(), i);
+	files[0] = kept[0];
+	files[1] = kept[1];
+	boot_and_pause(w, plain);
+	api_world_do(w, PUT, "/snapshot/create",
+		     create_body(files[0], files[1], "Full"));
+}
 
 /* A snapshot; then a world in which nothing has happened. */
 static void save_and_begin_anew(void **state, const char **files)
 {
-	static char kept[2][60];
-	struct world *w = *state;
+	save_and_keep(*state, files);
+	begin_anew(state);
+}
 
-	for (unsigned i = 0; i < 2; i++) {
-		snprintf(kept[i], sizeof(kept[i]), "/tmp/api_snapshot.%d.%u",
-			 (int)getpid(), i);
-		files[i] = kept[i];
-	}
-	boot_and_pause(w, plain);
-	api_world_do(w, PUT, "/snapshot/create",
-		     create_body(files[0], files[1], "Full"));
-	assert_int_equal(tear_down(state), 0);
-	assert_int_equal(api_world_set_up(state), 0);
-	for (unsigned i = 0; i < 2; i++)
-		snprintf(paths[path_count++], sizeof(paths[0]), "%s", kept[i]);
+static void state_alone_goes_with_memory_read_after_it(void **state)
+{
+	const char *files[2];
+
+	save_and_keep(*state, files);
+	api_world_do(*state, PUT, "/snapshot/create",
+		     create_body(files[0], "/no/where", "VmstateOnly"));
+	write_ram(*state, kept[2]);
+	begin_anew(state);
+	api_world_do(*state, PUT, "/snapshot/load",
+		     load_body(files[0], kept[2], true));
+	api_world_expect_state(*state, "Running");
+}
+
+static void state_alone_does_not_go_with_older_memory(void **state)
+{
+	const char *files[2];
+
+	save_and_keep(*state, files);
+	api_world_do(*state, PUT, "/snapshot/create",
+		     create_body(files[0], "/no/where", "VmstateOnly"));
+	begin_anew(state);
+	refused(*state, PUT, "/snapshot/load",
+		load_body(files[0], files[1], false), "do not belong together");
 }
 
 static void it_is_paused_unless_told_to_run(void **state)
@@ -394,6 +462,9 @@ int main(void)
 			a_diff_has_what_changed_before_one_that_could_not_begin),
 		SNAPSHOT_TEST(a_diff_has_what_changed_since_the_last),
 		SNAPSHOT_TEST(the_first_diff_has_all),
+		SNAPSHOT_TEST(state_alone_saves_no_memory),
+		SNAPSHOT_TEST(state_alone_goes_with_memory_read_after_it),
+		SNAPSHOT_TEST(state_alone_does_not_go_with_older_memory),
 		SNAPSHOT_TEST(it_is_paused_unless_told_to_run),
 		SNAPSHOT_TEST(it_runs_if_told_to),
 		SNAPSHOT_TEST(none_is_loaded_over_a_configuration),

@@ -85,7 +85,10 @@ static void wrong_creates_are_refused(void **state)
 		const char *text, *why;
 	} wrong[] = {
 		{"{\"mem_file_path\": \"m\"}", "snapshot_path"},
-		{"{\"snapshot_path\": \"s\"}", "mem_file_path"},
+		{"{\"snapshot_path\": \"s\", \"snapshot_type\": \"Diff\"}",
+		 "missing field `mem_file_path`"},
+		{"{" PATHS ", \"snapshot_type\": \"Vmstate\"}",
+		 "`VmstateOnly`"},
 		{"{" PATHS ", \"snapshot_type\": \"Half\"}", "Half"},
 		{"{" PATHS ", \"mode\": \"8\"}", "is not a mode of files"},
 		{"{" PATHS ", \"mode\": \"0888\"}", "in octal"},

@@ -28,10 +28,28 @@ static int read_mode(unsigned *mode, const char *text, struct err *e)
 	return 0;
 }
 
+enum snapshot_type { TYPE_FULL, TYPE_DIFF, TYPE_STATE };
+
+/* Without a memory file, or with a type that says so, the state alone: then the
+ * name of a memory file is a placeholder. */
+static int choose_memory(struct snapshot_create *body, unsigned type,
+			 struct err *e)
+{
+	if (type == TYPE_DIFF && !body->memory_path)
+		return err_set(e, "missing field `mem_file_path`: a `Diff` has "
+				  "the memory that changed");
+	body->diff = type == TYPE_DIFF;
+	if (type != TYPE_STATE)
+		return 0;
+	free(body->memory_path);
+	body->memory_path = NULL;
+	return 0;
+}
+
 int snapshot_create_read(struct snapshot_create *body,
 			 const struct json_t *json, struct err *e)
 {
-	static const char *const types[] = {"Full", "Diff"};
+	static const char *const types[] = {"Full", "Diff", "VmstateOnly"};
 	struct raw {
 		char *state, *memory, *type, *mode;
 		bool sync, details;
@@ -39,7 +57,7 @@ int snapshot_create_read(struct snapshot_create *body,
 	static const struct json_field fields[] = {
 		{"snapshot_path", JSON_KIND_STRING, true, 0,
 		 offsetof(struct raw, state)},
-		{"mem_file_path", JSON_KIND_STRING, true, 0,
+		{"mem_file_path", JSON_KIND_STRING, false, 0,
 		 offsetof(struct raw, memory)},
 		{"snapshot_type", JSON_KIND_STRING, false, 0,
 		 offsetof(struct raw, type)},
@@ -58,10 +76,11 @@ int snapshot_create_read(struct snapshot_create *body,
 	*body = (struct snapshot_create){
 		.state_path = raw.state,
 		.memory_path = raw.memory,
-		.diff = type,
 		.sync = raw.sync,
 		.no_host_details = !raw.details,
 	};
+	if (!r)
+		r = choose_memory(body, type, e);
 	if (!r && raw.mode)
 		r = read_mode(&body->mode, raw.mode, e);
 	free(raw.mode);

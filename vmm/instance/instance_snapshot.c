@@ -18,7 +18,7 @@
  *                                        write the state to S.next
  *                                        publish_commit(): rename M, then S
  *   on_written() <---------------------- the job has ended
- *     written:  vm_changes_saved()
+ *     written:  vm_changes_saved(), unless it has no memory
  *     not:      vm_changes_give_back(), so that the next snapshot has them
  *   on_done()
  */
@@ -44,7 +44,7 @@ static void on_written(void *context, int result, const struct err *e)
 		INSTANCE_TOOK(full_create_snapshot, in->job_began);
 	if (result)
 		vm_changes_give_back(in->vm, &work->changes);
-	else
+	else if (work->body.memory_path)
 		vm_changes_saved(in->vm, &work->changes);
 	snapshot_job_destroy(in->job);
 	in->job = NULL;
@@ -53,13 +53,22 @@ static void on_written(void *context, int result, const struct err *e)
 	instance_done(in, INSTANCE_SNAPSHOTS, result, &why);
 }
 
+/* Of the state alone, what changed still belongs to the next diff. */
+static int take_changes(struct instance *in, struct snapshot_job_work *work,
+			struct err *e)
+{
+	return work->body.memory_path
+		       ? vm_changes_take(in->vm, &work->changes, e)
+		       : 0;
+}
+
 static int save(struct instance *in, struct snapshot_job_work *work,
 		struct err *e)
 {
 	if (vm_save(in->vm, &in->config, !work->body.no_host_details,
 		    &work->state, e)) {
 		err_prefix(e, "Cannot save the microVM state");
-	} else if (!vm_changes_take(in->vm, &work->changes, e)) {
+	} else if (!take_changes(in, work, e)) {
 		if (work->body.diff)
 			work->mark = vm_changes_mark(in->vm, &work->changes);
 		in->job = snapshot_job_start(work, in->host.loop, on_written,

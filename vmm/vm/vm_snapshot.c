@@ -277,7 +277,9 @@ static int check_ram(struct vm *vm, const struct snapshot_id *id, struct err *e)
 	if (!memcmp(mark, id->bytes, sizeof(id->bytes)))
 		return 0;
 	return err_set(e, "the memory is that of another snapshot than the "
-			  "state; give the one that was written with it");
+			  "state; give the one that was written with it, or, "
+			  "for a state that was saved alone, memory that was "
+			  "read after that and before the resume");
 }
 
 static int load(struct vm *vm, struct vm_saved *saved, struct err *e)
