@@ -376,6 +376,8 @@ static void state_alone_does_not_go_with_older_memory(void **state)
 	const char *files[2];
 
 	save_and_keep(*state, files);
+	api_world_do(*state, PATCH, "/vm", "{\"state\":\"Resumed\"}");
+	api_world_do(*state, PATCH, "/vm", pause_body);
 	api_world_do(*state, PUT, "/snapshot/create",
 		     create_body(files[0], "/no/where", "VmstateOnly"));
 	begin_anew(state);
