@@ -142,8 +142,8 @@ struct guest_mem_run guest_mem_run_at(const struct guest_mem *mem,
  * which are RAM, to the host.  They read as zero from then on and use no memory
  * until they are touched; the content of a file that was mapped there does not
  * come back.  Returns 0, or -errno (-EPERM: guest_mem_keep()); then some pages
- * may be unchanged.  -EOPNOTSUPP: the host might not have a huge page again when
- * it is needed.
+ * may be unchanged.  -EOPNOTSUPP: the host might not have a huge page again
+ * when it is needed.
  *
  * Main thread, while vCPUs may run.
  */
