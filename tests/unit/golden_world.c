@@ -218,7 +218,7 @@ void golden_check_config(const struct vm_config *config, unsigned minor)
 {
 	assert_int_equal(config->no_kaslr, minor >= 3);
 	assert_int_equal(config->huge_pages,
-			 minor >= 3 ? GUEST_MEM_TRANSPARENT : GUEST_MEM_PLAIN);
+			 minor >= 4 ? GUEST_MEM_TRANSPARENT : GUEST_MEM_PLAIN);
 	assert_int_equal(config->vcpu_count, 2);
 	assert_int_equal(config->mem_mib, MEM_MIB);
 	assert_string_equal(config->cmdline, "console=ttyS0");
