@@ -71,7 +71,7 @@ static void what_was_saved_is_loaded(void **state)
 static void the_bytes_are_where_they_are_documented(void **state)
 {
 	static const uint8_t begin[] = {
-		0x8b, 's', 't', 'a', 's',          '\r', '\n', 0x1a, 1, 0, 3, 0,
+		0x8b, 's', 't', 'a', 's',          '\r', '\n', 0x1a, 1, 0, 4, 0,
 		0,    0,   0,   0,   sizeof(body), 0,    0,    0,    0, 0, 0, 0,
 	};
 	uint8_t bytes[SIZE_MAX_HERE];
