@@ -167,10 +167,6 @@ static void refusals_name_the_section(void **state)
 		{MACHINE "\"huge_pages\":\"1G\"}",
 		 "machine-config: huge pages: unknown variant `1G`, expected "
 		 "one of `None`, `Transparent`, `2M`"},
-		{"\"machine-config\":{\"vcpu_count\":1,\"mem_size_mib\":63,"
-		 "\"huge_pages\":\"2M\"}",
-		 "machine-config: The memory size (MiB) is either 0, or not a "
-		 "multiple of the configured page size."},
 		{MACHINE "\"vcpus\":1}",
 		 "machine-config: unknown field `vcpus`"},
 		{"\"network-interfaces\":[{}]",
