@@ -97,7 +97,7 @@ static int fill_disk(struct vm_config *config, struct drive_config *drive,
 	    S_ISREG(st.st_mode) && !st.st_size)
 		return err_set(e,
 			       "--disk: %.512s is empty, and has no root file "
-			       "system; stasis image build makes one",
+			       "system; mke2fs -d FOLDER makes one",
 			       drive->block.path);
 	return drive_apply(drive, config, e) ? err_prefix(e, "--disk") : 0;
 }

@@ -52,8 +52,8 @@ int boot_check_drivers(struct guest_mem *mem, const struct vm_config *config,
 		return 0;
 	return err_set(e,
 		       "%s is not built in, so the kernel cannot mount its "
-		       "root disk; give an --initrd that loads the module "
-		       "(stasis image build makes one), or a kernel with "
-		       "CONFIG_VIRTIO_MMIO=y and CONFIG_VIRTIO_BLK=y",
+		       "root disk; give an --initrd that loads the module, "
+		       "or a kernel with CONFIG_VIRTIO_MMIO=y and "
+		       "CONFIG_VIRTIO_BLK=y",
 		       missing);
 }
