@@ -110,12 +110,12 @@ if [ "$threads" = 2 ] && [ $status -ne 0 ] && [ $resumed -eq 0 ] && [ ! -e shot4
 fi
 
 t_begin "what only snapshots need is forbidden there, and only there"
-forbidden=$(inject "$pid" call 232 0 0 0 2>&1)
+forbidden=$(inject "$pid" call 232 1 0 0 2>&1)
 wait $pid
 status=$?
 words=$(grep -c "a main thread called mincore(" err)
 start
-allowed=$(inject "$pid" call 232 0 0 0 2>&1)
+allowed=$(inject "$pid" call 232 1 0 0 2>&1)
 kill $pid
 wait $pid
 if [ "$forbidden" = SIGSYS ] && [ $status -eq 148 ] && [ "$words" = 1 ] && [ "$allowed" = 22 ]; then t_ok; else
