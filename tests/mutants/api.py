@@ -73,13 +73,13 @@ MUTANTS = [
     ("the root drive is not the first", CONFIG, "\t\tif (!root.root)\n", "\t\tif (root.root)\n", "api_devices_test"),
     ("there may be two root drives", CONFIG, "\t\tif (config->drive[i].root && &config->drive[i] != old)\n", "\t\tif (config->drive[i].root && !old && i > 63)\n", "api_devices_test"),
     ("there may be any number of drives", CONFIG, "\t\tif (config->drive_count == VM_DRIVES_MAX)\n", "\t\tif (config->drive_count == 1000)\n", "config_test"),
-    ("two interfaces have the same address", CONFIG, "\t\t    !memcmp(mac, other->mac, sizeof(other->mac)))\n", "\t\t    !memcmp(mac, other->mac + 1, sizeof(other->mac) - 1))\n", "config_test"),
+    ("two interfaces have the same address", CONFIG, "!memcmp(mac, other->net.mac, sizeof(other->net.mac)))\n", "!memcmp(mac, other->net.mac + 1, sizeof(other->net.mac) - 1))\n", "config_test"),
     ("a command line may have a line's end", CONFIG, "\t\tif (*c < ' ' || *c > '~')\n\t\t\treturn err_set(e,\n\t\t\t\t       \"the kernel", "\t\tif (*c > '~')\n\t\t\treturn err_set(e,\n\t\t\t\t       \"the kernel",
      "config_test"),
     ("arguments are added behind init's", CONFIG, "strstr(given, \" -- \");\n", "strstr(given, \" --- \");\n", "config_test"),
     ("a command line is cut", CONFIG, "\tif (n < 0 || (size_t)n > max)\n", "\tif (n < 0)\n", "config_test"),
     ("a guest may have no vCPU", CONFIG, "config->vcpu_count < 1 || config->vcpu_count > ARCH_VCPUS_MAX", "config->vcpu_count > ARCH_VCPUS_MAX", "config_test"),
-    ("a loaded id may be empty", CONFIG, "\t\tif (vm_config_check_id(d->id, e))\n", "\t\tif (!d->id && vm_config_check_id(d->id, e))\n", "config_state_test"),
+    ("a loaded id may be empty", CONFIG, "\t\tif (vm_config_check_id(d->block.id, e))\n", "\t\tif (!d->block.id && vm_config_check_id(d->block.id, e))\n", "config_state_test"),
     ("a mode of files may be any number", BODIES, "strtoul(text, NULL, 8) > 0777 || !strtoul(text, NULL, 8)", "!strtoul(text, NULL, 8)", "snapshot_bodies_test"),
 
     # ------------------------------------------------------------------ metrics
