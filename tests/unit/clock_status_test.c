@@ -177,7 +177,7 @@ static void so_is_what_the_guest_was_told(void **state)
 	vmclock = (struct vmclock){
 		.seq = 14,
 		.disruption = 3,
-		.pair = {.counter = 77,
+		.pair = {.counter = -77ull,
 			 .synchronized = true,
 			 .max_error = 1500000,
 			 .est_error = 1000,
@@ -199,7 +199,7 @@ static void so_is_what_the_guest_was_told(void **state)
 	assert_int_equal(number(told, "rate_max_error_ppb"), 502000);
 	assert_int_equal(number(told, "rate_est_error_ppb"), 500);
 	assert_int_equal(number(told, "tai_offset"), 38);
-	assert_int_equal(number(told, "guest_counter"), 77);
+	assert_int_equal(number(told, "guest_counter"), -77);
 	assert_int_equal(number(told, "disruptions"), 3);
 	assert_int_equal(number(told, "published"), 7);
 	assert_string_equal(json_text(json_member(told, "leap")), "inserting");

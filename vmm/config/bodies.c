@@ -164,7 +164,7 @@ int huge_pages_read(enum guest_mem_pages *pages, const char *name,
 
 	if (name && json_variant(name, huge_pages_name, GUEST_MEM_PAGES_COUNT,
 				 &index, e))
-		return err_prefix(e, "huge pages");
+		return err_prefix(e, "huge_pages");
 	*pages = (enum guest_mem_pages)index;
 	return 0;
 }

@@ -101,7 +101,8 @@ static void print_told(const struct vmclock *clock, struct buf *out)
 	if (p->rate_est_error)
 		print_number(out, "rate_est_error_ppb",
 			     ppb_of(p->rate_est_error));
-	print_number(out, "guest_counter", p->counter);
+	/* Negative: the pair is of before the guest's counter began. */
+	buf_printf(out, ",\"guest_counter\":%lld", (long long)p->counter);
 	print_number(out, "disruptions", clock->disruption);
 	print_number(out, "published", clock->seq / 2);
 	buf_text(out, "}");

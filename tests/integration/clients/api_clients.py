@@ -253,8 +253,8 @@ def e2b():
             expect(answer.status == 400 and "Device is inactive" in answer.fault, answer)  # this guest's
             expect(client.do("GET", "/balloon/hinting/status")["host_cmd"] == 0)
             client.do("PATCH", "/vm", {"state": "Paused"})
-            answer = client.request("PUT", "/snapshot/create", {"snapshot_path": "snap"})
-            expect(answer.status == 400 and answer.fault, answer)
+            client.do("PUT", "/snapshot/create", {"snapshot_path": "snap"})
+            expect(os.path.getsize("snap") > 0 and not os.path.exists("snap.mem"))
         with test("e2b: limits are changed while the guest is paused, and then it goes on"):
             client.do_or_lack("network", "PATCH", "/network-interfaces/eth0", {
                 "iface_id": "eth0", "tx_rate_limiter": {}, "rx_rate_limiter": {}})
@@ -554,9 +554,11 @@ def fifos():
             vmm.ticking()
         with test("when a reader comes, whole lines come out"):
             metrics.fd = os.open("metrics.fifo", os.O_RDONLY | os.O_NONBLOCK)
-            lines = metrics.read().splitlines()
-            expect(len(lines) > 5 and all(json.loads(line) for line in lines), len(lines))
+            count = metrics.read().count("\n")
+            # The last one was cut off where the FIFO was full; the next flush brings its end.
             vmm.do("PUT", "/actions", {"action_type": "FlushMetrics"})
+            lines = metrics.read().splitlines()
+            expect(len(lines) > count > 5 and all(json.loads(line) for line in lines), (count, len(lines)))
     metrics.close()
 
 
