@@ -126,7 +126,8 @@ if [ $? -eq 0 ] && [ $status -eq 0 ]; then t_ok; else t_fail "status $status" ou
 t_begin "events told all of it, and ended with the VMM"
 wait $events
 status=$?
-told=$(sed 's/^[^ ]*  *//; s/  *(.*//' events | tr '\n' ',')
+# The VMM was stopped for a while above: whether that is told before its end is for the suite `stalls`.
+told=$(sed '/  stalled /d; s/^[^ ]*  *//; s/  *(.*//' events | tr '\n' ',')
 if [ $status -eq 0 ] && [ "$told" = \
 	"state Not started,booted,paused,resumed,paused,resumed,paused,resumed,stopped," ] &&
 	! grep -vq '^20[0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\.[0-9]\{6\}Z  ' events

@@ -447,7 +447,7 @@ second=$!
 left=100
 until [ "$(call GET /)" = 200 ] || [ $left -eq 0 ]; do left=$((left - 1)); usleep 100000; done
 wrong=
-is guests "$(cat out1 out2 | grep -c '^spinning')" 1
+is guests "$(cat out1 out2 | grep -c 'API server started')" 1
 is refusals "$(cat out1 out2 | grep -c 'jailer: error: \(another jailer\|process [0-9]* runs in\)')" 1
 pid=$(cat "$root/stasis.pid")
 cat out1 out2 >err

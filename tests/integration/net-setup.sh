@@ -16,6 +16,9 @@ ip() { "$T/netfilter/bin/ip" "$@"; }
 } >setup.sh
 setup="sh $PWD/setup.sh"
 
+# Suites that ran on this host before have left theirs.
+for tap in tap0 tap1 tap2 tap3; do ip link delete $tap 2>/dev/null; done
+
 ip netns add world
 ip link add toworld type veth peer name eth0 netns world
 ip address add 203.0.113.2/24 dev toworld

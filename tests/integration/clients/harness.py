@@ -24,11 +24,13 @@ CAPABILITIES = {
     "entropy": True,
     "hotplug-memory": False,
     "hot-unplug": False,
+    "huge-pages": True,
     "mmds": True,
     "network": True,
     "pmem": False,
     "power-key": True,
     "snapshot": True,
+    "snapshot-state-alone": True,
     "vsock": True,
 }
 MISSING = "this build does not support"
