@@ -100,7 +100,7 @@ for way in "$PWD/cores/core.%p" "|$PWD/dumper %p"; do
 	echo "$way" >/proc/sys/kernel/core_pattern
 	for option in "" --no-sandbox; do
 		start $option
-		kill -SEGV $pid
+		kill -ABRT $pid
 		wait $pid 2>/dev/null
 		usleep 500000
 		said="$said $(find cores -type f | wc -l)/$(cat dumped 2>/dev/null | wc -l)"
