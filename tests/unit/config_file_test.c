@@ -165,7 +165,7 @@ static void refusals_name_the_section(void **state)
 		{MACHINE "\"cpu_template\":\"V1N1\"}",
 		 "machine-config: this build has no CPU templates"},
 		{MACHINE "\"huge_pages\":\"1G\"}",
-		 "machine-config: huge pages: unknown variant `1G`, expected "
+		 "machine-config: huge_pages: unknown variant `1G`, expected "
 		 "one of `None`, `Transparent`, `2M`"},
 		{MACHINE "\"vcpus\":1}",
 		 "machine-config: unknown field `vcpus`"},
