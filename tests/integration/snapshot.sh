@@ -84,7 +84,7 @@ of() { echo "$line" | sed -n "s/.*\b$1 \([0-9]*\).*/\1/p"; }
 # clock_of NAME [EVENT]: what GET /clock says, of now or of the last such event.
 clock_of() {
 	stasis ctl --socket "$d/sock" --json clock >"$d/clock" 2>&1
-	if [ $# -eq 1 ]; then sed 's/"history".*//' "$d/clock"; else
+	if [ $# -eq 1 ]; then sed 's/"vmclock".*//' "$d/clock"; else
 		sed 's/.*"history"//' "$d/clock" | tr '{' '\n' | grep "\"event\":\"$2\"" | tail -n 1
 	fi | sed -n "s/.*\"$1\":\"*\(-*[0-9a-z]*\).*/\1/p"
 }
