@@ -46,7 +46,7 @@ fi
 t_begin "it holds KVM's files, its own eventfds, its API's socket, and no kernel or initrd"
 ls -l /proc/$pid/fd | sed -n 's/.* -> //p' | sort >files
 grep -v '^/dev/null$\|^/.*/out$\|^/.*/err$\|^/dev/kvm$\|^anon_inode:\|^socket:\|^pipe:' files >odd
-if [ ! -s odd ] && [ "$(grep -c kvm-vcpu files)" = 3 ] && [ "$(wc -l <files)" -le 24 ]; then
+if [ ! -s odd ] && [ "$(grep -c kvm-vcpu files)" = 3 ] && [ "$(wc -l <files)" -le 25 ]; then
 	t_ok
 else
 	t_fail "$(wc -l <files) files" files
@@ -58,7 +58,8 @@ sleep 1
 before=$(wakes)
 sleep 4
 after=$(wakes)
-if [ "$before" = "$after" ]; then t_ok; else t_fail "it woke up $((after - before)) times"; fi
+# It looks whether the host's clock goes on as it was after 1, 2, 4 ... seconds, at last once a minute.
+if [ $((after - before)) -le 2 ]; then t_ok; else t_fail "it woke up $((after - before)) times"; fi
 
 # by SIGNAL STATUS: ends the running one, which leaves nothing.
 by() {

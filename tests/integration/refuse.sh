@@ -179,6 +179,7 @@ if [ -z "$RIG_HOST" ]; then
 	t_begin "hosts without a usable /dev/kvm"
 	t_skip "a real host keeps its /dev/kvm"
 else
+	chmod 600 /dev/kvm # other suites let everybody have it
 	refuse "no permission for /dev/kvm" 1 "no permission to open /dev/kvm" \
 		su nobody -s /bin/sh -c "$run"
 	mv /dev/kvm /dev/kvm.away
