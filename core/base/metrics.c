@@ -47,22 +47,29 @@ void metrics_restart(struct metrics_group *group)
 		*group->values = (struct metrics_values){0};
 }
 
-uint64_t metric_now_us(void)
+uint64_t metric_clock_hz(void)
 {
-	return clock_now_ns(CLOCK_MONOTONIC) / 1000;
+#ifdef __aarch64__
+	uint64_t hz;
+
+	__asm__("mrs %0, cntfrq_el0" : "=r"(hz));
+	return hz;
+#else
+	return NS_PER_S;
+#endif
 }
 
 /* Of two threads at once, one's extreme may be lost. */
-void metric_took(struct metric_latency *latency, uint64_t began_us)
+void metric_took(struct metric_latency *latency, uint64_t began)
 {
-	uint64_t us = metric_now_us() - began_us;
-	uint64_t min = __atomic_load_n(&latency->min_us, __ATOMIC_RELAXED);
+	uint64_t ticks = metric_clock() - began;
+	uint64_t min = __atomic_load_n(&latency->min, __ATOMIC_RELAXED);
 
-	metric_add(&latency->sum_us, us);
-	if (!min || us < min)
-		metric_set(&latency->min_us, us);
-	if (us > __atomic_load_n(&latency->max_us, __ATOMIC_RELAXED))
-		metric_set(&latency->max_us, us);
+	metric_add(&latency->sum, ticks);
+	if (!min || ticks < min)
+		metric_set(&latency->min, ticks);
+	if (ticks > __atomic_load_n(&latency->max, __ATOMIC_RELAXED))
+		metric_set(&latency->max, ticks);
 }
 
 static uint64_t value_at(const void *base, size_t offset)
@@ -95,26 +102,40 @@ static uint64_t news_of(const struct metrics_group *g, unsigned i, bool news,
 	return g->metric[i].kind == METRIC_GAUGE ? v : v - g->values->told[i];
 }
 
+static unsigned long long us_of(uint64_t ticks)
+{
+	const uint64_t hz = metric_clock_hz();
+
+	return ticks / hz * 1000000 + ticks % hz * 1000000 / hz;
+}
+
+/* Of several devices, Firecracker sums sums only. */
+static void print_latency(struct buf *out, const struct metrics_group *g,
+			  unsigned i, bool news)
+{
+	const size_t at = g->metric[i].offset;
+	const struct metric_latency zero = {0}, *extreme = &zero;
+
+	if (g->base)
+		extreme = (const void *)((const char *)g->base + at);
+	buf_printf(
+		out, "{\"min_us\":%llu,\"max_us\":%llu,\"sum_us\":%llu}",
+		us_of(value_at(extreme, offsetof(typeof(zero), min))),
+		us_of(value_at(extreme, offsetof(typeof(zero), max))),
+		us_of(news_of(g, i, news, at + offsetof(typeof(zero), sum))));
+}
+
 static void print_metric(struct buf *out, const struct metrics_group *g,
 			 unsigned i, bool news)
 {
 	const struct metric *m = &g->metric[i];
-	size_t sum = m->offset + offsetof(struct metric_latency, sum_us);
 
 	buf_printf(out, "\"%s\":", m->name);
-	if (m->kind != METRIC_LATENCY) {
+	if (m->kind == METRIC_LATENCY)
+		print_latency(out, g, i, news);
+	else
 		buf_printf(out, "%llu",
 			   (unsigned long long)news_of(g, i, news, m->offset));
-		return;
-	}
-	/* Of several devices, Firecracker sums sums only. */
-	buf_printf(out, "{\"min_us\":%llu,\"max_us\":%llu,\"sum_us\":%llu}",
-		   g->base ? (unsigned long long)value_at(g->base, m->offset)
-			   : 0,
-		   g->base ? (unsigned long long)value_at(
-				     g->base, m->offset + sizeof(uint64_t))
-			   : 0,
-		   (unsigned long long)news_of(g, i, news, sum));
 }
 
 enum whose { THEIRS = 1, OURS = 2 };

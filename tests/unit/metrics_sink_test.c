@@ -194,7 +194,24 @@ static int make_fifo(void)
 	return fd;
 }
 
-/* Its numbers are in the next one, and that it was missed is told. */
+/* Of the clock of latencies, that make so many microseconds. */
+static uint64_t ticks(uint64_t us)
+{
+	return (us * metric_clock_hz() + 999999) / 1000000;
+}
+
+static void a_latency_is_what_passed(void **state)
+{
+	struct metric_latency l = {0};
+
+	(void)state;
+	metric_took(&l, metric_clock() - ticks(2000));
+	metric_took(&l, metric_clock() - ticks(1000));
+	assert_in_range(l.min, ticks(1000), ticks(2000) - 1);
+	assert_in_range(l.max, ticks(2000), l.sum - l.min);
+	assert_int_equal(l.max, l.sum - l.min);
+}
+
 /* Validators of Firecracker's lines reject what they do not know. */
 static void what_is_not_firecrackers_is_apart(void **state)
 {
@@ -204,10 +221,10 @@ static void what_is_not_firecrackers_is_apart(void **state)
 	(void)state;
 	open_it();
 	counted.more = 3;
-	counted.wait = (struct metric_latency){1, 9, 30};
+	counted.wait = (struct metric_latency){ticks(1), ticks(9), ticks(30)};
 	assert_ok(metrics_sink_flush(sink, &e), e);
 	counted.more = 7;
-	counted.wait.sum_us = 35;
+	counted.wait.sum = ticks(30) + ticks(5);
 	assert_ok(metrics_sink_flush(sink, &e), e);
 	assert_int_equal(drain(fifo), 3);
 	assert_contains(text, "\"wait\":{\"min_us\":1,\"max_us\":9,"
@@ -233,6 +250,7 @@ static void what_is_not_firecrackers_can_be_left_out(void **state)
 	assert_contains(text, "\"sum_us\":0}}");
 }
 
+/* Its numbers are in the next one, and that it was missed is told. */
 static void a_line_without_room_is_in_the_next_one(void **state)
 {
 	AUTO_CLOSE int fifo = make_fifo();
@@ -316,6 +334,7 @@ int main(void)
 		TEST(a_line_is_written_at_the_start_on_request_and_at_the_end),
 		TEST(a_line_has_what_is_new),
 		TEST(a_line_is_written_every_minute),
+		TEST(a_latency_is_what_passed),
 		TEST(what_is_not_firecrackers_is_apart),
 		TEST(what_is_not_firecrackers_can_be_left_out),
 		TEST(a_line_without_room_is_in_the_next_one),

@@ -204,7 +204,7 @@ static void handle_late_writes(struct vcpu *vcpu)
 static void handle_mmio(struct vcpu *vcpu)
 {
 	const struct mmio_bus *bus = vcpu->set->bus;
-	uint64_t began_us = metric_now_us();
+	uint64_t began = metric_clock();
 	struct kvm_mmio m;
 
 	handle_late_writes(vcpu);
@@ -219,7 +219,7 @@ static void handle_mmio(struct vcpu *vcpu)
 				     mmio_bus_read(bus, m.gpa, m.len));
 	metric_took(m.is_write ? &counters.exit_mmio_write_agg
 			       : &counters.exit_mmio_read_agg,
-		    began_us);
+		    began);
 }
 
 /* Inject an external abort, as a bus would for an access that no device

@@ -101,7 +101,7 @@ struct block_request {
 	uint64_t offset;   /* byte in the file, for IN and OUT */
 	uint64_t len;      /* bytes of data, or of all ranges */
 	uint64_t done;     /* bytes of @len that are done */
-	uint64_t began_us; /* metric_now_us() */
+	uint64_t began; /* metric_clock() */
 	/* DISCARD and WRITE_ZEROES: the remaining ranges. */
 	struct virtio_blk_discard_write_zeroes seg[BLOCK_SEGMENTS_MAX];
 	unsigned seg_next, seg_count;

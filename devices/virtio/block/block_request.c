@@ -105,7 +105,7 @@ bool block_parse(struct block *b, struct block_request *r, unsigned *status)
 	    !virtq_read(&r->chain, 0, &header, sizeof(header)))
 		return false;
 	r->type = header.type;
-	r->began_us = metric_now_us();
+	r->began = metric_clock();
 	r->offset = r->done = r->len = 0;
 	r->seg_next = r->seg_count = 0;
 	switch (r->type) {
@@ -155,12 +155,12 @@ static void count(struct block_metrics *m, const struct block_request *r)
 	case VIRTIO_BLK_T_IN:
 		metric_add(&m->read_count, 1);
 		metric_add(&m->read_bytes, r->len);
-		metric_took(&m->read_agg, r->began_us);
+		metric_took(&m->read_agg, r->began);
 		break;
 	case VIRTIO_BLK_T_OUT:
 		metric_add(&m->write_count, 1);
 		metric_add(&m->write_bytes, r->len);
-		metric_took(&m->write_agg, r->began_us);
+		metric_took(&m->write_agg, r->began);
 		break;
 	case VIRTIO_BLK_T_FLUSH:
 		metric_add(&m->flush_count, 1);

@@ -63,7 +63,7 @@ static void write_frame(struct net *n, struct virtio_net_hdr_v1 *header)
 {
 	struct iovec iov[1 + VIRTQ_CHAIN_MAX];
 	uint64_t len = n->chain.out_len;
-	uint64_t began_us;
+	uint64_t began;
 	unsigned count;
 	ssize_t done;
 
@@ -71,11 +71,11 @@ static void write_frame(struct net *n, struct virtio_net_hdr_v1 *header)
 	iov[0] = (struct iovec){header, NET_HEADER};
 	count = 1 + virtq_slice(n->chain.iov, n->chain.out_count, NET_HEADER,
 				len - NET_HEADER, iov + 1);
-	began_us = metric_now_us();
+	began = metric_clock();
 	do {
 		done = pwritev2(n->tap_fd, iov, (int)count, -1, 0);
 	} while (done < 0 && errno == EINTR);
-	metric_took(&n->metrics.tap_write_agg, began_us);
+	metric_took(&n->metrics.tap_write_agg, began);
 	if (done < 0 && (errno == EBADFD || errno == ENODEV))
 		net_tap_lost(n, errno); /* a tap that is down reports EIO */
 	if (done < 0 || (uint64_t)done != len) {
