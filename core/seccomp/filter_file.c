@@ -85,18 +85,22 @@ static size_t encode(const struct filter_file *file, uint8_t *data)
 int filter_file_save(const char *path, const struct filter_file *file,
 		     struct err *e)
 {
-	AUTO_CLOSE int fd = -1;
+	const int how = O_WRONLY | O_TRUNC | O_CLOEXEC;
+	AUTO_CLOSE int fd = open(path, how | O_CREAT | O_EXCL, 0644);
+	const bool made = fd >= 0;
 	uint8_t *data;
 	int r;
 
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (!made)
+		fd = open(path, how);
 	if (fd < 0)
 		return err_errno(e, "cannot write %.512s", path);
 	data = malloc(FILE_MAX);
 	r = data ? io_pwrite(fd, data, encode(file, data), 0) : -1;
 	if (r) {
 		err_errno(e, "cannot write %.512s", path);
-		unlink(path);
+		if (made) /* not somebody's file, and not /dev/full */
+			unlink(path);
 	}
 	free(data);
 	return r;

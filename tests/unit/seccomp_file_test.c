@@ -3,10 +3,12 @@
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/seccomp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -432,6 +434,32 @@ static void other_files_are_named_for_what_they_are(void **state)
 	assert_err(filter_file_load("/nowhere", &file, &e), e, "/nowhere");
 }
 
+/* It could be /dev/full. */
+static void what_was_there_stays_if_there_is_no_room(void **state)
+{
+	static const struct sock_filter code[] = {
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct filter_file file = {.code = {code}, .len = {1}};
+	char there[] = "/tmp/stasis-filters-XXXXXX", made[sizeof(there) + 1];
+	AUTO_CLOSE int fd = mkstemp(there);
+	struct rlimit old, none;
+	struct err e;
+
+	(void)state;
+	assert_true(fd >= 0);
+	snprintf(made, sizeof(made), "%s2", there);
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &old);
+	none = (struct rlimit){0, old.rlim_max};
+	setrlimit(RLIMIT_FSIZE, &none);
+	assert_int_equal(filter_file_save(there, &file, &e), -1);
+	assert_int_equal(filter_file_save(made, &file, &e), -1);
+	setrlimit(RLIMIT_FSIZE, &old);
+	assert_int_equal(unlink(there), 0);
+	assert_int_equal(unlink(made), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -442,6 +470,7 @@ int main(void)
 		cmocka_unit_test_setup(wrong_input_is_refused_in_words,
 				       remove_output),
 		cmocka_unit_test(options_are_checked),
+		cmocka_unit_test(what_was_there_stays_if_there_is_no_room),
 		cmocka_unit_test(damaged_files_are_refused),
 		cmocka_unit_test(what_is_in_a_file_is_checked),
 		cmocka_unit_test(other_files_are_named_for_what_they_are),
