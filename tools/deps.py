@@ -229,34 +229,30 @@ def finish_e2fsprogs(unpacked, target):
         write_starter(f"{target}/bin/{name}", target, f"{target}/lib", f"{target}/usr/sbin/{name}")
 
 
-def finish_chrony(unpacked, target):
-    """bin/chronyd and bin/chronyc for a Linux guest, and the list of leap seconds."""
+def finish_programs(unpacked, target, *names):
+    """bin/NAME of each, with the libraries that they need. Returns where all of the packages is."""
     whole = f"{unpacked}.whole"
     finish_sysroot(unpacked, whole)
     os.makedirs(f"{target}/bin")
     os.makedirs(f"{target}/usr/bin")
     copy_libraries(whole, f"{target}/lib")
-    programs = [f"{target}/usr/bin/{name}" for name in ("chronyd", "chronyc")]
-    for path in programs:
-        name = os.path.basename(path)
+    programs = [f"{target}/usr/bin/{name}" for name in names]
+    for name, path in zip(names, programs):
         shutil.copy(glob.glob(f"{whole}/usr/*bin/{name}")[0], path)
         write_starter(f"{target}/bin/{name}", target, f"{target}/lib", path)
     drop_libraries(f"{target}/lib", programs)
+    return whole
+
+
+def finish_chrony(unpacked, target):
+    """bin/chronyd and bin/chronyc for a Linux guest, and the list of leap seconds."""
+    whole = finish_programs(unpacked, target, "chronyd", "chronyc")
     shutil.copy(f"{whole}/usr/share/zoneinfo/leap-seconds.list", target)
 
 
 def finish_netfilter(unpacked, target):
     """bin/ip and bin/nft for the emulated host: what tools/net-setup calls."""
-    whole = f"{unpacked}.whole"
-    finish_sysroot(unpacked, whole)
-    os.makedirs(f"{target}/bin")
-    os.makedirs(f"{target}/usr/bin")
-    copy_libraries(whole, f"{target}/lib")
-    programs = [f"{target}/usr/bin/{name}" for name in ("ip", "nft")]
-    for path in programs:
-        shutil.copy(glob.glob(f"{whole}/usr/*bin/{os.path.basename(path)}")[0], path)
-        write_starter(f"{target}/bin/{os.path.basename(path)}", target, f"{target}/lib", path)
-    drop_libraries(f"{target}/lib", programs)
+    finish_programs(unpacked, target, "ip", "nft")
 
 
 def finish_llvm(unpacked, target):
