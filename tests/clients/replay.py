@@ -3,7 +3,6 @@
 # Replays what launchers send (README.md) against a VMM, and prints client x step x result.
 import concurrent.futures
 import glob
-import http.client
 import json
 import os
 import re
@@ -15,23 +14,12 @@ import time
 
 T = os.environ["T"]
 sys.path.insert(0, f"{T}/api")
-from harness import (CAPABILITIES, CONTRACT, Answer, Vmm, done, expect, prepare_host, remove,  # noqa: E402
+from harness import (CAPABILITIES, CONTRACT, Answer, UnixConnection, Vmm, done, expect, prepare_host, remove,  # noqa: E402
                      test, until)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 POLL = 0.01
 ROWS = []  # (client, step, result)
-
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path, timeout):
-        super().__init__("localhost", timeout=timeout)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
 
 
 def has(value, wanted, where="answer"):

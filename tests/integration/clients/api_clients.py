@@ -3,7 +3,6 @@
 # The API as real launchers use it: in their order, with their way of waiting, their timeouts and
 # their HTTP clients (curl, and Python's standard library for what speaks Go or Rust). Steps that
 # need a device this build does not have assert that it says so.
-import http.client
 import json
 import os
 import re
@@ -14,7 +13,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import (CAPABILITIES, CONTRACT, MISSING, T, Answer, Vmm, done, encode,  # noqa: E402
+from harness import (CAPABILITIES, CONTRACT, MISSING, T, Answer, UnixConnection, Vmm, done, encode,  # noqa: E402
                      expect, prepare_host, remove, skip, test, until)
 
 GO_TIMEOUT = 0.5        # seconds for a request, of the Go SDK
@@ -24,17 +23,6 @@ TICK = f"{T}/guests/tick.img"
 ARGS = "console=ttyS0 reboot=k panic=1 nomodule 8250.nr_uarts=1"
 GO_HEADERS = {"User-Agent": "Go-http-client/1.1", "Accept": "application/json",
               "Content-Type": "application/json", "Accept-Encoding": "gzip"}
-
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path, timeout):
-        super().__init__("localhost", timeout=timeout)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
 
 
 class Client:

@@ -3,6 +3,7 @@
 # What the tests of the API share: results in TAP, a VMM to talk to, and a client that notes every
 # exchange for contract.py. Runs on the emulated host, with little of Python (-I -S -E).
 import fcntl
+import http.client
 import json
 import os
 import signal
@@ -63,6 +64,18 @@ def make_interface(name, kind, owner=None):
 
 
 # --- results ---------------------------------------------------------------------------------
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """To a server on a Unix socket, as HTTP libraries are used there."""
+    def __init__(self, path, timeout):
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
 
 
 class Failed(Exception):
