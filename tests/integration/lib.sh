@@ -150,3 +150,39 @@ end_guest() {
 said() {
 	tr -d '\r' <out | sed -n "s/^guest: $1=//p"
 }
+
+# --- Linux guests that know words (of "# guest: clocks, long ...") -----------------------------------
+
+# begin_words KERNEL INITRD [OPTION...]: in the background, its console in `out`, its API at ./s. Words
+# before "stasis" are in $before. Ends with end_words.
+begin_words() {
+	rm -f s typed out # what the last guest said is not of this one
+	mkfifo typed
+	words_kernel=$T/kernel-$1 words_initrd=$T/$2.cpio
+	shift 2
+	$before stasis run --api-sock "$PWD/s" --kernel "$words_kernel" --initrd "$words_initrd" \
+		--cmdline "console=ttyS0 quiet panic=-1" "$@" <typed >out 2>err &
+	vmm=$!
+	exec 3>typed
+	wait_for 90 out '^guest: ready'
+}
+
+end_words() {
+	timeout 20 stasis ctl --socket "$PWD/s" stop >ctl.out 2>&1
+	exec 3>&-
+	wait $vmm
+}
+
+# tell_word WORD: and wait until it is done.
+tell_word() {
+	word_before=$(grep -c "^guest: done $1" out)
+	echo "$1" >&3
+	word_left=300
+	until [ "$(grep -c "^guest: done $1" out)" -gt "$word_before" ] || [ $word_left -eq 0 ]; do
+		usleep 100000
+		word_left=$((word_left - 1))
+	done
+}
+
+# latest KEY: what the guest said of it last.
+latest() { said "$1" | tail -n 1; }

@@ -12,7 +12,6 @@ LIMIT_MS=1000
 
 ctl() { timeout 20 stasis ctl --socket "$PWD/s" "$@" >ctl.out 2>&1; }
 between() { [ "$1" -le "$2" ] && [ "$2" -le "$3" ]; }
-latest() { tr -d '\r' <out | sed -n "s/^guest: $1=//p" | tail -n 1; }
 
 # begin KERNEL
 begin() {

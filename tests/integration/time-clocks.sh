@@ -6,35 +6,8 @@
 # CLOCK_REALTIME with and without clock-follow; and that its kernel complains when it has to.
 . "$T/lib.sh"
 
+before="timeout -s KILL 250"
 ctl() { timeout 20 stasis ctl --socket "$PWD/s" "$@" >ctl.out 2>&1; }
-
-# begin KERNEL INITRD
-begin() {
-	rm -f s typed out # what the last guest said is not of this one
-	mkfifo typed
-	timeout -s KILL 250 stasis run --api-sock "$PWD/s" --memory 512M --kernel "$T/kernel-$1" \
-		--initrd "$T/$2.cpio" --cmdline "console=ttyS0 quiet panic=-1" <typed >out 2>err &
-	vmm=$!
-	exec 3>typed
-	wait_for 90 out '^guest: ready'
-}
-end() {
-	ctl stop
-	exec 3>&-
-	wait $vmm
-}
-
-# tell WORD: and wait until it is done. The guest's latest KEY is `latest KEY`.
-tell() {
-	tell_before=$(grep -c "^guest: done $1" out)
-	echo "$1" >&3
-	tell_left=300
-	until [ "$(grep -c "^guest: done $1" out)" -gt "$tell_before" ] || [ $tell_left -eq 0 ]; do
-		usleep 100000
-		tell_left=$((tell_left - 1))
-	done
-}
-latest() { tr -d '\r' <out | sed -n "s/^guest: $1=//p" | tail -n 1; }
 
 between() { [ "$1" -le "$2" ] && [ "$2" -le "$3" ]; }
 verdict() { if [ "$1" -eq 0 ]; then t_ok; else t_fail "$2" out; fi; }
@@ -54,26 +27,26 @@ pause() {
 # behind is exactly the time that it did not see.
 lags() {
 	t_begin "$1: KVM's PTP clock is within the guest's counter"
-	tell within
+	tell_word within
 	[ "$(latest within)" = 1 ]
 	verdict $? "it is not"
-	tell lag
+	tell_word lag
 	before=$(latest lag)
 	t_begin "$1: after a frozen pause CLOCK_REALTIME lags by it, to a millisecond"
 	pause 3
-	tell lag
+	tell_word lag
 	lag=$(($(latest lag) - before))
 	between -1000 $((lag - paused_us)) 1000
 	verdict $? "it lags by $lag us after $paused_us"
 	t_begin "$1: a continuous one adds nothing"
 	before=$(latest lag)
 	pause 2 --clock continuous
-	tell lag
+	tell_word lag
 	between -1000 $(($(latest lag) - before)) 1000 && between 2000000 "$paused_us" 60000000
 	verdict $? "$(latest lag) after $before"
 	t_begin "$1: PL031 shows the host's time"
 	now=$(date +%s)
-	tell rtc
+	tell_word rtc
 	between "$((now - 1))" "$(latest rtc)" "$(($(date +%s) + 1))"
 	verdict $? "$(latest rtc), not $now"
 }
@@ -81,7 +54,7 @@ lags() {
 follows() {
 	# How soon is for time-follow.sh to say, which counts.
 	t_begin "$1: clock-follow steps CLOCK_REALTIME within a second, three times of four"
-	tell follow
+	tell_word follow
 	wait_for 20 out '^guest: following'
 	sleep 3
 	fast=0
@@ -103,14 +76,14 @@ follows() {
 	verdict $? "$fast times"
 }
 
-begin newest clocks
+begin_words newest clocks --memory 512M
 lags VMClock
 t_begin "VMClock and KVM's PTP clock agree to a millisecond, in TAI and UTC"
 between 36999000 "$(latest tai)" 37001000
 verdict $? "TAI is $(latest tai) us ahead"
 t_begin "trace-offset relates the guest's trace clock to the host's"
 before=$("$T/clock_host" raw)
-tell pair
+tell_word pair
 after=$("$T/clock_host" raw)
 pair=$(latest pair)
 offset=$(stasis trace-offset --socket s --json --guest "$pair" | sed 's/.*_ns":\(-*[0-9]*\).*/\1/')
@@ -123,10 +96,10 @@ ctl --json clock
 verdict $? "it is not: $(cat ctl.out)"
 follows VMClock
 t_begin "the kernel has complained of nothing"
-tell noise
+tell_word noise
 if grep -q '^guest: noise=' out; then t_fail "it has" out; else t_ok; fi
 t_begin "it does, if a minute passes at once: the test can see it"
-tell busy # an idle CPU touches its watchdog when it wakes
+tell_word busy # an idle CPU touches its watchdog when it wakes
 for n in 1 2 3 4 5 6; do
 	sleep $n
 	ctl pause
@@ -135,18 +108,18 @@ for n in 1 2 3 4 5 6; do
 	hz=$(sed 's/.*"hz":\([0-9]*\),.*/\1/' ctl.out)
 	ctl patch /vm "{\"state\": \"Resumed\", \"clock\": {\"set\": $((stopped + 60 * hz))}}"
 	sleep 2
-	tell noise
+	tell_word noise
 	grep -q '^guest: noise=.*soft lockup' out && break
 done
 if grep -q '^guest: noise=.*soft lockup' out; then t_ok; else t_fail "it does not" out; fi
-end
+end_words
 
-begin 6.12 clocks-ptp
+begin_words 6.12 clocks-ptp --memory 512M
 t_begin "a guest without VMClock has KVM's PTP clock only"
-tell lag
+tell_word lag
 if [ -n "$(latest lag)" ] && [ -z "$(latest tai)" ]; then t_ok; else t_fail "it has not" out; fi
 lags PTP
 follows PTP
-end
+end_words
 
 t_done

@@ -11,35 +11,7 @@ STEP_US=1000 PTP_MS=60 LAG_US=50
 
 ctl() { timeout 20 stasis ctl --socket "$PWD/s" "$@" >ctl.out 2>&1; }
 between() { [ "$1" -le "$2" ] && [ "$2" -le "$3" ]; }
-latest() { tr -d '\r' <out | sed -n "s/^guest: $1=//p" | tail -n 1; }
 verdict() { if [ "$1" -eq 0 ]; then t_ok; else t_fail "$2" out; fi; }
-
-# begin KERNEL INITRD
-begin() {
-	rm -f s typed out # what the last guest said is not of this one
-	mkfifo typed
-	stasis run --api-sock "$PWD/s" --memory 256M --kernel "$T/kernel-$1" --initrd "$T/$2.cpio" \
-		--cmdline "console=ttyS0 quiet panic=-1" <typed >out 2>err &
-	vmm=$!
-	exec 3>typed
-	wait_for 90 out '^guest: ready'
-}
-end() {
-	ctl stop
-	exec 3>&-
-	wait $vmm
-}
-
-# tell WORD: and wait until it is done.
-tell() {
-	tell_before=$(grep -c "^guest: done $1" out)
-	echo "$1" >&3
-	tell_left=300
-	until [ "$(grep -c "^guest: done $1" out)" -gt "$tell_before" ] || [ $tell_left -eq 0 ]; do
-		usleep 100000
-		tell_left=$((tell_left - 1))
-	done
-}
 
 # steps SECONDS: after frozen pauses of a minute, with that between them: $steps has how many us each
 # took until the clock was right.
@@ -55,8 +27,8 @@ steps() {
 # soon LIMIT: five times, and none took longer.
 soon() { echo "$steps" | awk -v limit="$1" '$1 > 0 && $1 <= limit { n++ } END { exit n != 5 }'; }
 
-begin newest clocks
-tell keep
+begin_words newest clocks --memory 256M
+tell_word keep
 sleep 3
 t_begin "VMClock: an idle guest's clock is stepped within $STEP_US us of the resume, five times of five"
 steps 5.3
@@ -64,7 +36,7 @@ soon $STEP_US
 verdict $? "$(echo $steps)"
 echo "# it took" $steps us
 t_begin "which leaves it right to $LAG_US us"
-tell lag
+tell_word lag
 between -$LAG_US "$(latest lag)" $LAG_US
 verdict $? "it lags by $(latest lag) us"
 
@@ -79,7 +51,7 @@ for ppm in 200 -200 0; do
 	sleep 70
 	for n in 1 2 3 4 5; do
 		sleep 120
-		tell lag
+		tell_word lag
 		lag=$(latest lag)
 		[ "${lag#-}" -le $worst ] || worst=${lag#-}
 	done
@@ -89,22 +61,22 @@ done
 verdict $? "it lags by up to $worst us"
 echo "# it lagged by up to $worst us"
 t_begin "a busy guest's clock is stepped as soon"
-tell busy
+tell_word busy
 steps 1.3 # each second of it is counted
 soon $STEP_US
 verdict $? "$(echo $steps)"
 echo "# it took" $steps us
-end
+end_words
 
-begin 6.12 clocks-ptp
-tell keep
+begin_words 6.12 clocks-ptp --memory 256M
+tell_word keep
 t_begin "PTP: the kernel learns the rate of the host's clock, 100 ppm"
 rate 100
 sleep 120
 worst=0
 for n in 1 2 3 4 5; do
 	sleep 20
-	tell lag
+	tell_word lag
 	lag=$(latest lag)
 	[ "${lag#-}" -le $worst ] || worst=${lag#-}
 done
@@ -113,7 +85,7 @@ rate 0
 verdict $? "it lags by up to $worst us"
 echo "# it lagged by up to $worst us"
 t_begin "and the clock is right within $PTP_MS ms, five times of five"
-tell watch
+tell_word watch
 wait_for 20 out '^guest: following'
 for n in 1 2 3 4 5; do
 	ctl pause
@@ -125,6 +97,6 @@ followed=$(tr -d '\r' <out | sed -n 's/^guest: followed=//p')
 echo "$followed" | awk -v limit=$PTP_MS '$1 >= 0 && $1 <= limit { n++ } END { exit n != 5 }'
 verdict $? "$(echo $followed)"
 echo "# it took" $followed ms
-end
+end_words
 
 t_done

@@ -12,45 +12,19 @@ FROZEN_S=7200 COUNTED_S=10800
 WRAP_S=8796
 
 ctl() { timeout 20 stasis ctl --socket "$PWD/s" "$@" >ctl.out 2>&1; }
-begin() {
-	rm -f s typed out # what the last guest said is not of this one
-	mkfifo typed
-	stasis run --api-sock "$PWD/s" --memory 256M --kernel "$T/kernel-newest" --initrd "$T/long.cpio" \
-		--cmdline "console=ttyS0 quiet panic=-1" <typed >out 2>err &
-	vmm=$!
-	exec 3>typed
-	wait_for 90 out '^guest: ready'
-}
-end() {
-	ctl stop
-	exec 3>&-
-	wait $vmm
-}
-
-# tell WORD: and wait until it is done. The guest's latest KEY is `latest KEY`.
-tell() {
-	tell_before=$(grep -c "^guest: done $1" out)
-	echo "$1" >&3
-	tell_left=300
-	until [ "$(grep -c "^guest: done $1" out)" -gt "$tell_before" ] || [ $tell_left -eq 0 ]; do
-		usleep 100000
-		tell_left=$((tell_left - 1))
-	done
-}
-latest() { tr -d '\r' <out | sed -n "s/^guest: $1=//p" | tail -n 1; }
 between() { [ "$1" -le "$2" ] && [ "$2" -le "$3" ]; }
 verdict() { if [ "$1" -eq 0 ]; then t_ok; else t_fail "$2" out; fi; }
 
 # look: $up and $stamp, in whole seconds.
 look() {
-	tell time
+	tell_word time
 	line=$(latest time)
 	up=${line%%.*} stamp=${line#* }
 	stamp=${stamp%%.*}
 }
 
 quiet() {
-	tell noise
+	tell_word noise
 	! grep -q '^guest: noise=' out
 	verdict $? "it says"
 }
@@ -59,7 +33,7 @@ quiet() {
 frozen() {
 	look
 	up_before=$up stamp_before=$stamp
-	tell sleep
+	tell_word sleep
 	sleep 2
 	t_begin "$1: two hours frozen: neither its time since boot nor its scheduler's clock notice"
 	from=$(cut -d . -f 1 /proc/uptime)
@@ -81,14 +55,14 @@ frozen() {
 	quiet
 }
 
-begin
+begin_words newest long --memory 256M
 frozen "an idle guest"
-tell busy
+tell_word busy
 frozen "a busy guest"
-end
+end_words
 
 # An idle guest: a busy one does not always get over this.
-begin
+begin_words newest long --memory 256M
 look
 up_before=$up stamp_before=$stamp
 t_begin "three hours that count are refused, unless they are allowed"
@@ -109,17 +83,17 @@ lost=$((up - up_before - (stamp - stamp_before)))
 between $((WRAP_S - 1)) $lost $((WRAP_S + 1))
 verdict $? "it lost $lost s"
 t_begin "its kernel complains of 25 minutes that count while it is busy: the test can see that"
-tell busy
+tell_word busy
 sleep 5
 ctl pause
 sleep 1500
 allow
 sleep 30
-tell noise
+tell_word noise
 # RCU complains instead, if it waited for the CPU just then: its tick comes first, and who writes to
 # the console has touched the watchdog.
 grep -q '^guest: noise=.*soft lockup.*init\|^guest: noise=.*rcu.*stall' out
 verdict $? "it does not"
-end
+end_words
 
 t_done
