@@ -68,57 +68,61 @@ static void the_configuration_is_kept(void **state)
 	assert_true(w->instance.configured);
 }
 
+static const char *const refused[][2] = {
+	{"{}", BAD_BODY "missing field `network_interfaces`"},
+	{"{\"network_interfaces\":[]}",
+	 CONFIG_ERROR "The list of network interface IDs that allow "
+		      "forwarding MMDS requests is empty."},
+	{"{\"network_interfaces\":[\"a\",\"c\"]}",
+	 CONFIG_ERROR "The list of network interface IDs provided "
+		      "contains at least one ID that does not "
+		      "correspond to any existing network interface."},
+	{"{\"network_interfaces\":[1]}", CONFIG_ERROR},
+	{"{\"network_interfaces\":\"a\"}", BAD_BODY},
+	{"{\"network_interfaces\":[\"a\"],\"version\":\"V3\"}", BAD_BODY},
+	{"{\"network_interfaces\":[\"a\"],\"x\":1}", BAD_BODY},
+	{"{\"network_interfaces\":[\"v\"]}",
+	 CONFIG_ERROR "network interface v has `vhost`"},
+};
+
+static const char *const not_link_local[] = {
+	"10.0.0.1",    "169.254.0.1", "169.254.255.1",
+	"169.253.1.1", "169.255.1.1", "168.254.1.1",
+};
+
+static const char *const no_addresses[] = {
+	"169.254.1",
+	"169.254.1.1.1",
+	"169.254.1.256",
+	"169.254.1.",
+	"169.254.1.1 ",
+	"169.254..1",
+	"0169.254.1.1",
+	"x",
+	"",
+};
+
 static void what_cannot_be_is_refused_whole(void **state)
 {
-	static const char *const cases[][2] = {
-		{"{}", BAD_BODY "missing field `network_interfaces`"},
-		{"{\"network_interfaces\":[]}",
-		 CONFIG_ERROR "The list of network interface IDs that allow "
-			      "forwarding MMDS requests is empty."},
-		{"{\"network_interfaces\":[\"a\",\"c\"]}",
-		 CONFIG_ERROR "The list of network interface IDs provided "
-			      "contains at least one ID that does not "
-			      "correspond to any existing network interface."},
-		{"{\"network_interfaces\":[1]}", CONFIG_ERROR},
-		{"{\"network_interfaces\":\"a\"}", BAD_BODY},
-		{"{\"network_interfaces\":[\"a\"],\"version\":\"V3\"}",
-		 BAD_BODY},
-		{"{\"network_interfaces\":[\"a\"],\"x\":1}", BAD_BODY},
-		{"{\"network_interfaces\":[\"v\"]}",
-		 CONFIG_ERROR "network interface v has `vhost`"},
-	};
-	static const char *const other[] = {
-		"10.0.0.1",    "169.254.0.1", "169.254.255.1",
-		"169.253.1.1", "169.255.1.1", "168.254.1.1",
-	};
-	static const char *const bad[] = {
-		"169.254.1",
-		"169.254.1.1.1",
-		"169.254.1.256",
-		"169.254.1.",
-		"169.254.1.1 ",
-		"169.254..1",
-		"0169.254.1.1",
-		"x",
-		"",
-	};
 	struct world *w = *state;
 	char body[200];
 
 	add_interface(w, "a", false);
 	add_interface(w, "v", true);
-	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
-		assert_int_equal(call(w, PUT, "/mmds/config", cases[i][0]),
+	for (unsigned i = 0; i < ARRAY_SIZE(refused); i++) {
+		assert_int_equal(call(w, PUT, "/mmds/config", refused[i][0]),
 				 400);
-		assert_contains(text, cases[i][1]);
+		assert_contains(text, refused[i][1]);
 	}
-	for (unsigned i = 0; i < ARRAY_SIZE(other) + ARRAY_SIZE(bad); i++) {
-		bool is_bad = i >= ARRAY_SIZE(other);
+	for (unsigned i = 0;
+	     i < ARRAY_SIZE(not_link_local) + ARRAY_SIZE(no_addresses); i++) {
+		bool is_bad = i >= ARRAY_SIZE(not_link_local);
 
 		snprintf(body, sizeof(body),
 			 "{\"network_interfaces\":[\"a\"],"
 			 "\"ipv4_address\":\"%s\"}",
-			 is_bad ? bad[i - ARRAY_SIZE(other)] : other[i]);
+			 is_bad ? no_addresses[i - ARRAY_SIZE(not_link_local)]
+				: not_link_local[i]);
 		assert_int_equal(call(w, PUT, "/mmds/config", body), 400);
 		assert_contains(text, is_bad ? BAD_BODY
 					     : CONFIG_ERROR
