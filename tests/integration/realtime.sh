@@ -15,6 +15,7 @@ boot() {
 	rm -f s
 	boot_out=$1
 	shift
+	: >"$boot_out" # what the last guest said is not of this one
 	stasis run --kernel "$T/wall.img" --memory 64M --cmdline console=ttyS0 --api-sock s "$@" >"$boot_out" 2>&1 </dev/null &
 	vmm=$!
 	wait_for 30 "$boot_out" ^waiting
