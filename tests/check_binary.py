@@ -6,7 +6,7 @@ import struct
 import sys
 from collections import namedtuple
 
-MAX_SIZE = 800_000
+MAX_SIZE = 780_000
 PAGE = 4096
 ET_DYN, EM_AARCH64 = 3, 183
 PT_LOAD, PT_DYNAMIC, PT_INTERP = 1, 2, 3

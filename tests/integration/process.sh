@@ -52,6 +52,10 @@ else
 	t_fail "$(wc -l <files) files" files
 fi
 
+t_begin "what relocation wrote is read-only (RELRO), and nothing is writable and code"
+grep '/stasis$' /proc/$pid/maps >maps
+if [ "$(awk '{ printf "%s ", $2 }' maps)" = "r--p r-xp r--p rw-p " ]; then t_ok; else t_fail "other mappings" maps; fi
+
 t_begin "while nobody asks anything, the main thread sleeps"
 wakes() { awk '/_ctxt_switches/ { n += $2 } END { print n }' "/proc/$pid/task/$pid/status"; }
 sleep 1
