@@ -367,6 +367,8 @@ def suite_needs(suite):
         add.append(parse_add(os.path.join(ROOT, source) + colon + target))
     for guest in asked["guest"]:
         add += linux_guest(guest)
+    for image in asked["image"]:
+        add.append((image, made_image(image)))
     return Needs(add, asked["modules"], int((asked["seconds"] or [SUITE_SECONDS])[0]))
 
 
@@ -377,7 +379,7 @@ def head_comment(path):
         for line in file:
             if not line.startswith("#"):
                 break
-            key = re.match(r"# (add|guest|modules|kernel|seconds): (.*)", line)
+            key = re.match(r"# (add|guest|image|modules|kernel|seconds): (.*)", line)
             if key:
                 asked[key[1]] += key[2].split()
     return asked
@@ -397,6 +399,17 @@ def linux_guest(name):
         programs = [(f"bin/{os.path.basename(path)}", os.path.join(ROOT, path)) for path in asked["add"]]
         make_initramfs(image, init.read(), programs, kernel=kernel, modules=asked["modules"])
     return [(f"{name}.cpio", image), (f"kernel-{kernel}", kernel_path(kernel, "Image"))]
+
+
+def made_image(name):
+    """Makes an image for `stasis run --image`; returns its folder."""
+    folder = f"{ROOT}/out/rig/{name}-image"
+    os.makedirs(os.path.dirname(folder), exist_ok=True)
+    with building:
+        done = subprocess.run([f"{ROOT}/tests/integration/images/{name}", folder], capture_output=True, text=True)
+    if done.returncode:
+        raise Problem(f"cannot make the image {name}: {done.stderr.strip()}")
+    return folder
 
 
 def proofs(full):
@@ -451,6 +464,7 @@ def steps(full, long):
     suites.remove("lib")
     suites.remove("quick")      # the others see all of it
     suites = [name for name in suites if name != "snapshot-deep" and (long or name not in LONG)]
+    yield Unit("image", "tests/image.py")
     yield Unit("moved", "tests/rig/moved.py")
     if long:
         yield Unit("mutants", "tests/mutants/mutants.py", MUTANTS_SECONDS)

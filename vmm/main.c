@@ -12,10 +12,15 @@ static const struct {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } commands[] = {
-	{"run", cli_run},         {"doctor", cli_doctor},
-	{"restore", cli_restore}, {"snapshot", cli_snapshot},
-	{"inspect", cli_inspect}, {"ctl", cli_ctl},
-	{"vsock", cli_vsock},     {"trace-offset", cli_trace_offset},
+	{"run", cli_run},
+	{"doctor", cli_doctor},
+	{"restore", cli_restore},
+	{"snapshot", cli_snapshot},
+	{"inspect", cli_inspect},
+	{"ctl", cli_ctl},
+	{"image", cli_image},
+	{"vsock", cli_vsock},
+	{"trace-offset", cli_trace_offset},
 	{"seccomp", cli_seccomp},
 };
 
@@ -82,9 +87,7 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[1], commands[i].name))
 			return commands[i].run(argc - 2, argv + 2);
 	}
-	log_error("unknown command \"%.40s\"; the commands are run, restore, "
-		  "snapshot, inspect, ctl, vsock, trace-offset, seccomp and "
-		  "doctor; see stasis --help",
+	log_error("unknown command \"%.40s\"; stasis --help lists the commands",
 		  argv[1]);
 	return EXIT_BAD_ARGUMENTS;
 }

@@ -52,7 +52,8 @@ refuse "an option without its value" 153 "--kernel needs a value" stasis run --k
 refuse "a value for an option that takes none" 153 "--boot-timer takes no value" \
 	stasis run --boot-timer=1 --kernel "$good"
 refuse "a word that is not a valid option" 153 '"extra"' stasis run --kernel "$good" extra
-refuse "no kernel" 153 "--kernel FILE is needed" stasis run --memory 64M
+refuse "no kernel" 153 "--kernel FILE or --image DIR is needed" stasis run --memory 64M
+refuse "an image that is not there" 153 "stasis image build makes one" stasis run --image none
 refuse "a log level that is none" 153 "--log-level loud" \
 	stasis run --kernel "$good" --log-level loud
 refuse "a path to allow that is none" 153 '--allow-path ":ro" is not a path' \

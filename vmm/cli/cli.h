@@ -22,6 +22,7 @@ enum {
 int cli_run(int argc, char **argv);
 int cli_restore(int argc, char **argv);
 int cli_snapshot(int argc, char **argv);
+int cli_image(int argc, char **argv);
 int cli_inspect(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 int cli_ctl(int argc, char **argv);

@@ -186,6 +186,8 @@ static void print_help(void)
 	       "  stasis run --kernel FILE ...   boot a guest, with its "
 	       "console "
 	       "here\n"
+	       "  stasis image build ...         make a guest of a container "
+	       "image\n"
 	       "  stasis ctl --socket PATH ...   control a running microVM\n"
 	       "  stasis vsock --uds PATH PORT   connect to a guest through "
 	       "vsock\n"

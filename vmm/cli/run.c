@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `stasis run`: boot a VM that command-line options describe. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,24 @@ struct run {
 };
 
 /* ------------------------------------------------------------------ options */
+
+/* The options given before take precedence, those after replace these. */
+static int set_image(void *context, const char *value, struct err *e)
+{
+	struct vm_config *config = &((struct run *)context)->config;
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/kernel", value);
+	if (!config->kernel && vm_config_set(&config->kernel, path, e))
+		return -1;
+	snprintf(path, sizeof(path), "%s/initrd", value);
+	if (!config->initrd && vm_config_set(&config->initrd, path, e))
+		return -1;
+	snprintf(path, sizeof(path), "%s/rootfs.ext4,root", value);
+	if (run_add_disk(config, path, e))
+		return err_prefix(e, "--image: stasis image build makes one");
+	return 0;
+}
 
 static int parse_address(uint64_t *address, const char *option,
 			 const char *value, struct err *e)
@@ -228,6 +247,11 @@ static const struct option options[] = {
 	 "(gzip). It is mapped, not copied: replace the file\n"
 	 "by renaming another one over it, never write to it",
 	 OPTION_COPY(struct run, config.kernel)},
+	{"image", "DIR",
+	 "kernel, initrd and root disk from a folder that\n"
+	 "stasis image build made; a copy of the disk is needed\n"
+	 "for each further guest",
+	 .set = set_image},
 	{"initrd", "FILE", "initial RAM disk; also mapped",
 	 OPTION_COPY(struct run, config.initrd)},
 	{"cmdline", "TEXT",
@@ -340,6 +364,7 @@ static const struct option options[] = {
 static void print_help(void)
 {
 	printf("Usage: stasis run --kernel FILE [options]\n"
+	       "       stasis run --image DIR [options]\n"
 	       "\n"
 	       "Boot an arm64 Linux guest with its serial console here.\n"
 	       "\n");
@@ -398,7 +423,8 @@ int cli_run(int argc, char **argv)
 		run.foreground.level = LOG_INFO;
 	foreground_log(&run.foreground);
 	if (!run.config.kernel) {
-		log_error("--kernel FILE is needed; see stasis run --help");
+		log_error("--kernel FILE or --image DIR is needed; see stasis "
+			  "run --help");
 		goto out;
 	}
 	if (!run.config.cmdline &&
