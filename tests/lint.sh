@@ -79,7 +79,7 @@ $0 ~ unfinished { bad(FNR, "a note of unfinished work; finish it, or write an is
 
 $0 ~ exits && FILENAME !~ "^core/seccomp/" { bad(FNR, "the process is ended by main() alone; return an error") }
 $0 ~ unsafe { bad(FNR, "an unbounded or shell-running function of libc; use snprintf, strto*, or none") }
-{ only(lock, "^(devices/serial|devices/serial_output|devices/serial_state|devices/gpio|devices/rtc|devices/virtio/virtio|devices/virtio/virtio_status|core/io/log|core/io/leftover|core/base/thread|vmm/vm/vcpu|vmm/vm/prefault|vmm/instance/snapshot_job)\\.c$", "a lock; only devices/serial*.c, devices/gpio.c, devices/rtc.c, devices/virtio/virtio*.c, core/io/log.c, core/io/leftover.c, core/base/thread.c, vmm/vm/vcpu.c, vmm/vm/prefault.c and vmm/instance/snapshot_job.c are shared by threads") }
+{ only(lock, "^(devices/serial|devices/serial_output|devices/serial_state|devices/gpio|devices/rtc|devices/virtio/virtio|devices/virtio/virtio_status|core/io/log|core/io/leftover|core/thread/thread|vmm/vm/vcpu|vmm/vm/prefault|vmm/instance/snapshot_job)\\.c$", "a lock; only devices/serial*.c, devices/gpio.c, devices/rtc.c, devices/virtio/virtio*.c, core/io/log.c, core/io/leftover.c, core/thread/thread.c, vmm/vm/vcpu.c, vmm/vm/prefault.c and vmm/instance/snapshot_job.c are shared by threads") }
 
 /^\{/ { start = FNR }
 /^\}/ && start {

@@ -15,9 +15,9 @@
 
 #include "core/base/now.h"
 #include "core/base/text.h"
-#include "core/base/thread.h"
 #include "core/base/util.h"
 #include "core/io/io.h"
+#include "core/thread/thread.h"
 
 enum { LINE_MAX_BYTES = 2048, DEFERRED_MAX = 8192 };
 

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "core/base/now.h"
-#include "core/base/thread.h"
 #include "core/kvm/kvm.h"
+#include "core/thread/thread.h"
 
 static int kick_signal(void)
 {

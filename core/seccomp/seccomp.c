@@ -9,12 +9,12 @@
 #include <unistd.h>
 
 #include "core/base/err.h"
-#include "core/base/thread.h"
 #include "core/io/log.h"
 #include "core/seccomp/filter_file.h"
 #include "core/seccomp/placeholder.h"
 #include "core/seccomp/programs.h"
 #include "core/seccomp/violation.h"
+#include "core/thread/thread.h"
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)

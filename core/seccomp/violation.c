@@ -22,11 +22,11 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "core/base/thread.h"
 #include "core/base/util.h"
 #include "core/io/log.h"
 #include "core/seccomp/entry.h"
 #include "core/seccomp/programs.h"
+#include "core/thread/thread.h"
 
 /* SYS_SECCOMP of <asm-generic/siginfo.h>, which libc's headers exclude. */
 enum { CODE_SECCOMP = 1 };

@@ -10,10 +10,10 @@
 #include <unistd.h>
 
 #include "core/base/err.h"
-#include "core/base/thread.h"
 #include "core/base/util.h"
 #include "core/io/io.h"
 #include "core/io/log.h"
+#include "core/thread/thread.h"
 #include "vmm/vm/vm.h"
 
 enum { ESCAPE = 0x01 /* Ctrl-A */ };

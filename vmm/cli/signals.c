@@ -11,10 +11,10 @@
 
 #include "core/base/err.h"
 #include "core/base/metrics.h"
-#include "core/base/thread.h"
 #include "core/base/util.h"
 #include "core/io/log.h"
 #include "core/seccomp/seccomp.h"
+#include "core/thread/thread.h"
 #include "vmm/cli/cli.h"
 #include "vmm/cli/console.h"
 

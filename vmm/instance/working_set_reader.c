@@ -7,10 +7,10 @@
 #include <string.h>
 
 #include "core/base/err.h"
-#include "core/base/thread.h"
 #include "core/base/util.h"
 #include "core/io/log.h"
 #include "core/seccomp/seccomp.h"
+#include "core/thread/thread.h"
 #include "snapshot/publish.h"
 #include "snapshot/working_set.h"
 

@@ -10,13 +10,13 @@
 #include <sys/timerfd.h>
 
 #include "core/base/err.h"
-#include "core/base/thread.h"
 #include "core/base/util.h"
 #include "core/io/io.h"
 #include "core/io/log.h"
 #include "core/io/loop.h"
 #include "core/machine/mem.h"
 #include "core/seccomp/seccomp.h"
+#include "core/thread/thread.h"
 #include "snapshot/publish.h"
 #include "snapshot/working_set.h"
 

@@ -8,10 +8,10 @@
 #include <unistd.h>
 
 #include "core/base/err.h"
-#include "core/base/thread.h"
 #include "core/base/util.h"
 #include "core/io/loop.h"
 #include "core/seccomp/seccomp.h"
+#include "core/thread/thread.h"
 
 enum { QUEUE_MAX = 64 };
 

@@ -10,10 +10,10 @@
 
 #include "core/base/err.h"
 #include "core/base/metrics.h"
-#include "core/base/thread.h"
 #include "core/base/util.h"
 #include "core/io/log.h"
 #include "core/seccomp/seccomp.h"
+#include "core/thread/thread.h"
 
 enum {
 	/* Bytes of address space: only what the deepest exit handler touches

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/base/thread.h"
+#include "core/thread/thread.h"
 
 #include <poll.h>
 #include <signal.h>
