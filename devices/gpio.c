@@ -7,6 +7,7 @@
 #include "core/base/err.h"
 #include "core/base/util.h"
 #include "core/io/loop.h"
+#include "core/thread/lock.h"
 #include "snapshot/codec.h"
 
 enum {
@@ -36,16 +37,19 @@ struct gpio {
 	struct irq_line irq;
 	struct event_source release; /* a timer; fd -1 while released */
 
-	pthread_mutex_t lock; /* guards the rest */
-	uint8_t in, out;      /* lines: driven from outside, by the guest */
+	struct device_lock lock;
+	/* Lines: driven from outside, by the guest. */
+	GUARDED_BY(device_lock) uint8_t in, out;
+	GUARDED_BY(device_lock)
 	uint8_t dir, sense, both, event, enable, raw, alt;
-	uint8_t told; /* interrupts that were signalled and not cleared yet */
+	/* Interrupts that were signalled and not cleared yet. */
+	GUARDED_BY(device_lock) uint8_t told;
 };
 
 /* ----------------------------------------------------------- under the lock */
 
 /* The line is edge-triggered: pulse it only for a newly pending interrupt. */
-static void update(struct gpio *g)
+static void update(struct gpio *g) REQUIRES(device_lock)
 {
 	uint8_t masked;
 
@@ -56,7 +60,7 @@ static void update(struct gpio *g)
 	g->told = masked;
 }
 
-static void set_lines(struct gpio *g, uint8_t in)
+static void set_lines(struct gpio *g, uint8_t in) REQUIRES(device_lock)
 {
 	uint8_t changed = g->in ^ in;
 	uint8_t edges = changed & ~g->sense & (g->both | ~(in ^ g->event));
@@ -67,6 +71,7 @@ static void set_lines(struct gpio *g, uint8_t in)
 }
 
 static uint32_t read_register(const struct gpio *g, uint64_t offset)
+	REQUIRES(device_lock)
 {
 	switch (offset) {
 	case GPIO_DIR:
@@ -91,6 +96,7 @@ static uint32_t read_register(const struct gpio *g, uint64_t offset)
 }
 
 static void write_register(struct gpio *g, uint64_t offset, uint8_t value)
+	REQUIRES(device_lock)
 {
 	switch (offset) {
 	case GPIO_DIR:
@@ -138,12 +144,12 @@ static uint64_t gpio_read(void *device, uint64_t offset, unsigned len)
 		return 0;
 	if (offset >= GPIO_ID)
 		return id[(offset - GPIO_ID) / 4];
-	pthread_mutex_lock(&g->lock);
+	device_lock_take(&g->lock);
 	if (offset < GPIO_DATA_END)
 		value = ((g->in & ~g->dir) | (g->out & g->dir)) & offset >> 2;
 	else
 		value = read_register(g, offset);
-	pthread_mutex_unlock(&g->lock);
+	device_lock_release(&g->lock);
 	return value;
 }
 
@@ -155,12 +161,12 @@ static void gpio_write(void *device, uint64_t offset, unsigned len,
 
 	if (len > 4 || offset % 4)
 		return;
-	pthread_mutex_lock(&g->lock);
+	device_lock_take(&g->lock);
 	if (offset < GPIO_DATA_END)
 		g->out = (g->out & ~mask) | (byte & mask);
 	else
 		write_register(g, offset, byte);
-	pthread_mutex_unlock(&g->lock);
+	device_lock_release(&g->lock);
 }
 
 const struct mmio_ops gpio_mmio_ops = {
@@ -172,9 +178,9 @@ const struct mmio_ops gpio_mmio_ops = {
 
 static void set_key(struct gpio *g, bool pressed)
 {
-	pthread_mutex_lock(&g->lock);
+	device_lock_take(&g->lock);
 	set_lines(g, pressed ? g->in | POWER_KEY : g->in & ~POWER_KEY);
-	pthread_mutex_unlock(&g->lock);
+	device_lock_release(&g->lock);
 }
 
 static void stop_timer(struct gpio *g)
@@ -229,7 +235,7 @@ struct gpio *gpio_create(struct event_loop *loop, struct irq_line irq,
 	g->loop = loop;
 	g->irq = irq;
 	g->release = (struct event_source){.fd = -1, .ready = on_release};
-	pthread_mutex_init(&g->lock, NULL);
+	device_lock_init(&g->lock);
 	return g;
 }
 
@@ -238,14 +244,16 @@ void gpio_destroy(struct gpio *g)
 	if (!g)
 		return;
 	stop_timer(g);
-	pthread_mutex_destroy(&g->lock);
+	device_lock_fini(&g->lock);
 	free(g);
 }
 
 void gpio_state(struct gpio *g, struct snap *s)
 {
+	bool is_pressed;
+
 	snap_begin(s, SNAP_TAG('g', 'p', 'i', 'o'));
-	pthread_mutex_lock(&g->lock);
+	device_lock_take(&g->lock);
 	snap_u8(s, &g->in);
 	snap_u8(s, &g->out);
 	snap_u8(s, &g->dir);
@@ -256,9 +264,10 @@ void gpio_state(struct gpio *g, struct snap *s)
 	snap_u8(s, &g->raw);
 	snap_u8(s, &g->alt);
 	snap_u8(s, &g->told);
-	pthread_mutex_unlock(&g->lock);
+	is_pressed = g->in & POWER_KEY;
+	device_lock_release(&g->lock);
 	snap_end(s);
 	/* A key saved while pressed needs a new timer to release it. */
-	if (snap_loading(s) && g->in & POWER_KEY && start_timer(g))
+	if (snap_loading(s) && is_pressed && start_timer(g))
 		set_key(g, false);
 }

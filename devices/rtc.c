@@ -44,7 +44,7 @@ struct metrics_group rtc_metrics = {
 };
 
 /* Of the guest's time before the guest set it, which is not negative. */
-static uint64_t seconds(const struct rtc *r)
+static uint64_t seconds(const struct rtc *r) REQUIRES(device_lock)
 {
 	int64_t ns = (int64_t)clock_now_ns(CLOCK_REALTIME) + r->offset_ns;
 
@@ -57,7 +57,7 @@ static uint64_t seconds(const struct rtc *r)
  * Create the timer at the first alarm, because most guests never set one.
  * Returns 0 or -1.  Main thread.
  */
-static int need_timer(struct rtc *r)
+static int need_timer(struct rtc *r) REQUIRES(device_lock)
 {
 	int timer;
 
@@ -77,7 +77,7 @@ static int need_timer(struct rtc *r)
 }
 
 /* When the timer has to expire; 0: not. */
-static uint64_t wanted(const struct rtc *r)
+static uint64_t wanted(const struct rtc *r) REQUIRES(device_lock)
 {
 	return r->mask ? r->due : 0;
 }
@@ -86,7 +86,7 @@ static uint64_t wanted(const struct rtc *r)
  * Arm or disarm the timer.  The time is absolute (CLOCK_REALTIME), so the
  * kernel adjusts the timer when the host's clock is set.  Main thread.
  */
-static void set_timer(struct rtc *r)
+static void set_timer(struct rtc *r) REQUIRES(device_lock)
 {
 	uint64_t when = wanted(r);
 	uint64_t ns = when * NS_PER_S - (uint64_t)r->offset_ns;
@@ -108,7 +108,7 @@ static void set_timer(struct rtc *r)
 }
 
 /* Ask the main thread for it, because vCPU threads may not create timers. */
-static void ask_for_timer(const struct rtc *r)
+static void ask_for_timer(const struct rtc *r) REQUIRES(device_lock)
 {
 	if (wanted(r) != r->armed)
 		(void)eventfd_write(r->wake_fd, 1);
@@ -118,7 +118,7 @@ static void ask_for_timer(const struct rtc *r)
  * Check the alarm.  The line is edge-triggered: pulse it only for a newly
  * pending interrupt.
  */
-static void update(struct rtc *r)
+static void update(struct rtc *r) REQUIRES(device_lock)
 {
 	bool masked;
 
@@ -136,7 +136,7 @@ static void update(struct rtc *r)
  * Compute the next match.  A match value in the past matches after the 32-bit
  * time has wrapped.
  */
-static void match(struct rtc *r)
+static void match(struct rtc *r) REQUIRES(device_lock)
 {
 	uint64_t now = seconds(r);
 	uint32_t shown = (uint32_t)now + r->shift;
@@ -156,6 +156,7 @@ static uint32_t read_id(uint64_t offset)
 }
 
 static uint32_t read_register(const struct rtc *r, uint64_t offset)
+	REQUIRES(device_lock)
 {
 	switch (offset) {
 	case RTC_DR:
@@ -178,6 +179,7 @@ static uint32_t read_register(const struct rtc *r, uint64_t offset)
 }
 
 static void write_register(struct rtc *r, uint64_t offset, uint32_t word)
+	REQUIRES(device_lock)
 {
 	switch (offset) {
 	case RTC_MR:
@@ -213,11 +215,11 @@ static uint64_t rtc_read(void *device, uint64_t offset, unsigned len)
 	}
 	if (offset >= RTC_ID)
 		return read_id(offset);
-	pthread_mutex_lock(&r->lock);
+	device_lock_take(&r->lock);
 	update(r);
 	ask_for_timer(r);
 	value = read_register(r, offset);
-	pthread_mutex_unlock(&r->lock);
+	device_lock_release(&r->lock);
 	return value;
 }
 
@@ -230,12 +232,12 @@ static void rtc_write(void *device, uint64_t offset, unsigned len,
 		metric_add(&counters.missed_write_count, 1);
 		return;
 	}
-	pthread_mutex_lock(&r->lock);
+	device_lock_take(&r->lock);
 	update(r);
 	write_register(r, offset, (uint32_t)value);
 	update(r);
 	ask_for_timer(r);
-	pthread_mutex_unlock(&r->lock);
+	device_lock_release(&r->lock);
 }
 
 const struct mmio_ops rtc_mmio_ops = {
@@ -257,30 +259,30 @@ static void on_alarm(struct event_source *source, uint32_t events)
 	bool expired = read(r->alarm.fd, &count, sizeof(count)) > 0;
 
 	(void)events;
-	pthread_mutex_lock(&r->lock);
+	device_lock_take(&r->lock);
 	if (expired)
 		r->armed = 0;
 	update(r);
 	set_timer(r);
-	pthread_mutex_unlock(&r->lock);
+	device_lock_release(&r->lock);
 }
 
 void rtc_look(struct rtc *r)
 {
-	pthread_mutex_lock(&r->lock);
+	device_lock_take(&r->lock);
 	set_timer(r);
-	pthread_mutex_unlock(&r->lock);
+	device_lock_release(&r->lock);
 }
 
 void rtc_start(struct rtc *r, int64_t offset_ns)
 {
-	pthread_mutex_lock(&r->lock);
+	device_lock_take(&r->lock);
 	if (offset_ns != r->offset_ns)
 		r->armed = 0;
 	r->offset_ns = offset_ns;
 	update(r);
 	set_timer(r);
-	pthread_mutex_unlock(&r->lock);
+	device_lock_release(&r->lock);
 }
 
 void rtc_init(struct rtc *r, struct event_loop *loop, struct irq_line irq,
@@ -290,7 +292,7 @@ void rtc_init(struct rtc *r, struct event_loop *loop, struct irq_line irq,
 	r->wake_fd = wake_fd;
 	r->irq = irq;
 	r->alarm = (struct event_source){.fd = -1, .ready = on_alarm};
-	pthread_mutex_init(&r->lock, NULL);
+	device_lock_init(&r->lock);
 }
 
 void rtc_fini(struct rtc *r)
@@ -302,13 +304,13 @@ void rtc_fini(struct rtc *r)
 void rtc_state(struct rtc *r, struct snap *s)
 {
 	snap_begin(s, SNAP_TAG('r', 't', 'c', ' '));
-	pthread_mutex_lock(&r->lock);
+	device_lock_take(&r->lock);
 	snap_u32(s, &r->shift);
 	snap_u32(s, &r->load);
 	snap_u32(s, &r->match);
 	snap_u32(s, &r->mask);
 	r->mask &= 1;
-	pthread_mutex_unlock(&r->lock);
+	device_lock_release(&r->lock);
 	snap_end(s);
 }
 
@@ -318,11 +320,11 @@ void rtc_alarm_state(struct rtc *r, struct snap *s)
 	const uint64_t limit = 1ull << 40;
 
 	snap_begin(s, SNAP_TAG('a', 'l', 'r', 'm'));
-	pthread_mutex_lock(&r->lock);
+	device_lock_take(&r->lock);
 	snap_u64(s, &r->due);
 	snap_require(s, r->due < limit, "the alarm's time");
 	snap_bool(s, &r->raised);
 	snap_bool(s, &r->told);
-	pthread_mutex_unlock(&r->lock);
+	device_lock_release(&r->lock);
 	snap_end(s);
 }

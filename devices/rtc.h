@@ -21,6 +21,7 @@
 #include "core/io/loop.h"
 #include "core/machine/irq_line.h"
 #include "core/machine/mmio_bus.h"
+#include "core/thread/lock.h"
 
 /* Of all real-time clocks, for metrics_add(). */
 extern struct metrics_group rtc_metrics;
@@ -31,20 +32,24 @@ struct rtc {
 	int wake_fd; /* eventfd: the main thread is to call rtc_look() */
 	struct event_source alarm; /* a timer; fd -1 until the first alarm */
 
-	/* Guards the rest, and the creation of the timer. */
-	pthread_mutex_t lock;
+	struct device_lock lock; /* also for creating the timer */
+	GUARDED_BY(device_lock)
 	int64_t offset_ns; /* what the guest is told minus the host's time */
+	GUARDED_BY(device_lock)
 	uint32_t shift; /* guest's seconds minus those it is told, mod 2^32 */
-	uint32_t load, match, mask;
+	GUARDED_BY(device_lock) uint32_t load, match, mask;
 	/*
 	 * Seconds since 1970, of the time it is told, at which the displayed
 	 * time reaches the match register; 0: never.
 	 */
-	uint64_t due;
-	uint64_t armed; /* what the timer is armed for; 0: it is not armed */
-	bool raised;    /* the raw interrupt status */
-	bool told;      /* the guest was interrupted for it */
-	bool warned;    /* logged that no timer can be created */
+	GUARDED_BY(device_lock) uint64_t due;
+	/* What the timer is armed for; 0: it is not armed. */
+	GUARDED_BY(device_lock) uint64_t armed;
+	GUARDED_BY(device_lock) bool raised; /* the raw interrupt status */
+	GUARDED_BY(device_lock)
+	bool told; /* the guest was interrupted for it */
+	/* Logged that no timer can be created. */
+	GUARDED_BY(device_lock) bool warned;
 };
 
 extern const struct mmio_ops rtc_mmio_ops;

@@ -20,12 +20,12 @@
 
 /* ------------------------------------------------------------- interrupts */
 
-static bool rx_pending(const struct serial *s)
+static bool rx_pending(const struct serial *s) REQUIRES(device_lock)
 {
 	return (s->ier & UART_IER_RDI) && s->rx_count;
 }
 
-static bool tx_pending(const struct serial *s)
+static bool tx_pending(const struct serial *s) REQUIRES(device_lock)
 {
 	return (s->ier & UART_IER_THRI) && s->thr_interrupt;
 }
@@ -36,7 +36,7 @@ void serial_raise_interrupt(struct serial *s)
 		serial_signal(s->irq_fd);
 }
 
-static uint8_t read_iir(struct serial *s)
+static uint8_t read_iir(struct serial *s) REQUIRES(device_lock)
 {
 	uint8_t fifo = s->fifo_enabled ? 0xc0 : 0;
 
@@ -51,12 +51,12 @@ static uint8_t read_iir(struct serial *s)
 
 /* ------------------------------------------------------------------ input */
 
-static void rx_push(struct serial *s, uint8_t byte)
+static void rx_push(struct serial *s, uint8_t byte) REQUIRES(device_lock)
 {
 	s->rx[(s->rx_first + s->rx_count++) % RX_SIZE] = byte;
 }
 
-static uint8_t rx_pop(struct serial *s)
+static uint8_t rx_pop(struct serial *s) REQUIRES(device_lock)
 {
 	uint8_t byte;
 
@@ -77,27 +77,27 @@ size_t serial_receive(struct serial *s, const uint8_t *data, size_t len)
 {
 	size_t taken = 0;
 
-	pthread_mutex_lock(&s->lock);
+	device_lock_take(&s->lock);
 	while (taken < len && s->rx_count < RX_SIZE)
 		rx_push(s, data[taken++]);
 	if (taken < len)
 		s->rx_wanted = true;
 	if (taken)
 		serial_raise_interrupt(s);
-	pthread_mutex_unlock(&s->lock);
+	device_lock_release(&s->lock);
 	return taken;
 }
 
 /* -------------------------------------------------------------- registers */
 
-static uint8_t read_lsr(const struct serial *s)
+static uint8_t read_lsr(const struct serial *s) REQUIRES(device_lock)
 {
 	uint8_t lsr = serial_tx_ready(s) ? UART_LSR_THRE | UART_LSR_TEMT : 0;
 
 	return lsr | (s->rx_count ? UART_LSR_DR : 0);
 }
 
-static uint8_t read_msr(const struct serial *s)
+static uint8_t read_msr(const struct serial *s) REQUIRES(device_lock)
 {
 	/* In loopback the modem outputs show up as inputs. */
 	if (s->mcr & UART_MCR_LOOP)
@@ -109,6 +109,7 @@ static uint8_t read_msr(const struct serial *s)
 }
 
 static uint8_t read_register(struct serial *s, uint64_t offset)
+	REQUIRES(device_lock)
 {
 	bool dlab = s->lcr & UART_LCR_DLAB;
 
@@ -134,7 +135,7 @@ static uint8_t read_register(struct serial *s, uint64_t offset)
 	}
 }
 
-static void write_thr(struct serial *s, uint8_t byte)
+static void write_thr(struct serial *s, uint8_t byte) REQUIRES(device_lock)
 {
 	bool was_pending = tx_pending(s);
 
@@ -153,7 +154,7 @@ static void write_thr(struct serial *s, uint8_t byte)
 		serial_signal(s->irq_fd);
 }
 
-static void write_ier(struct serial *s, uint8_t value)
+static void write_ier(struct serial *s, uint8_t value) REQUIRES(device_lock)
 {
 	uint8_t added = value & (uint8_t)~s->ier;
 
@@ -164,7 +165,7 @@ static void write_ier(struct serial *s, uint8_t value)
 		serial_raise_interrupt(s);
 }
 
-static void write_fcr(struct serial *s, uint8_t value)
+static void write_fcr(struct serial *s, uint8_t value) REQUIRES(device_lock)
 {
 	s->fifo_enabled = value & UART_FCR_ENABLE_FIFO;
 	if (value & UART_FCR_CLEAR_RCVR)
@@ -173,6 +174,7 @@ static void write_fcr(struct serial *s, uint8_t value)
 }
 
 static void write_register(struct serial *s, uint64_t offset, uint8_t value)
+	REQUIRES(device_lock)
 {
 	bool dlab = s->lcr & UART_LCR_DLAB;
 
@@ -216,9 +218,9 @@ static uint64_t serial_mmio_read(void *device, uint64_t offset, unsigned len)
 		return 0; /* registers are 8 bits wide */
 	}
 	metric_add(&serial_counters.read_count, 1);
-	pthread_mutex_lock(&s->lock);
+	device_lock_take(&s->lock);
 	value = read_register(s, offset);
-	pthread_mutex_unlock(&s->lock);
+	device_lock_release(&s->lock);
 	return value;
 }
 
@@ -232,9 +234,9 @@ static void serial_mmio_write(void *device, uint64_t offset, unsigned len,
 		return;
 	}
 	metric_add(&serial_counters.write_count, 1);
-	pthread_mutex_lock(&s->lock);
+	device_lock_take(&s->lock);
 	write_register(s, offset, (uint8_t)value);
-	pthread_mutex_unlock(&s->lock);
+	device_lock_release(&s->lock);
 }
 
 const struct mmio_ops serial_mmio_ops = {
@@ -244,7 +246,8 @@ const struct mmio_ops serial_mmio_ops = {
 
 /* -------------------------------------------------------------- life cycle */
 
-struct serial *serial_create(const struct serial_config *config, struct err *e)
+struct serial *serial_create(const struct serial_config *config,
+			     struct err *e) ALONE
 {
 	struct serial *s = calloc(1, sizeof(*s));
 
@@ -252,7 +255,7 @@ struct serial *serial_create(const struct serial_config *config, struct err *e)
 		err_errno(e, "cannot create the serial port");
 		return NULL;
 	}
-	pthread_mutex_init(&s->lock, NULL);
+	device_lock_init(&s->lock);
 	s->out_fd = config->out_fd;
 	s->out_kind = io_kind(config->out_fd);
 	s->irq_fd = config->irq_fd;
@@ -274,6 +277,6 @@ void serial_destroy(struct serial *s)
 	if (!s)
 		return;
 	serial_output_fini(s);
-	pthread_mutex_destroy(&s->lock);
+	device_lock_fini(&s->lock);
 	free(s);
 }

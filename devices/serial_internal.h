@@ -9,6 +9,7 @@
 
 #include "core/io/io.h"
 #include "core/io/loop.h"
+#include "core/thread/lock.h"
 #include "devices/serial.h"
 
 enum {
@@ -18,29 +19,38 @@ enum {
 };
 
 struct serial {
-	pthread_mutex_t lock; /* guards everything below except timer and out */
-	uint8_t ier, lcr, mcr, scratch, divisor[2];
-	bool fifo_enabled;
-	bool thr_interrupt; /* THR became empty, and IIR was not read yet */
+	struct device_lock lock;
+	GUARDED_BY(device_lock) uint8_t ier, lcr, mcr, scratch, divisor[2];
+	GUARDED_BY(device_lock) bool fifo_enabled;
+	/* THR became empty, and IIR was not read yet. */
+	GUARDED_BY(device_lock) bool thr_interrupt;
 
-	uint8_t rx[RX_SIZE];
-	unsigned rx_first, rx_count;
+	GUARDED_BY(device_lock) uint8_t rx[RX_SIZE];
+	GUARDED_BY(device_lock) unsigned rx_first, rx_count;
+	GUARDED_BY(device_lock)
 	bool rx_wanted; /* write room_fd when there is room */
 
-	uint8_t tx[TX_SIZE];
-	unsigned tx_first, tx_count;
-	bool tx_stalled; /* out_fd takes no more; the loop waits for it */
-	bool dropping;   /* stalled for longer than patience_ns */
+	GUARDED_BY(device_lock) uint8_t tx[TX_SIZE];
+	GUARDED_BY(device_lock) unsigned tx_first, tx_count;
+	/* out_fd takes no more; the loop waits for it. */
+	GUARDED_BY(device_lock) bool tx_stalled;
+	/* Stalled for longer than patience_ns. */
+	GUARDED_BY(device_lock) bool dropping;
+	GUARDED_BY(device_lock)
 	enum serial_flush_time {
 		FLUSH_NOT_ARMED,
 		FLUSH_LATER,
 		FLUSH_NOW
 	} armed;
-	uint64_t dropped;
-	uint64_t dropped_told; /* the part of @dropped that was logged */
-	uint64_t taken_ns;     /* CLOCK_MONOTONIC; the reader's last progress */
+	GUARDED_BY(device_lock) uint64_t dropped;
+	/* The part of @dropped that was logged. */
+	GUARDED_BY(device_lock) uint64_t dropped_told;
+	/* CLOCK_MONOTONIC; the reader's last progress. */
+	GUARDED_BY(device_lock) uint64_t taken_ns;
+	GUARDED_BY(device_lock) struct token_bucket limit;
+
+	/* Constant, and the main thread's. */
 	uint64_t patience_ns;
-	struct token_bucket limit;
 
 	int out_fd, irq_fd, room_fd, timer_fd;
 	enum io_kind out_kind; /* of out_fd */
@@ -59,13 +69,13 @@ static inline void serial_signal(int fd)
  * serial.c.  Call after an interrupt condition became true, because the line is
  * edge-triggered.  Lock held.
  */
-void serial_raise_interrupt(struct serial *serial);
+void serial_raise_interrupt(struct serial *serial) REQUIRES(device_lock);
 
 /*
  * What LSR reports as THRE: there is room for the whole FIFO, because drivers
  * fill it without checking again.
  */
-static inline bool serial_tx_ready(const struct serial *s)
+static inline bool serial_tx_ready(const struct serial *s) REQUIRES(device_lock)
 {
 	return s->dropping || s->tx_count <= TX_SIZE - FIFO_SIZE;
 }
@@ -74,6 +84,6 @@ static inline bool serial_tx_ready(const struct serial *s)
 int serial_output_init(struct serial *serial, struct err *e);
 void serial_output_fini(struct serial *serial);
 /* Send a byte of the guest's.  Lock held. */
-void serial_transmit(struct serial *serial, uint8_t byte);
+void serial_transmit(struct serial *serial, uint8_t byte) REQUIRES(device_lock);
 /* Make sure that buffered output gets flushed within 2 ms.  Lock held. */
-void serial_output_waits(struct serial *serial);
+void serial_output_waits(struct serial *serial) REQUIRES(device_lock);

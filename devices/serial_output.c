@@ -24,7 +24,7 @@ enum {
  * Write the oldest bytes, at most up to the end of the ring.  Returns false if
  * the reader takes none now.
  */
-static bool write_some(struct serial *s)
+static bool write_some(struct serial *s) REQUIRES(device_lock)
 {
 	unsigned len = (unsigned)min_u64(s->tx_count, TX_SIZE - s->tx_first);
 	ssize_t n = io_write_nowait(s->out_fd, s->out_kind, s->tx + s->tx_first,
@@ -44,7 +44,7 @@ static bool write_some(struct serial *s)
 	return true;
 }
 
-static void flush(struct serial *s)
+static void flush(struct serial *s) REQUIRES(device_lock)
 {
 	bool was_ready = serial_tx_ready(s);
 
@@ -58,7 +58,7 @@ static void flush(struct serial *s)
 }
 
 /* Make the main thread flush after @ns; 0 disarms the timer. */
-static void arm_timer(struct serial *s, uint64_t ns)
+static void arm_timer(struct serial *s, uint64_t ns) REQUIRES(device_lock)
 {
 	struct itimerspec when = {
 		.it_value.tv_sec = (time_t)(ns / 1000000000),
@@ -81,7 +81,7 @@ void serial_output_waits(struct serial *s)
  * Count dropped output; the log says so once until the reader is back.  Lock
  * held.
  */
-static void lose(struct serial *s, unsigned bytes)
+static void lose(struct serial *s, unsigned bytes) REQUIRES(device_lock)
 {
 	static struct log_limit limit;
 
@@ -118,11 +118,11 @@ void serial_transmit(struct serial *s, uint8_t byte)
 /* The output can be neither written nor waited for: drop it. */
 static void give_up(struct serial *s)
 {
-	pthread_mutex_lock(&s->lock);
+	device_lock_take(&s->lock);
 	lose(s, s->tx_count);
 	s->tx_count = 0;
 	s->tx_stalled = false;
-	pthread_mutex_unlock(&s->lock);
+	device_lock_release(&s->lock);
 }
 
 /*
@@ -130,6 +130,7 @@ static void give_up(struct serial *s)
  * arm the timer for that moment.  Lock held.
  */
 static void watch_reader(struct serial *s, bool was_stalled)
+	REQUIRES(device_lock)
 {
 	uint64_t now = clock_now_ns(CLOCK_MONOTONIC), passed;
 
@@ -147,7 +148,7 @@ static void watch_reader(struct serial *s, bool was_stalled)
 }
 
 /* The reader took something: stop dropping.  Lock held. */
-static void reader_is_back(struct serial *s)
+static void reader_is_back(struct serial *s) REQUIRES(device_lock)
 {
 	static struct log_limit limit;
 
@@ -170,7 +171,7 @@ static void flush_or_wait(struct serial *s)
 	bool stalled, was_stalled;
 	unsigned before;
 
-	pthread_mutex_lock(&s->lock);
+	device_lock_take(&s->lock);
 	before = s->tx_count;
 	was_stalled = s->tx_stalled;
 	flush(s);
@@ -181,7 +182,7 @@ static void flush_or_wait(struct serial *s)
 		watch_reader(s, was_stalled);
 	else if (was_stalled)
 		arm_timer(s, 0); /* was armed by watch_reader() */
-	pthread_mutex_unlock(&s->lock);
+	device_lock_release(&s->lock);
 	if (!stalled)
 		loop_remove(s->loop, &s->out);
 	else if (s->out.fd < 0 &&
@@ -194,9 +195,9 @@ static void on_timer(struct event_source *source, uint32_t events)
 	struct serial *s = container_of(source, struct serial, timer);
 
 	(void)events;
-	pthread_mutex_lock(&s->lock);
+	device_lock_take(&s->lock);
 	arm_timer(s, 0); /* also makes the descriptor unreadable again */
-	pthread_mutex_unlock(&s->lock);
+	device_lock_release(&s->lock);
 	flush_or_wait(s);
 }
 
@@ -210,9 +211,9 @@ static void on_writable(struct event_source *source, uint32_t events)
 
 void serial_flush(struct serial *s)
 {
-	pthread_mutex_lock(&s->lock);
+	device_lock_take(&s->lock);
 	flush(s);
-	pthread_mutex_unlock(&s->lock);
+	device_lock_release(&s->lock);
 }
 
 void serial_drain(struct serial *s)
@@ -221,10 +222,10 @@ void serial_drain(struct serial *s)
 	bool more = true;
 
 	for (unsigned i = 0; more && i < DRAIN_STEPS; i++) {
-		pthread_mutex_lock(&s->lock);
+		device_lock_take(&s->lock);
 		flush(s);
 		more = s->tx_count != 0;
-		pthread_mutex_unlock(&s->lock);
+		device_lock_release(&s->lock);
 		/* POLLERR or POLLHUP without POLLOUT: the reader is gone. */
 		if (more && poll(&out, 1, DRAIN_STEP_MS) == 1 &&
 		    !(out.revents & POLLOUT))
@@ -236,9 +237,9 @@ uint64_t serial_dropped(struct serial *s)
 {
 	uint64_t n;
 
-	pthread_mutex_lock(&s->lock);
+	device_lock_take(&s->lock);
 	n = s->dropped;
-	pthread_mutex_unlock(&s->lock);
+	device_lock_release(&s->lock);
 	return n;
 }
 

@@ -22,7 +22,7 @@ static void ring_state(struct snap *s, uint8_t *ring, unsigned size,
 void serial_state(struct serial *serial, struct snap *s)
 {
 	snap_begin(s, SNAP_TAG('u', 'a', 'r', 't'));
-	pthread_mutex_lock(&serial->lock);
+	device_lock_take(&serial->lock);
 	snap_u8(s, &serial->ier);
 	snap_u8(s, &serial->lcr);
 	snap_u8(s, &serial->mcr);
@@ -37,6 +37,6 @@ void serial_state(struct serial *serial, struct snap *s)
 		   &serial->tx_count);
 	if (snap_loading(s))
 		serial_output_waits(serial);
-	pthread_mutex_unlock(&serial->lock);
+	device_lock_release(&serial->lock);
 	snap_end(s);
 }

@@ -44,7 +44,8 @@ function end_of_file()
 BEGIN {
 	exits = call("_?exit|_Exit|abort|quick_exit")
 	unsafe = call("system|popen|strcpy|strcat|sprintf|vsprintf|sscanf|gets|alloca")
-	lock = call("pthread_mutex_(try|timed)?lock")
+	lock = call("[a-z]+_lock_take")
+	mutex = call("pthread_mutex_(try|timed)?lock")
 	machine = "(^|[^A-Za-z0-9_.}])/(wor[k]|roo[t]|hom[e])/"
 	unfinished = "(^|[^A-Za-z0-9_])(TO[D]O|FIXM[E]|XX[X])([^A-Za-z0-9_]|$)"
 }
@@ -79,6 +80,7 @@ $0 ~ unfinished { bad(FNR, "a note of unfinished work; finish it, or write an is
 
 $0 ~ exits && FILENAME !~ "^core/seccomp/" { bad(FNR, "the process is ended by main() alone; return an error") }
 $0 ~ unsafe { bad(FNR, "an unbounded or shell-running function of libc; use snprintf, strto*, or none") }
+{ only(mutex, "^core/thread/lock\\.h$", "a mutex; use a lock of core/thread/lock.h") }
 { only(lock, "^(devices/serial|devices/serial_output|devices/serial_state|devices/gpio|devices/rtc|devices/virtio/virtio|devices/virtio/virtio_status|core/io/log|core/io/leftover|core/thread/thread|vmm/vm/vcpu|vmm/vm/prefault|vmm/instance/snapshot_job)\\.c$", "a lock; only devices/serial*.c, devices/gpio.c, devices/rtc.c, devices/virtio/virtio*.c, core/io/log.c, core/io/leftover.c, core/thread/thread.c, vmm/vm/vcpu.c, vmm/vm/prefault.c and vmm/instance/snapshot_job.c are shared by threads") }
 
 /^\{/ { start = FNR }

@@ -8,23 +8,25 @@
 #include <unistd.h>
 
 #include "core/base/util.h"
+#include "core/thread/lock.h"
 
 /* A process has two sockets and the two files of a snapshot. */
 enum { LEFTOVERS_MAX = 8 };
 
-/* @used is set last and cleared first, for the signal handler. */
+/* Written under the lock.  @used is set last and cleared first, because the
+ * signal handler reads without it. */
 static struct {
 	char path[PATH_MAX];
 	atomic_bool used;
 } table[LEFTOVERS_MAX];
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct leftover_lock lock = LOCK_INITIALIZER;
 
 void leftover_add(const char *path)
 {
 	size_t len = strlen(path);
 
-	pthread_mutex_lock(&lock);
+	leftover_lock_take(&lock);
 	for (unsigned i = 0; i < LEFTOVERS_MAX && len < PATH_MAX; i++) {
 		if (table[i].used)
 			continue;
@@ -32,17 +34,17 @@ void leftover_add(const char *path)
 		table[i].used = true;
 		break;
 	}
-	pthread_mutex_unlock(&lock);
+	leftover_lock_release(&lock);
 }
 
 void leftover_forget(const char *path)
 {
-	pthread_mutex_lock(&lock);
+	leftover_lock_take(&lock);
 	for (unsigned i = 0; i < LEFTOVERS_MAX; i++) {
 		if (table[i].used && !strcmp(table[i].path, path))
 			table[i].used = false;
 	}
-	pthread_mutex_unlock(&lock);
+	leftover_lock_release(&lock);
 }
 
 void leftover_remove_all(void)

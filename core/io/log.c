@@ -17,6 +17,7 @@
 #include "core/base/text.h"
 #include "core/base/util.h"
 #include "core/io/io.h"
+#include "core/thread/lock.h"
 #include "core/thread/thread.h"
 
 enum { LINE_MAX_BYTES = 2048, DEFERRED_MAX = 8192 };
@@ -189,10 +190,11 @@ static void put(const char *line, size_t len)
 static _Thread_local int wake_fd = -1;
 
 static struct {
-	pthread_mutex_t lock;
-	size_t len;
-	char text[DEFERRED_MAX]; /* lines, as they will be written */
-} deferred = {.lock = PTHREAD_MUTEX_INITIALIZER};
+	struct log_lock lock;
+	GUARDED_BY(log_lock) size_t len;
+	/* Lines, as they will be written. */
+	GUARDED_BY(log_lock) char text[DEFERRED_MAX];
+} deferred = {.lock = LOCK_INITIALIZER};
 
 void log_defer(int fd)
 {
@@ -201,14 +203,14 @@ void log_defer(int fd)
 
 static void defer(const char *line, size_t len)
 {
-	pthread_mutex_lock(&deferred.lock);
+	log_lock_take(&deferred.lock);
 	if (len <= DEFERRED_MAX - deferred.len) {
 		memcpy(deferred.text + deferred.len, line, len);
 		deferred.len += len;
 	} else {
 		atomic_fetch_add(&lost, 1);
 	}
-	pthread_mutex_unlock(&deferred.lock);
+	log_lock_release(&deferred.lock);
 	(void)eventfd_write(wake_fd, 1);
 }
 
@@ -217,11 +219,11 @@ void log_write_deferred(void)
 	char text[DEFERRED_MAX];
 	size_t len, done = 0;
 
-	pthread_mutex_lock(&deferred.lock);
+	log_lock_take(&deferred.lock);
 	len = deferred.len;
 	memcpy(text, deferred.text, len);
 	deferred.len = 0;
-	pthread_mutex_unlock(&deferred.lock);
+	log_lock_release(&deferred.lock);
 	while (done < len) {
 		const char *end = memchr(text + done, '\n', len - done);
 		size_t line = (size_t)(end - (text + done)) + 1;

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "core/thread/lock.h"
+
 enum { STACK_SIZE = 256 * 1024 };
 
 static _Thread_local char own_name[16];
@@ -44,13 +46,14 @@ struct request {
 
 /* A thread that starts threads. */
 static struct {
-	pthread_mutex_t lock;
+	struct starter_lock lock;
 	pthread_cond_t changed;
 	void (*enter)(void);
-	struct request *request; /* NULL: none, or done */
+	/* NULL: none, or done */
+	GUARDED_BY(starter_lock) struct request *request;
 	bool exists;
 } starter = {
-	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.lock = LOCK_INITIALIZER,
 	.changed = PTHREAD_COND_INITIALIZER,
 };
 
@@ -76,10 +79,11 @@ static void *starter_thread(void *arg)
 {
 	thread_set_name("starter");
 	starter.enter();
-	pthread_mutex_lock(&starter.lock);
+	starter_lock_take(&starter.lock);
 	for (;;) {
 		while (!starter.request)
-			pthread_cond_wait(&starter.changed, &starter.lock);
+			pthread_cond_wait(&starter.changed,
+					  &starter.lock.mutex);
 		starter.request->result = start(starter.request);
 		starter.request = NULL;
 		pthread_cond_broadcast(&starter.changed);
@@ -106,12 +110,12 @@ int thread_start(pthread_t *thread, void *(*run)(void *), void *context)
 
 	if (!starter.exists)
 		return start(&r);
-	pthread_mutex_lock(&starter.lock);
+	starter_lock_take(&starter.lock);
 	starter.request = &r;
 	pthread_cond_broadcast(&starter.changed);
 	while (starter.request)
-		pthread_cond_wait(&starter.changed, &starter.lock);
-	pthread_mutex_unlock(&starter.lock);
+		pthread_cond_wait(&starter.changed, &starter.lock.mutex);
+	starter_lock_release(&starter.lock);
 	return r.result;
 }
 

@@ -17,7 +17,7 @@ enum {
 /* ----------------------------------------------------------- selected queue */
 
 /* The queue that QueueSel selects; NULL if it does not exist. */
-static struct virtq *selected(struct virtio_device *dev)
+static struct virtq *selected(struct virtio_device *dev) REQUIRES(device_lock)
 {
 	if (dev->queue_sel >= dev->ops->queue_count)
 		return NULL;
@@ -28,7 +28,7 @@ static struct virtq *selected(struct virtio_device *dev)
  * The selected queue if its registers may change; NULL after DRIVER_OK, which
  * freezes them.
  */
-static struct virtq *changeable(struct virtio_device *dev)
+static struct virtq *changeable(struct virtio_device *dev) REQUIRES(device_lock)
 {
 	if (dev->status & VIRTIO_CONFIG_S_DRIVER_OK) {
 		virtio_mistake(dev, "changes a queue that is in use");
@@ -79,6 +79,7 @@ static void config_write(struct virtio_device *dev, uint64_t at, unsigned len,
 /* ---------------------------------------------------------------- registers */
 
 static uint32_t register_read(struct virtio_device *dev, uint64_t offset)
+	REQUIRES(device_lock)
 {
 	const struct virtq *vq = selected(dev);
 
@@ -112,6 +113,7 @@ static uint32_t register_read(struct virtio_device *dev, uint64_t offset)
 }
 
 static void accept_features(struct virtio_device *dev, uint32_t word)
+	REQUIRES(device_lock)
 {
 	if (dev->status & VIRTIO_CONFIG_S_FEATURES_OK)
 		virtio_mistake(dev, "changes features that are agreed on");
@@ -139,7 +141,7 @@ static void address_write(struct virtq *vq, uint64_t offset, uint32_t word)
 }
 
 static void queue_write(struct virtio_device *dev, uint64_t offset,
-			uint32_t word)
+			uint32_t word) REQUIRES(device_lock)
 {
 	struct virtq *vq = changeable(dev);
 
@@ -158,7 +160,7 @@ static void queue_write(struct virtio_device *dev, uint64_t offset,
 }
 
 static void register_write(struct virtio_device *dev, uint64_t offset,
-			   uint32_t word)
+			   uint32_t word) REQUIRES(device_lock)
 {
 	switch (offset) {
 	case VIRTIO_MMIO_DEVICE_FEATURES_SEL:

@@ -79,7 +79,8 @@ static int need_timer(struct rate_limiter *l, struct virtio_device *dev,
 
 int rate_limiter_init(struct rate_limiter *l, struct virtio_device *dev,
 		      const struct rate_limiter_config *config,
-		      void (*ready)(struct virtio_device *dev), struct err *e)
+		      void (*ready)(struct virtio_device *dev),
+		      struct err *e) ALONE
 {
 	const struct rate_limiter_update all = {&config->bandwidth,
 						&config->ops};

@@ -5,7 +5,8 @@
  * A timer is armed only while a limit is reached, and created only once
  * something is limited.
  *
- * All functions: under the lock of the device that owns the limiter.
+ * All functions: under the lock of the device that owns the limiter, or while
+ * no other thread knows it yet.
  */
 #pragma once
 
@@ -66,21 +67,23 @@ void rate_limiter_fini(struct rate_limiter *l);
  */
 int rate_limiter_reserve(struct rate_limiter *l, struct virtio_device *dev,
 			 const struct rate_limiter_update *update,
-			 struct err *e);
+			 struct err *e) REQUIRES(device_lock);
 void rate_limiter_apply(struct rate_limiter *l, struct virtio_device *dev,
-			const struct rate_limiter_update *update);
+			const struct rate_limiter_update *update)
+	REQUIRES(device_lock);
 
 /* Reserve and apply.  Returns 0, or -1 with the limits unchanged. */
 int rate_limiter_update(struct rate_limiter *l, struct virtio_device *dev,
-			const struct rate_limiter_update *update,
-			struct err *e);
+			const struct rate_limiter_update *update, struct err *e)
+	REQUIRES(device_lock);
 
 /*
  * Charge one operation of @bytes bytes.  Returns false if a limit is reached;
  * then retry when @ready is called.
  */
-bool rate_limiter_take(struct rate_limiter *l, uint64_t bytes);
+bool rate_limiter_take(struct rate_limiter *l, uint64_t bytes)
+	REQUIRES(device_lock);
 
 /* Save or load the limits and what is left in the buckets. */
 void rate_limiter_state(struct rate_limiter *l, struct virtio_device *dev,
-			struct snap *s);
+			struct snap *s) REQUIRES(device_lock);

@@ -84,12 +84,12 @@ static void look_at_used(struct virtio_device *dev)
 {
 	bool used = false;
 
-	pthread_mutex_lock(&dev->lock);
+	device_lock_take(&dev->lock);
 	for (unsigned i = 0; dev->lent && i < dev->ops->queue_count; i++)
 		used |= virtq_has_used(&dev->queue[i]);
 	if (used)
 		set_status_bits(dev, VIRTIO_MMIO_INT_VRING);
-	pthread_mutex_unlock(&dev->lock);
+	device_lock_release(&dev->lock);
 }
 
 uint32_t virtio_interrupt_status(struct virtio_device *dev)
@@ -147,7 +147,7 @@ void virtio_config_changed(struct virtio_device *dev)
 
 void virtio_enter(struct virtio_device *dev)
 {
-	pthread_mutex_lock(&dev->lock);
+	device_lock_take(&dev->lock);
 	dev->turn_end = 0;
 	for (unsigned i = 0; i < dev->ops->queue_count; i++)
 		dev->queue[i].budget = BUDGET;
@@ -166,7 +166,7 @@ bool virtio_turn_is_over(struct virtio_device *dev)
 	return true;
 }
 
-static void settle(struct virtio_device *dev)
+static void settle(struct virtio_device *dev) REQUIRES(device_lock)
 {
 	bool wanted = false;
 
@@ -192,7 +192,7 @@ void virtio_leave(struct virtio_device *dev)
 	if (dev->resetting && virtio_on_main_thread(dev))
 		virtio_try_reset(dev, 0);
 	settle(dev);
-	pthread_mutex_unlock(&dev->lock);
+	device_lock_release(&dev->lock);
 }
 
 bool virtio_is_live(const struct virtio_device *dev, unsigned queue)
@@ -297,7 +297,7 @@ bool virtio_quiesce(struct virtio_device *dev, uint64_t deadline_ns)
 	return drained;
 }
 
-static void kick_all(struct virtio_device *dev)
+static void kick_all(struct virtio_device *dev) REQUIRES(device_lock)
 {
 	for (unsigned i = 0; i < dev->ops->queue_count; i++) {
 		if (dev->queue[i].started)
@@ -345,7 +345,7 @@ static int add_kick(struct virtio_device *dev, unsigned i, struct err *e)
 
 int virtio_init(struct virtio_device *dev, const struct virtio_ops *ops,
 		const struct virtio_slot *slot, uint64_t features,
-		const char *name, struct err *e)
+		const char *name, struct err *e) ALONE
 {
 	dev->ops = ops;
 	dev->slot = *slot;
@@ -357,7 +357,7 @@ int virtio_init(struct virtio_device *dev, const struct virtio_ops *ops,
 		dev->kick[i].fd = dev->kick[i].source.fd = -1;
 		virtq_reset(&dev->queue[i]);
 	}
-	pthread_mutex_init(&dev->lock, NULL);
+	device_lock_init(&dev->lock);
 	pthread_cond_init(&dev->was_reset, NULL);
 	dev->main_thread = pthread_self();
 	dev->has_lock = true;
@@ -377,7 +377,7 @@ void virtio_fini(struct virtio_device *dev)
 		util_close(&dev->kick[i].fd);
 	}
 	pthread_cond_destroy(&dev->was_reset);
-	pthread_mutex_destroy(&dev->lock);
+	device_lock_fini(&dev->lock);
 	dev->has_lock = false;
 }
 

@@ -24,6 +24,7 @@
 #include "core/base/util.h"
 #include "core/io/log.h"
 #include "core/io/loop.h"
+#include "core/thread/lock.h"
 #include "devices/virtio/virtq.h"
 
 struct err;
@@ -110,29 +111,36 @@ struct virtio_kick {
 	int fd; /* owned */
 };
 
-/* Embedded in each device.  Under the lock unless it says otherwise. */
+/* Embedded in each device. */
 struct virtio_device {
 	const struct virtio_ops *ops; /* constant */
 	struct virtio_slot slot;      /* constant */
 	char name[VIRTIO_NAME_MAX];   /* constant; for the log */
-	pthread_mutex_t lock;
+	struct device_lock lock;
 	bool has_lock;
 	struct virtio_kick kick[VIRTIO_QUEUES_MAX]; /* main thread */
-	uint64_t offered, accepted;                 /* feature bits */
-	uint32_t status;
-	uint32_t queue_sel, offered_sel, accepted_sel;
-	uint32_t generation; /* of config */
-	void *config;        /* the device's; little-endian */
+	uint64_t offered;                           /* feature bits; constant */
+	GUARDED_BY(device_lock) uint64_t accepted;
+	GUARDED_BY(device_lock) uint32_t status;
+	GUARDED_BY(device_lock) uint32_t queue_sel, offered_sel, accepted_sel;
+	GUARDED_BY(device_lock) uint32_t generation; /* of config */
+	/* The device's; what it points to is under the lock. */
+	void *config;
 	uint32_t config_len;
-	struct virtq queue[VIRTIO_QUEUES_MAX];
-	unsigned inflight;      /* requests taken and not given back */
-	uint64_t turn_end;      /* CLOCK_MONOTONIC; 0: not timed since enter */
-	bool quiesced;          /* takes no requests until virtio_resume() */
-	_Atomic bool resetting; /* nor until the main thread has reset it */
-	uint32_t resets;        /* done */
+	GUARDED_BY(device_lock) struct virtq queue[VIRTIO_QUEUES_MAX];
+	/* Requests taken and not given back. */
+	GUARDED_BY(device_lock) unsigned inflight;
+	/* CLOCK_MONOTONIC; 0: not timed since virtio_enter(). */
+	GUARDED_BY(device_lock) uint64_t turn_end;
+	/* Takes no requests until virtio_resume(), */
+	GUARDED_BY(device_lock) bool quiesced;
+	/* nor until the main thread has reset it.  Written under the lock. */
+	_Atomic bool resetting;
+	GUARDED_BY(device_lock) uint32_t resets; /* done */
 	pthread_cond_t was_reset;
 	pthread_t main_thread; /* constant */
-	bool abandoned;        /* nobody waits for what is in flight */
+	/* What is in flight is left so; the main thread writes it. */
+	bool abandoned;
 	/*
 	 * Interrupt status, and what of it was read.  Atomic, without the
 	 * lock: the driver's interrupt handler must not wait for a disk.
@@ -215,13 +223,15 @@ void virtio_state(struct virtio_device *dev, struct snap *s);
  * Take the lock; release it, having seen to what happened meanwhile:
  * interrupts, broken rings, queues that are not empty.
  */
-void virtio_enter(struct virtio_device *dev);
-void virtio_leave(struct virtio_device *dev);
+void virtio_enter(struct virtio_device *dev) ACQUIRES(dev->lock, device_lock);
+void virtio_leave(struct virtio_device *dev) RELEASES(dev->lock, device_lock);
 
 /* May requests be taken from this queue? */
-bool virtio_is_live(const struct virtio_device *dev, unsigned queue);
+bool virtio_is_live(const struct virtio_device *dev, unsigned queue)
+	REQUIRES(device_lock);
 /* As if the driver had kicked, now.  Main thread, lock held. */
-void virtio_run_queue(struct virtio_device *dev, unsigned queue);
+void virtio_run_queue(struct virtio_device *dev, unsigned queue)
+	REQUIRES(device_lock);
 
 /*
  * For a device whose requests may take long: to be called between two pieces of
@@ -231,12 +241,13 @@ void virtio_run_queue(struct virtio_device *dev, unsigned queue);
  * something half done sets its queue's @starved, to be kicked again after
  * others were served.  Lock held.
  */
-bool virtio_turn_is_over(struct virtio_device *dev);
+bool virtio_turn_is_over(struct virtio_device *dev) REQUIRES(device_lock);
 
 /* dev->config was changed by the device: tell the driver.  Lock held. */
-void virtio_config_changed(struct virtio_device *dev);
+void virtio_config_changed(struct virtio_device *dev) REQUIRES(device_lock);
 
 static inline bool virtio_has(const struct virtio_device *dev, unsigned bit)
+	REQUIRES(device_lock)
 {
 	return dev->accepted >> bit & 1;
 }
@@ -245,14 +256,14 @@ static inline bool virtio_has(const struct virtio_device *dev, unsigned bit)
  * Somebody else has the rings, who sees to kicks and writes to slot.irq_fd for
  * interrupts.  Main thread, lock held.
  */
-void virtio_lend_rings(struct virtio_device *dev);
+void virtio_lend_rings(struct virtio_device *dev) REQUIRES(device_lock);
 /*
  * Ours again, at the indexes that the caller found; but the main thread has to
  * call virtio_watch_kicks(), then one that came meanwhile is seen.  Any thread,
  * lock held.
  */
-void virtio_take_rings(struct virtio_device *dev);
-void virtio_watch_kicks(struct virtio_device *dev);
+void virtio_take_rings(struct virtio_device *dev) REQUIRES(device_lock);
+void virtio_watch_kicks(struct virtio_device *dev) REQUIRES(device_lock);
 
 /* Call @ready, with the lock held, whenever @fd is.  -errno.  Main thread. */
 int virtio_watch(struct virtio_device *dev, struct virtio_source *source,
@@ -263,7 +274,8 @@ void virtio_unwatch(struct virtio_device *dev, struct virtio_source *source);
 /* -------------------------------------------------------- for the transport */
 
 /* The driver writes the status register; zero resets.  Lock held. */
-void virtio_set_status(struct virtio_device *dev, uint32_t status);
+void virtio_set_status(struct virtio_device *dev, uint32_t status)
+	REQUIRES(device_lock);
 /*
  * The driver reads InterruptStatus; it writes InterruptACK, which may be told
  * late (core/kvm/kvm.h): after an interrupt that is newer.  So what it has not

@@ -12,6 +12,7 @@ enum { STATE_TAG = SNAP_TAG('v', 'i', 'r', 't') };
 enum { ISR_ALL = VIRTIO_MMIO_INT_VRING | VIRTIO_MMIO_INT_CONFIG };
 
 static void restart(struct virtio_device *dev, struct snap *s)
+	REQUIRES(device_lock)
 {
 	for (unsigned i = 0; i < dev->ops->queue_count; i++) {
 		if (snap_failed(s) || !dev->queue[i].ready)
@@ -25,6 +26,7 @@ static void restart(struct virtio_device *dev, struct snap *s)
 }
 
 static void state(struct virtio_device *dev, struct snap *s)
+	REQUIRES(device_lock)
 {
 	uint32_t id = dev->ops->kind->device_id,
 		 isr = atomic_load(&dev->isr) & ISR_ALL;

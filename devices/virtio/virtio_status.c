@@ -24,7 +24,7 @@ bool virtio_drain(struct virtio_device *dev, uint64_t deadline_ns)
 	       dev->ops->drain(dev, deadline_ns);
 }
 
-static void forget(struct virtio_device *dev)
+static void forget(struct virtio_device *dev) REQUIRES(device_lock)
 {
 	for (unsigned i = 0; i < dev->ops->queue_count; i++)
 		virtq_reset(&dev->queue[i]);
@@ -54,7 +54,7 @@ void virtio_try_reset(struct virtio_device *dev, uint64_t deadline_ns)
  * The host's side of a device is the main thread's, so a vCPU thread asks it
  * and waits.  If storage hangs, this vCPU hangs with it; the lock is free.
  */
-static void reset(struct virtio_device *dev)
+static void reset(struct virtio_device *dev) REQUIRES(device_lock)
 {
 	uint32_t before = dev->resets;
 
@@ -70,11 +70,11 @@ static void reset(struct virtio_device *dev)
 	if (dev->slot.wake_fd > 0)
 		virtio_signal(dev->slot.wake_fd);
 	while (dev->resets == before && !dev->abandoned)
-		pthread_cond_wait(&dev->was_reset, &dev->lock);
+		pthread_cond_wait(&dev->was_reset, &dev->lock.mutex);
 }
 
 /* Section 3.1.1, step 5: accept only a subset of what was offered. */
-static bool features_ok(const struct virtio_device *dev)
+static bool features_ok(const struct virtio_device *dev) REQUIRES(device_lock)
 {
 	return !(dev->accepted & ~dev->offered) &&
 	       virtio_has(dev, VIRTIO_F_VERSION_1);
@@ -98,7 +98,7 @@ static bool is_in_order(uint32_t old, uint32_t new)
 	       old & VIRTIO_CONFIG_S_FEATURES_OK;
 }
 
-static void start(struct virtio_device *dev)
+static void start(struct virtio_device *dev) REQUIRES(device_lock)
 {
 	bool event_idx = virtio_has(dev, VIRTIO_RING_F_EVENT_IDX);
 
@@ -152,8 +152,8 @@ void virtio_look_at_reset(struct virtio_device *dev)
 
 void virtio_abandon(struct virtio_device *dev)
 {
-	pthread_mutex_lock(&dev->lock);
+	device_lock_take(&dev->lock);
 	dev->abandoned = true;
 	pthread_cond_broadcast(&dev->was_reset);
-	pthread_mutex_unlock(&dev->lock);
+	device_lock_release(&dev->lock);
 }

@@ -66,6 +66,7 @@
 #include <sys/uio.h>
 
 #include "core/machine/gpa.h"
+#include "core/thread/lock.h"
 
 struct guest_mem;
 struct snap;
@@ -141,9 +142,9 @@ static inline struct iovec *virtq_in(struct virtq_chain *chain)
  * Returns NULL, or what is wrong with the registers.
  */
 const char *virtq_start(struct virtq *vq, const struct guest_mem *mem,
-			bool event_idx);
+			bool event_idx) REQUIRES(device_lock);
 /* Clear everything, including the registers. */
-void virtq_reset(struct virtq *vq);
+void virtq_reset(struct virtq *vq) REQUIRES(device_lock);
 
 /*
  * Take the next chain.  Returns false if:
@@ -153,27 +154,28 @@ void virtq_reset(struct virtq *vq);
  * - the page server has yet to deliver pages that the chain needs
  *   (guest_mem_present()); once they arrive, virtio_look() kicks all queues.
  */
-bool virtq_pop(struct virtq *vq, struct virtq_chain *chain);
+bool virtq_pop(struct virtq *vq, struct virtq_chain *chain)
+	REQUIRES(device_lock);
 
 /* Undo the last virtq_pop(); the next one reads the ring again. */
-void virtq_unpop(struct virtq *vq);
+void virtq_unpop(struct virtq *vq) REQUIRES(device_lock);
 
 /* Return @chain to the driver, with @written bytes stored in its in buffers. */
 void virtq_push(struct virtq *vq, const struct virtq_chain *chain,
-		uint32_t written);
+		uint32_t written) REQUIRES(device_lock);
 
 /*
  * True if the driver wants an interrupt for the chains pushed since the last
  * call.  True at most once for each batch.
  */
-bool virtq_wants_interrupt(struct virtq *vq);
+bool virtq_wants_interrupt(struct virtq *vq) REQUIRES(device_lock);
 
 /*
  * For a queue whose used ring vhost fills: true if it has added entries since
  * the driver was last interrupted.  True once for each batch.  Sets next_used
  * to the ring's index.
  */
-bool virtq_has_used(struct virtq *vq);
+bool virtq_has_used(struct virtq *vq) REQUIRES(device_lock);
 
 /*
  * Copy @len bytes of the out buffers, starting at byte @offset, to @buf.  Reads
@@ -193,4 +195,4 @@ unsigned virtq_slice(const struct iovec *iov, unsigned count, uint64_t offset,
 		     uint64_t len, struct iovec *out);
 
 /* Save or load the registers and indexes.  Loading does not start the queue. */
-void virtq_state(struct virtq *vq, struct snap *s);
+void virtq_state(struct virtq *vq, struct snap *s) REQUIRES(device_lock);

@@ -151,7 +151,7 @@ PROOFS = (
                "c->offset_stopped = r->offset;", "where it stopped"),
     ), small=((RECORD, "(__int128)ns * c->hz / 1000000000;", "quotient;"), (RECORD, "if (same_boot(r, &now))", "if (same)"))),
     Proof("rtc", 2, POINTERS, (
-        Mutant("takes an unaligned ID register", RTC, "if (len != 4 || offset % 4)\n\t\treturn 0;", "if (len != 4)\n\t\treturn 0;",
+        Mutant("takes an unaligned ID register", RTC, "if (len != 4 || offset % 4) {\n\t\tmetric_add(&counters.missed_read_count", "if (len != 4) {\n\t\tmetric_add(&counters.missed_read_count",
                "reads as 0"),
         Mutant("takes an ID register behind the window", RTC, "return id[(offset - RTC_ID) / 4];",
                "return id[(offset - RTC_ID + 4) / 4];", "upper bound"),

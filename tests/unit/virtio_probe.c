@@ -18,6 +18,7 @@ static void copy(const struct virtq_chain *chain, uint64_t len)
 }
 
 static void kick(struct virtio_device *dev, unsigned queue)
+	REQUIRES(device_lock)
 {
 	struct probe *p = container_of(dev, struct probe, dev);
 	struct virtq *vq = &dev->queue[queue];
@@ -37,6 +38,7 @@ static void kick(struct virtio_device *dev, unsigned queue)
 }
 
 static bool drain(struct virtio_device *dev, uint64_t deadline_ns)
+	REQUIRES(device_lock)
 {
 	struct probe *p = container_of(dev, struct probe, dev);
 

@@ -14,6 +14,7 @@
 #include "core/io/loop.h"
 #include "core/machine/mem.h"
 #include "core/seccomp/seccomp.h"
+#include "core/thread/lock.h"
 #include "core/thread/thread.h"
 #include "snapshot/memory/memory_file.h"
 #include "snapshot/memory/memory_mark.h"
@@ -29,13 +30,13 @@ struct snapshot_job {
 	void *context;
 	pthread_t thread;
 
-	pthread_mutex_t lock;
-	/* Guarded by the lock: */
-	bool reading;   /* a resume cancels it: RAM is read, or a state sent */
-	bool cancelled; /* set by the main thread */
+	struct job_lock lock;
+	/* A resume cancels it: RAM is read, or a state sent. */
+	GUARDED_BY(job_lock) bool reading;
+	GUARDED_BY(job_lock) bool cancelled; /* set by the main thread */
 	/* What the main thread may remove if this thread is blocked; NULL: not
 	 * created yet, or being published. */
-	const struct publish *files;
+	GUARDED_BY(job_lock) const struct publish *files;
 
 	int result; /* the thread's, until it has ended; as is err */
 	struct err err;
@@ -52,9 +53,9 @@ static bool go_on(void *context)
 	struct snapshot_job *job = context;
 	bool cancelled;
 
-	pthread_mutex_lock(&job->lock);
+	job_lock_take(&job->lock);
 	cancelled = job->cancelled;
-	pthread_mutex_unlock(&job->lock);
+	job_lock_release(&job->lock);
 	return !cancelled;
 }
 
@@ -74,18 +75,18 @@ static bool go_on_saving(void *context, uint64_t done, uint64_t total)
  */
 static bool done_reading(struct snapshot_job *job, bool sends_state)
 {
-	pthread_mutex_lock(&job->lock);
+	job_lock_take(&job->lock);
 	job->reading = sends_state;
-	pthread_mutex_unlock(&job->lock);
+	job_lock_release(&job->lock);
 	return go_on(job);
 }
 
 /* Let the main thread remove @files if this thread does not end in time. */
 static void offer_files(struct snapshot_job *job, const struct publish *files)
 {
-	pthread_mutex_lock(&job->lock);
+	job_lock_take(&job->lock);
 	job->files = files;
-	pthread_mutex_unlock(&job->lock);
+	job_lock_release(&job->lock);
 }
 
 /* The files are about to be published: the main thread must not remove them any
@@ -296,7 +297,7 @@ static void *job_thread(void *arg)
 
 /* --------------------------------------------------------- the main thread */
 
-static void on_ended(struct event_source *source, uint32_t events)
+static void on_ended(struct event_source *source, uint32_t events) ALONE
 {
 	struct snapshot_job *job =
 		container_of(source, struct snapshot_job, ended);
@@ -313,7 +314,7 @@ static void on_ended(struct event_source *source, uint32_t events)
 static void job_free(struct snapshot_job *job)
 {
 	loop_close(job->loop, &job->ended);
-	pthread_mutex_destroy(&job->lock);
+	job_lock_fini(&job->lock);
 	snapshot_create_fini(&job->work.body);
 	snap_fini(&job->work.state);
 	vm_changes_fini(&job->work.changes);
@@ -323,7 +324,7 @@ static void job_free(struct snapshot_job *job)
 struct snapshot_job *snapshot_job_start(struct snapshot_job_work *work,
 					struct event_loop *loop,
 					snapshot_job_done *done, void *context,
-					struct err *e)
+					struct err *e) ALONE
 {
 	struct snapshot_job *job = calloc(1, sizeof(*job));
 	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), r;
@@ -339,7 +340,7 @@ struct snapshot_job *snapshot_job_start(struct snapshot_job_work *work,
 	job->context = context;
 	job->reading = true;
 	job->ended = (struct event_source){.fd = -1, .ready = on_ended};
-	pthread_mutex_init(&job->lock, NULL);
+	job_lock_init(&job->lock);
 	if (loop_add(loop, &job->ended, fd, EPOLLIN)) {
 		err_errno(e, "cannot wait for a snapshot");
 		util_close(&fd);
@@ -360,9 +361,9 @@ struct snapshot_job *snapshot_job_start(struct snapshot_job_work *work,
 
 void snapshot_job_let_go(struct snapshot_job *job)
 {
-	pthread_mutex_lock(&job->lock);
+	job_lock_take(&job->lock);
 	job->cancelled |= job->reading;
-	pthread_mutex_unlock(&job->lock);
+	job_lock_release(&job->lock);
 }
 
 bool snapshot_job_is_cancelled(struct snapshot_job *job)
@@ -381,10 +382,10 @@ snapshot_job_work(const struct snapshot_job *job)
 static void leave(struct snapshot_job *job)
 {
 	loop_remove(job->loop, &job->ended);
-	pthread_mutex_lock(&job->lock);
+	job_lock_take(&job->lock);
 	if (job->files)
 		publish_remove(job->files);
-	pthread_mutex_unlock(&job->lock);
+	job_lock_release(&job->lock);
 	log_warn("the snapshot %.256s is left unfinished: its disk does not "
 		 "answer",
 		 job->work.body.state_path);
@@ -395,9 +396,9 @@ bool snapshot_job_destroy(struct snapshot_job *job)
 	if (!job)
 		return true;
 	if (job->thread) {
-		pthread_mutex_lock(&job->lock);
+		job_lock_take(&job->lock);
 		job->cancelled = true;
-		pthread_mutex_unlock(&job->lock);
+		job_lock_release(&job->lock);
 		if (!thread_join(job->thread, END_MS)) {
 			leave(job);
 			return false;

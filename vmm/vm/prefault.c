@@ -11,6 +11,7 @@
 #include "core/base/util.h"
 #include "core/io/loop.h"
 #include "core/seccomp/seccomp.h"
+#include "core/thread/lock.h"
 #include "core/thread/thread.h"
 
 enum { QUEUE_MAX = 64 };
@@ -28,12 +29,12 @@ struct prefault {
 	void *context;
 	pthread_t thread;
 
-	pthread_mutex_t lock; /* guards the rest */
+	struct prefault_lock lock;
 	pthread_cond_t changed;
 	/* The thread is touching the first. */
-	struct range queue[QUEUE_MAX];
-	unsigned count;
-	bool stopped;
+	GUARDED_BY(prefault_lock) struct range queue[QUEUE_MAX];
+	GUARDED_BY(prefault_lock) unsigned count;
+	GUARDED_BY(prefault_lock) bool stopped;
 };
 
 /* -------------------------------------------------------------- the thread */
@@ -44,12 +45,12 @@ static bool next(struct prefault *p, struct range *out)
 {
 	bool stopped;
 
-	pthread_mutex_lock(&p->lock);
+	prefault_lock_take(&p->lock);
 	while (!p->count && !p->stopped)
-		pthread_cond_wait(&p->changed, &p->lock);
+		pthread_cond_wait(&p->changed, &p->lock.mutex);
 	stopped = p->stopped;
 	*out = p->queue[0];
-	pthread_mutex_unlock(&p->lock);
+	prefault_lock_release(&p->lock);
 	return !stopped;
 }
 
@@ -57,9 +58,9 @@ static bool is_stopped(struct prefault *p)
 {
 	bool stopped;
 
-	pthread_mutex_lock(&p->lock);
+	prefault_lock_take(&p->lock);
 	stopped = p->stopped;
-	pthread_mutex_unlock(&p->lock);
+	prefault_lock_release(&p->lock);
 	return stopped;
 }
 
@@ -84,11 +85,11 @@ static void touch_all(struct prefault *p, const struct range *r)
 
 static void done(struct prefault *p)
 {
-	pthread_mutex_lock(&p->lock);
+	prefault_lock_take(&p->lock);
 	p->count--;
 	for (unsigned i = 0; i < p->count; i++)
 		p->queue[i] = p->queue[i + 1];
-	pthread_mutex_unlock(&p->lock);
+	prefault_lock_release(&p->lock);
 	(void)eventfd_write(p->fd, 1);
 }
 
@@ -123,7 +124,7 @@ static void prefault_free(struct prefault *p)
 	loop_remove(p->loop, &p->source);
 	util_close(&p->fd);
 	pthread_cond_destroy(&p->changed);
-	pthread_mutex_destroy(&p->lock);
+	prefault_lock_fini(&p->lock);
 	free(p);
 }
 
@@ -142,7 +143,7 @@ struct prefault *prefault_start(struct event_loop *loop,
 	p->arrived = arrived;
 	p->context = context;
 	p->source = (struct event_source){.fd = -1, .ready = on_arrived};
-	pthread_mutex_init(&p->lock, NULL);
+	prefault_lock_init(&p->lock);
 	pthread_cond_init(&p->changed, NULL);
 	p->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r = p->fd < 0 ? errno : -loop_add(loop, &p->source, p->fd, EPOLLIN);
@@ -157,6 +158,7 @@ struct prefault *prefault_start(struct event_loop *loop,
 }
 
 static bool is_queued(const struct prefault *p, const void *host, uint64_t len)
+	REQUIRES(prefault_lock)
 {
 	for (unsigned i = 0; i < p->count; i++) {
 		if (p->queue[i].host == host && p->queue[i].len == len)
@@ -167,21 +169,21 @@ static bool is_queued(const struct prefault *p, const void *host, uint64_t len)
 
 void prefault_ask(struct prefault *p, const void *host, uint64_t len)
 {
-	pthread_mutex_lock(&p->lock);
+	prefault_lock_take(&p->lock);
 	if (p->count < QUEUE_MAX && !is_queued(p, host, len))
 		p->queue[p->count++] = (struct range){host, len};
 	pthread_cond_signal(&p->changed);
-	pthread_mutex_unlock(&p->lock);
+	prefault_lock_release(&p->lock);
 }
 
 void prefault_destroy(struct prefault *p)
 {
 	if (!p)
 		return;
-	pthread_mutex_lock(&p->lock);
+	prefault_lock_take(&p->lock);
 	p->stopped = true;
 	pthread_cond_signal(&p->changed);
-	pthread_mutex_unlock(&p->lock);
+	prefault_lock_release(&p->lock);
 	pthread_join(p->thread, NULL);
 	prefault_free(p);
 }

@@ -36,7 +36,7 @@ static enum vcpus_wanted park(struct vcpu *vcpu, uint64_t left,
 	struct vcpu_set *set = vcpu->set;
 	enum vcpus_wanted wanted;
 
-	pthread_mutex_lock(&set->lock);
+	vcpu_lock_take(&set->lock);
 	/* The last vCPU to park need not be the last that left the guest. */
 	if ((int64_t)(left - set->left) > 0)
 		set->left = left;
@@ -49,7 +49,7 @@ static enum vcpus_wanted park(struct vcpu *vcpu, uint64_t left,
 	}
 	kvm_vcpu_hold_beats(&vcpu->kvm, true);
 	while ((wanted = set->wanted) == VCPUS_PARK || wanted == not_yet)
-		pthread_cond_wait(&set->changed, &set->lock);
+		pthread_cond_wait(&set->changed, &set->lock.mutex);
 	set->parked--;
 	vcpu->parked = false;
 	/*
@@ -58,7 +58,7 @@ static enum vcpus_wanted park(struct vcpu *vcpu, uint64_t left,
 	 */
 	kvm_vcpu_clear_kick(&vcpu->kvm);
 	kvm_vcpu_hold_beats(&vcpu->kvm, false);
-	pthread_mutex_unlock(&set->lock);
+	vcpu_lock_release(&set->lock);
 	return wanted;
 }
 
@@ -89,9 +89,9 @@ static bool wait_to_run(struct vcpu *vcpu, uint64_t left)
 	return wanted == VCPUS_RUN;
 }
 
-/* Request a state of all vCPUs, and interrupt those that must leave the guest
- * for it.  set->lock is held. */
+/* Request a state of all vCPUs, and kick those that must leave the guest. */
 static void want_locked(struct vcpu_set *set, enum vcpus_wanted wanted)
+	REQUIRES(vcpu_lock)
 {
 	set->wanted = wanted;
 	set->awaited = false;
@@ -109,7 +109,7 @@ static void want_locked(struct vcpu_set *set, enum vcpus_wanted wanted)
 static void end_guest(struct vcpu_set *set, enum vcpu_end end,
 		      const char *reason)
 {
-	pthread_mutex_lock(&set->lock);
+	vcpu_lock_take(&set->lock);
 	if (set->end == VCPU_END_NONE) {
 		set->end = end;
 		snprintf(set->reason, sizeof(set->reason), "%s", reason);
@@ -117,7 +117,7 @@ static void end_guest(struct vcpu_set *set, enum vcpu_end end,
 			want_locked(set, VCPUS_PARK);
 		(void)eventfd_write(set->told_fd, 1);
 	}
-	pthread_mutex_unlock(&set->lock);
+	vcpu_lock_release(&set->lock);
 }
 
 /* This vCPU was interrupted.  Unless that was a kick, it was kept from running:
@@ -129,14 +129,14 @@ static void report_stall(struct vcpu *vcpu)
 
 	if (!seen)
 		return;
-	pthread_mutex_lock(&set->lock);
+	vcpu_lock_take(&set->lock);
 	if (!set->stalled || (int64_t)(seen - set->seen) > 0)
 		set->seen = seen;
 	set->stalled++;
 	if (set->wanted == VCPUS_RUN)
 		want_locked(set, VCPUS_PARK);
 	(void)eventfd_write(set->told_fd, 1);
-	pthread_mutex_unlock(&set->lock);
+	vcpu_lock_release(&set->lock);
 }
 
 static struct vcpu_counters {
@@ -192,13 +192,13 @@ static void handle_late_writes(struct vcpu *vcpu)
 
 	if (!kvm_vcpu_late_write(&vcpu->kvm, &m))
 		return;
-	pthread_mutex_lock(&set->late_lock);
+	late_lock_take(&set->late_lock);
 	for (unsigned i = 0;
 	     i < LATE_WRITES_MAX && kvm_vcpu_late_write(&vcpu->kvm, &m); i++) {
 		mmio_bus_write(set->bus, m.gpa, m.len, m.value);
 		kvm_vcpu_late_done(&vcpu->kvm);
 	}
-	pthread_mutex_unlock(&set->late_lock);
+	late_lock_release(&set->late_lock);
 }
 
 static void handle_mmio(struct vcpu *vcpu)
@@ -286,10 +286,10 @@ static void *vcpu_thread(void *arg)
 		run_guest(vcpu);
 		left = kvm_vcpu_left(&vcpu->kvm);
 	}
-	pthread_mutex_lock(&vcpu->set->lock);
+	vcpu_lock_take(&vcpu->set->lock);
 	vcpu->set->gone++;
 	pthread_cond_broadcast(&vcpu->set->changed);
-	pthread_mutex_unlock(&vcpu->set->lock);
+	vcpu_lock_release(&vcpu->set->lock);
 	return NULL;
 }
 
@@ -309,8 +309,8 @@ void vcpu_set_init(struct vcpu_set *set, const struct mmio_bus *bus,
 		set->vcpu[i].set = set;
 		set->vcpu[i].kvm.fd = -1;
 	}
-	pthread_mutex_init(&set->late_lock, NULL);
-	pthread_mutex_init(&set->lock, NULL);
+	late_lock_init(&set->late_lock);
+	vcpu_lock_init(&set->lock);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&set->changed, &attr);
@@ -382,14 +382,15 @@ bool vcpu_set_park(struct vcpu_set *set, unsigned timeout_ms)
 	struct timespec deadline = deadline_in(timeout_ms);
 	bool parked;
 
-	pthread_mutex_lock(&set->lock);
+	vcpu_lock_take(&set->lock);
 	want_locked(set, VCPUS_PARK);
 	while (set->parked < set->started &&
-	       !pthread_cond_timedwait(&set->changed, &set->lock, &deadline))
+	       !pthread_cond_timedwait(&set->changed, &set->lock.mutex,
+				       &deadline))
 		continue;
 	parked = set->parked == set->started;
 	set->awaited = !parked;
-	pthread_mutex_unlock(&set->lock);
+	vcpu_lock_release(&set->lock);
 	if (parked && set->count)
 		handle_late_writes(&set->vcpu[0]);
 	return parked;
@@ -399,9 +400,9 @@ uint64_t vcpu_set_left(struct vcpu_set *set)
 {
 	uint64_t left;
 
-	pthread_mutex_lock(&set->lock);
+	vcpu_lock_take(&set->lock);
 	left = set->left;
-	pthread_mutex_unlock(&set->lock);
+	vcpu_lock_release(&set->lock);
 	return left;
 }
 
@@ -409,9 +410,9 @@ bool vcpu_set_has_stall(struct vcpu_set *set)
 {
 	bool any;
 
-	pthread_mutex_lock(&set->lock);
+	vcpu_lock_take(&set->lock);
 	any = set->stalled;
-	pthread_mutex_unlock(&set->lock);
+	vcpu_lock_release(&set->lock);
 	return any;
 }
 
@@ -419,29 +420,29 @@ uint64_t vcpu_set_take_stall(struct vcpu_set *set)
 {
 	uint64_t seen;
 
-	pthread_mutex_lock(&set->lock);
+	vcpu_lock_take(&set->lock);
 	seen = set->stalled > (set->beats ? set->count - 1 : 0) ? set->seen : 0;
 	set->stalled = 0;
-	pthread_mutex_unlock(&set->lock);
+	vcpu_lock_release(&set->lock);
 	return seen;
 }
 
 void vcpu_set_ready(struct vcpu_set *set)
 {
-	pthread_mutex_lock(&set->lock);
+	vcpu_lock_take(&set->lock);
 	if (set->end == VCPU_END_NONE)
 		want_locked(set, VCPUS_READY);
-	pthread_mutex_unlock(&set->lock);
+	vcpu_lock_release(&set->lock);
 }
 
 void vcpu_set_release(struct vcpu_set *set)
 {
-	pthread_mutex_lock(&set->lock);
+	vcpu_lock_take(&set->lock);
 	/* vCPUs may be parked again before they enter the guest. */
 	set->left = kvm_counter_read();
 	if (set->end == VCPU_END_NONE)
 		want_locked(set, VCPUS_RUN);
-	pthread_mutex_unlock(&set->lock);
+	vcpu_lock_release(&set->lock);
 }
 
 void vcpu_set_fail(struct vcpu_set *set, const char *reason)
@@ -453,11 +454,11 @@ enum vcpu_end vcpu_set_end(struct vcpu_set *set, char reason[VCPU_REASON_MAX])
 {
 	enum vcpu_end end;
 
-	pthread_mutex_lock(&set->lock);
+	vcpu_lock_take(&set->lock);
 	end = set->end;
 	if (reason)
 		memcpy(reason, set->reason, VCPU_REASON_MAX);
-	pthread_mutex_unlock(&set->lock);
+	vcpu_lock_release(&set->lock);
 	return end;
 }
 
@@ -468,21 +469,22 @@ bool vcpu_set_stop_within(struct vcpu_set *set, unsigned timeout_ms)
 	struct timespec deadline = deadline_in(timeout_ms);
 	bool all;
 
-	pthread_mutex_lock(&set->lock);
+	vcpu_lock_take(&set->lock);
 	want_locked(set, VCPUS_EXIT);
 	while (set->gone < set->started &&
-	       !pthread_cond_timedwait(&set->changed, &set->lock, &deadline))
+	       !pthread_cond_timedwait(&set->changed, &set->lock.mutex,
+				       &deadline))
 		continue;
 	all = set->gone == set->started;
-	pthread_mutex_unlock(&set->lock);
+	vcpu_lock_release(&set->lock);
 	return all;
 }
 
 void vcpu_set_stop(struct vcpu_set *set)
 {
-	pthread_mutex_lock(&set->lock);
+	vcpu_lock_take(&set->lock);
 	want_locked(set, VCPUS_EXIT);
-	pthread_mutex_unlock(&set->lock);
+	vcpu_lock_release(&set->lock);
 	for (unsigned i = 0; i < set->started; i++)
 		pthread_join(set->vcpu[i].thread, NULL);
 	set->started = 0;
@@ -493,6 +495,6 @@ void vcpu_set_fini(struct vcpu_set *set)
 	for (unsigned i = 0; i < set->count; i++)
 		kvm_vcpu_destroy(&set->vcpu[i].kvm);
 	pthread_cond_destroy(&set->changed);
-	pthread_mutex_destroy(&set->lock);
-	pthread_mutex_destroy(&set->late_lock);
+	vcpu_lock_fini(&set->lock);
+	late_lock_fini(&set->late_lock);
 }

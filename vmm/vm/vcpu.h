@@ -20,6 +20,7 @@
 #include "arch/arch.h"
 #include "core/kvm/kvm.h"
 #include "core/machine/mmio_bus.h"
+#include "core/thread/lock.h"
 
 struct err;
 struct metrics_group;
@@ -37,7 +38,7 @@ struct vcpu {
 	struct vcpu_set *set;
 	struct kvm_vcpu kvm; /* fd -1 until created */
 	pthread_t thread;
-	bool parked; /* under set->lock */
+	GUARDED_BY(vcpu_lock) bool parked;
 };
 
 struct vcpu_set {
@@ -46,8 +47,8 @@ struct vcpu_set {
 		      * when the last vCPU has parked */
 
 	/* Held by the thread that handles coalesced MMIO writes. */
-	pthread_mutex_t late_lock;
-	pthread_mutex_t lock; /* guards the rest */
+	struct late_lock late_lock;
+	struct vcpu_lock lock;
 	pthread_cond_t changed;
 	/* What the threads are to do.  VCPUS_READY: stay awake outside of the
 	 * guest, because VCPUS_RUN follows in microseconds.  Written under the
@@ -58,16 +59,23 @@ struct vcpu_set {
 		VCPUS_RUN,
 		VCPUS_EXIT,
 	} wanted;
-	unsigned parked;
-	unsigned gone;    /* threads that have ended or are about to return */
-	uint64_t left;    /* host counter when the last vCPU left the guest */
+	GUARDED_BY(vcpu_lock) unsigned parked;
+	/* Threads that have ended or are about to return. */
+	GUARDED_BY(vcpu_lock) unsigned gone;
+	/* Host counter when the last vCPU left the guest. */
+	GUARDED_BY(vcpu_lock) uint64_t left;
+	/* vCPUs; see vcpu_set_take_stall(). */
+	GUARDED_BY(vcpu_lock) unsigned stalled;
+	/* Then: when a vCPU was last known to run. */
+	GUARDED_BY(vcpu_lock) uint64_t seen;
+	/* Write told_fd when the last vCPU parks. */
+	GUARDED_BY(vcpu_lock) bool awaited;
+	GUARDED_BY(vcpu_lock) enum vcpu_end end;
+	/* Of VCPU_END_ERROR, for people. */
+	GUARDED_BY(vcpu_lock) char reason[VCPU_REASON_MAX];
+
 	bool beats;       /* constant: vCPUs have beats (core/kvm/kvm.h) */
-	unsigned stalled; /* vCPUs; see vcpu_set_take_stall() */
-	uint64_t seen;    /* then: when a vCPU was last known to run */
-	unsigned started; /* threads that exist */
-	bool awaited;     /* write told_fd when the last vCPU parks */
-	enum vcpu_end end;
-	char reason[VCPU_REASON_MAX]; /* of VCPU_END_ERROR, for people */
+	unsigned started; /* threads that exist; while any does, constant */
 
 	unsigned count;
 	struct vcpu vcpu[ARCH_VCPUS_MAX];

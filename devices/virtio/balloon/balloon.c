@@ -63,6 +63,7 @@ static const struct {
 };
 
 static void balloon_kick(struct virtio_device *dev, unsigned queue)
+	REQUIRES(device_lock)
 {
 	struct balloon *b = balloon_of(dev);
 	struct virtq *vq = &dev->queue[queue];
@@ -95,6 +96,7 @@ static void balloon_reset(struct virtio_device *dev)
  * to the host.
  */
 static void balloon_state(struct virtio_device *dev, struct snap *s)
+	REQUIRES(device_lock)
 {
 	struct balloon *b = balloon_of(dev);
 	bool has_stats = b->stats_interval_s;

@@ -54,7 +54,7 @@ static uint64_t free_slice(struct balloon *b, struct virtq *vq,
 	return at < pages.iov_len ? at : iov->iov_len;
 }
 
-static bool wait_for_turn(struct virtq *vq)
+static bool wait_for_turn(struct virtq *vq) REQUIRES(device_lock)
 {
 	virtq_unpop(vq);
 	vq->starved = true;
@@ -67,7 +67,7 @@ static bool wait_for_turn(struct virtq *vq)
  * ring.
  */
 static bool free_buffers(struct balloon *b, struct virtq *vq,
-			 const struct counters *c)
+			 const struct counters *c) REQUIRES(device_lock)
 {
 	const struct iovec *iov = virtq_in(&b->chain);
 	uint64_t skip = *c->done;
@@ -99,7 +99,7 @@ static bool free_buffers(struct balloon *b, struct virtq *vq,
 }
 
 static void give_chain_back(struct balloon *b, struct virtq *vq,
-			    const struct counters *c)
+			    const struct counters *c) REQUIRES(device_lock)
 {
 	*c->done = 0;
 	virtq_push(vq, &b->chain, 0);
@@ -137,13 +137,13 @@ static bool is_hinting(const struct balloon *b)
 	       b->guest_cmd == b->config.free_page_hint_cmd_id;
 }
 
-static void set_host_cmd(struct balloon *b, uint32_t cmd)
+static void set_host_cmd(struct balloon *b, uint32_t cmd) REQUIRES(device_lock)
 {
 	b->config.free_page_hint_cmd_id = cmd;
 	virtio_config_changed(&b->dev);
 }
 
-static void take_guest_cmd(struct balloon *b)
+static void take_guest_cmd(struct balloon *b) REQUIRES(device_lock)
 {
 	/* The end of an earlier run must not end this one. */
 	bool was_hinting = is_hinting(b);

@@ -65,7 +65,8 @@ bool balloon_give_back(struct balloon *b, struct virtq *vq, void *host,
 /* Count and log a protocol error of the driver. */
 void balloon_mistake(struct balloon *b, const char *what);
 /* Returns 0 if a driver has set DRIVER_OK, otherwise -1. */
-int balloon_check_active(const struct balloon *b, struct err *e);
+int balloon_check_active(const struct balloon *b, struct err *e)
+	REQUIRES(device_lock);
 /* The guest's RAM in bytes. */
 uint64_t balloon_ram(const struct balloon *b);
 
@@ -73,16 +74,19 @@ uint64_t balloon_ram(const struct balloon *b);
 int balloon_pages_init(struct balloon *b, struct err *e);
 void balloon_pages_reset(struct balloon *b);
 void balloon_pages_fini(struct balloon *b);
-void balloon_inflate(struct balloon *b, struct virtq *vq);
-void balloon_deflate(struct balloon *b, struct virtq *vq);
+void balloon_inflate(struct balloon *b, struct virtq *vq) REQUIRES(device_lock);
+void balloon_deflate(struct balloon *b, struct virtq *vq) REQUIRES(device_lock);
 
 /* Statistics: balloon_stats.c. */
 int balloon_stats_init(struct balloon *b, struct err *e);
 void balloon_stats_reset(struct balloon *b);
 void balloon_stats_fini(struct balloon *b);
-void balloon_stats_kick(struct balloon *b, struct virtq *vq);
+void balloon_stats_kick(struct balloon *b, struct virtq *vq)
+	REQUIRES(device_lock);
 
 /* Hinting and reporting: balloon_free.c.  The reset covers both. */
 void balloon_hint_reset(struct balloon *b);
-void balloon_hint_kick(struct balloon *b, struct virtq *vq);
-void balloon_report_kick(struct balloon *b, struct virtq *vq);
+void balloon_hint_kick(struct balloon *b, struct virtq *vq)
+	REQUIRES(device_lock);
+void balloon_report_kick(struct balloon *b, struct virtq *vq)
+	REQUIRES(device_lock);

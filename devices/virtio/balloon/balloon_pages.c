@@ -169,7 +169,7 @@ static void end_run(struct balloon *b, struct virtq *vq, struct run *run)
 
 /* Returns the number of pages that are not in RAM. */
 static unsigned inflate(struct balloon *b, struct virtq *vq, uint32_t *pfn,
-			unsigned count)
+			unsigned count) REQUIRES(device_lock)
 {
 	struct run run = {NULL, NULL};
 	unsigned wrong = 0;

@@ -44,7 +44,7 @@ static void arm(struct balloon *b, unsigned seconds)
 }
 
 /* Return the buffer: the driver will send it again with new values. */
-static void ask(struct balloon *b)
+static void ask(struct balloon *b) REQUIRES(device_lock)
 {
 	if (!b->stats_held || !virtio_is_live(&b->dev, STATS_QUEUE))
 		return;
@@ -56,7 +56,7 @@ static void ask(struct balloon *b)
 	virtq_push(&b->dev.queue[STATS_QUEUE], &b->chain, 0);
 }
 
-static void timer_ready(struct virtio_device *dev)
+static void timer_ready(struct virtio_device *dev) REQUIRES(device_lock)
 {
 	struct balloon *b = balloon_of(dev);
 	uint64_t expired;

@@ -36,6 +36,7 @@ static void put_request(struct block *b, struct block_request *r)
  * over; the rest waits for the next one.
  */
 static bool work_on(struct block *b, struct block_request *r)
+	REQUIRES(device_lock)
 {
 	unsigned status;
 
@@ -63,6 +64,7 @@ static bool work_on(struct block *b, struct block_request *r)
  * next request has to wait.
  */
 static bool carry_out(struct block *b, struct block_request *r)
+	REQUIRES(device_lock)
 {
 	if (block_needs_steps(b, r)) {
 		if (!b->async)
@@ -80,6 +82,7 @@ static bool carry_out(struct block *b, struct block_request *r)
  * next one, has to wait.
  */
 static bool handle(struct block *b, struct block_request *r)
+	REQUIRES(device_lock)
 {
 	unsigned status;
 
@@ -110,7 +113,7 @@ static bool handle(struct block *b, struct block_request *r)
 	return carry_out(b, r);
 }
 
-static void run(struct block *b)
+static void run(struct block *b) REQUIRES(device_lock)
 {
 	struct virtq *vq = &b->dev.queue[0];
 	struct block_request *r;
@@ -137,6 +140,7 @@ static void run(struct block *b)
 }
 
 static void block_kick(struct virtio_device *dev, unsigned queue)
+	REQUIRES(device_lock)
 {
 	struct block *b = block_of(dev);
 	uint16_t before = dev->queue[queue].next_avail;
@@ -154,7 +158,7 @@ static void block_kick(struct virtio_device *dev, unsigned queue)
 		block_async_submit(b);
 }
 
-static void limiter_ready(struct virtio_device *dev)
+static void limiter_ready(struct virtio_device *dev) REQUIRES(device_lock)
 {
 	metric_add(&block_of(dev)->metrics.rate_limiter_event_count, 1);
 	virtio_run_queue(dev, 0);
@@ -163,6 +167,7 @@ static void limiter_ready(struct virtio_device *dev)
 /* -------------------------------------------------------------- the device */
 
 static bool block_drain(struct virtio_device *dev, uint64_t deadline_ns)
+	REQUIRES(device_lock)
 {
 	struct block *b = block_of(dev);
 
@@ -178,6 +183,7 @@ static bool block_drain(struct virtio_device *dev, uint64_t deadline_ns)
 }
 
 static void block_state(struct virtio_device *dev, struct snap *s)
+	REQUIRES(device_lock)
 {
 	struct block *b = block_of(dev);
 	uint64_t sectors = b->file.sectors;
@@ -353,6 +359,7 @@ int block_check(const struct block_config *config, struct err *e)
 }
 
 static void replace_file(struct block *b, const struct block_file *new)
+	REQUIRES(device_lock)
 {
 	block_file_close(&b->file);
 	b->file = *new;
@@ -364,6 +371,7 @@ static void replace_file(struct block *b, const struct block_file *new)
 /* Do all that can fail before any change. */
 static int patch(struct block *b, const char *path,
 		 const struct rate_limiter_update *limits, struct err *e)
+	REQUIRES(device_lock)
 {
 	const uint64_t deadline =
 		clock_now_ns(CLOCK_MONOTONIC) + PATCH_MS * (NS_PER_S / 1000);

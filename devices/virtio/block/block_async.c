@@ -51,6 +51,7 @@ void block_async_put(struct block_async *a, struct block_request *r)
 }
 
 static void prepare(struct block *b, struct block_request *r)
+	REQUIRES(device_lock)
 {
 	/* Cannot fail: there is an entry for each request in the table. */
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&b->async->ring);
@@ -78,6 +79,7 @@ static void prepare(struct block *b, struct block_request *r)
 }
 
 static void finish(struct block *b, struct block_request *r, unsigned status)
+	REQUIRES(device_lock)
 {
 	block_finish(b, r, status);
 	block_async_put(b->async, r);
@@ -116,6 +118,7 @@ void block_async_queue(struct block *b, struct block_request *r)
 }
 
 static void complete(struct block *b, struct block_request *r, int result)
+	REQUIRES(device_lock)
 {
 	unsigned status =
 		result == -EAGAIN ? BLOCK_MORE : block_step_done(b, r, result);
@@ -132,7 +135,7 @@ static void complete(struct block *b, struct block_request *r, int result)
  * Finish requests that are done, or prepare their next step.  Stops once
  * PREPARED_MAX bytes wait for submission.
  */
-static void reap(struct block *b)
+static void reap(struct block *b) REQUIRES(device_lock)
 {
 	struct block_async *a = b->async;
 	struct io_uring *ring = &a->ring;
@@ -210,7 +213,7 @@ bool block_async_drain(struct block *b, uint64_t deadline_ns)
 	return !b->dev.inflight;
 }
 
-static void event_ready(struct virtio_device *dev)
+static void event_ready(struct virtio_device *dev) REQUIRES(device_lock)
 {
 	struct block *b = block_of(dev);
 

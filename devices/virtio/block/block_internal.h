@@ -97,11 +97,11 @@ struct block_step {
  */
 struct block_request {
 	struct virtq_chain chain;
-	uint32_t type;     /* VIRTIO_BLK_T_* */
-	uint64_t offset;   /* byte in the file, for IN and OUT */
-	uint64_t len;      /* bytes of data, or of all ranges */
-	uint64_t done;     /* bytes of @len that are done */
-	uint64_t began; /* metric_clock() */
+	uint32_t type;   /* VIRTIO_BLK_T_* */
+	uint64_t offset; /* byte in the file, for IN and OUT */
+	uint64_t len;    /* bytes of data, or of all ranges */
+	uint64_t done;   /* bytes of @len that are done */
+	uint64_t began;  /* metric_clock() */
 	/* DISCARD and WRITE_ZEROES: the remaining ranges. */
 	struct virtio_blk_discard_write_zeroes seg[BLOCK_SEGMENTS_MAX];
 	unsigned seg_next, seg_count;
@@ -150,7 +150,8 @@ void block_step_next(struct block *b, struct block_request *r);
 /*
  * Execute the step synchronously.  Returns the system call's result, or -errno.
  */
-ssize_t block_step_do(struct block *b, const struct block_request *r);
+ssize_t block_step_do(struct block *b, const struct block_request *r)
+	REQUIRES(device_lock);
 /*
  * Account for the step's result.  Returns BLOCK_MORE if there is another step,
  * or the final VIRTIO_BLK_S_*.
@@ -158,9 +159,10 @@ ssize_t block_step_do(struct block *b, const struct block_request *r);
 unsigned block_step_done(struct block *b, struct block_request *r,
 			 ssize_t result);
 /* The RWF_* flags that writes need. */
-int block_write_flags(const struct block *b);
+int block_write_flags(const struct block *b) REQUIRES(device_lock);
 /* Store the status, count the request, and return its chain to the driver. */
-void block_finish(struct block *b, struct block_request *r, unsigned status);
+void block_finish(struct block *b, struct block_request *r, unsigned status)
+	REQUIRES(device_lock);
 /*
  * Count and log a host error (an errno; ENODATA: the file is too short).
  * Returns the VIRTIO_BLK_S_* for it.
@@ -175,8 +177,10 @@ struct block_request *block_async_get(struct block_async *a);
 /* Free a request that is not in flight. */
 void block_async_put(struct block_async *a, struct block_request *r);
 /* Start a request; block_async_submit() must follow. */
-void block_async_queue(struct block *b, struct block_request *r);
+void block_async_queue(struct block *b, struct block_request *r)
+	REQUIRES(device_lock);
 /* Submit what was queued, and finish requests that are done. */
-void block_async_submit(struct block *b);
+void block_async_submit(struct block *b) REQUIRES(device_lock);
 /* Implements virtio_ops.drain. */
-bool block_async_drain(struct block *b, uint64_t deadline_ns);
+bool block_async_drain(struct block *b, uint64_t deadline_ns)
+	REQUIRES(device_lock);

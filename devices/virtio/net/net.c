@@ -15,7 +15,7 @@
 
 /* ------------------------------------------------------------------ events */
 
-static void tap_ready(struct virtio_device *dev)
+static void tap_ready(struct virtio_device *dev) REQUIRES(device_lock)
 {
 	struct net *n = net_of(dev);
 
@@ -80,6 +80,7 @@ void net_watch_loss(struct net *n)
 }
 
 static void net_kick(struct virtio_device *dev, unsigned queue)
+	REQUIRES(device_lock)
 {
 	struct net *n = net_of(dev);
 
@@ -97,14 +98,14 @@ static void net_kick(struct virtio_device *dev, unsigned queue)
 		net_rx_run(n);
 }
 
-static void rx_limiter_ready(struct virtio_device *dev)
+static void rx_limiter_ready(struct virtio_device *dev) REQUIRES(device_lock)
 {
 	metric_add(&net_of(dev)->metrics.rx_event_rate_limiter_count, 1);
 	if (virtio_is_live(dev, NET_RX))
 		net_rx_run(net_of(dev));
 }
 
-static void tx_limiter_ready(struct virtio_device *dev)
+static void tx_limiter_ready(struct virtio_device *dev) REQUIRES(device_lock)
 {
 	metric_add(&net_of(dev)->metrics.tx_rate_limiter_event_count, 1);
 	if (virtio_is_live(dev, NET_TX))
@@ -114,6 +115,7 @@ static void tx_limiter_ready(struct virtio_device *dev)
 /* -------------------------------------------------------------- the device */
 
 static bool net_drain(struct virtio_device *dev, uint64_t deadline_ns)
+	REQUIRES(device_lock)
 {
 	(void)deadline_ns;
 	net_vhost_stop(net_of(dev));
@@ -135,6 +137,7 @@ static void net_reset(struct virtio_device *dev)
 }
 
 static void net_state(struct virtio_device *dev, struct snap *s)
+	REQUIRES(device_lock)
 {
 	struct net *n = net_of(dev);
 
@@ -308,6 +311,7 @@ int net_check(const struct net_config *config, struct err *e)
 
 static int update_limiters(struct net *n, const struct rate_limiter_update *rx,
 			   const struct rate_limiter_update *tx, struct err *e)
+	REQUIRES(device_lock)
 {
 	static const struct rate_limiter_update none;
 

@@ -107,7 +107,7 @@ uint64_t net_tap_features(int fd);
 void net_tap_set_offload(int fd, uint64_t accepted);
 
 /* Move frames from the tap to the guest: at most NET_FRAMES_A_TURN. */
-void net_rx_run(struct net *n);
+void net_rx_run(struct net *n) REQUIRES(device_lock);
 /* Start or stop waiting for frames from the tap.  Main thread. */
 void net_rx_watch(struct net *n, bool on);
 /*
@@ -119,16 +119,16 @@ void net_tap_lost(struct net *n, int error);
 /* While vhost reads the tap: watch only for its deletion.  Main thread. */
 void net_watch_loss(struct net *n);
 /* Return all held buffers to the avail ring.  A waiting frame is dropped. */
-void net_rx_give_back(struct net *n);
+void net_rx_give_back(struct net *n) REQUIRES(device_lock);
 
 /* Send the available frames of the guest to the tap. */
-void net_tx_run(struct net *n);
+void net_tx_run(struct net *n) REQUIRES(device_lock);
 
 /*
  * If the guest's frame in n->chain is for the metadata service, take it, so
  * that the tap never sees it.
  */
-bool net_mmds_take(struct net *n);
+bool net_mmds_take(struct net *n) REQUIRES(device_lock);
 /* Read a frame of the service's instead of the tap's; false if there is none.
  */
 bool net_mmds_read(struct net *n);
@@ -139,9 +139,9 @@ static inline bool net_has_vhost(const struct net *n)
 	return n->vhost.fd >= 0;
 }
 /* Give vhost the rings.  Main thread. */
-void net_vhost_start(struct net *n);
+void net_vhost_start(struct net *n) REQUIRES(device_lock);
 /*
  * Take the rings back; returns once vhost no longer accesses them.  Any thread.
  */
-void net_vhost_stop(struct net *n);
+void net_vhost_stop(struct net *n) REQUIRES(device_lock);
 void net_vhost_fini(struct net *n);

@@ -26,7 +26,7 @@ static void arm(struct net_mmds *m, uint64_t now)
 	m->armed = deadline;
 }
 
-static void timer_ready(struct virtio_device *dev)
+static void timer_ready(struct virtio_device *dev) REQUIRES(device_lock)
 {
 	struct net *n = net_of(dev);
 	uint64_t expired;

@@ -10,7 +10,7 @@
 #include "core/base/metrics.h"
 #include "devices/virtio/net/net_internal.h"
 
-static bool mergeable(const struct net *n)
+static bool mergeable(const struct net *n) REQUIRES(device_lock)
 {
 	return virtio_has(&n->dev, VIRTIO_NET_F_MRG_RXBUF);
 }
@@ -18,7 +18,7 @@ static bool mergeable(const struct net *n)
 /* ---------------------------------------------------------------- buffers */
 
 /* Likely maximum of a frame's length, in bytes with the header. */
-static uint64_t usual_len(const struct net *n)
+static uint64_t usual_len(const struct net *n) REQUIRES(device_lock)
 {
 	const uint64_t large = 1ull << VIRTIO_NET_F_GUEST_TSO4 |
 			       1ull << VIRTIO_NET_F_GUEST_TSO6 |
@@ -30,7 +30,7 @@ static uint64_t usual_len(const struct net *n)
 }
 
 /* Hold the buffer in n->chain. */
-static void hold(struct net *n)
+static void hold(struct net *n) REQUIRES(device_lock)
 {
 	struct net_rx *rx = &n->rx;
 	const struct virtq_chain *c = &n->chain;
@@ -48,7 +48,7 @@ static void hold(struct net *n)
 }
 
 /* True if no further buffer may be held. */
-static bool is_full(const struct net *n)
+static bool is_full(const struct net *n) REQUIRES(device_lock)
 {
 	const struct net_rx *rx = &n->rx;
 
@@ -59,7 +59,7 @@ static bool is_full(const struct net *n)
 }
 
 /* Hold buffers for @len bytes, or as many as are available. */
-static void fill(struct net *n, uint64_t len)
+static void fill(struct net *n, uint64_t len) REQUIRES(device_lock)
 {
 	struct virtq *vq = &n->dev.queue[NET_RX];
 
@@ -91,7 +91,7 @@ void net_rx_give_back(struct net *n)
 }
 
 /* The first @count held buffers were returned to the driver. */
-static void forget(struct net *n, unsigned count)
+static void forget(struct net *n, unsigned count) REQUIRES(device_lock)
 {
 	struct net_rx *rx = &n->rx;
 	unsigned iovs = 0;
@@ -153,7 +153,7 @@ static unsigned where_to(struct net *n, struct iovec *iov)
  * False for a frame with an offload that the driver did not accept: it was
  * queued in the tap before net_tap_set_offload().
  */
-static bool guest_can_take(const struct net *n)
+static bool guest_can_take(const struct net *n) REQUIRES(device_lock)
 {
 	static const uint8_t feature[] = {
 		[VIRTIO_NET_HDR_GSO_TCPV4] = VIRTIO_NET_F_GUEST_TSO4,
@@ -193,7 +193,7 @@ static bool may_read_tap(const struct net *n)
 }
 
 /* Read a frame.  False if there is none, or no buffer is held. */
-static bool read_frame(struct net *n)
+static bool read_frame(struct net *n) REQUIRES(device_lock)
 {
 	struct iovec iov[ARRAY_SIZE(n->rx.iov) + 2];
 	struct net_rx *rx = &n->rx;
@@ -236,7 +236,7 @@ static bool read_frame(struct net *n)
  * Move the spill into the guest's buffers.  Returns false if they are too few:
  * then the frame waits, or was dropped because no more buffers may be held.
  */
-static bool place(struct net *n)
+static bool place(struct net *n) REQUIRES(device_lock)
 {
 	struct net_rx *rx = &n->rx;
 
@@ -258,7 +258,7 @@ static bool place(struct net *n)
 }
 
 static void push(struct net *n, const struct net_held *held,
-		 const struct iovec *iov, uint64_t len)
+		 const struct iovec *iov, uint64_t len) REQUIRES(device_lock)
 {
 	struct virtq_chain *c = &n->chain;
 
@@ -275,7 +275,7 @@ static void push(struct net *n, const struct net_held *held,
 /*
  * The data is in place: store the header and return the buffers to the driver.
  */
-static void deliver(struct net *n)
+static void deliver(struct net *n) REQUIRES(device_lock)
 {
 	struct net_rx *rx = &n->rx;
 	const struct iovec *iov = rx->iov;
@@ -296,7 +296,7 @@ static void deliver(struct net *n)
 }
 
 /* Charge, place and deliver the frame.  Returns false if it has to wait. */
-static bool finish_frame(struct net *n)
+static bool finish_frame(struct net *n) REQUIRES(device_lock)
 {
 	struct net_rx *rx = &n->rx;
 	uint64_t len = rx->frame_len;

@@ -7,7 +7,7 @@
 #include "devices/virtio/net/net_internal.h"
 
 /* True if the driver may request this kind of segmentation. */
-static bool gso_ok(const struct net *n, uint8_t type)
+static bool gso_ok(const struct net *n, uint8_t type) REQUIRES(device_lock)
 {
 	switch (type) {
 	case VIRTIO_NET_HDR_GSO_TCPV4:
@@ -28,7 +28,7 @@ static bool gso_ok(const struct net *n, uint8_t type)
  * to what the tap may see.
  */
 static bool header_ok(const struct net *n, struct virtio_net_hdr_v1 *h,
-		      uint64_t len)
+		      uint64_t len) REQUIRES(device_lock)
 {
 	bool csum = h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM;
 
@@ -89,6 +89,7 @@ static void write_frame(struct net *n, struct virtio_net_hdr_v1 *header)
 }
 
 static bool frame_ok(const struct net *n, struct virtio_net_hdr_v1 *header)
+	REQUIRES(device_lock)
 {
 	const struct virtq_chain *c = &n->chain;
 

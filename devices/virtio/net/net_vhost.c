@@ -135,7 +135,7 @@ int net_vhost_check(struct err *e)
  * vhost reports an error of one of its rings, but not of which; it would fail
  * again at each kick, so stop it.
  */
-static void failed(struct virtio_device *dev)
+static void failed(struct virtio_device *dev) REQUIRES(device_lock)
 {
 	struct net *n = net_of(dev);
 

@@ -64,6 +64,7 @@ static uint32_t answer(struct rng *r, uint64_t len)
 }
 
 static void rng_kick(struct virtio_device *dev, unsigned queue)
+	REQUIRES(device_lock)
 {
 	struct rng *r = rng_of(dev);
 	struct virtq *vq = &dev->queue[queue];
@@ -85,13 +86,14 @@ static void rng_kick(struct virtio_device *dev, unsigned queue)
 	}
 }
 
-static void limiter_ready(struct virtio_device *dev)
+static void limiter_ready(struct virtio_device *dev) REQUIRES(device_lock)
 {
 	metric_add(&rng_of(dev)->metrics.rate_limiter_event_count, 1);
 	virtio_run_queue(dev, 0);
 }
 
 static void rng_state(struct virtio_device *dev, struct snap *s)
+	REQUIRES(device_lock)
 {
 	rate_limiter_state(&rng_of(dev)->limiter, dev, s);
 }

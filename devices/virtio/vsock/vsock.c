@@ -34,7 +34,7 @@ static void pause_accepting(struct vsock *v)
 		vsock_set_timer(v, v->accept_ns);
 }
 
-static void listener_ready(struct virtio_device *dev)
+static void listener_ready(struct virtio_device *dev) REQUIRES(device_lock)
 {
 	struct vsock *v = vsock_of(dev);
 
@@ -101,7 +101,7 @@ static uint64_t end_expired(struct vsock *v, uint64_t now)
 	return first;
 }
 
-static void timer_ready(struct virtio_device *dev)
+static void timer_ready(struct virtio_device *dev) REQUIRES(device_lock)
 {
 	struct vsock *v = vsock_of(dev);
 	uint64_t now = clock_now_ns(CLOCK_MONOTONIC), expired, first;
@@ -119,7 +119,7 @@ static void timer_ready(struct virtio_device *dev)
  * After a restore, send TRANSPORT_RESET: the driver drops its connections and
  * keeps its listeners.
  */
-static void tell_restore(struct vsock *v)
+static void tell_restore(struct vsock *v) REQUIRES(device_lock)
 {
 	const struct virtio_vsock_event event = {
 		.id = VIRTIO_VSOCK_EVENT_TRANSPORT_RESET,
@@ -138,6 +138,7 @@ static void tell_restore(struct vsock *v)
 }
 
 static void vsock_kick(struct virtio_device *dev, unsigned queue)
+	REQUIRES(device_lock)
 {
 	struct vsock *v = vsock_of(dev);
 

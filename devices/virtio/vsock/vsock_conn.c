@@ -366,7 +366,7 @@ static void open_ready(struct vsock_conn *c, uint32_t events)
 	vsock_conn_watch(c);
 }
 
-static void handle(struct vsock_conn *c, uint32_t events)
+static void handle(struct vsock_conn *c, uint32_t events) REQUIRES(device_lock)
 {
 	struct vsock *v = c->v;
 

@@ -159,9 +159,9 @@ void vsock_conn_end(struct vsock_conn *c);
 /* Queue an RST packet for a pair of ports. */
 void vsock_reset_ports(struct vsock *v, uint32_t host, uint32_t guest);
 /* Send packets to the guest, as far as it offers buffers. */
-void vsock_rx_run(struct vsock *v);
+void vsock_rx_run(struct vsock *v) REQUIRES(device_lock);
 /* Handle the packets that the guest has sent. */
-void vsock_tx_run(struct vsock *v);
+void vsock_tx_run(struct vsock *v) REQUIRES(device_lock);
 
 /* --------------------------------------------------- vsock_host.c: sockets */
 

@@ -163,6 +163,7 @@ static bool has_packets(const struct vsock *v)
 }
 
 static void send_packet(struct vsock *v, struct virtio_vsock_hdr *h)
+	REQUIRES(device_lock)
 {
 	virtq_write(&v->chain, 0, h, VSOCK_HEADER);
 	virtq_push(&v->dev.queue[VSOCK_RX], &v->chain, VSOCK_HEADER + h->len);
