@@ -102,27 +102,57 @@ int io_pwrite(int fd, const void *buf, size_t len, uint64_t offset)
 	return 0;
 }
 
+enum { PIECE = 1 << 20, AHEAD = 8 };
+
+/* The first data from @at on; @size if there is none. */
+static off_t next_data(int fd, off_t at, off_t size)
+{
+	off_t found;
+
+	if (at >= size)
+		return size;
+	found = lseek(fd, at, SEEK_DATA);
+	if (found >= 0)
+		return found;
+	return errno == ENXIO ? size : at;
+}
+
+/* Begin to write a piece, or wait until it is written. */
+static int write_piece(int fd, off_t at, bool wait)
+{
+	unsigned flags = SYNC_FILE_RANGE_WRITE;
+
+	if (wait)
+		flags |= SYNC_FILE_RANGE_WAIT_BEFORE |
+			 SYNC_FILE_RANGE_WAIT_AFTER;
+	/* Write errors are reported once: fsync() would miss it. */
+	return sync_file_range(fd, at, PIECE, flags) && errno != EINVAL &&
+			       errno != ENOSYS && errno != ESPIPE
+		       ? -1
+		       : 0;
+}
+
 int io_write_back(int fd, const struct go_on *go_on)
 {
-	/* Writeback runs AHEAD of the wait, to keep the disk busy. */
-	enum { PIECE = 1 << 20, AHEAD = 8 << 20 };
-	const unsigned wait = SYNC_FILE_RANGE_WAIT_BEFORE |
-			      SYNC_FILE_RANGE_WRITE |
-			      SYNC_FILE_RANGE_WAIT_AFTER;
+	/* Writeback runs ahead of the wait, to keep the disk busy. */
+	off_t begun[AHEAD], at;
+	unsigned first = 0, end = 0;
 	struct stat st;
 
 	if (fstat(fd, &st))
 		return -1;
-	for (off_t at = -AHEAD; at < st.st_size && may_go_on(go_on);
-	     at += PIECE) {
-		int r = sync_file_range(fd, at + AHEAD, PIECE,
-					SYNC_FILE_RANGE_WRITE);
+	at = next_data(fd, 0, st.st_size);
+	while ((at < st.st_size || first < end) && may_go_on(go_on)) {
+		bool wait = at >= st.st_size || end - first == AHEAD;
 
-		if (!r && at >= 0)
-			r = sync_file_range(fd, at, PIECE, wait);
-		/* Write errors are reported once: fsync() would miss it. */
-		if (r && errno != EINVAL && errno != ENOSYS && errno != ESPIPE)
+		if (write_piece(fd, wait ? begun[first % AHEAD] : at, wait))
 			return -1;
+		if (wait) {
+			first++;
+			continue;
+		}
+		begun[end++ % AHEAD] = at;
+		at = next_data(fd, at + PIECE, st.st_size);
 	}
 	return 0;
 }

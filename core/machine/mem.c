@@ -371,8 +371,13 @@ struct guest_mem_run guest_mem_run_at(const struct guest_mem *mem,
 		return run;
 	page = next = (uint64_t)(host - f->host) / f->page;
 	stop = (uint64_t)(end - f->host) / f->page;
-	while (next < stop && is_anonymous(f, next) == is_anonymous(f, page))
-		next++;
+	while (next < stop && is_anonymous(f, next) == is_anonymous(f, page)) {
+		bool word = next % 64 == 0 && stop - next >= 64 &&
+			    f->anonymous[next / 64] ==
+				    -(uint64_t)is_anonymous(f, page);
+
+		next += word ? 64 : 1;
+	}
 	run.len = (next - page) * f->page;
 	if (is_anonymous(f, page)) {
 		run.origin = GUEST_MEM_DISCARDED;

@@ -227,21 +227,51 @@ static bool may_go_on(const struct saving *s, uint64_t done, uint64_t total)
 	       save->go_on(save->context, done, total);
 }
 
+/*
+ * How many bytes of @r from @at on are zero, and were never touched: whole
+ * chunks, or all that is left of it.  Large guests use little of their RAM.
+ */
+static uint64_t unused(const struct saving *s, const struct guest_mem_region *r,
+		       uint64_t at)
+{
+	/* One at a time if its zeroes are sent, which can be cancelled. */
+	uint64_t look = (uint64_t)MEMORY_FILE_CHUNK * (s->save->sink ? 1 : 64);
+	uint64_t left = r->size - at, found;
+
+	if (s->pagemap < 0)
+		return 0;
+	found = s->page * pagemap_zeroes(s->pagemap, s->save->mem, r->host + at,
+					 min_u64(left, look) / s->page);
+	return found == left ? left : align_down(found, MEMORY_FILE_CHUNK);
+}
+
+static int save_region(const struct saving *s, unsigned region, uint64_t total,
+		       uint64_t offset)
+{
+	const struct guest_mem_region *r = &s->save->mem->region[region];
+
+	for (uint64_t at = 0, step; at < r->size; at += step) {
+		if (!may_go_on(s, offset + at, total))
+			return err_set(s->e, "it was cancelled");
+		step = unused(s, r, at);
+		if (step && s->save->sink && send_zeroes(s, step))
+			return -1;
+		if (!step && save_chunk(s, region, at, offset))
+			return -1;
+		step = step ? step : MEMORY_FILE_CHUNK;
+	}
+	return 0;
+}
+
 static int save_regions(const struct saving *s)
 {
 	const struct guest_mem *mem = s->save->mem;
 	uint64_t total = guest_mem_size(mem), offset = 0;
 
 	for (unsigned i = 0; i < mem->region_count; i++) {
-		uint64_t size = mem->region[i].size;
-
-		for (uint64_t at = 0; at < size; at += MEMORY_FILE_CHUNK) {
-			if (!may_go_on(s, offset + at, total))
-				return err_set(s->e, "it was cancelled");
-			if (save_chunk(s, i, at, offset))
-				return -1;
-		}
-		offset += size;
+		if (save_region(s, i, total, offset))
+			return -1;
+		offset += mem->region[i].size;
 	}
 	if (!may_go_on(s, total, total))
 		return err_set(s->e, "it was cancelled");

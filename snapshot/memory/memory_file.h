@@ -25,7 +25,9 @@ struct err;
 struct go_on;
 struct guest_mem;
 
-enum { MEMORY_FILE_CHUNK = 4 << 20 }; /* bytes between two calls of go_on() */
+enum {
+	MEMORY_FILE_CHUNK = 4 << 20
+}; /* that are read between two calls of go_on() */
 
 /* Receives all of memory in order, zeroes included, instead of a file. */
 struct memory_sink {

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/base/go_on.h"
 #include "core/base/util.h"
 #include "core/io/io.h"
 #include "tests/unit/testing.h"
@@ -286,6 +287,42 @@ static void pwrite_that_does_not_fit_fails(void **state)
 	assert_int_equal(lseek(fd, 0, SEEK_END), 3);
 }
 
+struct looks {
+	unsigned count, stop_at;
+};
+
+static bool count_looks(void *context)
+{
+	struct looks *looks = context;
+
+	return ++looks->count != looks->stop_at;
+}
+
+/* Only data is written back, a piece at a time, and it can be cancelled. */
+static void holes_are_not_written_back(void **state)
+{
+	AUTO_CLOSE int fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	const off_t mib = 1 << 20, size = 4096 * mib;
+	struct looks looks = {0};
+	const struct go_on go_on = {count_looks, &looks};
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, size), 0);
+	assert_int_equal(io_write_back(fd, &go_on), 0);
+	assert_int_equal(looks.count, 0);
+	for (off_t at = 0; at < 20; at++)
+		assert_int_equal(io_pwrite(fd, "x", 1, 100 * mib + at * mib),
+				 0);
+	assert_int_equal(io_pwrite(fd, "x", 1, size - 1), 0);
+	assert_int_equal(io_write_back(fd, &go_on), 0);
+	/* Each of 21 pieces is begun, and waited for. */
+	assert_in_range(looks.count, 42, 44);
+	looks = (struct looks){.stop_at = 5};
+	assert_int_equal(io_write_back(fd, &go_on), 0);
+	assert_int_equal(looks.count, 5);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -310,6 +347,7 @@ int main(void)
 		cmocka_unit_test(read_text_of_nothing_is_false),
 		cmocka_unit_test(pwrite_writes_all_there),
 		cmocka_unit_test(pwrite_that_does_not_fit_fails),
+		cmocka_unit_test(holes_are_not_written_back),
 	};
 
 	return RUN_TESTS("io", tests);

@@ -92,6 +92,62 @@ static void all_can_be_read_on_request(void **state)
 	assert_int_equal(byte_at(fd, PIECE), 'l');
 }
 
+/* As without_proc, but what is known of pages comes as before Linux 6.7. */
+static void an_older_kernel_is_asked_page_by_page(void **state)
+{
+	struct err e;
+	AUTO_CLOSE int fd = -1;
+
+	(void)state;
+	guest_mem_expect_little(&world.mem, LOW, SIZE_0);
+	world.no_scan = true;
+	touch_places(1);
+	fd = full(&e);
+	assert_file_is_ram(fd, &world.mem);
+	assert_true(bytes_taken(fd) < (PLACES + 1) * PIECE);
+	assert_true(world.scans > 0);
+}
+
+static void an_older_kernel_reads_nothing_for_what_was_not_touched(void **state)
+{
+	world.no_scan = true;
+	what_was_never_touched_is_not_read(state);
+}
+
+/* A guest that has much memory and uses little of it, and then its clone. */
+static void what_is_not_used_costs_nothing(void **state)
+{
+	const struct guest_mem_region region = {.gpa = LOW, .size = 4ull << 30};
+	const uint64_t at[] = {PIECE, (1ull << 30) + PIECE, region.size - 1};
+	struct guest_mem large, clone;
+	AUTO_CLOSE int fd = sparse_file();
+	AUTO_CLOSE int again = sparse_file();
+	struct memory_save s = {.mem = &large, .fd = fd};
+	struct err e;
+
+	(void)state;
+	assert_ok(guest_mem_create(&large, &region, 1, &e), e);
+	guest_mem_expect_little(&large, LOW, region.size);
+	for (unsigned i = 0; i < ARRAY_SIZE(at); i++)
+		large.region[0].host[at[i]] = (uint8_t)(i + 1);
+	assert_ok(memory_file_save(&s, &e), e);
+	assert_int_equal(s.written, 3 * world.page);
+	assert_true(world.scans < 50);
+
+	assert_ok(guest_mem_create(&clone, &region, 1, &e), e);
+	assert_ok(memory_file_map(&clone, fd, &e), e);
+	clone.region[0].host[2 * at[1]] = 9;
+	world.scans = 0;
+	s = (struct memory_save){.mem = &clone, .fd = again};
+	assert_ok(memory_file_save(&s, &e), e);
+	assert_true(world.scans < 50);
+	for (unsigned i = 0; i < ARRAY_SIZE(at); i++)
+		assert_int_equal(byte_at(again, at[i]), i + 1);
+	assert_int_equal(byte_at(again, 2 * at[1]), 9);
+	guest_mem_destroy(&large);
+	guest_mem_destroy(&clone);
+}
+
 struct calls {
 	unsigned count, stop_at;
 	uint64_t done, total;
@@ -174,6 +230,10 @@ int main(void)
 		with_ram(what_was_never_touched_is_not_read),
 		with_ram(without_proc_everything_is_read),
 		with_ram(all_can_be_read_on_request),
+		with_ram(an_older_kernel_is_asked_page_by_page),
+		with_ram(
+			an_older_kernel_reads_nothing_for_what_was_not_touched),
+		with_ram(what_is_not_used_costs_nothing),
 		with_ram(progress_is_told_and_can_stop_it),
 		with_ram(a_full_disk_and_bad_blocks_are_named),
 		with_ram(a_limit_on_files_is_named),

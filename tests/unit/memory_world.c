@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,13 +101,17 @@ int __wrap_open64(const char *path, int flags, unsigned mode)
 	return -1;
 }
 
-/* FICLONE is the only one. */
+int __real_ioctl(int fd, unsigned long request, long arg);
 int __wrap_ioctl(int fd, unsigned long request, long arg);
 
 int __wrap_ioctl(int fd, unsigned long request, long arg)
 {
-	(void)fd;
-	(void)request;
+	if (request == PAGEMAP_SCAN) {
+		world.scans++;
+		errno = ENOTTY;
+		return world.no_scan ? -1 : __real_ioctl(fd, request, arg);
+	}
+	assert_int_equal(request, FICLONE);
 	world.cloned_from = (int)arg;
 	errno = EOPNOTSUPP;
 	return world.can_clone ? 0 : -1;

@@ -30,7 +30,8 @@ struct world {
 	bool can_clone;
 	int cloned_from;
 	/* Of the host: */
-	bool no_pagemap;
+	bool no_pagemap, no_scan; /* Linux before 6.7 cannot scan */
+	unsigned scans;
 };
 
 extern struct world world;
