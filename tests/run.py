@@ -31,11 +31,12 @@ SUITE_SECONDS = 300     # longer than an integration suite may take that does no
 FUZZ_SECONDS = 5        # for each fuzzer; tools/fuzz takes longer
 QUICK_FUZZ_SECONDS = 1
 MUTANTS_SECONDS = 3600  # of all mutants: some hundred builds and runs of a test
+PACKAGE_SECONDS = 3600  # of building the product in another folder
 TIDY = f"{ROOT}/out/tidy"
 JOBS = max(1, os.cpu_count() or 1)
 
 # These take a minute or more, and find what shorter ones do not only now and then: with --full.
-LONG = {"block-deep", "clones", "hole", "hostile-deep", "hostile-saved", "limits", "snapshot-deep",
+LONG = {"block-deep", "clones", "hole", "hostile-deep", "hostile-saved", "limits", "package", "snapshot-deep",
         "snapshot-files-deep", "snapshot-jail-deep", "time-bound", "time-chrony", "time-clocks", "time-cycles",
         "time-follow", "time-long"}
 # These run on a host whose clock counts instructions, each of 2^N ns, and tell the same whatever else
@@ -467,6 +468,7 @@ def steps(full, long):
     yield Unit("image", "tests/image.py")
     yield Unit("moved", "tests/rig/moved.py")
     if long:
+        yield Unit("package", "tests/package.py", PACKAGE_SECONDS)
         yield Unit("mutants", "tests/mutants/mutants.py", MUTANTS_SECONDS)
     if has_kvm():
         skipped_time = ("hole", "time-bound", "time-chrony", "time-follow", "time-long")

@@ -38,6 +38,10 @@ PYTHON = """python3-minimal libpython3-stdlib python3-yaml python3-openapi-schem
 CBMC_PARTS = ("cbmc", "minisat", "libminisat", "libc6", "libgcc-s1", "libstdc++6")
 
 
+# A Debian 13 in which packages are installed, and their manual pages read.
+DEBIAN = """base-files base-passwd bash coreutils dash debianutils diffutils dpkg findutils grep gzip libc-bin
+            man-db sed tar""".split()
+
 # What a piece takes while it is made, packages and unpacked files included.
 MEGABYTES = {"sysroot-arm64": 250, "sysroot-native": 250, "qemu": 420, "qemu-arm64": 450, "python": 180,
              "clients": 160}
@@ -255,6 +259,19 @@ def finish_netfilter(unpacked, target):
     finish_programs(unpacked, target, "ip", "nft")
 
 
+def finish_debian(unpacked, target):
+    """A root file system in which dpkg finds nothing installed."""
+    for name in ("var/lib/dpkg/info", "var/lib/dpkg/updates", "etc", "tmp"):
+        os.makedirs(f"{unpacked}/{name}", exist_ok=True)
+    with open(f"{unpacked}/var/lib/dpkg/status", "w"), open(f"{unpacked}/etc/passwd", "w") as users, \
+            open(f"{unpacked}/etc/group", "w") as groups:
+        users.write("root:x:0:0:root:/root:/bin/bash\nman:x:6:12:man:/var/cache/man:/bin/sh\n")
+        groups.write("root:x:0:\nman:x:12:\n")
+    for name in ("doc", "locale", "i18n"):  # the emulated host has little memory
+        shutil.rmtree(f"{unpacked}/usr/share/{name}", ignore_errors=True)
+    finish_sysroot(unpacked, target)
+
+
 def finish_llvm(unpacked, target):
     """bin/llvm-profdata and bin/llvm-cov for this machine."""
     whole = f"{unpacked}.whole"
@@ -305,7 +322,7 @@ def finish_busybox(unpacked, target):
 
 def pieces_for(goal, native):
     """The pieces that a goal of tools/prepare needs. `newest` is the latest kernel in backports."""
-    build, test, bench = ("build", "test", "bench", "coverage", "all"), ("test", "bench", "all"), ("bench",)
+    build, test, bench = ("build", "test", "bench", "coverage", "package", "all"), ("test", "bench", "all"), ("bench",)
     emulate = () if native == "arm64" and os.access("/dev/kvm", os.W_OK) else test
     kernel = "linux-image-cloud-arm64"
     pieces = [
@@ -319,6 +336,7 @@ def pieces_for(goal, native):
         Piece("chrony", ("test", "all"), "arm64", ("chrony",), finish_chrony),
         Piece("e2fsprogs", ("test", "all"), "arm64", ("e2fsprogs",), finish_e2fsprogs),
         Piece("netfilter", ("test", "all"), "arm64", ("iproute2", "nftables"), finish_netfilter),
+        Piece("debian", ("test", "all"), "arm64", tuple(f"{name}/trixie" for name in DEBIAN), finish_debian),
         Piece("python", test, native, tuple(PYTHON), finish_python),
         Piece("cbmc", ("test", "all"), native, ("cbmc/trixie",), finish_cbmc, CBMC_PARTS),
         Piece("clients", test, "arm64", ("curl", *PYTHON), finish_clients),

@@ -7,7 +7,8 @@
 #   # guest: NAME...       Linux guests: tests/integration/guests/NAME becomes $T/NAME.cpio; its own
 #                          head comment may say `# kernel: 6.12` ($T/kernel-6.12), `# modules: ...`
 #                          and `# add: ...` (programs for its /bin)
-#   # image: NAME...       folders for stasis run --image: tests/integration/images/NAME makes $T/NAME
+#   # image: NAME...       folders that tests/integration/images/NAME makes: $T/NAME, for stasis run --image
+#                          or for chroot
 #   # modules: NAME...     kernel modules to load on the host
 #   # seconds: N           that it may take, if 300 are not enough
 # $RIG_HOST is the `uname -r` an emulated host should have and $RIG_CPU its processor; on a real
