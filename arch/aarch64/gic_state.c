@@ -26,90 +26,111 @@ struct gic_reg {
 	uint8_t size;
 	bool per_vcpu;
 	bool optional; /* not on every host; saved as 0 if it is absent */
+	/*
+	 * In a new VM all of them are equal, and nothing but the guest and a
+	 * restore changes them: those that are saved with that value are not
+	 * written.
+	 */
+	bool uniform;
 };
 
 #define DIST(offset, count) \
-	{KVM_DEV_ARM_VGIC_GRP_DIST_REGS, offset, count, 4, false, false}
+	{KVM_DEV_ARM_VGIC_GRP_DIST_REGS, offset, count, 4, false, false, false}
 #define BANKED(offset, count) \
-	{KVM_DEV_ARM_VGIC_GRP_DIST_REGS, offset, count, 4, true, false}
+	{KVM_DEV_ARM_VGIC_GRP_DIST_REGS, offset, count, 4, true, false, false}
 #define REDIST(offset, count) \
-	{KVM_DEV_ARM_VGIC_GRP_REDIST_REGS, offset, count, 4, true, false}
+	{KVM_DEV_ARM_VGIC_GRP_REDIST_REGS, offset, count, 4, true, false, false}
 #define PRIVATE(offset, count) REDIST(0x10000 + (offset), count)
 #define GICC(offset, count) \
-	{KVM_DEV_ARM_VGIC_GRP_CPU_REGS, offset, count, 4, true, false}
+	{KVM_DEV_ARM_VGIC_GRP_CPU_REGS, offset, count, 4, true, false, false}
 #define ICC(crn, crm, op2, optional)                          \
 	{KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS,                    \
 	 3 << 14 | 0 << 11 | (crn) << 7 | (crm) << 3 | (op2), \
 	 1,                                                   \
 	 8,                                                   \
 	 true,                                                \
-	 optional}
+	 optional,                                            \
+	 false}
 /* The line levels of 32 interrupts from @intid. */
 #define LINES(intid, per_vcpu) \
-	{KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO, intid, 1, 4, per_vcpu, false}
+	{KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO, intid, 1, 4, per_vcpu, false, false}
 
 /* Distributor registers with @bits bits per interrupt: those of all SPIs. */
 #define SHARED(offset, bits) \
 	DIST((offset) + 32 * (bits) / 8, SPIS * (bits) / 32)
+#define UNIFORM(offset, bits)            \
+	{KVM_DEV_ARM_VGIC_GRP_DIST_REGS, \
+	 (offset) + 32 * (bits) / 8,     \
+	 SPIS * (bits) / 32,             \
+	 4,                              \
+	 false,                          \
+	 false,                          \
+	 true}
 
 static const struct gic_reg v3[] = {
 	DIST(0x008, 1),    /* GICD_IIDR: the revision of KVM's GIC */
 	DIST(0x000, 1),    /* GICD_CTLR */
 	REDIST(0x0014, 1), /* GICR_WAKER */
-	REDIST(0x0070, 2), /* GICR_PROPBASER */
+	/* GICR_PROPBASER; KVM makes another value of a 0 that is written */
+	{KVM_DEV_ARM_VGIC_GRP_REDIST_REGS, 0x0070, 2, 4, true, false, true},
 	REDIST(0x0078, 2), /* GICR_PENDBASER */
 	REDIST(0x0000, 1), /* GICR_CTLR: locks the two above */
 	PRIVATE(0x080, 1), /* GICR_IGROUPR0 */
 	PRIVATE(0x100, 1), /* GICR_ISENABLER0 */
 	PRIVATE(0xc04, 1), /* GICR_ICFGR1: before lines and pending bits */
-	LINES(0, true),        PRIVATE(0x200, 1), /* GICR_ISPENDR0 */
-	PRIVATE(0x300, 1),                        /* GICR_ISACTIVER0 */
-	PRIVATE(0x400, 8),                        /* GICR_IPRIORITYR */
-	SHARED(0x080, 1),                         /* GICD_IGROUPR */
-	SHARED(0x100, 1),                         /* GICD_ISENABLER */
-	SHARED(0x6000, 64), /* GICD_IROUTER: before pending bits */
-	SHARED(0xc00, 2),   /* GICD_ICFGR */
-	LINES(32, false),      LINES(64, false),
-	LINES(96, false),      SHARED(0x200, 1), /* GICD_ISPENDR */
-	SHARED(0x300, 1),                        /* GICD_ISACTIVER */
-	SHARED(0x400, 8),                        /* GICD_IPRIORITYR */
-	ICC(12, 12, 5, false),                   /* ICC_SRE_EL1 */
-	ICC(12, 12, 4, false),                   /* ICC_CTLR_EL1 */
-	ICC(12, 12, 6, false),                   /* ICC_IGRPEN0_EL1 */
-	ICC(12, 12, 7, false),                   /* ICC_IGRPEN1_EL1 */
-	ICC(4, 6, 0, false),                     /* ICC_PMR_EL1 */
-	ICC(12, 8, 3, false),                    /* ICC_BPR0_EL1 */
-	ICC(12, 12, 3, false),                   /* ICC_BPR1_EL1 */
-	ICC(12, 8, 4, true), /* ICC_AP0R<n>_EL1: their number depends */
-	ICC(12, 8, 5, true), /* on the number of priority bits */
-	ICC(12, 8, 6, true),   ICC(12, 8, 7, true),
+	LINES(0, true),
+	PRIVATE(0x200, 1),   /* GICR_ISPENDR0 */
+	PRIVATE(0x300, 1),   /* GICR_ISACTIVER0 */
+	PRIVATE(0x400, 8),   /* GICR_IPRIORITYR */
+	SHARED(0x080, 1),    /* GICD_IGROUPR */
+	SHARED(0x100, 1),    /* GICD_ISENABLER */
+	UNIFORM(0x6000, 64), /* GICD_IROUTER: before pending bits */
+	UNIFORM(0xc00, 2),   /* GICD_ICFGR */
+	LINES(32, false),
+	LINES(64, false),
+	LINES(96, false),
+	SHARED(0x200, 1),      /* GICD_ISPENDR */
+	SHARED(0x300, 1),      /* GICD_ISACTIVER */
+	UNIFORM(0x400, 8),     /* GICD_IPRIORITYR */
+	ICC(12, 12, 5, false), /* ICC_SRE_EL1 */
+	ICC(12, 12, 4, false), /* ICC_CTLR_EL1 */
+	ICC(12, 12, 6, false), /* ICC_IGRPEN0_EL1 */
+	ICC(12, 12, 7, false), /* ICC_IGRPEN1_EL1 */
+	ICC(4, 6, 0, false),   /* ICC_PMR_EL1 */
+	ICC(12, 8, 3, false),  /* ICC_BPR0_EL1 */
+	ICC(12, 12, 3, false), /* ICC_BPR1_EL1 */
+	ICC(12, 8, 4, true),   /* ICC_AP0R<n>_EL1: their number depends */
+	ICC(12, 8, 5, true),   /* on the number of priority bits */
+	ICC(12, 8, 6, true),
+	ICC(12, 8, 7, true),
 	ICC(12, 9, 0, true), /* ICC_AP1R<n>_EL1 */
-	ICC(12, 9, 1, true),   ICC(12, 9, 2, true),
+	ICC(12, 9, 1, true),
+	ICC(12, 9, 2, true),
 	ICC(12, 9, 3, true),
 };
 
 static const struct gic_reg v2[] = {
-	DIST(0x008, 1),   /* GICD_IIDR */
-	DIST(0x000, 1),   /* GICD_CTLR */
-	BANKED(0x080, 1), /* GICD_IGROUPR0 */
-	BANKED(0x100, 1), /* GICD_ISENABLER0 */
-	BANKED(0xc04, 1), /* GICD_ICFGR1 */
-	BANKED(0x200, 1), /* GICD_ISPENDR0 */
-	BANKED(0x300, 1), /* GICD_ISACTIVER0 */
-	BANKED(0x400, 8), /* GICD_IPRIORITYR */
-	BANKED(0xf20, 4), /* GICD_SPENDSGIR */
-	SHARED(0x080, 1), /* GICD_IGROUPR */
-	SHARED(0x100, 1), /* GICD_ISENABLER */
-	SHARED(0x800, 8), /* GICD_ITARGETSR: before pending bits */
-	SHARED(0xc00, 2), /* GICD_ICFGR */
-	SHARED(0x200, 1), /* GICD_ISPENDR */
-	SHARED(0x300, 1), /* GICD_ISACTIVER */
-	SHARED(0x400, 8), /* GICD_IPRIORITYR */
-	GICC(0x00, 1),    /* GICC_CTLR */
-	GICC(0x04, 1),    /* GICC_PMR */
-	GICC(0x08, 1),    /* GICC_BPR */
-	GICC(0x1c, 1),    /* GICC_ABPR */
-	GICC(0xd0, 4),    /* GICC_APR */
+	DIST(0x008, 1),    /* GICD_IIDR */
+	DIST(0x000, 1),    /* GICD_CTLR */
+	BANKED(0x080, 1),  /* GICD_IGROUPR0 */
+	BANKED(0x100, 1),  /* GICD_ISENABLER0 */
+	BANKED(0xc04, 1),  /* GICD_ICFGR1 */
+	BANKED(0x200, 1),  /* GICD_ISPENDR0 */
+	BANKED(0x300, 1),  /* GICD_ISACTIVER0 */
+	BANKED(0x400, 8),  /* GICD_IPRIORITYR */
+	BANKED(0xf20, 4),  /* GICD_SPENDSGIR */
+	SHARED(0x080, 1),  /* GICD_IGROUPR */
+	SHARED(0x100, 1),  /* GICD_ISENABLER */
+	UNIFORM(0x800, 8), /* GICD_ITARGETSR: before pending bits */
+	UNIFORM(0xc00, 2), /* GICD_ICFGR */
+	SHARED(0x200, 1),  /* GICD_ISPENDR */
+	SHARED(0x300, 1),  /* GICD_ISACTIVER */
+	UNIFORM(0x400, 8), /* GICD_IPRIORITYR */
+	GICC(0x00, 1),     /* GICC_CTLR */
+	GICC(0x04, 1),     /* GICC_PMR */
+	GICC(0x08, 1),     /* GICC_BPR */
+	GICC(0x1c, 1),     /* GICC_ABPR */
+	GICC(0xd0, 4),     /* GICC_APR */
 };
 
 /* The bits of an attribute that select the vCPU. */
@@ -134,8 +155,9 @@ static int address_of(const struct arch_vm *a, unsigned vcpu, uint64_t *address,
 	return 0;
 }
 
+/* @fresh: what the register has in a new VM; NULL: not known. */
 static int value_state(struct arch_vm *a, const struct gic_reg *reg,
-		       uint64_t attr, struct snap *s)
+		       uint64_t attr, const uint64_t *fresh, struct snap *s)
 {
 	uint64_t value = 0;
 	uint32_t half;
@@ -150,6 +172,8 @@ static int value_state(struct arch_vm *a, const struct gic_reg *reg,
 		snap_u32(s, &half);
 		value = half;
 	}
+	if (fresh && value == *fresh)
+		return 0;
 	/* Do not write an optional register that is 0: it may be absent. */
 	if (snap_loading(s) && !snap_failed(s) && (value || !reg->optional))
 		return kvm_set_attr(a->gic_fd, reg->group, attr, &value);
@@ -157,16 +181,20 @@ static int value_state(struct arch_vm *a, const struct gic_reg *reg,
 	return reg->optional && (r == -EINVAL || r == -ENXIO) ? 0 : r;
 }
 
+/* @address: the bits of an attribute that select the vCPU. */
 static int reg_state(struct arch_vm *a, const struct gic_reg *reg,
-		     unsigned vcpu, struct snap *s, struct err *e)
+		     unsigned vcpu, uint64_t address, struct snap *s,
+		     struct err *e)
 {
-	uint64_t address = 0;
+	uint64_t first = 0;
+	bool known = reg->uniform && snap_loading(s) &&
+		     !kvm_get_attr(a->gic_fd, reg->group, address | reg->offset,
+				   &first);
 
-	if (address_of(a, vcpu, &address, e))
-		return -1;
 	for (unsigned i = 0; i < reg->count; i++) {
 		uint32_t offset = reg->offset + i * reg->size;
-		int r = value_state(a, reg, address | offset, s);
+		int r = value_state(a, reg, address | offset,
+				    known ? &first : NULL, s);
 
 		if (r) {
 			errno = -r;
@@ -184,13 +212,18 @@ int arch_irqchip_state(struct arch_vm *a, struct snap *s, struct err *e)
 {
 	const struct gic_reg *table = a->gic_version == 3 ? v3 : v2;
 	unsigned rows = a->gic_version == 3 ? ARRAY_SIZE(v3) : ARRAY_SIZE(v2);
+	uint64_t address[ARCH_VCPUS_MAX] = {0};
 
+	for (unsigned v = 0; v < a->vcpu_count; v++) {
+		if (address_of(a, v, &address[v], e))
+			return -1;
+	}
 	snap_begin(s, SNAP_TAG('g', 'i', 'c', ' '));
 	for (unsigned i = 0; i < rows; i++) {
 		unsigned times = table[i].per_vcpu ? a->vcpu_count : 1;
 
 		for (unsigned v = 0; v < times; v++) {
-			if (reg_state(a, &table[i], v, s, e))
+			if (reg_state(a, &table[i], v, address[v], s, e))
 				return -1;
 		}
 	}

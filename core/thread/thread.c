@@ -3,7 +3,9 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <sys/rseq.h>
 #include <unistd.h>
 
 #include "core/thread/lock.h"
@@ -33,6 +35,16 @@ const char *thread_name(void)
 	if (!own_name[0])
 		pthread_getname_np(pthread_self(), own_name, sizeof(own_name));
 	return own_name;
+}
+
+int thread_cpu(void)
+{
+	const char *self = __builtin_thread_pointer();
+	const struct rseq *shared = (const void *)(self + __rseq_offset);
+
+	/* The kernel keeps this up to date. */
+	return __rseq_size ? (int)*(const volatile uint32_t *)&shared->cpu_id
+			   : -1;
 }
 
 /* ---------------------------------------------------------------- starting */

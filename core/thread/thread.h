@@ -14,6 +14,10 @@ void thread_set_name(const char *name);
 /* The calling thread's name. */
 const char *thread_name(void);
 
+/* The CPU that the calling thread is on, without a system call; -1 if that is
+ * not known. */
+int thread_cpu(void);
+
 /*
  * Start a thread that runs @run(@context) on a stack of 256 KiB, with all
  * signals blocked but SIGSYS: signals for the process stay with the main

@@ -218,6 +218,16 @@ echo "# vectors of $vector bytes, keys: $keys"
 verdict $? "$problem"
 kill_it
 
+# Also those that a restore does not write, because a new VM has them.
+t_begin "a guest that is restored, and saved before it ran, has the registers that were saved"
+load same state "" && create same
+saved=$?
+registers() { stasis inspect "$1/state" | sed -n '/^vcpu/,/^vhost/p' >"$1.registers"; }
+registers state && registers same
+[ $saved -eq 0 ] && [ "$(grep -c . state.registers)" -gt 500 ] && cmp state.registers same.registers
+verdict $? "$(diff state.registers same.registers | head -n 5 | cut -c 1-200)"
+kill_it
+
 # --- two at once -------------------------------------------------------------------------------
 
 t_begin "two clones of one snapshot run at once, and know that they are two"

@@ -325,6 +325,7 @@ static void vcpus_are_told_what_they_are_before_their_state(void **state)
 	vm_destroy(vm);
 }
 
+/* 0: never. */
 static unsigned when_attr(unsigned group, uint32_t offset, bool last)
 {
 	unsigned found = 0;
@@ -336,8 +337,6 @@ static unsigned when_attr(unsigned group, uint32_t offset, bool last)
 		    (uint32_t)a->attr == offset && (!found || last))
 			found = a->when;
 	}
-	if (!found)
-		fail_msg("GIC register 0x%x was not set", offset);
 	return found;
 }
 
@@ -355,13 +354,13 @@ static void the_interrupt_controller_is_restored_in_its_order(void **state)
 		uint32_t after;
 	} pairs[] = {
 		{DIST, 0x8, DIST, 0x0},             /* IIDR, CTLR */
-		{REDIST, 0x70, REDIST, 0x0},        /* PROPBASER, CTLR */
+		{REDIST, 0x74, REDIST, 0x0},        /* PROPBASER, CTLR */
 		{REDIST, 0x78, REDIST, 0x0},        /* PENDBASER, CTLR */
 		{REDIST, 0x10c04, REDIST, 0x10200}, /* ICFGR1, ISPENDR0 */
 		{REDIST, 0x10c04, LINES, 0},        /* ICFGR1, lines */
-		{DIST, 0xc08, DIST, 0x204},         /* ICFGR, ISPENDR */
-		{DIST, 0xc08, LINES, 32},           /* ICFGR, lines */
-		{DIST, 0x6100, DIST, 0x204},        /* IROUTER, ISPENDR */
+		{DIST, 0xc0c, DIST, 0x204},         /* ICFGR, ISPENDR */
+		{DIST, 0xc0c, LINES, 32},           /* ICFGR, lines */
+		{DIST, 0x6104, DIST, 0x204},        /* IROUTER, ISPENDR */
 		{LINES, 32, DIST, 0x204},           /* lines, ISPENDR */
 	};
 	struct snapshot_world *w = *state;
@@ -371,9 +370,13 @@ static void the_interrupt_controller_is_restored_in_its_order(void **state)
 	snapshot_world_save(w, vm);
 	vm = snapshot_world_load(w);
 	for (unsigned i = 0; i < ARRAY_SIZE(pairs); i++)
-		assert_true(
-			when_attr(pairs[i].group, pairs[i].before, true) <
+		assert_in_range(
+			when_attr(pairs[i].group, pairs[i].before, true), 1,
 			when_attr(pairs[i].then_group, pairs[i].after, false));
+	/* What a new VM has is not set again: the fake's is what was saved. */
+	assert_int_equal(when_attr(DIST, 0x6100, true), 0);
+	assert_int_equal(when_attr(DIST, 0x420, true), 0);
+	assert_true(when_attr(DIST, 0x424, true));
 	/* And after the vCPUs, whose timers raise interrupts. */
 	for (unsigned v = 0; v < 2; v++)
 		assert_true(kvm_fake.vcpu[v].mp_when <

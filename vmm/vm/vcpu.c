@@ -19,9 +19,8 @@ enum {
 	/* Bytes of address space: only what the deepest exit handler touches
 	 * becomes memory. */
 	STACK_SIZE = 256 * 1024,
-	/* Iterations, together tens of microseconds: several times as long as
-	 * setting an offset takes. */
-	READY_LOOKS = 20000,
+	/* Iterations: several times as long as setting an offset takes. */
+	READY_LOOKS = 10000,
 	/* More than the coalesced MMIO ring can hold, with pages of 64 KiB. */
 	LATE_WRITES_MAX = 4096,
 };
@@ -65,16 +64,16 @@ static enum vcpus_wanted park(struct vcpu *vcpu, uint64_t left,
 /*
  * Spin until VCPUS_READY is followed by something else: guest time already runs
  * when the main thread releases the vCPUs, so a wake-up in between would cost
- * the guest time.  Bounded, because the main thread may be waiting for this
- * very CPU.
+ * the guest time.  Bounded, and not on the CPU that the main thread needs.
  */
 static enum vcpus_wanted watch(const struct vcpu_set *set)
 {
-	enum vcpus_wanted wanted = set->wanted;
+	unsigned looks = READY_LOOKS;
 
-	for (unsigned i = 0; i < READY_LOOKS && wanted == VCPUS_READY; i++)
-		wanted = set->wanted;
-	return wanted;
+	while (set->wanted == VCPUS_READY && looks-- &&
+	       set->ready_cpu != thread_cpu())
+		continue;
+	return set->wanted;
 }
 
 /* Park until the guest may run.  False when the thread must end instead. */
@@ -430,6 +429,7 @@ uint64_t vcpu_set_take_stall(struct vcpu_set *set)
 void vcpu_set_ready(struct vcpu_set *set)
 {
 	vcpu_lock_take(&set->lock);
+	set->ready_cpu = thread_cpu();
 	if (set->end == VCPU_END_NONE)
 		want_locked(set, VCPUS_READY);
 	vcpu_lock_release(&set->lock);

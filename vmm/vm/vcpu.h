@@ -59,6 +59,9 @@ struct vcpu_set {
 		VCPUS_RUN,
 		VCPUS_EXIT,
 	} wanted;
+	/* Where the main thread asked for VCPUS_READY, and still may be.
+	 * Written and read as `wanted`. */
+	_Atomic int ready_cpu;
 	GUARDED_BY(vcpu_lock) unsigned parked;
 	/* Threads that have ended or are about to return. */
 	GUARDED_BY(vcpu_lock) unsigned gone;
