@@ -247,7 +247,7 @@ static void a_balloon_is_told_and_patched(void **state)
 			 400);
 	assert_contains(text, "Balloon update error: ");
 	api_world_call(w, GET, "/vm/config", NULL, text, sizeof(text));
-	assert_contains(text, "{\"balloon\":{\"amount_mib\":40,");
+	assert_contains(text, "\"balloon\":{\"amount_mib\":40,");
 	assert_contains(text, "\"stats_polling_interval_s\":7");
 	api_world_call(w, GET, "/metrics", NULL, text, sizeof(text));
 	assert_contains(text, "\"balloon\":{\"activate_fails\":0,");

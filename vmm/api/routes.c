@@ -133,9 +133,9 @@ void routes_fini(void)
 /*
  * In which state a route is valid.  PRE: before the start.  BOOT: as PRE, and
  * it configures the VM, after which no snapshot can be loaded.  POST: after the
- * start.
+ * start.  POST_LAX: without a body, too.
  */
-enum when { ANY, PRE, BOOT, POST };
+enum when { ANY, PRE, BOOT, POST, POST_LAX };
 
 /* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): to be read */
 struct route {
@@ -144,7 +144,6 @@ struct route {
 	enum when when;
 	api_handler *handler; /* NULL: not supported by this build */
 	struct calls *calls;
-	bool body_optional;
 	const struct body_kind *kind; /* for put_body() */
 };
 
@@ -154,74 +153,66 @@ struct route {
 #define DEL   HTTP_METHOD_DELETE
 
 static const struct route routes[] = {
-	{GET, "", ANY, get_instance, &calls.get.instance_info, false, NULL},
-	{GET, "version", ANY, get_version, &calls.get.vmm_version, false, NULL},
-	{PUT, "actions", ANY, put_actions, &calls.put.actions, false, NULL},
-	{GET, "balloon", ANY, get_balloon, &calls.get.balloon, false, NULL},
-	{PUT, "balloon", BOOT, put_body, &calls.put.balloon, false,
-	 &body_balloon},
-	{PATCH, "balloon", POST, patch_balloon, &calls.patch.balloon, false,
-	 NULL},
+	{GET, "", ANY, get_instance, &calls.get.instance_info, NULL},
+	{GET, "version", ANY, get_version, &calls.get.vmm_version, NULL},
+	{PUT, "actions", ANY, put_actions, &calls.put.actions, NULL},
+	{GET, "balloon", ANY, get_balloon, &calls.get.balloon, NULL},
+	{PUT, "balloon", BOOT, put_body, &calls.put.balloon, &body_balloon},
+	{PATCH, "balloon", POST, patch_balloon, &calls.patch.balloon, NULL},
 	{GET, "balloon/statistics", POST, get_balloon_stats, &calls.get.balloon,
-	 false, NULL},
+	 NULL},
 	{PATCH, "balloon/statistics", POST, patch_balloon_stats,
-	 &calls.patch.balloon, false, NULL},
-	{PATCH, "balloon/hinting/start", POST, start_hinting,
-	 &calls.patch.balloon, true, NULL},
+	 &calls.patch.balloon, NULL},
+	{PATCH, "balloon/hinting/start", POST_LAX, start_hinting,
+	 &calls.patch.balloon, NULL},
 	{GET, "balloon/hinting/status", POST, get_hinting, &calls.get.balloon,
-	 false, NULL},
-	{PATCH, "balloon/hinting/stop", POST, stop_hinting,
-	 &calls.patch.balloon, true, NULL},
-	{PUT, "boot-source", BOOT, put_body, &calls.put.boot_source, false,
+	 NULL},
+	{PATCH, "balloon/hinting/stop", POST_LAX, stop_hinting,
+	 &calls.patch.balloon, NULL},
+	{PUT, "boot-source", BOOT, put_body, &calls.put.boot_source,
 	 &body_boot_source},
-	{GET, "clock", POST, get_clock, &calls.get.clock, false, NULL},
-	{PUT, "cpu-config", PRE, put_body, &calls.put.cpu_cfg, false,
+	{GET, "clock", POST, get_clock, &calls.get.clock, NULL},
+	{PUT, "cpu-config", PRE, put_body, &calls.put.cpu_cfg,
 	 &body_cpu_config},
-	{PUT, "drives/*", BOOT, put_body, &calls.put.drive, false,
-	 &body_drives},
-	{PATCH, "drives/*", POST, patch_drive, &calls.patch.drive, false, NULL},
-	{DEL, "drives/*", POST, NULL, &calls.other, true, NULL},
-	{PUT, "entropy", BOOT, put_body, &calls.put.entropy, false,
-	 &body_entropy},
-	{GET, "events", ANY, get_events, &calls.get.events, false, NULL},
-	{GET, "hotplug/memory", POST, NULL, &calls.get.hotplug_memory, false,
-	 NULL},
-	{PUT, "hotplug/memory", BOOT, NULL, &calls.put.hotplug_memory, false,
-	 NULL},
+	{PUT, "drives/*", BOOT, put_body, &calls.put.drive, &body_drives},
+	{PATCH, "drives/*", POST, patch_drive, &calls.patch.drive, NULL},
+	{DEL, "drives/*", POST, NULL, &calls.other, NULL},
+	{PUT, "entropy", BOOT, put_body, &calls.put.entropy, &body_entropy},
+	{GET, "events", ANY, get_events, &calls.get.events, NULL},
+	{GET, "hotplug/memory", POST, NULL, &calls.get.hotplug_memory, NULL},
+	{PUT, "hotplug/memory", BOOT, NULL, &calls.put.hotplug_memory, NULL},
 	{PATCH, "hotplug/memory", POST, NULL, &calls.patch.hotplug_memory,
-	 false, NULL},
-	{PUT, "logger", PRE, put_logger, &calls.put.logger, false, NULL},
+	 NULL},
+	{PUT, "logger", PRE, put_logger, &calls.put.logger, NULL},
 	{GET, "machine-config", ANY, get_machine_config, &calls.get.machine_cfg,
-	 false, NULL},
+	 NULL},
 	{PUT, "machine-config", BOOT, put_machine_config,
-	 &calls.put.machine_cfg, false, NULL},
+	 &calls.put.machine_cfg, NULL},
 	{PATCH, "machine-config", BOOT, patch_machine_config,
-	 &calls.patch.machine_cfg, false, NULL},
-	{GET, "metrics", ANY, get_metrics, &calls.get.metrics, false, NULL},
-	{PUT, "metrics", PRE, put_metrics, &calls.put.metrics, false, NULL},
-	{GET, "mmds", ANY, get_mmds, &calls.get.mmds, false, NULL},
-	{PUT, "mmds", ANY, put_mmds, &calls.put.mmds, false, NULL},
-	{PATCH, "mmds", ANY, patch_mmds, &calls.patch.mmds, false, NULL},
-	{PUT, "mmds/config", BOOT, put_body, &calls.put.mmds, false,
-	 &body_mmds},
-	{PUT, "network-interfaces/*", BOOT, put_body, &calls.put.network, false,
+	 &calls.patch.machine_cfg, NULL},
+	{GET, "metrics", ANY, get_metrics, &calls.get.metrics, NULL},
+	{PUT, "metrics", PRE, put_metrics, &calls.put.metrics, NULL},
+	{GET, "mmds", ANY, get_mmds, &calls.get.mmds, NULL},
+	{PUT, "mmds", ANY, put_mmds, &calls.put.mmds, NULL},
+	{PATCH, "mmds", ANY, patch_mmds, &calls.patch.mmds, NULL},
+	{PUT, "mmds/config", BOOT, put_body, &calls.put.mmds, &body_mmds},
+	{PUT, "network-interfaces/*", BOOT, put_body, &calls.put.network,
 	 &body_interfaces},
 	{PATCH, "network-interfaces/*", POST, patch_interface,
-	 &calls.patch.network, false, NULL},
-	{DEL, "network-interfaces/*", POST, NULL, &calls.other, true, NULL},
-	{PUT, "pmem/*", BOOT, NULL, &calls.put.pmem, false, NULL},
-	{PATCH, "pmem/*", POST, NULL, &calls.patch.pmem, false, NULL},
-	{DEL, "pmem/*", POST, NULL, &calls.other, true, NULL},
-	{PUT, "serial", PRE, put_serial, &calls.put.serial, false, NULL},
+	 &calls.patch.network, NULL},
+	{DEL, "network-interfaces/*", POST, NULL, &calls.other, NULL},
+	{PUT, "pmem/*", BOOT, NULL, &calls.put.pmem, NULL},
+	{PATCH, "pmem/*", POST, NULL, &calls.patch.pmem, NULL},
+	{DEL, "pmem/*", POST, NULL, &calls.other, NULL},
+	{PUT, "serial", PRE, put_serial, &calls.put.serial, NULL},
 	{PUT, "snapshot/create", POST, put_snapshot_create, &calls.put.snapshot,
-	 false, NULL},
-	{PUT, "snapshot/load", PRE, put_snapshot_load, &calls.put.snapshot,
-	 false, NULL},
-	{PATCH, "vm", POST, patch_vm, &calls.patch.vm, false, NULL},
-	{GET, "vm/config", ANY, get_vm_config, &calls.get.vm_config, false,
 	 NULL},
-	{GET, "stasis", ANY, get_stasis, &calls.get.stasis, false, NULL},
-	{PUT, "vsock", BOOT, put_body, &calls.put.vsock, false, &body_vsock},
+	{PUT, "snapshot/load", PRE, put_snapshot_load, &calls.put.snapshot,
+	 NULL},
+	{PATCH, "vm", POST, patch_vm, &calls.patch.vm, NULL},
+	{GET, "vm/config", ANY, get_vm_config, &calls.get.vm_config, NULL},
+	{GET, "stasis", ANY, get_stasis, &calls.get.stasis, NULL},
+	{PUT, "vsock", BOOT, put_body, &calls.put.vsock, &body_vsock},
 };
 
 static size_t token_len(const char *path)
@@ -251,7 +242,34 @@ static bool matches(const char *pattern, const char *path)
 	return !*path;
 }
 
-static const struct route *find(enum http_method method, const char *path)
+static bool has_route(const struct body_kind *kind)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(routes); i++) {
+		if (routes[i].kind == kind)
+			return true;
+	}
+	return false;
+}
+
+/* PUT of a part of the VM that no route names, in @out. */
+static const struct route *find_part(const char *path, struct route *out)
+{
+	for (const struct body_part *part = body_parts; body_part_name(part);
+	     part++) {
+		const struct body_kind *kind = part->kind;
+
+		if (!kind || kind->is_list || has_route(kind) ||
+		    !matches(kind->name, path))
+			continue;
+		*out = (struct route){PUT,      kind->name,   BOOT,
+				      put_body, &calls.other, kind};
+		return out;
+	}
+	return NULL;
+}
+
+static const struct route *find(enum http_method method, const char *path,
+				struct route *part)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(routes); i++) {
 		const struct route *r = &routes[i];
@@ -261,7 +279,7 @@ static const struct route *find(enum http_method method, const char *path)
 		if (matches(r->path, path))
 			return r;
 	}
-	return NULL;
+	return method == PUT ? find_part(path, part) : NULL;
 }
 
 /* ----------------------------------------------------------------- handling */
@@ -287,7 +305,7 @@ static int check_state(const struct route *route, const struct instance *in,
 
 	if (in->load && route->when != ANY)
 		return route_while_loading(e);
-	if (route->when == ANY || (route->when == POST) == started)
+	if (route->when == ANY || (route->when >= POST) == started)
 		return 0;
 	return route_wrong_state(started, e);
 }
@@ -323,7 +341,7 @@ static int check_body(const struct route *route, enum http_method method,
 	if (method == GET && body)
 		return err_set(e, "GET request cannot have a body.");
 	if ((method == PUT || method == PATCH) && !body &&
-	    !(route && route->body_optional))
+	    !(route && route->when == POST_LAX))
 		return err_set(e, "Empty %s request.",
 			       http_method_name[method]);
 	return 0;
@@ -427,7 +445,8 @@ void routes_handle(struct instance *in, enum http_method method,
 {
 	/* Some clients join a base URL and a path with several slashes. */
 	const char *tokens = path + strspn(path, "/");
-	const struct route *route = find(method, tokens);
+	struct route part;
+	const struct route *route = find(method, tokens, &part);
 	struct calls *count = route ? route->calls : &calls.other;
 	struct err e = {0};
 	int r = check_body(route, method, body, &e);

@@ -173,35 +173,43 @@ int body_put(const struct body_kind *kind, struct vm_config *config,
 
 /* -------------------------------------------------------------- all of them */
 
-/* In Firecracker's order, with what it has and this build has not. */
-static const struct {
-	const char *name;
-	void (*print)(const struct vm_config *config, struct buf *out);
-	const char *absent; /* no print: what there is instead */
-} parts[] = {
-	{"balloon", balloon_print, NULL},
-	{"drives", drives_print, NULL},
-	{"boot-source", boot_source_print, NULL},
-	{"cpu-config", NULL, "null"},
-	{"logger", NULL, "null"},
-	{"machine-config", machine_config_print, NULL},
-	{"memory-hotplug", NULL, "null"},
-	{"metrics", NULL, "null"},
-	{"mmds-config", mmds_config_print, NULL},
-	{"network-interfaces", interfaces_print, NULL},
-	{"pmem", NULL, "[]"},
-	{"vsock", vsock_print, NULL},
-	{"entropy", entropy_print, NULL},
+/* In the order in which a configuration file's are read: the machine before its
+ * devices, the interfaces before the metadata service that is on them. */
+const struct body_part body_parts[] = {
+	{.kind = &body_boot_source, .print = boot_source_print},
+	{.name = "machine-config", .print = machine_config_print},
+	{.kind = &body_drives, .print = drives_print},
+	{.kind = &body_interfaces, .print = interfaces_print},
+	{.name = "pmem", .absent = "[]"},
+	{.name = "logger", .absent = "null"},
+	{.kind = &body_balloon, .print = balloon_print},
+	{.kind = &body_cpu_config, .absent = "null"},
+	{.name = "metrics", .absent = "null"},
+	{.kind = &body_mmds, .print = mmds_config_print},
+	{.kind = &body_vsock, .print = vsock_print},
+	{.kind = &body_entropy, .print = entropy_print},
+	{.name = "memory-hotplug", .absent = "null"},
+	{0},
 };
+_Static_assert(ARRAY_SIZE(body_parts) <= BODY_PARTS_MAX, "raise it");
+
+const char *body_part_name(const struct body_part *part)
+{
+	return part->kind ? part->kind->name : part->name;
+}
 
 void bodies_print(const struct vm_config *config, struct buf *out)
 {
-	for (unsigned i = 0; i < ARRAY_SIZE(parts); i++) {
-		buf_printf(out, "%s\"%s\":", i ? "," : "{", parts[i].name);
-		if (parts[i].print)
-			parts[i].print(config, out);
+	char before = '{';
+
+	for (const struct body_part *part = body_parts; body_part_name(part);
+	     part++) {
+		buf_printf(out, "%c\"%s\":", before, body_part_name(part));
+		before = ',';
+		if (part->print)
+			part->print(config, out);
 		else
-			buf_text(out, parts[i].absent);
+			buf_text(out, part->absent);
 	}
 	buf_text(out, "}");
 }

@@ -45,5 +45,19 @@ int body_put(const struct body_kind *kind, struct vm_config *config,
 	     const struct json_t *json, const char *id, bool *deprecated,
 	     struct err *e);
 
+/* What a VM consists of: the sections of a configuration file, and the members
+ * of GET /vm/config. */
+struct body_part {
+	const char *name;             /* without a kind */
+	const struct body_kind *kind; /* NULL: the file has a reader for it */
+	void (*print)(const struct vm_config *config, struct buf *out);
+	const char *absent; /* no print: what there is instead */
+};
+
+/* All of them, and one without a name. */
+extern const struct body_part body_parts[];
+enum { BODY_PARTS_MAX = 16 };
+const char *body_part_name(const struct body_part *part);
+
 /* The object of GET /vm/config. */
 void bodies_print(const struct vm_config *config, struct buf *out);

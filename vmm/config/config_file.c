@@ -117,61 +117,56 @@ static int put_section(struct config_file *file, const struct body_kind *kind,
 
 /* --------------------------------------------------------------- the whole */
 
-/* In the order in which they are read. */
+/* The sections that are no bodies of body_table.h. */
 static const struct {
-	const char *name;             /* without a kind */
-	const struct body_kind *kind; /* or NULL, and a reader */
+	const char *name;
 	section_reader read;
-} sections[] = {
-	{.kind = &body_boot_source},
-	{"machine-config", NULL, read_machine},
-	{.kind = &body_drives},
-	{.kind = &body_interfaces},
-	{"pmem", NULL, read_empty_list},
-	{"logger", NULL, read_logger},
-	{.kind = &body_balloon},
-	{.kind = &body_cpu_config},
-	{"metrics", NULL, read_metrics},
-	{.kind = &body_mmds},
-	{.kind = &body_vsock},
-	{.kind = &body_entropy},
-	{"memory-hotplug", NULL, read_unsupported},
+} readers[] = {
+	{"machine-config", read_machine},
+	{"pmem", read_empty_list},
+	{"logger", read_logger},
+	{"metrics", read_metrics},
+	{"memory-hotplug", read_unsupported},
 };
 
-static const char *name_of(unsigned i)
+static int read_other(struct config_file *file, const char *name,
+		      const struct json_t *value, struct err *e)
 {
-	return sections[i].kind ? sections[i].kind->name : sections[i].name;
+	unsigned i = 0;
+
+	while (strcmp(readers[i].name, name) != 0)
+		i++;
+	return readers[i].read(file, value, e);
 }
 
-static int read_section(struct config_file *file, unsigned i,
+static int read_section(struct config_file *file, const struct body_part *part,
 			const struct json_t *value, struct err *e)
 {
-	const struct body_kind *kind = sections[i].kind;
-
-	if (kind ? put_section(file, kind, value, e)
-		 : sections[i].read(file, value, e))
-		return err_prefix(e, "%s", name_of(i));
+	if (part->kind ? put_section(file, part->kind, value, e)
+		       : read_other(file, part->name, value, e))
+		return err_prefix(e, "%s", body_part_name(part));
 	return 0;
 }
 
 static int read_document(struct config_file *file,
 			 const struct json_t *document, struct err *e)
 {
-	const struct json_t *value[ARRAY_SIZE(sections)] = {0};
-	struct json_field fields[ARRAY_SIZE(sections)];
+	const struct json_t *value[BODY_PARTS_MAX] = {0};
+	struct json_field fields[BODY_PARTS_MAX];
+	const struct body_part *part = body_parts;
+	unsigned count = 0;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(sections); i++)
-		fields[i] = (struct json_field){
-			.name = name_of(i),
+	for (; body_part_name(part); part++, count++)
+		fields[count] = (struct json_field){
+			.name = body_part_name(part),
 			.kind = JSON_KIND_ANY,
-			.required = sections[i].kind &&
-				    sections[i].kind->is_required,
-			.offset = i * sizeof(value[0]),
+			.required = part->kind && part->kind->is_required,
+			.offset = count * sizeof(value[0]),
 		};
-	if (json_read_known(document, fields, ARRAY_SIZE(fields), value, e))
+	if (json_read_known(document, fields, count, value, e))
 		return -1;
-	for (unsigned i = 0; i < ARRAY_SIZE(sections); i++) {
-		if (value[i] && read_section(file, i, value[i], e))
+	for (unsigned i = 0; i < count; i++) {
+		if (value[i] && read_section(file, &body_parts[i], value[i], e))
 			return -1;
 	}
 	return 0;
