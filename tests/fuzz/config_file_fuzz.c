@@ -9,7 +9,7 @@
 #include "core/base/err.h"
 #include "tests/fuzz/fuzz.h"
 #include "vmm/config/config.h"
-#include "vmm/config/config_file.h"
+#include "vmm/config/file/config_file.h"
 
 /* What was asked for, with what is added before init's part: nothing is cut. */
 static void check_whole(const struct vm_config *config, const char *cmdline)

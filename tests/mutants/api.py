@@ -4,7 +4,7 @@
 HTTP, CONN, SERVER, ROUTES = (f"vmm/api/{name}.c" for name in ("http", "connection", "server", "routes"))
 HANDLERS, CLIENT, LISTENER = "vmm/api/handlers.c", "vmm/ctl/client.c", "core/io/listener.c"
 PLACE = "core/json/json_place.c"
-JSON, CONFIG, FILE, BODIES = "core/json/json.c", "vmm/config/config.c", "vmm/config/config_file.c", "vmm/config/snapshot_bodies.c"
+JSON, CONFIG, FILE, BODIES = "core/json/json.c", "vmm/config/config.c", "vmm/config/file/config_file.c", "vmm/config/snapshot_bodies.c"
 SINK, BUF = "vmm/instance/metrics_sink.c", "core/base/buf.c"
 
 MUTANTS = [

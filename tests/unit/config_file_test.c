@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Firecracker's configuration file: vmm/config/config_file.c. */
+/* Firecracker's configuration file: vmm/config/file/config_file.c. */
 #include <stdio.h>
 #include <string.h>
 
 #include "core/base/util.h"
 #include "tests/unit/testing.h"
-#include "vmm/config/config_file.h"
+#include "vmm/config/file/config_file.h"
 
 static struct config_file file;
 static struct err e;

@@ -20,7 +20,7 @@
 #include "snapshot/state_file.h"
 #include "vmm/cli/cli.h"
 #include "vmm/cli/launch.h"
-#include "vmm/config/config_file.h"
+#include "vmm/config/file/config_file.h"
 
 enum { ID_MAX = 64 };
 

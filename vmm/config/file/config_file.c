@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmm/config/config_file.h"
+#include "vmm/config/file/config_file.h"
 
 #include <stdlib.h>
 #include <string.h>
