@@ -69,6 +69,18 @@ $0 ~ unfinished { bad(FNR, "a note of unfinished work; finish it, or write an is
 
 !is_c { next }
 
+/^\{/ { start = FNR }
+/^\}/ && start {
+	between = FNR - start - 1
+	if (between > 45)
+		bad(start, "a function of " between " lines; split it, 45 is the limit")
+	if (is_product) {
+		functions++
+		longer += between > 25
+	}
+	start = 0
+}
+
 /#[ \t]*include/ {
 	only("<linux/kvm\\.h>", "^(core/kvm|arch/aarch64|tests)/|^core/seccomp/compile\\.c$", "<linux/kvm.h> is for core/kvm and arch/aarch64; use core/kvm/kvm.h")
 	only("<libfdt\\.h>", "^(arch/aarch64/fdt|tests/)", "<libfdt.h> is for arch/aarch64/fdt*.c")
@@ -83,15 +95,12 @@ $0 ~ unsafe { bad(FNR, "an unbounded or shell-running function of libc; use snpr
 { only(mutex, "^core/thread/lock\\.h$", "a mutex; use a lock of core/thread/lock.h") }
 { only(lock, "^(devices/serial|devices/serial_output|devices/serial_state|devices/gpio|devices/rtc|devices/virtio/virtio|devices/virtio/virtio_status|core/io/log|core/io/leftover|core/thread/thread|vmm/vm/vcpu|vmm/vm/prefault|vmm/instance/snapshot_job)\\.c$", "a lock; only devices/serial*.c, devices/gpio.c, devices/rtc.c, devices/virtio/virtio*.c, core/io/log.c, core/io/leftover.c, core/thread/thread.c, vmm/vm/vcpu.c, vmm/vm/prefault.c and vmm/instance/snapshot_job.c are shared by threads") }
 
-/^\{/ { start = FNR }
-/^\}/ && start {
-	if (FNR - start + 1 > 47)
-		bad(start, "a function of " FNR - start + 1 " lines; split it, 45 between the braces is the limit")
-	start = 0
-}
-
 END {
 	end_of_file()
+	if (longer * 10 > functions) {
+		print longer " of " functions " functions of the product are longer than 25 lines; a tenth may be"
+		failed = 1
+	}
 	exit failed
 }' $list || failed=1
 python3 tests/rooms.py || failed=1

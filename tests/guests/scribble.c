@@ -67,9 +67,9 @@ static void access_plain(unsigned kind, uint64_t base, uint64_t value)
 		read_width(base, width);
 }
 
-static void access_odd(unsigned kind, uint64_t base, uint64_t value)
+static void access_by_general_registers(unsigned kind, uint64_t base,
+					uint64_t value)
 {
-	base &= ~15ull;
 	switch (kind) {
 	case 0:
 		ACCESS("ldp x9, x10, [%0]");
@@ -92,9 +92,15 @@ static void access_odd(unsigned kind, uint64_t base, uint64_t value)
 	case 6:
 		ACCESS("ldrb w9, [%0, #1]!");
 		break;
-	case 7:
+	default:
 		ACCESS("ldrsw x9, [%0]");
 		break;
+	}
+}
+
+static void access_otherwise(unsigned kind, uint64_t base, uint64_t value)
+{
+	switch (kind) {
 	case 8:
 		ACCESS("ldr q0, [%0]");
 		break;
@@ -120,6 +126,15 @@ static void access_odd(unsigned kind, uint64_t base, uint64_t value)
 		ACCESS("ldar w9, [%0]\n\tstlr w9, [%0]");
 		break;
 	}
+}
+
+static void access_odd(unsigned kind, uint64_t base, uint64_t value)
+{
+	base &= ~15ull;
+	if (kind < 8)
+		access_by_general_registers(kind, base, value);
+	else
+		access_otherwise(kind, base, value);
 }
 
 static bool has_atomics(void)

@@ -198,7 +198,7 @@ static void a_running_drive_is_patched(void **state)
 	assert_contains(text, "\"block_d\":{");
 }
 
-static void a_balloon_is_told_and_patched(void **state)
+static void a_balloon_is_told_before_the_start(void **state)
 {
 	struct world *w = *state;
 	char text[8000];
@@ -221,8 +221,17 @@ static void a_balloon_is_told_and_patched(void **state)
 	assert_contains(text, "Machine config error: The memory size (MiB) is "
 			      "smaller than the previously set balloon device "
 			      "target size.");
+}
+
+static void a_balloon_without_a_driver_is_told(void **state)
+{
+	struct world *w = *state;
+	char text[8000];
+
+	api_world_do(w, PUT, "/balloon",
+		     "{\"amount_mib\":40,\"deflate_on_oom\":true,"
+		     "\"stats_polling_interval_s\":1}");
 	api_world_boot(w);
-	/* The guest has no driver. */
 	assert_int_equal(api_world_call(w, PAT, "/balloon",
 					"{\"amount_mib\":50}", text,
 					sizeof(text)),
@@ -316,7 +325,8 @@ int main(void)
 		API_TEST(what_cannot_be_is_refused),
 		API_TEST(drives_are_replaced_by_id_and_there_is_one_root),
 		API_TEST(a_running_drive_is_patched),
-		API_TEST(a_balloon_is_told_and_patched),
+		API_TEST(a_balloon_is_told_before_the_start),
+		API_TEST(a_balloon_without_a_driver_is_told),
 		API_TEST(a_vsock_is_told_and_its_socket_goes),
 		API_TEST(devices_are_in_firecrackers_order),
 	};

@@ -144,65 +144,64 @@ static char cmdline[4096];
 
 #define MACHINE "\"machine-config\":{\"vcpu_count\":1,\"mem_size_mib\":64,"
 
+/* A section, and what is said of it. */
+static const char *const refused[][2] = {
+	{"\"machine-config\":{\"vcpu_count\":1}",
+	 "machine-config: missing field `mem_size_mib`"},
+	{"\"machine-config\":{\"mem_size_mib\":1}",
+	 "machine-config: missing field `vcpu_count`"},
+	{"\"machine-config\":{\"vcpu_count\":256,\"mem_size_mib\":1}",
+	 "machine-config: invalid value: integer `256`, expected u8 at "
+	 "line 1 column 95 (field `vcpu_count` is 0 to 255)"},
+	{"\"machine-config\":{\"vcpu_count\":1,"
+	 "\"mem_size_mib\":2147483648}",
+	 "machine-config: invalid value: integer `2147483648`"},
+	{"\"machine-config\":[]",
+	 "machine-config: invalid type: sequence, expected an object"},
+	{MACHINE "\"smt\":true}",
+	 "machine-config: Enabling simultaneous multithreading is not "
+	 "supported on aarch64."},
+	{MACHINE "\"cpu_template\":\"V1N1\"}",
+	 "machine-config: this build has no CPU templates"},
+	{MACHINE "\"huge_pages\":\"1G\"}",
+	 "machine-config: huge_pages: unknown variant `1G`, expected "
+	 "one of `None`, `Transparent`, `2M`"},
+	{MACHINE "\"vcpus\":1}", "machine-config: unknown field `vcpus`"},
+	{"\"network-interfaces\":[{}]",
+	 "network-interfaces: element 0: missing field `iface_id`"},
+	{"\"network-interfaces\":[{\"iface_id\":\"a\",\"host_dev_"
+	 "name\":"
+	 "\"no-such-tap\"}]",
+	 "network-interfaces: element 0: Could not create the network "
+	 "device: Open tap device failed: "},
+	{"\"network-interfaces\":{}", "network-interfaces: expected an array"},
+	{"\"pmem\":[{}]", "pmem: this build has no such device"},
+	{"\"logger\":{\"show_level\":1}",
+	 "logger: invalid type: integer `1`, expected a boolean"},
+	{"\"logger\":{\"path\":\"x\"}", "logger: unknown field `path`"},
+	{"\"balloon\":{}", "balloon: missing field `amount_mib`"},
+	{"\"cpu-config\":{\"kvm_capabilities\":[\"1\"]}",
+	 "cpu-config: field `kvm_capabilities`, element 0: this "
+	 "build does not support it"},
+	{"\"cpu-config\":\"/nope\"", "cpu-config: /nope"},
+	{"\"metrics\":{}", "metrics: missing field `metrics_path`"},
+	{"\"mmds-config\":{}",
+	 "mmds-config: missing field `network_interfaces`"},
+	{"\"mmds-config\":{\"network_interfaces\":[\"a\"]}",
+	 "mmds-config: The list of network interface IDs provided "
+	 "contains at least one ID that does not correspond to any "
+	 "existing network interface."},
+	{"\"vsock\":{}", "vsock: missing field `guest_cid`"},
+	{"\"entropy\":{\"x\":1}", "entropy: unknown field `x`"},
+	{"\"memory-hotplug\":{}",
+	 "memory-hotplug: this build does not support it"},
+};
+
 static void refusals_name_the_section(void **state)
 {
-	static const char *const cases[][2] = {
-		{"\"machine-config\":{\"vcpu_count\":1}",
-		 "machine-config: missing field `mem_size_mib`"},
-		{"\"machine-config\":{\"mem_size_mib\":1}",
-		 "machine-config: missing field `vcpu_count`"},
-		{"\"machine-config\":{\"vcpu_count\":256,\"mem_size_mib\":1}",
-		 "machine-config: invalid value: integer `256`, expected u8 at "
-		 "line 1 column 95 (field `vcpu_count` is 0 to 255)"},
-		{"\"machine-config\":{\"vcpu_count\":1,"
-		 "\"mem_size_mib\":2147483648}",
-		 "machine-config: invalid value: integer `2147483648`"},
-		{"\"machine-config\":[]",
-		 "machine-config: invalid type: sequence, expected an object"},
-		{MACHINE "\"smt\":true}",
-		 "machine-config: Enabling simultaneous multithreading is not "
-		 "supported on aarch64."},
-		{MACHINE "\"cpu_template\":\"V1N1\"}",
-		 "machine-config: this build has no CPU templates"},
-		{MACHINE "\"huge_pages\":\"1G\"}",
-		 "machine-config: huge_pages: unknown variant `1G`, expected "
-		 "one of `None`, `Transparent`, `2M`"},
-		{MACHINE "\"vcpus\":1}",
-		 "machine-config: unknown field `vcpus`"},
-		{"\"network-interfaces\":[{}]",
-		 "network-interfaces: element 0: missing field `iface_id`"},
-		{"\"network-interfaces\":[{\"iface_id\":\"a\",\"host_dev_"
-		 "name\":"
-		 "\"no-such-tap\"}]",
-		 "network-interfaces: element 0: Could not create the network "
-		 "device: Open tap device failed: "},
-		{"\"network-interfaces\":{}",
-		 "network-interfaces: expected an array"},
-		{"\"pmem\":[{}]", "pmem: this build has no such device"},
-		{"\"logger\":{\"show_level\":1}",
-		 "logger: invalid type: integer `1`, expected a boolean"},
-		{"\"logger\":{\"path\":\"x\"}", "logger: unknown field `path`"},
-		{"\"balloon\":{}", "balloon: missing field `amount_mib`"},
-		{"\"cpu-config\":{\"kvm_capabilities\":[\"1\"]}",
-		 "cpu-config: field `kvm_capabilities`, element 0: this "
-		 "build does not support it"},
-		{"\"cpu-config\":\"/nope\"", "cpu-config: /nope"},
-		{"\"metrics\":{}", "metrics: missing field `metrics_path`"},
-		{"\"mmds-config\":{}",
-		 "mmds-config: missing field `network_interfaces`"},
-		{"\"mmds-config\":{\"network_interfaces\":[\"a\"]}",
-		 "mmds-config: The list of network interface IDs provided "
-		 "contains at least one ID that does not correspond to any "
-		 "existing network interface."},
-		{"\"vsock\":{}", "vsock: missing field `guest_cid`"},
-		{"\"entropy\":{\"x\":1}", "entropy: unknown field `x`"},
-		{"\"memory-hotplug\":{}",
-		 "memory-hotplug: this build does not support it"},
-	};
-
 	(void)state;
-	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++)
-		assert_err(parse_with(cases[i][0]), e, cases[i][1]);
+	for (unsigned i = 0; i < ARRAY_SIZE(refused); i++)
+		assert_err(parse_with(refused[i][0]), e, refused[i][1]);
 }
 
 static void files_must_be_there(void **state)

@@ -221,29 +221,30 @@ static void other_programs_are_refused(void **state)
 /* ------------------------------------------------------------------ other
  * files */
 
+static const char *const host_folders[] = {
+	"host",
+	"host/sys",
+	"host/sys/devices",
+	"host/sys/devices/system",
+	"host/sys/devices/system/cpu",
+	"host/" HOST_CPU0,
+	"host/" HOST_CPU0 "/cache",
+	"host/" HOST_CPU0 "/cache/index0",
+	"host/" HOST_CPU0 "/cache/index3",
+	"host/" HOST_CPU0 "/regs",
+	"host/" HOST_CPU0 "/regs/identification",
+	"jail",
+};
+
 static void the_hosts_caches_are_copied(void **state)
 {
-	static const char *const folders[] = {
-		"host",
-		"host/sys",
-		"host/sys/devices",
-		"host/sys/devices/system",
-		"host/sys/devices/system/cpu",
-		"host/" HOST_CPU0,
-		"host/" HOST_CPU0 "/cache",
-		"host/" HOST_CPU0 "/cache/index0",
-		"host/" HOST_CPU0 "/cache/index3",
-		"host/" HOST_CPU0 "/regs",
-		"host/" HOST_CPU0 "/regs/identification",
-		"jail",
-	};
 	struct jailer_world *w = *state;
 	char host[80];
 	struct tree jail;
 	struct err e;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(folders); i++)
-		jailer_world_folder(w, folders[i]);
+	for (unsigned i = 0; i < ARRAY_SIZE(host_folders); i++)
+		jailer_world_folder(w, host_folders[i]);
 	jailer_world_file(w, "host/" HOST_CPU0 "/cache/index0/level", "1\n");
 	jailer_world_file(w, "host/" HOST_CPU0 "/cache/index3/size", "4K\n");
 	jailer_world_file(w, "host/" HOST_CPU0 "/cache/index3/uevent", "no");

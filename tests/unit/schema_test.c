@@ -260,26 +260,26 @@ static void unknown_sections_are_shown_as_bytes(void **state)
 }
 
 /* linux/kvm.h, and struct kvm_regs. */
+static const struct {
+	uint64_t id;
+	const char *text;
+} named_registers[] = {
+	{0x6030000000100000, "\"x0\":\"0x403020100000000\""},
+	{0x603000000010003c, "\"x30\":"},
+	{0x603000000010003e, "\"sp\":"},
+	{0x6030000000100040, "\"pc\":"},
+	{0x6030000000100042, "\"pstate\":"},
+	{0x6030000000100050, "\"spsr_fiq\":"},
+	{0x6040000000100054, "\"v0\":\"00000000010203040000000000000000\""},
+	{0x60400000001000d0, "\"v31\":"},
+	{0x60200000001000d4, "\"0x60200000001000d4\":"}, /* FPSR */
+	{0x603000000013c684, "\"s3_0_c13_c0_4\":"},
+	{0x603000000013df19, "\"s3_3_c14_c3_1\":"},
+	{0x6030000000140000, "\"0x6030000000140000\":"},
+};
+
 static void registers_have_the_names_of_the_architecture(void **state)
 {
-	static const struct {
-		uint64_t id;
-		const char *text;
-	} reg[] = {
-		{0x6030000000100000, "\"x0\":\"0x403020100000000\""},
-		{0x603000000010003c, "\"x30\":"},
-		{0x603000000010003e, "\"sp\":"},
-		{0x6030000000100040, "\"pc\":"},
-		{0x6030000000100042, "\"pstate\":"},
-		{0x6030000000100050, "\"spsr_fiq\":"},
-		{0x6040000000100054,
-		 "\"v0\":\"00000000010203040000000000000000\""},
-		{0x60400000001000d0, "\"v31\":"},
-		{0x60200000001000d4, "\"0x60200000001000d4\":"}, /* FPSR */
-		{0x603000000013c684, "\"s3_0_c13_c0_4\":"},
-		{0x603000000013df19, "\"s3_3_c14_c3_1\":"},
-		{0x6030000000140000, "\"0x6030000000140000\":"},
-	};
 	uint8_t value[16] = {0, 0, 0, 0, 1, 2, 3, 4}, zeroes[14] = {0};
 	struct snap s;
 	struct err e;
@@ -288,9 +288,9 @@ static void registers_have_the_names_of_the_architecture(void **state)
 	int r;
 
 	(void)state;
-	for (unsigned i = 0; i < ARRAY_SIZE(reg); i++) {
+	for (unsigned i = 0; i < ARRAY_SIZE(named_registers); i++) {
 		uint32_t count = 1;
-		uint64_t id = reg[i].id;
+		uint64_t id = named_registers[i].id;
 		const void *body;
 
 		snap_save(&s, 1);
@@ -303,7 +303,7 @@ static void registers_have_the_names_of_the_architecture(void **state)
 		body = snap_data(&s, &len);
 		text = print(body, len, true, &r, &e);
 		assert_ok(r, e);
-		assert_contains(text, reg[i].text);
+		assert_contains(text, named_registers[i].text);
 		assert_lacks(text, "unread");
 		free(text);
 		snap_fini(&s);
