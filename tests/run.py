@@ -30,6 +30,7 @@ from table import PROOFS  # noqa: E402
 SUITE_SECONDS = 300     # longer than an integration suite may take that does not say `# seconds:`
 FUZZ_SECONDS = 5        # for each fuzzer; tools/fuzz takes longer
 QUICK_FUZZ_SECONDS = 1
+SCRATCH_SECONDS = 1800  # of following docs/hacking.md: a build, and a guest that boots with it
 MUTANTS_SECONDS = 3600  # of all mutants: some hundred builds and runs of a test
 PACKAGE_SECONDS = 3600  # of building the product in another folder
 TIDY = f"{ROOT}/out/tidy"
@@ -93,6 +94,7 @@ def checks():
         ("gn check", ["gn", "check", "out"]),
         ("build/check_sources.sh", ["build/check_sources.sh", "out"]),
         ("tests/lint.sh", ["tests/lint.sh"]),
+        ("tests/check_api.py", ["python3", "tests/check_api.py"]),
         ("tests/check_options.py", ["python3", "tests/check_options.py"]),
         ("out/stasis", ["python3", "tests/check_binary.py", "out/stasis"]),
         ("out/jailer", ["python3", "tests/check_binary.py", "out/jailer"]),
@@ -470,6 +472,7 @@ def steps(full, long):
     if long:
         yield Unit("package", "tests/package.py", PACKAGE_SECONDS)
         yield Unit("mutants", "tests/mutants/mutants.py", MUTANTS_SECONDS)
+        yield Unit("scratch", "tests/scratch/full", SCRATCH_SECONDS)
     if has_kvm():
         skipped_time = ("hole", "time-bound", "time-chrony", "time-follow", "time-long")
         yield Rig("this machine", None, tuple(sorted(set(suites) - set(skipped_time))))

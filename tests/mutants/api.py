@@ -31,9 +31,9 @@ MUTANTS = [
     ("\"Connection: close\" is ignored", CONN, "\tc->close |= !http->keep_alive;\n", "\tc->close |= !http;\n", "api_server_test"),
 
     # ------------------------------------------------------------------- routes
-    ("a request for a running guest is taken before it runs", ROUTES, "\tif (route->when == ANY || (route->when == POST) == started)\n",
+    ("a request for a running guest is taken before it runs", ROUTES, "\tif (route->when == ANY || (route->when >= POST) == started)\n",
      "\tif (route->when == ANY || route->when == POST || !started)\n", "api_routes_test"),
-    ("a request before the start is taken after it", ROUTES, "\tif (route->when == ANY || (route->when == POST) == started)\n", "\tif (route->when != POST || started)\n",
+    ("a request before the start is taken after it", ROUTES, "\tif (route->when == ANY || (route->when >= POST) == started)\n", "\tif (route->when != POST || started)\n",
      "api_routes_test"),
     ("an id may be a path", ROUTES, "\t\tif (!isalnum((unsigned char)id[i]) && id[i] != '_')\n", "\t\tif (!id[i])\n", "api_routes_test"),
     ("an id overruns its buffer", ROUTES, "\tif (len > VM_ID_MAX)\n\t\treturn err_set(e, \"the ID", "\tif (len > 4 * VM_ID_MAX)\n\t\treturn err_set(e, \"the ID", "api_routes_test"),

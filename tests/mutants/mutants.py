@@ -72,7 +72,7 @@ def load_mutants():
 class Tree:
     """A copy of the tree in which one mutant at a time is built."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, objects=("native/obj", "native_tsan/obj")):
         self.folder = folder
         listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
                                 cwd=ROOT, capture_output=True, check=True).stdout.decode()
@@ -80,18 +80,18 @@ class Tree:
             if os.path.lexists(f"{ROOT}/{path}"):
                 os.makedirs(os.path.dirname(f"{folder}/{path}"), exist_ok=True)
                 shutil.copy2(f"{ROOT}/{path}", f"{folder}/{path}", follow_symlinks=False)
-        self.copy_objects()
+        self.copy_objects(objects)
         subprocess.run(["git", "init", "-q"], cwd=folder, check=True)   # tests/run.py asks it
         subprocess.run(["gn", "gen", "out", "--quiet"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
-    def copy_objects(self):
+    def copy_objects(self, objects):
         """What is built already, with its times, so that little is compiled again."""
         os.makedirs(f"{self.folder}/out")
         os.symlink(f"{ROOT}/out/deps", f"{self.folder}/out/deps")
         for name in (".ninja_deps", ".ninja_log", "args.gn"):
             if os.path.exists(f"{ROOT}/out/{name}"):
                 shutil.copy2(f"{ROOT}/out/{name}", f"{self.folder}/out")
-        for name in ("native/obj", "native_tsan/obj"):
+        for name in objects:
             if os.path.exists(f"{ROOT}/out/{name}"):
                 shutil.copytree(f"{ROOT}/out/{name}", f"{self.folder}/out/{name}", copy_function=shutil.copy2)
 
