@@ -26,7 +26,8 @@ COMMANDS = {
         "CpuConfig": {"vcpu_features": "cpu"},
         "BootSource": {
             "kernel_image_path": "kernel", "initrd_path": "initrd", "boot_args": "cmdline", "kaslr": "no-kaslr",
-            "raw": "raw", "load_address": "load-address", "entry": "entry", "fdt_high": "fdt-high"},
+            "raw": "raw", "load_address": "load-address", "entry": "entry", "fdt_high": "fdt-high",
+            "share_files": "share-files"},
         "Drive": {
             "path_on_host": "disk", "is_root_device": "disk root", "is_read_only": "disk ro",
             "cache_type": "disk unsafe", "io_engine": "disk async"},

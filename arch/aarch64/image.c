@@ -136,22 +136,9 @@ static uint64_t writable_from(const uint8_t head[HEAD_SIZE], uint64_t size)
 	return size;
 }
 
-static int read_part(struct guest_mem *mem, gpa_t gpa, const struct part *part,
-		     struct err *e)
-{
-	void *to = guest_mem_at(mem, gpa, part->size);
-	ssize_t n = to ? io_pread(part->fd, to, part->size, part->offset) : 0;
-
-	if (n < 0)
-		return err_errno(e, "cannot read it into guest RAM");
-	if (!to || (uint64_t)n != part->size)
-		return err_set(e, "it became shorter while it was read");
-	return 0;
-}
-
 /*
  * The writable section is read, because every guest writes to it and would copy
- * it page by page; the rest is mapped and shared.
+ * it page by page; the rest may be mapped and shared.
  */
 static int load_plain(struct guest_mem *mem, const struct part *file,
 		      const uint8_t head[HEAD_SIZE], struct arch_kernel *k,
@@ -160,12 +147,12 @@ static int load_plain(struct guest_mem *mem, const struct part *file,
 	struct image_header h;
 	struct placement p = {0};
 	uint64_t shared = writable_from(head, file->size);
-	struct part own = {file->fd, shared, file->size - shared};
 
 	memcpy(&h, head, sizeof(h));
 	if (place(mem, &h, &p, e) || check_room(&p, file->size, e) ||
-	    guest_mem_load(mem, p.load, file->fd, 0, shared, e) ||
-	    read_part(mem, p.load + shared, &own, e))
+	    guest_mem_boot(mem, p.load, file->fd, 0, shared, e) ||
+	    guest_mem_read(mem, p.load + shared, file->fd, shared,
+			   file->size - shared, e))
 		return -1;
 	k->entry = p.load;
 	k->end = p.load + max_u64(p.size, file->size);
@@ -373,7 +360,7 @@ static int load_raw(struct guest_mem *mem, const struct part *file,
 			       (unsigned long long)k->entry,
 			       (unsigned long long)load,
 			       (unsigned long long)k->end);
-	return guest_mem_load(mem, load, file->fd, 0, file->size, e);
+	return guest_mem_boot(mem, load, file->fd, 0, file->size, e);
 }
 
 static int load(struct guest_mem *mem, int fd, uint64_t size,

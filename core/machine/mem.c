@@ -251,13 +251,27 @@ static bool remember_file(struct guest_mem *mem, uint8_t *host, uint64_t len,
 	return true;
 }
 
+int guest_mem_read(struct guest_mem *mem, gpa_t gpa, int fd, uint64_t offset,
+		   uint64_t len, struct err *e)
+{
+	uint8_t *host = guest_mem_at(mem, gpa, len);
+	ssize_t n = host ? io_pread(fd, host, len, offset) : 0;
+
+	if (!host)
+		return load_failed(len, gpa, e);
+	if (n < 0)
+		return err_errno(e, "cannot read it into guest RAM");
+	if ((uint64_t)n != len)
+		return err_set(e, "it became shorter while it was read");
+	return 0;
+}
+
 int guest_mem_load(struct guest_mem *mem, gpa_t gpa, int fd, uint64_t offset,
 		   uint64_t len, struct err *e)
 {
 	uint8_t *host = guest_mem_at(mem, gpa, len);
-	uint64_t mapped, rest;
+	uint64_t mapped;
 	struct stat st;
-	ssize_t n;
 
 	if (!host)
 		return load_failed(len, gpa, e);
@@ -273,15 +287,17 @@ int guest_mem_load(struct guest_mem *mem, gpa_t gpa, int fd, uint64_t offset,
 		return mem->pages == GUEST_MEM_2M
 			       ? mem_huge_refuse(mem, mapped, e)
 			       : err_errno(e, "cannot map it into guest RAM");
-	if (mapped >= len)
-		return 0;
-	rest = len - mapped;
-	n = io_pread(fd, host + mapped, rest, offset + mapped);
-	if (n < 0)
-		return err_errno(e, "cannot read it into guest RAM");
-	if ((uint64_t)n != rest)
-		return err_set(e, "it became shorter while it was read");
-	return 0;
+	return mapped >= len ? 0
+			     : guest_mem_read(mem, gpa + mapped, fd,
+					      offset + mapped, len - mapped, e);
+}
+
+int guest_mem_boot(struct guest_mem *mem, gpa_t gpa, int fd, uint64_t offset,
+		   uint64_t len, struct err *e)
+{
+	if (mem->share_files || len < HUGE_PAGE || !mem_huge_may_be(mem))
+		return guest_mem_load(mem, gpa, fd, offset, len, e);
+	return guest_mem_read(mem, gpa, fd, offset, len, e);
 }
 
 /* -------------------------------------------------------- discarding pages */

@@ -43,7 +43,8 @@ struct guest_mem {
 	/* Where guest_mem_load() mapped files; owned. */
 	struct guest_mem_file *file[GUEST_MEM_FILES_MAX];
 	unsigned file_count;
-	bool keep_files; /* keep them open, for guest_mem_run_at() */
+	bool keep_files;  /* keep them open, for guest_mem_run_at() */
+	bool share_files; /* guest_mem_boot() maps in any case */
 	struct guest_mem_dirty *dirty; /* NULL: writes are not tracked */
 	/*
 	 * A page server fills RAM page by page: request missing pages from it.
@@ -103,6 +104,18 @@ void guest_mem_keep(struct guest_mem *mem, gpa_t gpa, uint64_t len);
  * of hugetlbfs into GUEST_MEM_2M.
  */
 int guest_mem_load(struct guest_mem *mem, gpa_t gpa, int fd, uint64_t offset,
+		   uint64_t len, struct err *e);
+
+/* The same, but always read. */
+int guest_mem_read(struct guest_mem *mem, gpa_t gpa, int fd, uint64_t offset,
+		   uint64_t len, struct err *e);
+
+/*
+ * The same of what a guest boots from: read where RAM may be huge pages, which
+ * spare the guest a fault for each 4 KiB, unless that is less than one of them,
+ * or it is to be shared.
+ */
+int guest_mem_boot(struct guest_mem *mem, gpa_t gpa, int fd, uint64_t offset,
 		   uint64_t len, struct err *e);
 
 /* The size in bytes of the pages that RAM consists of. */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/statfs.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -51,6 +52,20 @@ int mem_huge_refuse(const struct guest_mem *mem, uint64_t size, struct err *e)
 			 "cannot reserve %llu MiB of RAM (ask for less, or "
 			 "allow more: ulimit -v, vm.overcommit_memory)",
 			 (unsigned long long)mib);
+}
+
+bool mem_huge_may_be(const struct guest_mem *mem)
+{
+	AUTO_CLOSE int fd = open("/sys/kernel/mm/transparent_hugepage/enabled",
+				 O_RDONLY | O_CLOEXEC);
+	char text[32] = "";
+
+	if (fd >= 0)
+		(void)io_pread(fd, text, sizeof(text) - 1, 0);
+	/* "always [madvise] never" */
+	return !strstr(text, mem->pages == GUEST_MEM_PLAIN ? "[madvise]"
+							   : "[never]") &&
+	       !strstr(text, "[never]");
 }
 
 bool mem_huge_keeps(void)

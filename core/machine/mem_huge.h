@@ -12,6 +12,10 @@ struct guest_mem;
  * would help.  Returns -1. */
 int mem_huge_refuse(const struct guest_mem *mem, uint64_t size, struct err *e);
 
+/* May this host give @mem huge pages?  Yes if that is not known, as in a
+ * jail. */
+bool mem_huge_may_be(const struct guest_mem *mem);
+
 /*
  * Does this host keep a huge page reserved that is discarded?  Without that,
  * the guest could not have it again when the pool is empty, and would end.

@@ -74,15 +74,13 @@ mapped() {
 		END { print sum + 0 }' "/proc/$pid/smaps"
 }
 
-t_begin "the kernel is mapped from its file, and mostly not copied"
-size=$(mapped "$T/kernel-6.12")
-if [ "${size:-0}" -ge 4096 ]; then t_ok; else
-	grep -A 22 "kernel-6.12" /proc/$pid/smaps >smaps
-	t_fail "only ${size:-0} KiB" smaps
+t_begin "kernel and initrd are read into huge pages"
+huge=$(awk '/^AnonHugePages:/ { sum += $2 } END { print sum + 0 }' "/proc/$pid/smaps")
+if grep -q '\[never\]\|\[madvise\]' /sys/kernel/mm/transparent_hugepage/enabled; then
+	t_skip "this host has none"
+elif [ "$huge" -ge 24576 ] && [ "$(mapped "$T/kernel-6.12")" = 0 ]; then t_ok; else
+	t_fail "$huge KiB of huge pages" /proc/$pid/maps
 fi
-
-t_begin "the initrd is mapped from its file"
-if grep -q "rw-p .*$T/linux.cpio\$" /proc/$pid/maps; then t_ok; else t_fail "it is not"; fi
 
 t_begin "the guest ends when its shell does"
 echo exit >&3
@@ -96,5 +94,25 @@ kill -9 $pid 2>/dev/null
 wait $pid
 status=$?
 if [ $status -eq 0 ] && [ ! -s err ]; then t_ok; else t_fail "status $status" err; fi
+
+rm -f keys
+mkfifo keys
+stasis run --kernel "$T/kernel-6.12" --initrd "$T/linux.cpio" --share-files \
+	--cmdline "console=ttyS0 quiet guest.shell" <keys >out 2>err &
+pid=$!
+exec 3>keys
+t_begin "with --share-files the kernel is mapped from its file, and mostly not copied"
+wait_for 60 out "guest: shell"
+size=$(mapped "$T/kernel-6.12")
+if [ "${size:-0}" -ge 4096 ]; then t_ok; else
+	grep -A 22 "kernel-6.12" /proc/$pid/smaps >smaps
+	t_fail "only ${size:-0} KiB" smaps
+fi
+
+t_begin "so is the initrd"
+if grep -q "rw-p .*$T/linux.cpio\$" /proc/$pid/maps; then t_ok; else t_fail "it is not"; fi
+exec 3>&-
+kill -9 $pid
+wait $pid
 
 t_done

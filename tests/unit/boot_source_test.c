@@ -80,6 +80,16 @@ static void kaslr_can_be_switched_off_and_on_again(void **state)
 	assert_false(config.no_kaslr);
 }
 
+static void files_are_shared_on_request(void **state)
+{
+	(void)state;
+	assert_ok(put(",\"share_files\":true"), e);
+	assert_true(config.share_files);
+	assert_printed(",\"share_files\":true");
+	assert_ok(put(""), e);
+	assert_false(config.share_files);
+}
+
 static void a_raw_binary_goes_where_it_is_told(void **state)
 {
 	(void)state;
@@ -122,6 +132,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		BODY_TEST(a_plain_one_is_as_firecrackers),
 		BODY_TEST(kaslr_can_be_switched_off_and_on_again),
+		BODY_TEST(files_are_shared_on_request),
 		BODY_TEST(a_raw_binary_goes_where_it_is_told),
 		BODY_TEST(what_is_no_bool_is_refused),
 	};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Guest RAM in huge pages, of which the build machine need not have any. */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -83,6 +84,46 @@ static void huge_page_that_may_not_come_back_is_kept(void **state)
 	guest_mem_destroy(&m);
 }
 
+static bool host_has_none(void)
+{
+	AUTO_CLOSE int fd = open("/sys/kernel/mm/transparent_hugepage/enabled",
+				 O_RDONLY | O_CLOEXEC);
+	char text[32] = "";
+
+	return fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 &&
+	       strstr(text, "[never]");
+}
+
+/* How many files are mapped of @len bytes that a guest boots from. */
+static unsigned mapped(uint64_t len, bool share)
+{
+	const struct guest_mem_region r = {.gpa = LOW, .size = SIZE};
+	AUTO_CLOSE int fd = testing_file("kernel", 6);
+	struct guest_mem m;
+	unsigned files;
+	struct err e;
+
+	assert_int_equal(ftruncate(fd, SIZE), 0);
+	assert_ok(guest_mem_create_of(&m, &r, 1, GUEST_MEM_TRANSPARENT, false,
+				      &e),
+		  e);
+	m.share_files = share;
+	assert_ok(guest_mem_boot(&m, LOW, fd, 0, len, &e), e);
+	assert_memory_equal(m.region[0].host, "kernel", 7);
+	files = m.file_count;
+	guest_mem_destroy(&m);
+	return files;
+}
+
+static void what_guests_boot_from_is_read_where_ram_may_be_huge(void **state)
+{
+	(void)state;
+	assert_int_equal(mapped(SIZE, false), host_has_none());
+	assert_int_equal(mapped(SIZE, true), 1);
+	/* A huge page would be cleared for it. */
+	assert_int_equal(mapped(SIZE / 2 - 4096, false), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -90,6 +131,8 @@ int main(void)
 		cmocka_unit_test(huge_pages_of_a_file_are_not_reserved_twice),
 		cmocka_unit_test(small_file_is_read_into_huge_pages),
 		cmocka_unit_test(huge_page_that_may_not_come_back_is_kept),
+		cmocka_unit_test(
+			what_guests_boot_from_is_read_where_ram_may_be_huge),
 	};
 
 	return RUN_TESTS("mem_huge", tests);

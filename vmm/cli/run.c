@@ -275,9 +275,13 @@ static const struct option options[] = {
 	 "put the device tree at the end of RAM, for programs\n"
 	 "that expect it above them (always so with --raw)",
 	 OPTION_FLAG(struct run, config.fdt_high)},
+	{"share-files", NULL,
+	 "map kernel and initrd: guests share what they do not\n"
+	 "write of them, and boot more slowly",
+	 OPTION_FLAG(struct run, config.share_files)},
 	{"no-kaslr", NULL,
 	 "give the kernel no seed to randomise its address, so\n"
-	 "that guests share more of its pages",
+	 "that guests share more of its pages (--share-files)",
 	 OPTION_FLAG(struct run, config.no_kaslr)},
 	{"cpus", "N", "vCPUs, 1 to 32 (default 1)", .set = set_cpus},
 	{"memory", "SIZE", "RAM: 256M, 2G ..., at least 32M (default 128M)",

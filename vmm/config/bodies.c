@@ -32,6 +32,8 @@ int boot_source_read(struct boot_source *body, const struct json_t *json,
 		      0),
 		FIELD(struct boot_source, entry, JSON_KIND_U64, false, 0),
 		FIELD(struct boot_source, fdt_high, JSON_KIND_BOOL, false, 0),
+		FIELD(struct boot_source, share_files, JSON_KIND_BOOL, false,
+		      0),
 	};
 
 	*body = (struct boot_source){
@@ -94,6 +96,7 @@ int boot_source_apply(struct boot_source *body, struct vm_config *config,
 	replace(&config->cmdline, &body->cmdline);
 	config->no_kaslr = !body->kaslr;
 	config->fdt_high = body->fdt_high;
+	config->share_files = body->share_files;
 	config->raw = body->raw || body->load_address != UINT64_MAX ||
 		      body->entry != UINT64_MAX;
 	config->load_address = given(body->load_address);
@@ -130,6 +133,8 @@ void boot_source_print(const struct vm_config *config, struct buf *out)
 		buf_text(out, ",\"kaslr\":false");
 	if (config->fdt_high)
 		buf_text(out, ",\"fdt_high\":true");
+	if (config->share_files)
+		buf_text(out, ",\"share_files\":true");
 	if (config->raw)
 		buf_text(out, ",\"raw\":true");
 	if (config->load_address)

@@ -30,7 +30,7 @@ extern const char body_other_id[];
 
 struct boot_source {
 	char *kernel, *initrd, *cmdline; /* owned */
-	bool kaslr, raw, fdt_high;
+	bool kaslr, raw, fdt_high, share_files;
 	uint64_t load_address, entry; /* UINT64_MAX: not given */
 };
 

@@ -65,6 +65,7 @@ struct vm_config {
 	bool check_drivers;    /* see boot_check_drivers() */
 	uint64_t entry;        /* of a raw kernel, gpa; 0: its first byte */
 	bool no_kaslr;         /* the kernel runs where it was linked */
+	bool share_files;      /* kernel and initrd are mapped, see mem.h */
 	enum arch_toggle cpu[ARCH_FEATURE_COUNT];
 	struct arch_reg_modifier *reg; /* owned; reg_count of them */
 	unsigned reg_count;

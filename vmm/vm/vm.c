@@ -283,7 +283,7 @@ static int load_initrd(struct vm *vm, const char *path,
 	if (!size)
 		return err_set(e, "initrd %s is empty", path);
 	if (arch_place_initrd(&vm->mem, size, kernel, &topology->initrd, e) ||
-	    guest_mem_load(&vm->mem, topology->initrd, fd, 0, size, e) ||
+	    guest_mem_boot(&vm->mem, topology->initrd, fd, 0, size, e) ||
 	    boot_check_initrd(&vm->mem, topology->initrd, size, e))
 		return err_prefix(e, "initrd %s", path);
 	topology->initrd_size = size;
@@ -311,6 +311,7 @@ int vm_boot(struct vm *vm, const struct vm_config *config, struct err *e)
 	};
 	gpa_t fdt;
 
+	vm->mem.share_files = config->share_files;
 	if (vm_config_cmdline(config, cmdline, sizeof(cmdline), e) ||
 	    load_kernel(vm, config, &kernel, e))
 		return -1;
