@@ -222,6 +222,10 @@ struct arch_clock {
 	bool restored, estimated, unsynchronized;
 	uint64_t elapsed_error_ns;
 
+	/* The guest has suspended itself.  It expects to wake up much later,
+	 * so a jump of any length is fine. */
+	bool asleep;
+
 	/* Metrics. */
 	uint64_t pauses, resumes, stalls;
 	uint64_t frozen_ticks, longest_jump_ticks;
@@ -456,11 +460,8 @@ int arch_write_fdt(const struct arch_vm *a,
 /* Withdraw KVM's PTP hypercall.  @vcpu: any, of a VM that has not run. */
 int arch_hide_host_time(struct kvm_vcpu *vcpu, struct err *e);
 
-/*
- * Set the boot registers: vCPU 0 starts at @entry with @fdt as its argument;
- * the other vCPUs are left alone, because they wait for PSCI CPU_ON.
- */
-int arch_vcpu_boot(struct kvm_vcpu *vcpu, gpa_t entry, gpa_t fdt,
+/* Set the boot registers: vCPU 0 starts at @entry with @fdt as its argument. */
+int arch_vcpu_boot(struct kvm_vcpu *vcpu, gpa_t entry, uint64_t fdt,
 		   struct err *e);
 
 /* ---------------------------------------------------------------- running */

@@ -264,7 +264,19 @@ static void on_alarm(struct event_source *source, uint32_t events)
 		r->armed = 0;
 	update(r);
 	set_timer(r);
+	if (r->told)
+		(void)eventfd_write(r->wake_fd, 1);
 	device_lock_release(&r->lock);
+}
+
+bool rtc_has_alarm(struct rtc *r)
+{
+	bool told;
+
+	device_lock_take(&r->lock);
+	told = r->told;
+	device_lock_release(&r->lock);
+	return told;
 }
 
 void rtc_look(struct rtc *r)

@@ -29,7 +29,8 @@ extern struct metrics_group rtc_metrics;
 struct rtc {
 	struct event_loop *loop;
 	struct irq_line irq;
-	int wake_fd; /* eventfd: the main thread is to call rtc_look() */
+	int wake_fd; /* eventfd: the main thread is to call rtc_look(), or the
+		      * guest was interrupted for the alarm */
 	struct event_source alarm; /* a timer; fd -1 until the first alarm */
 
 	struct device_lock lock; /* also for creating the timer */
@@ -63,6 +64,8 @@ void rtc_init(struct rtc *rtc, struct event_loop *loop, struct irq_line irq,
 void rtc_start(struct rtc *rtc, int64_t offset_ns);
 /* The guest may have set an alarm. */
 void rtc_look(struct rtc *rtc);
+/* Has the alarm's interrupt come, and the guest not yet seen to it? */
+bool rtc_has_alarm(struct rtc *rtc);
 /* Does nothing if @rtc was only zeroed. */
 void rtc_fini(struct rtc *rtc);
 

@@ -207,7 +207,7 @@ static int check_jump(const struct arch_clock *c,
 	uint64_t max = request->has_max_jump ? request->max_jump_ms
 					     : c->config.max_jump_ms;
 
-	if (!clock_longer_than(ticks, c->hz, max))
+	if (c->asleep || !clock_longer_than(ticks, c->hz, max))
 		return 0;
 	return err_set(e,
 		       "the guest's time would jump by %llu ms, more than "
@@ -324,7 +324,9 @@ int arch_clock_stop(struct arch_clock *c, struct kvm_vcpu *vcpu, uint64_t left,
 	event->realtime_ns = clock_now_ns(CLOCK_REALTIME);
 	event->host = c->host_stopped;
 	event->guest = c->guest_stopped;
-	event->late_ticks = c->host_stopped - c->stopping;
+	/* A guest that suspends itself stops before it is asked to. */
+	if (!clock_goes_back(c->stopping, c->host_stopped))
+		event->late_ticks = c->host_stopped - c->stopping;
 	c->pauses++;
 	return 0;
 }

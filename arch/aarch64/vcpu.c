@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vCPUs: their features, and their registers at boot. */
+/* vCPUs: their features, and their registers at boot and when they wake up. */
 #include <errno.h>
 #include <linux/kvm.h>
 #include <stdio.h>
@@ -7,9 +7,11 @@
 
 #include "arch/aarch64/internal.h"
 #include "arch/arch.h"
+#include "arch/suspend.h"
 #include "core/base/err.h"
 #include "core/io/log.h"
 #include "core/kvm/kvm.h"
+#include "core/machine/mem.h"
 
 #define CORE_REG(name)                                         \
 	(KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | \
@@ -155,6 +157,10 @@ int arch_vm_init(struct arch_vm *a, struct kvm_vm *vm, struct err *e)
 	}
 	a->pvtime = kvm_check(vm->fd, KVM_CAP_STEAL_TIME) > 0;
 	accept_undecoded_accesses(vm);
+	/* Where KVM cannot, or the guest has EL2, it is told that there is no
+	 * such call. */
+	if (!a->has[ARCH_NESTED])
+		(void)kvm_vm_enable(vm, KVM_CAP_ARM_SYSTEM_SUSPEND);
 	return a->saved ? check_saved(a, e) : 0;
 }
 
@@ -266,12 +272,11 @@ static int set_core(struct kvm_vcpu *vcpu, uint64_t id, uint64_t value,
 			 (unsigned long long)id, vcpu->index);
 }
 
-int arch_vcpu_boot(struct kvm_vcpu *vcpu, gpa_t entry, gpa_t fdt, struct err *e)
+int arch_vcpu_boot(struct kvm_vcpu *vcpu, gpa_t entry, uint64_t fdt,
+		   struct err *e)
 {
 	uint64_t mode = 0;
 
-	if (vcpu->index)
-		return 0;
 	/*
 	 * Linux, Documentation/arch/arm64/booting.rst, 4.  KVM resets PSTATE to
 	 * the highest exception level that the vCPU has.
@@ -286,6 +291,96 @@ int arch_vcpu_boot(struct kvm_vcpu *vcpu, gpa_t entry, gpa_t fdt, struct err *e)
 		return -1;
 	return 0;
 }
+
+/* ----------------------------------------------------------------- suspend */
+
+/*
+ * PSCI SYSTEM_SUSPEND (Arm DEN 0022, 5.19).  KVM leaves the call to us: it ends
+ * KVM_RUN with the call's arguments in the registers, of which x1 is the
+ * address at which the guest wakes up, and x2 what it then finds in x0.
+ *
+ * A vCPU that sleeps is in KVM_MP_STATE_SUSPENDED, which a snapshot has, and
+ * never runs in that state.  Its registers are already those of the wake-up.
+ */
+
+enum { PSCI_DENIED = -3, PSCI_INVALID_ADDRESS = -9 };
+
+#define SCTLR_EL1 ARM64_SYS_REG(3, 0, 1, 0, 0)
+/* As KVM resets it, for CPU_ON, too: no MMU, no caches.  The byte order is the
+ * caller's. */
+#define SCTLR_RESET 0x00c50078ull
+#define SCTLR_EE    (1ull << 25)
+
+static int answer(struct kvm_vcpu *vcpu, int64_t result)
+{
+	return kvm_vcpu_set_reg(vcpu, CORE_REG(regs.regs[0]), &result);
+}
+
+int arch_suspend_deny(struct kvm_vcpu *vcpu)
+{
+	return answer(vcpu, PSCI_DENIED);
+}
+
+static bool is_in(struct kvm_vcpu *vcpu, uint32_t wanted)
+{
+	uint32_t state;
+
+	return !kvm_vcpu_get_mp_state(vcpu, &state) && state == wanted;
+}
+
+static bool is_alone(struct arch_vm *a, const struct kvm_vcpu *vcpu)
+{
+	for (unsigned i = 0; i < a->vcpu_count; i++) {
+		if (i != vcpu->index &&
+		    !is_in(a->vcpu[i], KVM_MP_STATE_STOPPED))
+			return false;
+	}
+	return true;
+}
+
+int arch_suspend(struct arch_vm *a, struct kvm_vcpu *asks,
+		 const struct guest_mem *mem, bool *asleep, struct err *e)
+{
+	uint64_t entry, context, sctlr;
+
+	if (!is_alone(a, asks))
+		return 0;
+	if (kvm_vcpu_get_reg(asks, CORE_REG(regs.regs[1]), &entry) ||
+	    kvm_vcpu_get_reg(asks, CORE_REG(regs.regs[2]), &context) ||
+	    kvm_vcpu_get_reg(asks, SCTLR_EL1, &sctlr))
+		return err_set(e, "cannot read where the guest wakes up");
+	if (entry % 4 || !guest_mem_at(mem, entry, 4)) {
+		(void)answer(asks, PSCI_INVALID_ADDRESS);
+		return 0;
+	}
+	sctlr = (sctlr & SCTLR_EE) | SCTLR_RESET;
+	if (kvm_vcpu_set_reg(asks, SCTLR_EL1, &sctlr) ||
+	    arch_vcpu_boot(asks, entry, context, e) ||
+	    kvm_vcpu_set_mp_state(asks, KVM_MP_STATE_SUSPENDED))
+		return err_set(e, "cannot suspend the guest");
+	*asleep = true;
+	return 0;
+}
+
+bool arch_is_asleep(struct arch_vm *a)
+{
+	for (unsigned i = 0; i < a->vcpu_count; i++) {
+		if (is_in(a->vcpu[i], KVM_MP_STATE_SUSPENDED))
+			return true;
+	}
+	return false;
+}
+
+void arch_wake(struct arch_vm *a)
+{
+	for (unsigned i = 0; i < a->vcpu_count; i++) {
+		if (is_in(a->vcpu[i], KVM_MP_STATE_SUSPENDED))
+			(void)kvm_vcpu_set_mp_state(a->vcpu[i],
+						    KVM_MP_STATE_RUNNABLE);
+	}
+}
+
+/* --------------------------------------------------------------- messages */
 
 void arch_vcpu_describe(struct kvm_vcpu *vcpu, char *text, size_t size)
 {

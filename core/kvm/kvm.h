@@ -178,6 +178,7 @@ enum kvm_exit {
 	KVM_EXITED_INTERRUPTED, /* by kvm_vcpu_kick() or another signal */
 	KVM_EXITED_OFF,         /* PSCI SYSTEM_OFF */
 	KVM_EXITED_RESET,       /* PSCI SYSTEM_RESET, SYSTEM_RESET2 */
+	KVM_EXITED_SUSPEND,     /* PSCI SYSTEM_SUSPEND; see arch.h */
 	KVM_EXITED_ERROR,       /* this vCPU cannot continue */
 };
 

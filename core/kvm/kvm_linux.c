@@ -339,6 +339,8 @@ static enum kvm_exit system_event(const struct kvm_vcpu *vcpu)
 		return KVM_EXITED_OFF;
 	case KVM_SYSTEM_EVENT_RESET:
 		return KVM_EXITED_RESET;
+	case KVM_SYSTEM_EVENT_SUSPEND:
+		return KVM_EXITED_SUSPEND;
 	default:
 		return KVM_EXITED_ERROR;
 	}

@@ -297,6 +297,26 @@ bool virtio_quiesce(struct virtio_device *dev, uint64_t deadline_ns)
 	return drained;
 }
 
+void virtio_await_wake(struct virtio_device *dev)
+{
+	virtio_enter(dev);
+	/* One that was just loaded is not yet. */
+	dev->quiesced = true;
+	/* Also without a driver: Linux resets its devices when it falls
+	 * asleep. */
+	if (dev->ops->await_wake)
+		dev->ops->await_wake(dev);
+	virtio_leave(dev);
+}
+
+void virtio_wake(struct virtio_device *dev)
+{
+	if (!dev->quiesced || !dev->slot.knocked)
+		return;
+	*dev->slot.knocked = true;
+	virtio_signal(dev->slot.wake_fd);
+}
+
 static void kick_all(struct virtio_device *dev) REQUIRES(device_lock)
 {
 	for (unsigned i = 0; i < dev->ops->queue_count; i++) {

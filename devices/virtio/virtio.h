@@ -75,6 +75,11 @@ struct virtio_ops {
 	 * after drain().  May be NULL.
 	 */
 	void (*reset)(struct virtio_device *dev);
+	/*
+	 * The guest sleeps, and this device is quiesced: watch for what wakes
+	 * it, and call virtio_wake() then.  NULL if there is nothing.
+	 */
+	void (*await_wake)(struct virtio_device *dev);
 	/* State beyond what virtio_state() covers.  May be NULL. */
 	void (*state)(struct virtio_device *dev, struct snap *s);
 	/* Release everything, the device's own memory too.  No lock held. */
@@ -89,6 +94,9 @@ struct virtio_slot {
 	/* An eventfd: the main thread is to call virtio_look_at_reset().  0:
 	 * only the main thread touches registers. */
 	int wake_fd;
+	/* Set, and wake_fd written, by virtio_wake().  Main thread.  May be
+	 * NULL. */
+	bool *knocked;
 	/*
 	 * From now on writes to InterruptACK may arrive late, for less.  May be
 	 * NULL.  Any thread; called with the two that follow.
@@ -198,6 +206,9 @@ static inline int virtio_kick_fd(const struct virtio_device *dev,
  */
 bool virtio_quiesce(struct virtio_device *dev, uint64_t deadline_ns);
 void virtio_resume(struct virtio_device *dev);
+/* Of a device that is quiesced, or was loaded and not resumed: see
+ * ops->await_wake(). */
+void virtio_await_wake(struct virtio_device *dev);
 /* Pages of RAM have come that virtq_pop() may have asked for. */
 void virtio_look(struct virtio_device *dev);
 
@@ -225,6 +236,10 @@ void virtio_state(struct virtio_device *dev, struct snap *s);
  */
 void virtio_enter(struct virtio_device *dev) ACQUIRES(dev->lock, device_lock);
 void virtio_leave(struct virtio_device *dev) RELEASES(dev->lock, device_lock);
+
+/* Something came for the driver, which is not live: if that is because the
+ * guest sleeps, it is woken.  Main thread, lock held. */
+void virtio_wake(struct virtio_device *dev) REQUIRES(device_lock);
 
 /* May requests be taken from this queue? */
 bool virtio_is_live(const struct virtio_device *dev, unsigned queue)

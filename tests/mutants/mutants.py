@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-LISTS = ("devices", "locks", "memory", "metadata", "snapshot", "api", "guest_time", "seccomp")
+LISTS = ("devices", "locks", "memory", "metadata", "snapshot", "api", "guest_time", "suspend", "seccomp")
 JOBS = max(1, os.cpu_count() or 1)
 COMPILER = "compiler: "
 REFUSAL = "[-Werror,-Wthread-safety"  # the rule that it must name

@@ -200,13 +200,17 @@ static void an_alarm_interrupts_when_its_time_has_come(void **state)
 	set_alarm(NOW + 5);
 	assert_int_equal(timer.it_value.tv_sec, NOW + 5);
 	fake_clock_set(NOW + 5, 0);
+	assert_false(rtc_has_alarm(&rtc));
 	turn();
 	assert_int_equal(raised, 1);
+	assert_true(rtc_has_alarm(&rtc));
+	assert_true(testing_take_event(wake_fd) > 0);
 	assert_int_equal(get(RIS), 1);
 	assert_int_equal(get(MIS), 1);
 	turn();
 	assert_int_equal(raised, 1);
 	set(ICR, 1);
+	assert_false(rtc_has_alarm(&rtc));
 	assert_int_equal(get(RIS) | get(MIS), 0);
 	assert_true(is_idle());
 }

@@ -56,6 +56,7 @@ struct virtio_slot driver_slot(struct driver *d)
 		.loop = &d->loop,
 		.irq_fd = d->irq_fd,
 		.wake_fd = d->wake.fd,
+		.knocked = &d->knocked,
 	};
 }
 

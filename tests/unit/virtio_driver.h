@@ -38,6 +38,7 @@ struct driver {
 	struct event_loop loop;
 	int irq_fd;
 	struct event_source wake; /* of the main thread, for a reset */
+	bool knocked;             /* by virtio_wake() */
 	struct virtio_device *dev;
 	struct driver_queue queue[VIRTIO_QUEUES_MAX];
 	gpa_t free;

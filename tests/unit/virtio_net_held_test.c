@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The guest's buffers that wait for frames: devices/virtio/net/net_rx.c. */
+/* The guest's buffers that wait for frames, and guests that do:
+ * devices/virtio/net/net_rx.c. */
 #include "core/base/util.h"
 #include "tests/unit/testing.h"
 #include "tests/unit/virtio_net_guest.h"
@@ -59,6 +60,73 @@ static void what_a_dropped_frame_wrote_is_marked(void **state)
 	assert_true(dirty->bits[0][page / 64] >> page % 64 & 1);
 }
 
+/* -------------------------------------------- a guest that has suspended
+ * itself */
+
+static void frame_wakes_a_guest_that_sleeps(void **state)
+{
+	(void)state;
+	start_all();
+	offer(2000);
+	kick_rx();
+	virtio_quiesce(d.dev, UINT64_MAX);
+	virtio_await_wake(d.dev);
+	driver_run(&d);
+	assert_false(d.knocked);
+	host_sends(1514);
+	driver_run(&d);
+	assert_true(d.knocked);
+	assert_int_equal(driver_poll(&d, 0), 0); /* no busy loop */
+	/* Again, as one that was not woken. */
+	d.knocked = false;
+	virtio_await_wake(d.dev);
+	driver_run(&d);
+	assert_true(d.knocked);
+	virtio_resume(d.dev);
+	driver_run(&d);
+	assert_int_equal(received(), 1514);
+}
+
+/* A device that was loaded is not quiesced. */
+static void frame_wakes_a_guest_that_was_loaded(void **state)
+{
+	(void)state;
+	start_all();
+	offer(2000);
+	virtio_await_wake(d.dev);
+	host_sends(1514);
+	driver_run(&d);
+	assert_true(d.knocked);
+	assert_none_received();
+	virtio_resume(d.dev);
+	driver_run(&d);
+	assert_int_equal(received(), 1514);
+}
+
+/* As Linux leaves it. */
+static void frame_wakes_a_guest_that_has_reset_the_device(void **state)
+{
+	(void)state;
+	create();
+	virtio_quiesce(d.dev, UINT64_MAX);
+	virtio_await_wake(d.dev);
+	host_sends(1514);
+	driver_run(&d);
+	assert_true(d.knocked);
+}
+
+/* Nobody waits for it. */
+static void frame_does_not_wake_one_that_runs(void **state)
+{
+	(void)state;
+	start_all();
+	offer(2000);
+	kick_rx();
+	host_sends(1514);
+	driver_run(&d);
+	assert_false(d.knocked);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -66,6 +134,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(buffers_of_many_parts_are_held_up_to_a_bound),
 		TEST(what_a_dropped_frame_wrote_is_marked),
+		TEST(frame_wakes_a_guest_that_sleeps),
+		TEST(frame_wakes_a_guest_that_was_loaded),
+		TEST(frame_wakes_a_guest_that_has_reset_the_device),
+		TEST(frame_does_not_wake_one_that_runs),
 	};
 
 	return RUN_TESTS("net_held", tests);

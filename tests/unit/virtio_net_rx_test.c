@@ -375,8 +375,11 @@ static void state_goes_on_in_another_device(void **state)
 	virtio_state(d.dev, &in);
 	assert_ok(snap_finish(&in, &e), e);
 	snap_fini(&out);
-	virtio_resume(d.dev);
+	virtio_await_wake(d.dev);
 	host_sends(300);
+	driver_run(&d);
+	assert_true(d.knocked);
+	virtio_resume(d.dev);
 	driver_run(&d);
 	assert_int_equal(received(), 300);
 	transmit(100);

@@ -51,6 +51,34 @@ static void pause_keeps_streams(void **state)
 	close(fd);
 }
 
+static void a_program_wakes_a_guest_that_sleeps(void **state)
+{
+	int fd, old;
+
+	(void)state;
+	start();
+	old = open_stream(0);
+	virtio_quiesce(d.dev, UINT64_MAX);
+	virtio_await_wake(d.dev);
+	driver_run(&d);
+	assert_false(d.knocked);
+	fd = host_connects();
+	driver_run(&d);
+	assert_true(d.knocked);
+	d.knocked = false;
+	virtio_await_wake(d.dev);
+	driver_run(&d);
+	assert_true(d.knocked);
+	d.knocked = false;
+	host_says(old, "wake up");
+	driver_run(&d);
+	assert_true(d.knocked);
+	virtio_resume(d.dev);
+	assert_int_equal(expect(VIRTIO_VSOCK_OP_RW, FIRST, 52).len, 7);
+	close(fd);
+	close(old);
+}
+
 static void reset_ends_streams(void **state)
 {
 	int fd, half;
@@ -204,6 +232,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(before_the_driver_nobody_is_lost),
 		TEST(pause_keeps_streams),
+		TEST(a_program_wakes_a_guest_that_sleeps),
 		TEST(reset_ends_streams),
 		TEST(after_a_restore_the_guest_is_told),
 		TEST(wrong_paths_and_cids_are_refused),

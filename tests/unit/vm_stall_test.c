@@ -159,7 +159,7 @@ static void a_stall_before_a_pause_is_told(void **state)
 	uint64_t left = kvm_fake.counter;
 
 	stall(2);
-	while (!vcpu_set_has_stall(&vm->vcpus) || vm->vcpus.stalled < 2)
+	while (!vcpu_set_has_asked(&vm->vcpus) || vm->vcpus.stalled < 2)
 		sched_yield();
 	assert_ok(vm_pause(vm, &w->e), w->e);
 	assert_int_equal(seen.count, 1);

@@ -105,7 +105,7 @@ int get_clock(struct instance *in, const struct api_request *request,
 {
 	(void)request;
 	(void)e;
-	clock_status_print(vm_clock(in->vm), in->state == INSTANCE_PAUSED,
+	clock_status_print(vm_clock(in->vm), in->state >= INSTANCE_PAUSED,
 			   vm_vmclock(in->vm), &reply->body);
 	return 0;
 }

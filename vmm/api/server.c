@@ -65,6 +65,7 @@ static void on_event(void *context, enum instance_event event,
 	static const char *const names[EVENT_COUNT] = {
 		[EVENT_BOOTED] = "booted",
 		[EVENT_PAUSED] = "paused",
+		[EVENT_SUSPENDED] = "suspended",
 		[EVENT_RESUMED] = "resumed",
 		[EVENT_SNAPSHOTTED] = "snapshotted",
 		[EVENT_RESTORED] = "restored",

@@ -78,7 +78,7 @@ void instance_init(struct instance *in, const char *id,
 	vm_metrics_add();
 }
 
-static void end_recording(struct instance *in)
+void instance_end_recording(struct instance *in)
 {
 	working_set_recorder_finish(in->recorder);
 	in->recorder = NULL;
@@ -98,7 +98,7 @@ void instance_fini(struct instance *in)
 	if (!snapshot_job_destroy(in->job))
 		vm_keep_memory(in->vm);
 	in->job = NULL;
-	end_recording(in);
+	instance_end_recording(in);
 	working_set_reader_destroy(in->reader);
 	in->reader = NULL;
 	vm_destroy(in->vm);
@@ -119,6 +119,7 @@ const char *instance_state_name(const struct instance *in)
 		[INSTANCE_NOT_STARTED] = "Not started",
 		[INSTANCE_RUNNING] = "Running",
 		[INSTANCE_PAUSED] = "Paused",
+		[INSTANCE_SUSPENDED] = "Suspended",
 	};
 
 	return names[in->state];
@@ -227,7 +228,7 @@ static void paused(struct instance *in)
 {
 	in->state = INSTANCE_PAUSED;
 	INSTANCE_TOOK(pause_vm, in->pause_began);
-	end_recording(in);
+	instance_end_recording(in);
 	instance_tell(in, EVENT_PAUSED, NULL);
 }
 
@@ -270,9 +271,11 @@ static void on_vm_paused(void *context, int result, const struct err *e)
 {
 	struct instance *in = context;
 
-	in->pausing = false;
-	if (!result)
+	if (!result && !in->pausing)
+		instance_suspended(in);
+	else if (!result)
 		paused(in);
+	in->pausing = false;
 	instance_done(in, INSTANCE_PAUSES, result, e);
 }
 
@@ -312,6 +315,7 @@ struct vm_host instance_vm_host(struct instance *in)
 		.confine = confine,
 		.ended = on_vm_ended,
 		.paused = on_vm_paused,
+		.woken = instance_wake,
 		.stalled = on_vm_stalled,
 		.ready = on_vm_ready,
 		.context = in,
@@ -340,14 +344,15 @@ int instance_start(struct instance *in, struct err *e)
 
 int instance_pause(struct instance *in, unsigned timeout_ms, struct err *e)
 {
-	int r;
+	int r = 0;
 
 	if (in->state == INSTANCE_PAUSED)
 		return 0;
 	if (in->pausing)
 		return INSTANCE_LATER;
 	in->pause_began = instance_now_us();
-	r = vm_pause_within(in->vm, timeout_ms, e);
+	if (in->state == INSTANCE_RUNNING)
+		r = vm_pause_within(in->vm, timeout_ms, e);
 	if (r < 0)
 		return -1;
 	in->pausing = r == VM_PAUSE_LATER;

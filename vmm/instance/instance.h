@@ -24,11 +24,18 @@ struct snapshot_job;
 struct working_set_reader;
 struct working_set_recorder;
 
-enum instance_state { INSTANCE_NOT_STARTED, INSTANCE_RUNNING, INSTANCE_PAUSED };
+enum instance_state {
+	INSTANCE_NOT_STARTED,
+	INSTANCE_RUNNING,
+	/* From here on the VM is stopped. */
+	INSTANCE_PAUSED,
+	INSTANCE_SUSPENDED, /* by its guest, and something may wake it */
+};
 
 enum instance_event {
 	EVENT_BOOTED,
 	EVENT_PAUSED,
+	EVENT_SUSPENDED,
 	EVENT_RESUMED,
 	EVENT_SNAPSHOTTED,
 	EVENT_RESTORED,
@@ -80,6 +87,7 @@ struct instance {
 	bool has_clock;
 	struct clock_request clock;
 
+	bool woken;               /* while the snapshot was written */
 	bool pausing;             /* a pause is waiting for vCPUs or storage */
 	uint64_t pause_began;     /* microseconds, CLOCK_MONOTONIC */
 	struct snapshot_job *job; /* a snapshot that is being written */
@@ -139,8 +147,9 @@ int instance_start(struct instance *in, struct err *e);
 /* --------------------------------------------------------------- afterwards */
 
 /*
- * Pause the VM.  No effect if it is paused.  INSTANCE_LATER if it takes longer
- * than 10 ms (vm_pause_within()): then on_done() reports the result, at most
+ * Pause the VM.  No effect if it is paused; a guest that has suspended itself
+ * is woken by a resume only.  INSTANCE_LATER if it takes longer than 10 ms
+ * (vm_pause_within()): then on_done() reports the result, at most
  * @timeout_ms later.  A second pause joins the first one, and a resume cancels
  * both.
  */

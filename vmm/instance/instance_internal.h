@@ -38,6 +38,14 @@ void instance_done(struct instance *in, enum instance_task task, int result,
 /* What a VM of this instance uses of the process. */
 struct vm_host instance_vm_host(struct instance *in);
 
+/* The VM is paused, because its guest has suspended itself. */
+void instance_suspended(struct instance *in);
+/* Something came for a guest that sleeps; @context is the instance. */
+void instance_wake(void *context);
+
+/* The working set is known: the guest has stopped. */
+void instance_end_recording(struct instance *in);
+
 /* instance_load.c: the pages have arrived that the restore waits for. */
 void instance_load_ready(struct instance *in);
 /* The VM ended during the load: fail it. */

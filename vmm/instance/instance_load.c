@@ -90,6 +90,8 @@ static void adopt(struct instance *in, struct instance_load *l)
 	in->state = INSTANCE_PAUSED;
 	in->host.started(in->host.context, in->vm);
 	instance_tell(in, EVENT_RESTORED, NULL);
+	if (vm_is_suspended(in->vm))
+		instance_suspended(in);
 }
 
 /* The pages that vm_restore_finish() touches are present: complete the load. */

@@ -51,6 +51,8 @@ static void on_written(void *context, int result, const struct err *e)
 	if (!result)
 		instance_tell(in, EVENT_SNAPSHOTTED, NULL);
 	instance_done(in, INSTANCE_SNAPSHOTS, result, &why);
+	if (in->woken)
+		instance_wake(in);
 }
 
 /* Of the state alone, what changed still belongs to the next diff. */
@@ -87,7 +89,7 @@ int instance_snapshot(struct instance *in, struct snapshot_create *body,
 {
 	struct snapshot_job_work work = {.body = *body};
 
-	if (in->state != INSTANCE_PAUSED)
+	if (in->state < INSTANCE_PAUSED)
 		return err_set(e, "Cannot save the microVM state: save/restore "
 				  "unavailable while running; pause the "
 				  "microVM first (PATCH /vm {\"state\": "

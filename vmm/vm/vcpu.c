@@ -8,8 +8,8 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
+#include "arch/suspend.h"
 #include "core/base/err.h"
-#include "core/base/metrics.h"
 #include "core/base/util.h"
 #include "core/io/log.h"
 #include "core/seccomp/seccomp.h"
@@ -23,6 +23,8 @@ enum {
 	READY_LOOKS = 10000,
 	/* More than the coalesced MMIO ring can hold, with pages of 64 KiB. */
 	LATE_WRITES_MAX = 4096,
+	/* How many requests to be suspended are looked at. */
+	SUSPENDS_PER_S = 10,
 };
 
 /*
@@ -51,6 +53,8 @@ static enum vcpus_wanted park(struct vcpu *vcpu, uint64_t left,
 		pthread_cond_wait(&set->changed, &set->lock.mutex);
 	set->parked--;
 	vcpu->parked = false;
+	if (set->suspender == vcpu)
+		set->suspender = NULL;
 	/*
 	 * Under the lock, so that this cannot clear the kick of a later
 	 * request: want_locked() makes requests under the same lock.
@@ -138,53 +142,7 @@ static void report_stall(struct vcpu *vcpu)
 	vcpu_lock_release(&set->lock);
 }
 
-static struct vcpu_counters {
-	uint64_t exit_mmio_read, exit_mmio_write, failures;
-	struct metric_latency exit_mmio_read_agg, exit_mmio_write_agg;
-	/* Of another architecture: always 0. */
-	uint64_t exit_io_in, exit_io_out, kvmclock_ctrl_fails;
-	struct metric_latency exit_io_in_agg, exit_io_out_agg;
-} counters;
-
-static const struct metric counter_table[] = {
-	METRIC(struct vcpu_counters, exit_mmio_read),
-	METRIC(struct vcpu_counters, exit_mmio_write),
-	METRIC(struct vcpu_counters, failures),
-	METRIC(struct vcpu_counters, exit_io_in),
-	METRIC(struct vcpu_counters, exit_io_out),
-	METRIC(struct vcpu_counters, kvmclock_ctrl_fails),
-	LATENCY(struct vcpu_counters, exit_io_in_agg),
-	LATENCY(struct vcpu_counters, exit_io_out_agg),
-	LATENCY(struct vcpu_counters, exit_mmio_read_agg),
-	LATENCY(struct vcpu_counters, exit_mmio_write_agg),
-};
-
-struct metrics_group vcpu_metrics = {
-	.name = "vcpu",
-	.metric = counter_table,
-	.count = ARRAY_SIZE(counter_table),
-	.base = &counters,
-};
-
-static void end_by_error(struct vcpu *vcpu)
-{
-	char why[160], where[120], reason[VCPU_REASON_MAX];
-
-	kvm_vcpu_explain(&vcpu->kvm, why, sizeof(why));
-	arch_vcpu_describe(&vcpu->kvm, where, sizeof(where));
-	snprintf(reason, sizeof(reason), "vCPU %u cannot go on: %s (%s)",
-		 vcpu->kvm.index, why, where);
-	metric_add(&counters.failures, 1);
-	end_guest(vcpu->set, VCPU_END_ERROR, reason);
-}
-
-/*
- * Handle the coalesced MMIO writes in KVM's ring, which all vCPUs share, before
- * the access of the current exit, because the guest made them earlier.  At most
- * as many as the ring holds, or other vCPUs could keep this one busy by adding
- * more.  The vCPU's thread, or the main thread while all are parked.
- */
-static void handle_late_writes(struct vcpu *vcpu)
+void vcpu_late_writes(struct vcpu *vcpu)
 {
 	struct vcpu_set *set = vcpu->set;
 	struct kvm_mmio m;
@@ -200,43 +158,29 @@ static void handle_late_writes(struct vcpu *vcpu)
 	late_lock_release(&set->late_lock);
 }
 
-static void handle_mmio(struct vcpu *vcpu)
+/*
+ * The guest asks to be suspended.  That fails, unless the main thread agrees
+ * while all vCPUs are parked.  A guest that asks more often than it can mean it
+ * must not keep the main thread busy.
+ */
+static void ask_to_suspend(struct vcpu *vcpu)
 {
-	const struct mmio_bus *bus = vcpu->set->bus;
-	uint64_t began = metric_clock();
-	struct kvm_mmio m;
+	struct vcpu_set *set = vcpu->set;
+	const uint64_t now = kvm_counter_read();
 
-	handle_late_writes(vcpu);
-	kvm_vcpu_mmio(&vcpu->kvm, &m);
-	metric_add(m.is_write ? &counters.exit_mmio_write
-			      : &counters.exit_mmio_read,
-		   1);
-	if (m.is_write)
-		mmio_bus_write(bus, m.gpa, m.len, m.value);
-	else
-		kvm_vcpu_mmio_answer(&vcpu->kvm,
-				     mmio_bus_read(bus, m.gpa, m.len));
-	metric_took(m.is_write ? &counters.exit_mmio_write_agg
-			       : &counters.exit_mmio_read_agg,
-		    began);
-}
-
-/* Inject an external abort, as a bus would for an access that no device
- * decodes. */
-static void handle_undecoded(struct vcpu *vcpu)
-{
-	static struct log_limit limit;
-	int r;
-
-	log_guest(&limit,
-		  "device access with an instruction that cannot be "
-		  "emulated, at 0x%llx: aborted",
-		  (unsigned long long)kvm_vcpu_fault_gpa(&vcpu->kvm));
-	r = kvm_vcpu_inject_abort(&vcpu->kvm);
-	if (r) {
-		vcpu->kvm.run_errno = -r;
-		end_by_error(vcpu);
+	if (arch_suspend_deny(&vcpu->kvm)) {
+		vcpu_exit_error(vcpu);
+		return;
 	}
+	vcpu_lock_take(&set->lock);
+	if (now - set->asked >= kvm_counter_hz() / SUSPENDS_PER_S) {
+		set->asked = now;
+		set->suspender = vcpu;
+		if (set->wanted == VCPUS_RUN)
+			want_locked(set, VCPUS_PARK);
+		(void)eventfd_write(set->told_fd, 1);
+	}
+	vcpu_lock_release(&set->lock);
 }
 
 /* Run the guest until it is interrupted or ends. */
@@ -245,10 +189,10 @@ static void run_guest(struct vcpu *vcpu)
 	for (;;) {
 		switch (kvm_vcpu_run(&vcpu->kvm)) {
 		case KVM_EXITED_MMIO:
-			handle_mmio(vcpu);
+			vcpu_exit_mmio(vcpu);
 			break;
 		case KVM_EXITED_NO_SYNDROME:
-			handle_undecoded(vcpu);
+			vcpu_exit_undecoded(vcpu);
 			break;
 		case KVM_EXITED_INTERRUPTED:
 			report_stall(vcpu);
@@ -259,8 +203,11 @@ static void run_guest(struct vcpu *vcpu)
 		case KVM_EXITED_RESET:
 			end_guest(vcpu->set, VCPU_END_RESET, "");
 			return;
+		case KVM_EXITED_SUSPEND:
+			ask_to_suspend(vcpu);
+			break;
 		case KVM_EXITED_ERROR:
-			end_by_error(vcpu);
+			vcpu_exit_error(vcpu);
 			return;
 		}
 	}
@@ -391,7 +338,7 @@ bool vcpu_set_park(struct vcpu_set *set, unsigned timeout_ms)
 	set->awaited = !parked;
 	vcpu_lock_release(&set->lock);
 	if (parked && set->count)
-		handle_late_writes(&set->vcpu[0]);
+		vcpu_late_writes(&set->vcpu[0]);
 	return parked;
 }
 
@@ -405,12 +352,12 @@ uint64_t vcpu_set_left(struct vcpu_set *set)
 	return left;
 }
 
-bool vcpu_set_has_stall(struct vcpu_set *set)
+bool vcpu_set_has_asked(struct vcpu_set *set)
 {
 	bool any;
 
 	vcpu_lock_take(&set->lock);
-	any = set->stalled;
+	any = set->stalled || set->suspender;
 	vcpu_lock_release(&set->lock);
 	return any;
 }
@@ -424,6 +371,17 @@ uint64_t vcpu_set_take_stall(struct vcpu_set *set)
 	set->stalled = 0;
 	vcpu_lock_release(&set->lock);
 	return seen;
+}
+
+struct vcpu *vcpu_set_take_suspender(struct vcpu_set *set)
+{
+	struct vcpu *vcpu;
+
+	vcpu_lock_take(&set->lock);
+	vcpu = set->suspender;
+	set->suspender = NULL;
+	vcpu_lock_release(&set->lock);
+	return vcpu;
 }
 
 void vcpu_set_ready(struct vcpu_set *set)

@@ -71,6 +71,10 @@ struct vcpu_set {
 	GUARDED_BY(vcpu_lock) unsigned stalled;
 	/* Then: when a vCPU was last known to run. */
 	GUARDED_BY(vcpu_lock) uint64_t seen;
+	/* See vcpu_set_take_suspender(). */
+	GUARDED_BY(vcpu_lock) struct vcpu *suspender;
+	/* The host's counter when one last became that. */
+	GUARDED_BY(vcpu_lock) uint64_t asked;
 	/* Write told_fd when the last vCPU parks. */
 	GUARDED_BY(vcpu_lock) bool awaited;
 	GUARDED_BY(vcpu_lock) enum vcpu_end end;
@@ -121,8 +125,31 @@ void vcpu_set_release(struct vcpu_set *set);
  * last of them was known to run, or 0.
  */
 uint64_t vcpu_set_take_stall(struct vcpu_set *set);
-/* Has a vCPU reported one?  Also while vCPUs run. */
-bool vcpu_set_has_stall(struct vcpu_set *set);
+/*
+ * While all are parked: the vCPU that made KVM_EXITED_SUSPEND, or NULL.  Then
+ * told_fd was written, and all vCPUs asked to park.  Tells once.  Where the
+ * main thread does nothing about it the call fails (arch_suspend_deny()), and
+ * so do those that follow within 100 ms.
+ */
+struct vcpu *vcpu_set_take_suspender(struct vcpu_set *set);
+/* Is there one of the two?  Also while vCPUs run. */
+bool vcpu_set_has_asked(struct vcpu_set *set);
+
+/*
+ * Handle the coalesced MMIO writes in KVM's ring, which all vCPUs share, before
+ * the access of the current exit, because the guest made them earlier.  At most
+ * as many as the ring holds, or other vCPUs could keep this one busy by adding
+ * more.  The vCPU's thread, or the main thread while all are parked.
+ */
+void vcpu_late_writes(struct vcpu *vcpu);
+
+/* vcpu_exits.c, on the vCPU's thread. */
+void vcpu_exit_mmio(struct vcpu *vcpu);
+/* Inject an external abort, as a bus would for an access that no device
+ * decodes. */
+void vcpu_exit_undecoded(struct vcpu *vcpu);
+/* The vCPU cannot go on: end the guest. */
+void vcpu_exit_error(struct vcpu *vcpu);
 
 /* Firecracker's counters of vCPU exits. */
 extern struct metrics_group vcpu_metrics;

@@ -57,6 +57,7 @@ int virtio_slots_next(struct virtio_slots *s, struct virtio_slot *out,
 		.loop = s->loop,
 		.irq_fd = s->slot[i].irq_fd,
 		.wake_fd = s->wake_fd,
+		.knocked = s->knocked,
 		.index = i,
 		.kvm = s->kvm,
 		.tell_acks_late = tell_acks_late,
@@ -121,6 +122,12 @@ void virtio_slots_resume(struct virtio_slots *s)
 {
 	for (unsigned i = 0; i < s->count; i++)
 		virtio_resume(s->slot[i].dev);
+}
+
+void virtio_slots_await_wake(struct virtio_slots *s)
+{
+	for (unsigned i = 0; i < s->count; i++)
+		virtio_await_wake(s->slot[i].dev);
 }
 
 void virtio_slots_look_at_resets(struct virtio_slots *s)

@@ -22,7 +22,9 @@ struct virtio_slots {
 	struct mmio_bus *bus;
 	const struct guest_mem *mem;
 	struct event_loop *loop;
-	int wake_fd; /* see struct virtio_slot */
+	/* See struct virtio_slot. */
+	int wake_fd;
+	bool *knocked;
 
 	unsigned count;
 	struct {
@@ -53,6 +55,8 @@ struct virtio_device *virtio_slots_find(const struct virtio_slots *slots,
 const char *virtio_slots_quiesce(struct virtio_slots *slots,
 				 uint64_t deadline_ns);
 void virtio_slots_resume(struct virtio_slots *slots);
+/* See virtio_await_wake(). */
+void virtio_slots_await_wake(struct virtio_slots *slots);
 /* See virtio_look(). */
 void virtio_slots_look(struct virtio_slots *s);
 /* After wake_fd was written. */

@@ -350,6 +350,8 @@ bool vm_has_serial(const struct vm *vm)
 
 size_t vm_serial_receive(struct vm *vm, const uint8_t *data, size_t len)
 {
+	vm->knocked = true;
+	vm_look_at_knock(vm);
 	return vm->serial ? serial_receive(vm->serial, data, len) : len;
 }
 

@@ -41,11 +41,15 @@ struct vm_host {
 	 * people.  It may destroy the VM. */
 	void (*ended)(void *context, enum vm_end end, const char *reason);
 	/* Called from the loop when a pause completes that returned
-	 * VM_PAUSE_LATER: @result is 0, or -1 and *e says why it failed. */
+	 * VM_PAUSE_LATER: @result is 0, or -1 and *e says why it failed.  Also
+	 * without such a pause, when the guest has suspended itself. */
 	void (*paused)(void *context, int result, const struct err *e);
 	/* May be NULL.  Called from the loop: something else than stasis kept
 	 * the guest from running (CLOCK_STALLED). */
 	void (*stalled)(void *context, const struct arch_clock_event *stall);
+	/* May be NULL.  Called from the loop after vm_await_wake(): something
+	 * came that wakes a guest that sleeps. */
+	void (*woken)(void *context);
 	/* Called from the loop when the pages have arrived for which
 	 * vm_restore_is_ready() returned false. */
 	void (*ready)(void *context);
@@ -71,6 +75,17 @@ int vm_pause_within(struct vm *vm, unsigned timeout_ms, struct err *e);
 /* Cancel a pause that returned VM_PAUSE_LATER and has not completed.  Does not
  * call paused().  No effect if there is none. */
 void vm_cancel_pause(struct vm *vm);
+/*
+ * Does the VM stay paused because its guest has suspended itself?  Also after a
+ * restore; until it is resumed, which wakes it.
+ */
+bool vm_is_suspended(const struct vm *vm);
+/*
+ * From now on woken() of struct vm_host is called when a frame, a program of
+ * the host, or console input comes for the guest that sleeps, or its clock's
+ * alarm. Again after each time, and after each pause.
+ */
+void vm_await_wake(struct vm *vm);
 /* As vm_pause_within(), but blocks for up to 1 s: for callers that do not run
  * the loop. */
 int vm_pause(struct vm *vm, struct err *e);

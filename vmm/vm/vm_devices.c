@@ -261,6 +261,7 @@ static int attach_virtio(struct vm *vm, const struct vm_config *config,
 	vm->virtio.mem = &vm->mem;
 	vm->virtio.loop = vm->host.loop;
 	vm->virtio.wake_fd = vm->told_fd;
+	vm->virtio.knocked = &vm->knocked;
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
 		if (rows[i].attach(vm, config, e))
 			return -1;

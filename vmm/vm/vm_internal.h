@@ -69,6 +69,7 @@ struct vm {
 	enum vm_waits { VM_WAITS_FOR_NOTHING, VM_PAUSING, VM_ENDING } waits;
 	struct event_source deadline; /* a timer, while the loop waits */
 	bool parking;                 /* vCPUs have been asked to park */
+	bool knocked; /* something that wakes a guest that sleeps */
 	unsigned pause_timeout_ms;
 	uint64_t pause_deadline_ns; /* CLOCK_MONOTONIC */
 
@@ -111,6 +112,14 @@ int vm_build_machine(struct vm *vm, const struct vm_config *config,
 /* Last: confine the process, and start vCPU threads, which park. */
 int vm_start_vcpus(struct vm *vm, const struct vm_config *config,
 		   struct err *e);
+
+/* vm_suspend.c: all vCPUs are parked.  If one asks to be suspended and may, the
+ * guest sleeps (vm_is_suspended()). */
+void vm_look_at_suspend(struct vm *vm);
+/* vCPUs are about to be released: wake those that sleep. */
+void vm_wake(struct vm *vm);
+/* Call woken() if something has come. */
+void vm_look_at_knock(struct vm *vm);
 
 /* vm_run.c: create told_fd and watch it.  0, or negative with errno set. */
 int vm_listen(struct vm *vm);

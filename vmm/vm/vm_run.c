@@ -94,6 +94,8 @@ void vm_stop_waiting(struct vm *vm)
 static void run_on(struct vm *vm)
 {
 	vm->parking = false;
+	vm_wake(vm);
+	vm->clock.asleep = false;
 	time_pages_announce(&vm->time_pages, false);
 	vcpu_set_release(&vm->vcpus);
 	virtio_slots_resume(&vm->virtio);
@@ -124,10 +126,9 @@ static void tell_stall(struct vm *vm, const struct arch_clock_event *event)
  * guest keeps running. */
 static int settle(struct vm *vm, struct err *e)
 {
-	int r = stop_time(vm, vcpu_set_take_stall(&vm->vcpus), e);
-
 	vm->parking = false;
-	if (r) {
+	vm_look_at_suspend(vm);
+	if (stop_time(vm, vcpu_set_take_stall(&vm->vcpus), e)) {
 		run_on(vm);
 		return -1;
 	}
@@ -295,7 +296,7 @@ static void begin_end(struct vm *vm)
 
 /* ----------------------------------------------------------------- events */
 
-static void look_at_stall(struct vm *vm);
+static void look_at_parked(struct vm *vm);
 
 static void on_told(struct event_source *source, uint32_t events)
 {
@@ -311,8 +312,10 @@ static void on_told(struct event_source *source, uint32_t events)
 		begin_end(vm);
 	else if (vm->waits == VM_PAUSING)
 		look_again(vm);
-	else if (vcpu_set_has_stall(&vm->vcpus))
-		look_at_stall(vm);
+	else if (vcpu_set_has_asked(&vm->vcpus))
+		look_at_parked(vm);
+	else
+		vm_look_at_knock(vm);
 }
 
 static void on_deadline(struct event_source *source, uint32_t events)
@@ -404,6 +407,7 @@ static int start_time(struct vm *vm, const struct clock_request *clock,
 	vm->same_memory = false;
 	arch_clock_sample(&sample);
 	time_pages_notify(&vm->time_pages);
+	vm_wake(vm);
 	vcpu_set_ready(&vm->vcpus);
 	if (arch_clock_start(&vm->clock, &vm->kvm, &vm->vcpus.vcpu[0].kvm,
 			     clock, e)) {
@@ -413,6 +417,7 @@ static int start_time(struct vm *vm, const struct clock_request *clock,
 		clock_metrics_update(&vm->clock);
 		return -1;
 	}
+	vm->clock.asleep = false;
 	start_realtime(vm, &sample);
 	time_pages_resume(&vm->time_pages, &vm->clock, &sample);
 	vcpu_set_release(&vm->vcpus);
@@ -438,11 +443,23 @@ int vm_resume(struct vm *vm, const struct clock_request *clock, struct err *e)
 	return 0;
 }
 
+/* The guest sleeps, and its vCPUs are parked. */
+static void pause_asleep(struct vm *vm)
+{
+	const struct vm_host host = vm->host;
+	struct err e;
+	int r = vm_pause_within(vm, SYNC_PAUSE_MS, &e);
+
+	if (r != VM_PAUSE_LATER)
+		host.paused(host.context, r, &e);
+}
+
 /*
  * vCPUs were kept from running, and have parked or are about to: let them run
- * on with the time that the policy for this says.
+ * on with the time that the policy for this says.  Or one asked to be
+ * suspended.
  */
-static void look_at_stall(struct vm *vm)
+static void look_at_parked(struct vm *vm)
 {
 	const struct clock_request clock = {
 		.policy = vm->clock.config.stalls_are_frozen ? CLOCK_FROZEN
@@ -457,6 +474,11 @@ static void look_at_stall(struct vm *vm)
 	/* If one is slow, it writes told_fd when it has parked. */
 	if (!vcpu_set_park(&vm->vcpus, AT_ONCE_MS))
 		return;
+	vm_look_at_suspend(vm);
+	if (vm->clock.asleep) {
+		pause_asleep(vm);
+		return;
+	}
 	seen = vcpu_set_take_stall(&vm->vcpus);
 	if (!seen) {
 		vcpu_set_release(&vm->vcpus);

@@ -7,6 +7,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "arch/suspend.h"
 #include "core/base/err.h"
 #include "core/base/util.h"
 #include "core/base/version.h"
@@ -298,7 +299,10 @@ static int load(struct vm *vm, struct vm_saved *saved, struct err *e)
 	vm->clock.config.stalls_are_frozen =
 		saved->config.clock.stalls_are_frozen;
 	vm->clock.config.realtime = saved->config.clock.realtime;
-	return arch_clock_restore(&vm->clock, &saved->clock, e);
+	if (arch_clock_restore(&vm->clock, &saved->clock, e))
+		return -1;
+	vm->clock.asleep = arch_is_asleep(&vm->arch);
+	return 0;
 }
 
 struct vm *vm_restore_begin(struct vm_saved *saved,

@@ -20,10 +20,12 @@ static void tap_ready(struct virtio_device *dev) REQUIRES(device_lock)
 	struct net *n = net_of(dev);
 
 	metric_add(&n->metrics.rx_tap_event_count, 1);
-	if (virtio_is_live(dev, NET_RX))
+	if (virtio_is_live(dev, NET_RX)) {
 		net_rx_run(n);
-	else
+	} else {
 		net_rx_watch(n, false);
+		virtio_wake(dev);
+	}
 }
 
 static int watch(struct net *n, uint32_t events,
@@ -123,6 +125,13 @@ static bool net_drain(struct virtio_device *dev, uint64_t deadline_ns)
 	return true;
 }
 
+/* With vhost it was watched for its deletion only. */
+static void net_await_wake(struct virtio_device *dev)
+{
+	net_rx_watch(net_of(dev), false);
+	net_rx_watch(net_of(dev), true);
+}
+
 static void net_reset(struct virtio_device *dev)
 {
 	struct net *n = net_of(dev);
@@ -204,6 +213,7 @@ static const struct virtio_ops net_ops = {
 	.queue_count = NET_QUEUES,
 	.kick = net_kick,
 	.drain = net_drain,
+	.await_wake = net_await_wake,
 	.reset = net_reset,
 	.state = net_state,
 	.destroy = net_destroy,

@@ -251,6 +251,7 @@ void net_vhost_start(struct net *n)
 		features |= BIT(VHOST_F_LOG_ALL);
 	n->vhost.running = true;
 	n->dev.inflight++; /* until net_drain() */
+	net_rx_watch(n, false);
 	net_watch_loss(n);
 	/*
 	 * Before vhost can interrupt, because the driver then reads

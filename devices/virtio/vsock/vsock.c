@@ -41,6 +41,7 @@ static void listener_ready(struct virtio_device *dev) REQUIRES(device_lock)
 	if (v->stale || !virtio_is_live(dev, VSOCK_RX)) {
 		v->parked = true;
 		virtio_unwatch(dev, &v->listener);
+		virtio_wake(dev);
 		return;
 	}
 	if (!vsock_accept(v))
@@ -135,6 +136,11 @@ static void tell_restore(struct vsock *v) REQUIRES(device_lock)
 		virtq_push(vq, &v->chain, sizeof(event));
 		v->tell_restore = false;
 	}
+}
+
+static void vsock_await_wake(struct virtio_device *dev)
+{
+	wake(vsock_of(dev));
 }
 
 static void vsock_kick(struct virtio_device *dev, unsigned queue)
@@ -232,6 +238,7 @@ static const struct virtio_ops vsock_ops = {
 	.kind = &vsock_kind,
 	.queue_count = VSOCK_QUEUES,
 	.kick = vsock_kick,
+	.await_wake = vsock_await_wake,
 	.reset = vsock_reset,
 	.state = vsock_state,
 	.destroy = vsock_destroy,

@@ -374,6 +374,7 @@ static void handle(struct vsock_conn *c, uint32_t events) REQUIRES(device_lock)
 		/* wake() watches it again once a driver is running. */
 		v->parked = true;
 		vsock_conn_unwatch(c);
+		virtio_wake(&v->dev);
 		return;
 	}
 	if (c->state == CONN_LINE)
