@@ -37,7 +37,7 @@ TIDY = f"{ROOT}/out/tidy"
 JOBS = max(1, os.cpu_count() or 1)
 
 # These take a minute or more, and find what shorter ones do not only now and then: with --full.
-LONG = {"block-deep", "clones", "hole", "hostile-deep", "hostile-saved", "limits", "package", "snapshot-deep",
+LONG = {"block-deep", "clones", "getting-started", "hole", "hostile-deep", "hostile-saved", "limits", "package", "snapshot-deep",
         "snapshot-files-deep", "snapshot-jail-deep", "time-bound", "time-chrony", "time-clocks", "time-cycles",
         "time-follow", "time-long"}
 # These run on a host whose clock counts instructions, each of 2^N ns, and tell the same whatever else
