@@ -156,7 +156,7 @@ def relinked():
     report("linking the object files gives the programs", problem)
 
 
-def same_again():
+def same_again(when):
     """A copy of the tree in a folder of another name, built from nothing."""
     copy = os.path.abspath("a folder with another name/tree")
     os.makedirs(copy)
@@ -167,7 +167,6 @@ def same_again():
             shutil.copy(f"{ROOT}/{name}", f"{copy}/{name}")
     os.mkdir(f"{copy}/out")
     os.symlink(f"{ROOT}/out/deps", f"{copy}/out/deps")
-    when = run("git", "-C", ROOT, "log", "-1", "--format=%ct").stdout.strip()
     done = run(f"{copy}/tools/package", "again", env={**os.environ, "SOURCE_DATE_EPOCH": when, "TZ": "Asia/Tokyo"})
     problem = done.stderr if done.returncode else ""
     for name in sorted(os.listdir("made")) if not problem else ():
@@ -179,6 +178,7 @@ def same_again():
 def main():
     work = tempfile.mkdtemp()
     os.chdir(work)
+    when = run("git", "-C", ROOT, "log", "-1", "--format=%ct").stdout.strip()
     try:
         done = run(f"{ROOT}/tools/package", "made")
         report("it is made", done.stderr if done.returncode else "")
@@ -190,7 +190,7 @@ def main():
             documents(f"{work}/root")
             clean()
             relinked()
-            same_again()
+            same_again(when)
     finally:
         os.chdir(ROOT)
         shutil.rmtree(work)

@@ -121,6 +121,9 @@ def make_deb(work, release, when):
         f" -- stasis maintainers <maintainers@stasis.invalid>  {stamp}\n")
     put(f"{work}/debian/stasis.substvars", f"stasis:Built-Using={contents.built_using()}\n")
     put(f"{work}/debian/stasis-clock-follow.substvars", f"stasis:Built-Using={contents.built_using()}\n")
+    # dpkg-deb limits times to the epoch, but keeps those before it.
+    for _, path in files_below(work):
+        os.utime(path, (when, when), follow_symlinks=False)
     command = ["dpkg-buildpackage", "--host-arch", "arm64", "-b", "-us", "-uc", "-d"]
     environment = {**os.environ, "SOURCE_DATE_EPOCH": str(when), "DEB_BUILD_OPTIONS": "nostrip nocheck", "LC_ALL": "C.UTF-8"}
     done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True)
