@@ -51,7 +51,7 @@ def installed(root):
     for name in ("stasis", "jailer"):
         same = digest(f"{root}/usr/bin/{name}") == digest(f"{ROOT}/out/{name}")
         report(f"{name} is what was built", "" if same else "it is not")
-    paths = [f"{root}/usr/lib/stasis/{name}" for name in ("image", "image-init", "clock-follow", "net-setup", "lib.sh")]
+    paths = [f"{root}/usr/lib/stasis/{name}" for name in ("image", "image.py", "image-init", "clock-follow", "net-setup", "lib.sh")]
     report("stasis image finds what it needs", "\n".join(path for path in paths if not os.path.exists(path)))
 
 

@@ -37,8 +37,8 @@ TIDY = f"{ROOT}/out/tidy"
 JOBS = max(1, os.cpu_count() or 1)
 
 # These take a minute or more, and find what shorter ones do not only now and then: with --full.
-LONG = {"block-deep", "clones", "getting-started", "hole", "hostile-deep", "hostile-saved", "limits", "package", "snapshot-deep",
-        "snapshot-files-deep", "snapshot-jail-deep", "time-bound", "time-chrony", "time-clocks", "time-cycles",
+LONG = {"block-deep", "clones", "getting-started", "hole", "hostile-deep", "hostile-saved", "limits", "package",
+        "snapshot-deep", "snapshot-files-deep", "snapshot-jail-deep", "time-bound", "time-chrony", "time-clocks", "time-cycles",
         "time-follow", "time-long"}
 # These run on a host whose clock counts instructions, each of 2^N ns, and tell the same whatever else
 # this machine does.
@@ -468,6 +468,7 @@ def steps(full, long):
     suites.remove("quick")      # the others see all of it
     suites = [name for name in suites if name != "snapshot-deep" and (long or name not in LONG)]
     yield Unit("image", "tests/image.py")
+    yield Unit("docs", "tests/docs.py")
     yield Unit("moved", "tests/rig/moved.py")
     if long:
         yield Unit("package", "tests/package.py", PACKAGE_SECONDS)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-# add: out/stasis out/deps/netfilter tools/net-setup docs/getting-started.md
+# add: out/stasis out/deps/netfilter tools/net-setup docs/getting-started.md docs/installing.md
 # image: busybox
 # modules: tun veth nf_tables nft_chain_nat nft_masq nft_ct
-# seconds: 400
+# seconds: 600
 #
-# The commands of docs/getting-started.md, verbatim, except for blocks under a comment that begins
+# The commands of docs/getting-started.md and the configuration of docs/installing.md, verbatim, except for blocks under a comment that begins
 # with "not run:" and gives the reason. `sudo` and the installed net-setup are stand-ins.
 . "$T/lib.sh"
 
@@ -80,4 +80,20 @@ done
 cat remove.out >>ctl.out
 rm -rf /usr/lib/stasis
 if [ -z "$failed" ]; then t_ok; else t_fail "not:$failed" ctl.out; fi
+t_begin "the service's configuration"
+rm -rf template vm *.ext4 # this host's files are in its RAM
+mkdir -p /var/lib/stasis
+cp -r "$T/busybox" /var/lib/stasis/demo
+awk '/^    [{]/ { json = 1 } json { print substr($0, 5) } /^    [}]/ { exit }' "$T/installing.md" >demo.json
+rm -f out
+exec 9<>console
+stasis --id demo --no-api --config-file demo.json >out 2>&1 <console 9<&- &
+guest_pid=$!
+wait_for 120 out "Enter 'help'" && echo "exit 0" >&9
+if wait_for 60 out "ended with status 0" && wait $guest_pid; then t_ok; else
+	kill -KILL $guest_pid
+	t_fail "it does not boot, or does not end" out
+fi
+exec 9>&-
+rm -rf /var/lib/stasis
 t_done

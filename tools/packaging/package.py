@@ -67,6 +67,7 @@ def stage_stasis(usr, release, when):
     copy("out/stasis", f"{usr}/bin/stasis", 0o755)
     copy("out/jailer", f"{usr}/bin/jailer", 0o755)
     copy("tools/image", f"{usr}/lib/stasis/image", 0o755)
+    copy("tools/image.py", f"{usr}/lib/stasis/image.py")
     copy("tools/net-setup", f"{usr}/lib/stasis/net-setup", 0o755)
     copy("tools/lib.sh", f"{usr}/lib/stasis/lib.sh")
     for name in ("image-init", "clock-follow"):
