@@ -591,6 +591,21 @@ def parse(words):
     return parser.parse_args(words)
 
 
+def under_fakeroot(words):
+    """Run this again in fakeroot, as its child. Signals go to that alone: fakeroot's shell, and the
+    program that remembers owners, have to outlive what it removes."""
+    reader, writer = os.pipe()
+    command = ["fakeroot", sys.executable, os.path.realpath(__file__), "build", *words]
+    shell = subprocess.Popen(command, pass_fds=(writer,), process_group=0,
+                             env={**os.environ, "STASIS_IMAGE_TELL": str(writer)})
+    os.close(writer)
+    pid = int(os.read(reader, 20) or 0)
+    if pid:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda number, _: os.kill(pid, number))
+    return shell.wait()
+
+
 def main():
     words = sys.argv[1:]
     if words[:1] == ["build"]:
@@ -602,7 +617,9 @@ def main():
         if not shutil.which("fakeroot"):
             sys.exit("stasis image: fakeroot is missing, without which files would not belong to root; "
                      "install it: sudo apt-get install fakeroot")
-        os.execvp("fakeroot", ["fakeroot", sys.executable, os.path.realpath(__file__), "build", *words])
+        sys.exit(under_fakeroot(words))
+    if os.environ.get("STASIS_IMAGE_TELL"):
+        os.write(int(os.environ["STASIS_IMAGE_TELL"]), str(os.getpid()).encode())
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     try:
