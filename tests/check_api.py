@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Is what the API serves what docs/api.yaml describes? Each row of vmm/api/routes.c, and each part of a VM
-# that no row names (vmm/config/body_table.c), is a path and a method there, and nothing else is.
+# that no row names (vmm/config/body_table.c), is a path and a method there, valid in
+# the same state of the VM (x-when), and nothing else is.
 import os
 import re
 import sys
@@ -10,6 +11,7 @@ import yaml
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 METHODS = {"GET": "GET", "PUT": "PUT", "PATCH": "PATCH", "DEL": "DELETE"}
+STATES = {"ANY": "any", "PRE": "pre-boot", "BOOT": "pre-boot", "POST": "post-boot", "POST_LAX": "post-boot"}
 
 
 def read(path):
@@ -18,23 +20,24 @@ def read(path):
 
 
 def served():
-    """"PUT /drives/*", ... of the tables in the source."""
+    """"PUT /drives/* pre-boot", ... of the tables in the source."""
     routes = read("vmm/api/routes.c")
-    rows = re.findall(r'^\t\{(GET|PUT|PATCH|DEL), "([^"]*)"', routes, re.M)
+    rows = re.findall(r'^\t\{(GET|PUT|PATCH|DEL), "([^"]*)", (\w+),', routes, re.M)
     if len(rows) < 10:
         sys.exit("check_api: vmm/api/routes.c does not look as expected")
-    found = {f"{METHODS[method]} /{path}" for method, path in rows}
+    found = {f"{METHODS[method]} /{path} {STATES[when]}" for method, path, when in rows}
     kinds = re.findall(r"struct body_kind (body_\w+) = \{\n(.*?)^\};", read("vmm/config/body_table.c"), re.M | re.S)
     for kind, members in kinds:
         if f"&{kind}}}" not in routes and ".is_list" not in members:
-            found.add("PUT /" + re.search(r'\.name = "([^"]+)"', members)[1])
+            found.add("PUT /" + re.search(r'\.name = "([^"]+)"', members)[1] + " pre-boot")
     return found
 
 
 def described():
     paths = yaml.safe_load(read("docs/api.yaml"))["paths"]
-    return {f"{method.upper()} {re.sub(r'{[^}]*}', '*', path)}"
-            for path, methods in paths.items() for method in methods if method.upper() in METHODS.values()}
+    return {f"{method.upper()} {re.sub(r'{[^}]*}', '*', path)} {operation['x-when']}"
+            for path, methods in paths.items() for method, operation in methods.items()
+            if method.upper() in METHODS.values()}
 
 
 def main():

@@ -31,7 +31,7 @@ MUTANTS = [
       ("(struct range){host, len};\n\tpthread_cond_signal(&p->changed);\n\tprefault_lock_release(&p->lock);\n",
        "(struct range){host, len};\n\tpthread_cond_signal(&p->changed);\n")], C + "api_paged_test"),
     ("vCPUs are asked to run without the lock", "vmm/vm/vcpu.c",
-     [("\tvcpu_lock_take(&set->lock);\n\tif (set->end == VCPU_END_NONE)\n\t\twant_locked(set, VCPUS_READY);\n\tvcpu_lock_release(&set->lock);\n",
+     [("\tvcpu_lock_take(&set->lock);\n\tset->ready_cpu = thread_cpu();\n\tif (set->end == VCPU_END_NONE)\n\t\twant_locked(set, VCPUS_READY);\n\tvcpu_lock_release(&set->lock);\n",
        "\tif (set->end == VCPU_END_NONE)\n\t\twant_locked(set, VCPUS_READY);\n")], C + "vcpu_test"),
     ("a snapshot is cancelled without the lock", "vmm/instance/snapshot_job.c",
      "\tjob_lock_take(&job->lock);\n\tjob->cancelled |= job->reading;\n\tjob_lock_release(&job->lock);\n",

@@ -99,7 +99,7 @@ static void null_state(struct vm_config *c, struct snap *s)
 """,
 }
 API_PATH = "/version:\n    get:"
-API_ROW = "/null:\n    put:\n      tags: [devices]\n      operationId: putNull\n      x-stasis-extension: true\n  "
+API_ROW = "/null:\n    put:\n      tags: [devices]\n      operationId: putNull\n      x-stasis-extension: true\n      x-when: pre-boot\n  "
 
 
 class Failed(Exception):
