@@ -177,14 +177,12 @@ void publish_close(struct published *p)
 /* Make renames in the folder of @f survive a power loss. */
 static int sync_folder(const struct publish_file *f, struct err *e)
 {
-	const char *slash = strrchr(f->path, '/');
 	char folder[PATH_MAX];
 	AUTO_CLOSE int fd = -1;
 
 	if (f->how != PUBLISH_REPLACE)
 		return 0;
-	snprintf(folder, sizeof(folder), "%.*s",
-		 slash ? (int)(slash - f->path) + 1 : 1, slash ? f->path : ".");
+	io_folder_of(folder, sizeof(folder), f->path);
 	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return err_errno(e, "cannot open %.512s", folder);

@@ -43,15 +43,12 @@ bool stream_is(const char *path)
 
 static int open_socket(const char *path)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct sockaddr_un address;
 	AUTO_CLOSE int place = -1;
 	AUTO_CLOSE int fd =
 		socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-	if (strlen(path) < sizeof(address.sun_path)) {
-		snprintf(address.sun_path, sizeof(address.sun_path), "%s",
-			 path);
-	} else {
+	if (!io_name_socket(&address, path)) {
 		/* Too long for sun_path; a path to a descriptor is short. */
 		place = open(path, O_PATH | O_CLOEXEC);
 		snprintf(address.sun_path, sizeof(address.sun_path),

@@ -141,7 +141,6 @@ int target_remove_leftover(const char *path, int fd, struct err *e)
  */
 static bool may_be_replaced(const struct publish_file *f, const struct stat *st)
 {
-	const char *slash = strrchr(f->path, '/');
 	char folder[PATH_MAX];
 	struct statx x;
 	struct stat dir;
@@ -152,8 +151,7 @@ static bool may_be_replaced(const struct publish_file *f, const struct stat *st)
 	if (!statx(AT_FDCWD, f->path, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &x) &&
 	    x.stx_attributes & STATX_ATTR_MOUNT_ROOT)
 		return false;
-	snprintf(folder, sizeof(folder), "%.*s",
-		 slash ? (int)(slash - f->path) + 1 : 1, slash ? f->path : ".");
+	io_folder_of(folder, sizeof(folder), f->path);
 	return stat(folder, &dir) || !(dir.st_mode & S_ISVTX) || !geteuid() ||
 	       geteuid() == st->st_uid || geteuid() == dir.st_uid;
 }

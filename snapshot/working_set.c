@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/bits.h"
 #include "core/base/err.h"
 #include "core/base/util.h"
 #include "core/io/io.h"
@@ -100,17 +101,12 @@ int working_set_load(struct working_set *w, const char *path,
 
 /* --------------------------------------------------------------- recording */
 
-static bool is_seen(const struct working_set *w, uint64_t page)
-{
-	return w->seen[page / 64] >> page % 64 & 1;
-}
-
 /* Add @count pages of the memory file from @page. */
 static void add(struct working_set *w, uint64_t page, uint64_t count)
 {
 	struct working_set_range *r = w->range;
 
-	if (is_seen(w, page))
+	if (bits_has(w->seen, page))
 		return;
 	if (w->range_count)
 		r += w->range_count - 1;
@@ -124,7 +120,7 @@ static void add(struct working_set *w, uint64_t page, uint64_t count)
 	else
 		return;
 	for (uint64_t i = page; i < page + count; i++)
-		w->seen[i / 64] |= 1ull << i % 64;
+		bits_add(w->seen, i);
 }
 
 static int prepare(struct working_set *w, uint64_t size, struct err *e)
@@ -157,7 +153,7 @@ static int sample_region(struct working_set *w, int pagemap,
 				 PAGEMAP_TOUCHED, touched))
 			return -1;
 		for (uint64_t i = 0; i < n; i++) {
-			if (touched[i / 64] >> i % 64 & 1)
+			if (bits_has(touched, i))
 				add(w, first + (at + i) * units, units);
 		}
 	}

@@ -12,6 +12,7 @@
 
 struct err;
 struct go_on;
+struct sockaddr_un;
 
 /*
  * Open a regular file for reading, close-on-exec, and store its size in bytes
@@ -25,6 +26,12 @@ int io_open_file_itself(const char *path, uint64_t *size, struct err *e);
 /* Open what the first @len bytes of @path name, with O_PATH and close-on-exec.
  * Returns the descriptor, or -1 with errno set. */
 int io_open_place(const char *path, size_t len);
+
+/* The folder that @path is in: with the slash at its end, or "." */
+void io_folder_of(char *out, size_t size, const char *path);
+
+/* The address of the Unix socket @path; false if that is too long. */
+bool io_name_socket(struct sockaddr_un *out, const char *path);
 
 /*
  * Open a regular file, close-on-exec, with @flags of open().  The first @folder

@@ -10,11 +10,29 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include "core/base/util.h"
 #include "core/io/io.h"
+
+void io_folder_of(char *out, size_t size, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	snprintf(out, size, "%.*s", slash ? (int)(slash - path) + 1 : 1,
+		 slash ? path : ".");
+}
+
+bool io_name_socket(struct sockaddr_un *out, const char *path)
+{
+	*out = (struct sockaddr_un){.sun_family = AF_UNIX};
+	return (size_t)snprintf(out->sun_path, sizeof(out->sun_path), "%s",
+				path) < sizeof(out->sun_path);
+}
 
 int io_open_place(const char *path, size_t len)
 {

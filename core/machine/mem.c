@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/base/bits.h"
 #include "core/base/err.h"
 #include "core/base/util.h"
 #include "core/io/io.h"
@@ -305,7 +306,7 @@ int guest_mem_boot(struct guest_mem *mem, gpa_t gpa, int fd, uint64_t offset,
 static bool is_anonymous(const struct guest_mem_file *f, uint64_t i)
 {
 	/* The pages around the file are anonymous RAM. */
-	return i >= f->page_count || f->anonymous[i / 64] >> i % 64 & 1;
+	return i >= f->page_count || bits_has(f->anonymous, i);
 }
 
 static int dontneed(void *host, uint64_t len)
@@ -327,7 +328,7 @@ static int replace(const struct guest_mem *mem, struct guest_mem_file *f,
 		return -errno;
 	f->edges = edges;
 	for (; i < end; i++)
-		f->anonymous[i / 64] |= 1ull << i % 64;
+		bits_add(f->anonymous, i);
 	return 0;
 }
 

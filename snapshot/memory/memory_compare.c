@@ -5,16 +5,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/bits.h"
 #include "core/base/util.h"
 #include "core/io/io.h"
 #include "core/machine/mem.h"
 
 enum { PIECE = 64 * 1024 }; /* bytes read at once: one or more pages */
-
-static void set_bit(uint64_t *set, uint64_t bit)
-{
-	set[bit / 64] |= 1ull << bit % 64;
-}
 
 /* Compare pages with the file; beyond its end they were zero. */
 static int compare_file(const uint8_t *host, const struct guest_mem_run *run,
@@ -31,7 +27,7 @@ static int compare_file(const uint8_t *host, const struct guest_mem_run *run,
 		memset(was + n, 0, len - (uint64_t)n);
 		for (uint64_t i = 0; i < len; i += page) {
 			if (memcmp(host + at + i, was + i, page) != 0)
-				set_bit(set, first + (at + i) / page);
+				bits_add(set, first + (at + i) / page);
 		}
 	}
 	return 0;
@@ -48,7 +44,7 @@ static int compare_run(const uint8_t *host, const struct guest_mem_run *run,
 		/* Zero if the first byte is, and each equals the previous. */
 		if (run->origin != GUEST_MEM_ZERO || host[at] ||
 		    memcmp(host + at, host + at + 1, page - 1) != 0)
-			set_bit(set, first + at / page);
+			bits_add(set, first + at / page);
 	}
 	return 0;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "core/base/bits.h"
 #include "core/base/err.h"
 #include "core/base/util.h"
 #include "core/io/io.h"
@@ -30,16 +31,6 @@ struct saving {
 	struct err *e;
 };
 
-static bool has_bit(const uint64_t *set, uint64_t bit)
-{
-	return set[bit / 64] >> bit % 64 & 1;
-}
-
-static void clear_bit(uint64_t *set, uint64_t bit)
-{
-	set[bit / 64] &= ~(1ull << bit % 64);
-}
-
 static bool is_zero(const uint8_t *page, uint64_t size)
 {
 	/* The first byte is 0, and each byte equals the previous. */
@@ -62,8 +53,8 @@ static void want_dirty(struct chunk *c, const uint64_t *dirty)
 static void drop_zeroes(struct chunk *c)
 {
 	for (uint64_t i = 0; i < c->page_count; i++) {
-		if (has_bit(c->want, i) && is_zero(chunk_page(c, i), c->page))
-			clear_bit(c->want, i);
+		if (bits_has(c->want, i) && is_zero(chunk_page(c, i), c->page))
+			bits_remove(c->want, i);
 	}
 }
 
@@ -82,7 +73,7 @@ static int want_not_zero(const struct saving *s, struct chunk *c)
 
 static bool is_wanted_zero(const struct chunk *c, uint64_t i)
 {
-	return i < c->page_count && has_bit(c->want, i) &&
+	return i < c->page_count && bits_has(c->want, i) &&
 	       is_zero(chunk_page(c, i), c->page);
 }
 
@@ -104,7 +95,7 @@ static void punch_zeroes(const struct saving *s, struct chunk *c)
 			      (off_t)((i - first) * c->page)))
 			continue;
 		for (; first < i; first++)
-			clear_bit(c->want, first);
+			bits_remove(c->want, first);
 	}
 }
 
@@ -144,11 +135,11 @@ static int write_chunk(const struct saving *s, const struct chunk *c)
 		uint64_t end = i + 1;
 
 		while (end < c->page_count &&
-		       has_bit(c->want, end) == has_bit(c->want, i))
+		       bits_has(c->want, end) == bits_has(c->want, i))
 			end++;
-		if (has_bit(c->want, i) && write_run(s, c, i, end))
+		if (bits_has(c->want, i) && write_run(s, c, i, end))
 			return -1;
-		if (!has_bit(c->want, i) && s->save->sink &&
+		if (!bits_has(c->want, i) && s->save->sink &&
 		    send_zeroes(s, (end - i) * c->page))
 			return -1;
 		i = end;
@@ -178,9 +169,9 @@ static int check_chunk(const struct saving *s, const struct chunk *c)
 		if (!r)
 			x = (struct extent){limit, limit};
 		for (; i < (x.at - c->offset) / c->page; i++)
-			lost |= has_bit(c->want, i);
+			lost |= bits_has(c->want, i);
 		for (; c->offset + i * c->page < x.end; i++) {
-			if (!has_bit(c->want, i) && write_run(s, c, i, i + 1))
+			if (!bits_has(c->want, i) && write_run(s, c, i, i + 1))
 				return -1;
 		}
 	} while (r);

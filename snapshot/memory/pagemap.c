@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "core/base/bits.h"
 #include "core/base/util.h"
 #include "core/io/io.h"
 #include "core/machine/mem.h"
@@ -54,8 +55,7 @@ static void set_bits(uint64_t *set, uint64_t bit, uint64_t end)
 {
 	while (bit < end) {
 		if (bit % 64 || end - bit < 64) {
-			set[bit / 64] |= 1ull << bit % 64;
-			bit++;
+			bits_add(set, bit++);
 		} else {
 			set[bit / 64] = ~0ull;
 			bit += 64;

@@ -17,6 +17,7 @@
 
 #include "core/base/err.h"
 #include "core/base/util.h"
+#include "core/io/io.h"
 #include "core/machine/mem.h"
 
 /* Per region: five numbers of at most 21 digits, and their names. */
@@ -69,16 +70,15 @@ static int register_region(int fd, const struct guest_mem_region *r,
 
 int uffd_connect(const char *path, bool *busy, struct err *e)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct sockaddr_un address;
 	AUTO_CLOSE int fd = -1;
 
 	*busy = false;
-	if (strlen(path) >= sizeof(address.sun_path))
+	if (!io_name_socket(&address, path))
 		return err_set(e,
 			       "%.120s: a socket's path has at most %zu "
 			       "characters",
 			       path, sizeof(address.sun_path) - 1);
-	memcpy(address.sun_path, path, strlen(path) + 1);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 ||
 	    connect(fd, (struct sockaddr *)&address, sizeof(address))) {

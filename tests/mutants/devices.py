@@ -174,7 +174,7 @@ MUTANTS = [
     ("a page that is not RAM is inflated", PAGES, "\t\tif (!at) {\n\t\t\twrong++;\n\t\t\tcontinue;\n\t\t}\n",
      "\t\tif (!at)\n\t\t\twrong++;\n", "virtio_balloon_pages_test"),
     ("a list of pages may be of any length", PAGES, "\tcount = min_u64(count, PFNS_MAX);\n", "", "virtio_balloon_pages_test"),
-    ("part of a larger host page is given back", PAGES, "\t\tif (!(bits[i / 64] >> i % 64 & 1))\n\t\t\treturn false;\n",
+    ("part of a larger host page is given back", PAGES, "\t\tif (!bits_has(bits, i))\n\t\t\treturn false;\n",
      "\t\t(void)bits;\n", "virtio_balloon_pages_test"),
     ("hints of an earlier run are taken", FREE, "\t       b->guest_cmd == b->config.free_page_hint_cmd_id;\n", "\t       b->guest_cmd;\n",
      "virtio_balloon_free_test"),

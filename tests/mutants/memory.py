@@ -43,7 +43,7 @@ MUTANTS = [
      "memory_load_test"),
     ("the second region is read from the file's start", FILE, "\t\toffset += mem->region[i].size;\n\t}\n\treturn 0;",
      "\t\toffset += 0;\n\t}\n\treturn 0;", "memory_load_test"),
-    ("a stream has no zeroes", FILE, "\t\tif (!has_bit(c->want, i) && s->save->sink &&\n", "\t\tif (!has_bit(c->want, i) && s->save->sink && !c->page &&\n",
+    ("a stream has no zeroes", FILE, "\t\tif (!bits_has(c->want, i) && s->save->sink &&\n", "\t\tif (!bits_has(c->want, i) && s->save->sink && !c->page &&\n",
      "snapshot_stream_test"),
     ("pages beyond the file's end are taken as unchanged", COMPARE, "\t\tmemset(was + n, 0, len - (uint64_t)n);\n",
      "\t\tmemcpy(was + n, host + at + n, len - (uint64_t)n);\n", "memory_load_test"),

@@ -15,6 +15,7 @@
 #include "core/base/err.h"
 #include "core/base/now.h"
 #include "core/base/util.h"
+#include "core/io/io.h"
 
 enum {
 	/* Bytes of heads, chunk sizes and trailers.  The count restarts after
@@ -202,7 +203,7 @@ static bool is_interrupted(const struct call *call)
 static int connect_to(const struct call *call)
 {
 	const char *path = call->request->socket;
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct sockaddr_un address;
 	struct timeval limit = {
 		.tv_sec = call->request->timeout_ms / 1000,
 		.tv_usec =
@@ -213,12 +214,11 @@ static int connect_to(const struct call *call)
 	socklen_t len = sizeof(peer);
 	int r;
 
-	if (strlen(path) >= sizeof(address.sun_path))
+	if (!io_name_socket(&address, path))
 		return err_set(call->e,
 			       "a socket's path has at most %zu characters; "
 			       "use a shorter one, such as a relative path",
 			       sizeof(address.sun_path) - 1);
-	memcpy(address.sun_path, path, strlen(path));
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return err_errno(call->e, "socket");

@@ -18,6 +18,7 @@
 #include "core/base/err.h"
 #include "core/base/options.h"
 #include "core/base/util.h"
+#include "core/io/io.h"
 #include "core/io/listener.h"
 #include "core/io/log.h"
 #include "vmm/cli/cli.h"
@@ -124,10 +125,8 @@ static int open_socket(struct sockaddr_un *address, const char *path,
 {
 	int fd;
 
-	address->sun_family = AF_UNIX;
-	if (strlen(path) >= sizeof(address->sun_path))
+	if (!io_name_socket(address, path))
 		return err_set(e, "%s: the path is too long", path);
-	memcpy(address->sun_path, path, strlen(path));
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	return fd < 0 ? err_errno(e, "cannot create a socket") : fd;
 }

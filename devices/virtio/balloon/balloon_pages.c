@@ -2,6 +2,7 @@
 #include <linux/virtio_balloon.h>
 #include <string.h>
 
+#include "core/base/bits.h"
 #include "core/base/err.h"
 #include "core/base/metrics.h"
 #include "devices/virtio/balloon/balloon_internal.h"
@@ -89,11 +90,11 @@ static bool enter(struct balloon *b, uint8_t *at, uint8_t **start)
 	if (!b->inside[0])
 		return true;
 	bits = inside(b, at, &page);
-	bits[page / 64] |= 1ull << page % 64;
+	bits_add(bits, page);
 	first = align_down(page, parts);
 	*start = at - (page - first) * BALLOON_PAGE;
 	for (uint64_t i = first; i < first + parts; i++) {
-		if (!(bits[i / 64] >> i % 64 & 1))
+		if (!bits_has(bits, i))
 			return false;
 	}
 	return true;
@@ -104,7 +105,7 @@ static void leave(struct balloon *b, uint8_t *at)
 	uint64_t *bits, page;
 
 	bits = inside(b, at, &page);
-	bits[page / 64] &= ~(1ull << page % 64);
+	bits_remove(bits, page);
 }
 
 static void *page_at(const struct balloon *b, uint32_t pfn)
