@@ -193,6 +193,92 @@ static void set_priorities(scmp_filter_ctx filter, const struct list *list)
 	}
 }
 
+/* ---------------------------------------------------------- to shorter BPF */
+
+/*
+ * The kernel takes a microsecond to check and translate each instruction, at
+ * every start, and libseccomp spends some in vain: where a condition is about
+ * bits of the lower half of an argument only, it also compares 0 with no bits
+ * of the upper half.
+ */
+
+static bool is(const struct sock_filter *f, unsigned code, uint32_t k)
+{
+	return f->code == code && f->k == k;
+}
+
+/* That what was loaded before makes no difference. */
+static bool forgets(const struct sock_filter *f)
+{
+	return f->code == (BPF_LD | BPF_W | BPF_ABS) ||
+	       f->code == (BPF_RET | BPF_K);
+}
+
+/* "Load; keep no bits; is it 0?", and what is done if so follows at once. */
+static bool compares_nothing(const struct sock_filter *f)
+{
+	return f[0].code == (BPF_LD | BPF_W | BPF_ABS) &&
+	       is(&f[1], BPF_ALU | BPF_AND | BPF_K, 0) &&
+	       is(&f[2], BPF_JMP | BPF_JEQ | BPF_K, 0) && !f[2].jt &&
+	       forgets(&f[3]);
+}
+
+/* "Keep these bits; is it 0?" is one instruction: "is one of them set?" */
+static bool tests_bits(const struct sock_filter *f)
+{
+	return f[0].code == (BPF_ALU | BPF_AND | BPF_K) &&
+	       is(&f[1], BPF_JMP | BPF_JEQ | BPF_K, 0) &&
+	       forgets(&f[2 + f[1].jt]) && forgets(&f[2 + f[1].jf]);
+}
+
+static void test_bits(struct sock_filter *f)
+{
+	f[1] = (struct sock_filter){BPF_JMP | BPF_JSET | BPF_K, f[1].jf,
+				    f[1].jt, f[0].k};
+}
+
+/* Leave out the @gone instructions and let jumps lead where they led. */
+static size_t close_gaps(struct sock_filter *code, size_t len, const bool *gone)
+{
+	size_t where[INSTRUCTIONS_MAX + 1], to = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		where[i] = to;
+		to += !gone[i];
+	}
+	for (size_t i = 0; i < len; i++) {
+		struct sock_filter f = code[i];
+
+		if (gone[i])
+			continue;
+		if (f.code == (BPF_JMP | BPF_JA))
+			die("cannot shorten", "a long jump", ENOTSUP);
+		if (BPF_CLASS(f.code) == BPF_JMP) {
+			f.jt = (uint8_t)(where[i + 1 + f.jt] - where[i] - 1);
+			f.jf = (uint8_t)(where[i + 1 + f.jf] - where[i] - 1);
+		}
+		code[where[i]] = f;
+	}
+	return to;
+}
+
+static size_t shorten(struct sock_filter *code, size_t len)
+{
+	bool gone[INSTRUCTIONS_MAX] = {false};
+
+	for (size_t i = 0; i + 3 < len; i++) {
+		if (compares_nothing(&code[i])) {
+			gone[i] = gone[i + 1] = gone[i + 2] = true;
+			i += 2;
+		} else if (tests_bits(&code[i])) {
+			test_bits(&code[i]);
+			gone[i] = true;
+			i++;
+		}
+	}
+	return close_gaps(code, len, gone);
+}
+
 static size_t compile(const struct list *list, struct sock_filter *program)
 {
 	size_t size = (INSTRUCTIONS_MAX - 1) * sizeof(*program);
@@ -212,7 +298,7 @@ static size_t compile(const struct list *list, struct sock_filter *program)
 	if (r)
 		die("cannot compile", list->name, -r);
 	seccomp_release(filter);
-	return 1 + size / sizeof(*program);
+	return shorten(program, 1 + size / sizeof(*program));
 }
 
 /* Different values, each once. */
