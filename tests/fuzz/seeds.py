@@ -227,6 +227,33 @@ def http_seeds():
         yield b"\3" + text
 
 
+def filter_seeds():
+    """docs/seccomp.md; core/seccomp/filter_file.h"""
+    ops = [{"index": n % 6, "type": ("dword", "qword")[n % 2], "op": op, "val": n, "comment": "why"}
+           for n, op in enumerate(("eq", "ne", "gt", "ge", "lt", "le", {"masked_eq": 4}))]
+    rules = [{"syscall": "read"}, {"syscall": "clone3", "action": {"errno": 38}}, {"syscall": "write", "args": ops[:6]},
+             {"syscall": "mmap", "args": ops[6:]}, {"syscall": "tgkill", "args": [
+                 {"index": 0, "type": "dword", "op": "eq", "val": "own_pid"}]},
+             {"syscall": "ioctl", "args": [{"index": 1, "type": "dword", "op": "eq", "val": -2147483648}]}]
+    one = {"default_action": "trap", "filter_action": "allow", "filter": rules}
+    other = {"default_action": {"trace": 7}, "filter_action": {"errno": 4095}, "filter": rules[:1]}
+    for document in ({"vcpu": one}, {"vmm": one, "api": one, "vcpu": other}, {"main": other, "setup": one}, {"api": other}, {}):
+        yield b"\0" + json.dumps(document).encode()
+        yield b"\2" + json.dumps(document, indent=1).encode()
+
+    def program(thread, *code):
+        return struct.pack("<II", thread, len(code)) + b"".join(struct.pack("<HBBI", *part) for part in code)
+
+    load, allow, trap = (0x20, 0, 0, 0), (6, 0, 0, 0x7fff0000), (6, 0, 0, 0x30000)
+    yield b"\1" + program(2, allow)
+    yield b"\1" + program(1, load, (0x15, 0, 1, 64), allow, trap) + program(2, (0x20, 0, 0, 20), (0x54, 0, 0, 4),
+                                                                            (0x25, 1, 0, 3), (0x05, 0, 0, 1), allow, trap)
+    yield b"\1" + program(0, *[load] * 4095, allow)[:4000]
+    yield b"\1" + program(1, load, (0x15, 2, 1, 64), allow, trap)
+    yield b"\1" + program(1, load, (0x05, 0, 0, 2), allow, trap)
+    yield b"\1" + program(9, allow) + program(2, trap) + program(2, trap)
+
+
 def mmds_seeds():
     syn, ack, fin, psh = 2, 16, 1, 8
 
@@ -483,7 +510,7 @@ def vmm_seeds():
         yield bytes([flags]) + everything + disk + b"".join(op(host, 4, a, 0x50005) for a in range(32)) + again + disk
 
 
-SEEDS = {"api": api_seeds, "bodies": bodies_seeds, "client": client_seeds, "codec": codec_seeds, "config_file": config_file_seeds,
+SEEDS = {"api": api_seeds, "bodies": bodies_seeds, "client": client_seeds, "codec": codec_seeds, "config_file": config_file_seeds, "filter": filter_seeds,
          "http": http_seeds, "image": image_seeds, "mmds": mmds_seeds, "serial": serial_seeds, "state_file": state_file_seeds,
          "virtio_balloon": virtio_balloon_seeds, "virtio_block": virtio_block_seeds, "virtio_mmio": virtio_mmio_seeds, "virtio_net": virtio_net_seeds, "virtio_vhost": virtio_vhost_seeds,
          "virtio_virtq": virtio_virtq_seeds, "virtio_vsock": virtio_vsock_seeds,
