@@ -88,9 +88,12 @@ static const struct rule pages_rules[] = {
 static const struct rule no_snapshots_rules[] = {
 #include "core/seccomp/lists/saving.inc"
 };
-/* For the text only: what `setup` has beyond the others. */
+/* What `setup` has beyond the others, and those. */
 static const struct rule building_rules[] = {
 #include "core/seccomp/lists/building.inc"
+};
+static const struct rule running_rules[] = {
+#include "core/seccomp/lists/running.inc"
 };
 
 #define LIST(name_)             \
@@ -301,6 +304,42 @@ static size_t compile(const struct list *list, struct sock_filter *program)
 	return shorten(program, 1 + size / sizeof(*program));
 }
 
+static bool is_same(const struct rule *a, const struct rule *b)
+{
+	bool same = a->count == b->count;
+
+	for (unsigned i = 0; same && i < a->count; i++) {
+		const struct rule_condition *x = &a->condition[i];
+		const struct rule_condition *y = &b->condition[i];
+
+		same = x->argument == y->argument && x->mask == y->mask &&
+		       x->value == y->value;
+	}
+	return same;
+}
+
+static bool is_repeated(const struct rule *rule)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(running_rules); i++) {
+		const struct rule *other = &running_rules[i];
+
+		if (!strcmp(other->call, rule->call) &&
+		    other->error == rule->error &&
+		    (!other->count || is_same(other, rule)))
+			return true;
+	}
+	return false;
+}
+
+static void check_building(void)
+{
+	for (unsigned i = 0; i < building.count; i++) {
+		if (is_repeated(&building.rule[i]))
+			die("other lists have, too,", building.rule[i].call,
+			    EEXIST);
+	}
+}
+
 /* Different values, each once. */
 struct values {
 	uint32_t value[256];
@@ -436,6 +475,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: compile FILE.c\n");
 		return 2;
 	}
+	check_building();
 	out = fopen(argv[1], "w");
 	if (!out)
 		die("cannot write", argv[1], errno);
