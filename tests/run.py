@@ -31,6 +31,7 @@ SUITE_SECONDS = 300     # longer than an integration suite may take that does no
 FUZZ_SECONDS = 5        # for each fuzzer; tools/fuzz takes longer
 QUICK_FUZZ_SECONDS = 1
 SCRATCH_SECONDS = 1800  # of following docs/hacking.md: a build, and a guest that boots with it
+NEEDED_SECONDS = 3 * 3600   # a suite for each entry of the seccomp lists
 MUTANTS_SECONDS = 3600  # of all mutants: some hundred builds and runs of a test
 PACKAGE_SECONDS = 3600  # of building the product in another folder
 TIDY = f"{ROOT}/out/tidy"
@@ -473,6 +474,8 @@ def steps(full, long):
     if long:
         yield Unit("package", "tests/package.py", PACKAGE_SECONDS)
         yield Unit("mutants", "tests/mutants/mutants.py", MUTANTS_SECONDS)
+        if full:    # none is as long as this
+            yield Unit("needed", "tests/needed/needed.py", NEEDED_SECONDS)
         yield Unit("scratch", "tests/scratch/full", SCRATCH_SECONDS)
     if has_kvm():
         skipped_time = ("hole", "time-bound", "time-chrony", "time-follow", "time-long")

@@ -8,6 +8,7 @@
  *	inject PID exec PATH     becomes that program
  *	inject PID create PATH   creates it
  *	inject PID call N A B C  makes any system call with three numbers
+ *	inject PID crash AT      goes on at that address
  *
  * Prints 0, or the number of the error, or "SIGSYS" if a seccomp filter forbids
  * it: then the process goes on to its end.  PID is the thread that does it,
@@ -208,8 +209,9 @@ int main(int argc, char **argv)
 	int64_t r;
 
 	if (argc != 4 && (argc != 7 || strcmp(argv[2], "call") != 0)) {
-		fprintf(stderr, "usage: inject PID open|create|exec|tcp|kill "
-				"WHAT, or inject PID call N A B C\n");
+		fprintf(stderr,
+			"usage: inject PID open|create|exec|tcp|kill|crash "
+			"WHAT, or inject PID call N A B C\n");
 		return 2;
 	}
 	pid = (pid_t)number(argv[1]);
@@ -219,8 +221,13 @@ int main(int argc, char **argv)
 		die("INTERRUPT");
 	wait_for_stop();
 	get(&saved);
-	find_svc();
-	r = act(argv + 2);
+	if (!strcmp(argv[2], "crash")) {
+		saved.pc = number(argv[3]);
+		r = 0;
+	} else {
+		find_svc();
+		r = act(argv + 2);
+	}
 	set(&saved);
 	ptrace(PTRACE_DETACH, pid, NULL, NULL);
 	printf("%d\n", r < 0 ? (int)-r : 0);
