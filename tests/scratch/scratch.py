@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Does docs/hacking.md still tell how stasis is changed? Follows its lists in a copy of the tree: adds a
-# virtio device that does nothing (the files in null/), and a request of the API, and sees that
+# virtio device that does nothing (the files in null/), a request of the API and an option, and sees that
 # - no more product files than PLACES are touched, beside those of the device, and the list names each;
 # - it compiles, is in no circle of folders, and its unit test passes;
 # - what the lists say is noticed if it is left out, is: a request that docs/api.yaml has not got, and a
@@ -98,6 +98,8 @@ static void null_state(struct vm_config *c, struct snap *s)
 
 """,
 }
+OPTION = ("vmm/cli/run.c", "\t OPTION_FLAG(struct run, config.has_entropy)},\n",
+          '\t{"null", NULL, "a device that does nothing", OPTION_FLAG(struct run, config.has_null)},\n')
 API_PATH = "/version:\n    get:"
 API_ROW = "/null:\n    put:\n      tags: [devices]\n      operationId: putNull\n      x-stasis-extension: true\n      x-when: pre-boot\n  "
 
@@ -198,9 +200,14 @@ def needs_api_row(change):
     change.wants("python3", "tests/check_api.py")
 
 
+def takes_option(change):
+    """`vmm/cli/*.c` is what the list names; the suite looks whether the option is there and does it."""
+    change.add(*OPTION)
+    change.build("stasis")
+
+
 def boots(change):
     """On an emulated host."""
-    change.build("stasis")
     for name in ("guests", "rig", "tests"):
         if os.path.exists(f"{ROOT}/out/{name}") and not os.path.exists(f"{change.folder}/out/{name}"):
             os.symlink(f"{ROOT}/out/{name}", f"{change.folder}/out/{name}")
@@ -214,12 +221,17 @@ STEPS = [
     ("a setting without golden files is noticed", needs_golden_files),
     ("a request without a row in docs/api.yaml is noticed", needs_api_row),
 ]
+RIG_STEPS = [
+    ("an option is a row", takes_option),
+    ("a guest boots with it, and is saved and restored", boots),
+]
 
 
 def main():
     parser = argparse.ArgumentParser(prog="tests/scratch/scratch.py", description="Follows docs/hacking.md.")
     parser.add_argument("--rig", action="store_true", help="also boot, save and restore a guest, on an emulated host")
-    steps = STEPS + ([("a guest boots with it, and is saved and restored", boots)] if parser.parse_args().rig else [])
+    parsed = parser.parse_args()
+    steps = STEPS + (RIG_STEPS if parsed.rig else [])
     print(f"1..{len(steps)}", flush=True)
     bad = 0
     with tempfile.TemporaryDirectory(prefix="scratch.") as folder:
