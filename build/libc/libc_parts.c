@@ -220,8 +220,13 @@ char *__getcwd_chk(char *buf, size_t size, size_t room)
 	return current_folder(buf, size);
 }
 
-/* Of dl-object.o, for shared objects that are loaded by a relative path. */
-NEVER_CALLED(__getcwd)
+/* realpath() calls it by this name. */
+char *__getcwd(char *buf, size_t size);
+
+char *__getcwd(char *buf, size_t size)
+{
+	return current_folder(buf, size);
+}
 
 /* The resolver's state: each thread has one, and none uses it. */
 extern __thread void *__libc_resp;
