@@ -104,6 +104,10 @@ static int scan(int pagemap, const uint8_t *host, uint64_t len,
 	int count = ioctl(pagemap, PAGEMAP_SCAN, &arg);
 
 	*end = arg.walk_end - (uintptr_t)host;
+	if (count >= 0 && (!*end || *end > len)) { /* or we would never end */
+		errno = EIO;
+		return -1;
+	}
 	return count;
 }
 
