@@ -39,29 +39,7 @@
 
 enum { INSTRUCTIONS_MAX = 4096, TEXT_MAX = 64 << 10, CALLS_MAX = 470 };
 
-/* clang-format off */
-#define CONDITIONS(...)                                           \
-	.count = sizeof((struct rule_condition[]){__VA_ARGS__}) / \
-		 sizeof(struct rule_condition),                   \
-	.condition = {__VA_ARGS__}
-#define CALL(name, reason) {.call = #name, .why = (reason)},
-#define CALL_IF(name, condition_, reason) \
-	{.call = #name, .why = (reason), CONDITIONS(condition_)},
-#define FAIL(name, error_, reason) \
-	{.call = #name, .error = (error_), .why = (reason)},
-#define SNAP(name, reason) {.call = #name, .why = (reason), .saves = true},
-#define SNAP_IF(name, condition_, reason)                     \
-	{.call = #name, .why = (reason), .saves = true,       \
-	 CONDITIONS(condition_)},
-#define START(name, reason) \
-	{.call = #name, .why = (reason), .needed = true},
-#define START_IF(name, condition_, reason)                    \
-	{.call = #name, .why = (reason), .needed = true,      \
-	 CONDITIONS(condition_)},
-#define START_FAIL(name, error_, reason)                      \
-	{.call = #name, .error = (error_), .why = (reason),   \
-	 .needed = true},
-/* clang-format on */
+#define RULE(name, ...) {.call = #name, __VA_ARGS__},
 
 static const struct rule setup_rules[] = {
 #include "core/seccomp/lists/setup.inc"

@@ -19,6 +19,9 @@
  *   NONE_OF(argument, bits)            none of @bits is set
  *   BOTH(CONDITION, CONDITION)
  *
+ * Who includes the lists defines RULE(name, MEMBER...), an element of his array
+ * with the call's name and these members of struct rule.
+ *
  * IS32() is for arguments of which the kernel looks at 32 bits only: libc may
  * leave anything above.
  */
@@ -61,3 +64,21 @@ struct rule {
 	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SIGHAND | \
 	 CLONE_THREAD | CLONE_SETTLS | CLONE_PARENT_SETTID |                 \
 	 CLONE_CHILD_CLEARTID)
+
+#define CONDITIONS(...)                                           \
+	.count = sizeof((struct rule_condition[]){__VA_ARGS__}) / \
+		 sizeof(struct rule_condition),                   \
+	.condition = {__VA_ARGS__}
+#define CALL(name, reason) RULE(name, .why = (reason))
+#define CALL_IF(name, condition_, reason) \
+	RULE(name, .why = (reason), CONDITIONS(condition_))
+#define FAIL(name, error_, reason) \
+	RULE(name, .error = (error_), .why = (reason))
+#define SNAP(name, reason) RULE(name, .why = (reason), .saves = true)
+#define SNAP_IF(name, condition_, reason) \
+	RULE(name, .why = (reason), .saves = true, CONDITIONS(condition_))
+#define START(name, reason) RULE(name, .why = (reason), .needed = true)
+#define START_IF(name, condition_, reason) \
+	RULE(name, .why = (reason), .needed = true, CONDITIONS(condition_))
+#define START_FAIL(name, error_, reason) \
+	RULE(name, .error = (error_), .why = (reason), .needed = true)

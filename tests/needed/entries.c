@@ -30,21 +30,9 @@
 #include "core/thread/thread.h"
 
 /* clang-format off */
-#define CONDITIONS(...)                                           \
-	.count = sizeof((struct rule_condition[]){__VA_ARGS__}) / \
-		 sizeof(struct rule_condition),                   \
-	.condition = {__VA_ARGS__}
-#define ENTRY(name, ...)                                            \
-	{.number = SYS_##name, .file = __FILE__, .line = __LINE__,  \
+#define RULE(name, ...)                                            \
+	{.number = SYS_##name, .file = __FILE__, .line = __LINE__, \
 	 .rule = {.call = #name, __VA_ARGS__}},
-#define CALL(name, reason) ENTRY(name, .why = (reason))
-#define CALL_IF(name, condition_, reason) ENTRY(name, CONDITIONS(condition_))
-#define FAIL(name, error_, reason) ENTRY(name, .error = (error_))
-#define SNAP CALL
-#define SNAP_IF CALL_IF
-#define START CALL
-#define START_IF CALL_IF
-#define START_FAIL FAIL
 /* clang-format on */
 
 static const struct entry setup[] = {
