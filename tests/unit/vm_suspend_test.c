@@ -106,14 +106,20 @@ static void turn(struct snapshot_world *w)
 			->ready(event.data.ptr, event.events);
 }
 
+/* The vCPUs begin, and the guest's request is there for the main thread. */
+static void await_request(struct vm *vm)
+{
+	kvm_fake_let_go();
+	while (!vcpu_set_has_asked(&vm->vcpus))
+		sched_yield();
+}
+
 /* The request has been seen to, and vCPU 0 runs on. */
 static void run_until_denied(struct snapshot_world *w, struct vm *vm)
 {
 	const unsigned before = kvm_fake_entries(0);
 
-	kvm_fake_let_go();
-	while (!vcpu_set_has_asked(&vm->vcpus))
-		sched_yield();
+	await_request(vm);
 	while (vcpu_set_has_asked(&vm->vcpus) ||
 	       kvm_fake_entries(0) <= before + 1)
 		turn(w);
@@ -191,9 +197,7 @@ static void a_client_that_pauses_it_at_the_same_time_has_it_asleep(void **state)
 	struct seen seen;
 	struct vm *vm = boot(w, &seen, ENTRY, KVM_MP_STATE_STOPPED);
 
-	kvm_fake_let_go();
-	while (!vcpu_set_has_asked(&vm->vcpus))
-		sched_yield();
+	await_request(vm);
 	assert_ok(vm_pause(vm, &w->e), w->e);
 	assert_true(vm_is_suspended(vm));
 	assert_int_equal(kvm_fake_reg(0, CORE(regs.pc)), ENTRY);
@@ -299,9 +303,7 @@ static void a_request_ends_when_its_vcpu_runs_on(void **state)
 	struct seen seen;
 	struct vm *vm = boot(w, &seen, ENTRY, KVM_MP_STATE_STOPPED);
 
-	kvm_fake_let_go();
-	while (!vcpu_set_has_asked(&vm->vcpus))
-		sched_yield();
+	await_request(vm);
 	assert_true(vcpu_set_park(&vm->vcpus, 1000));
 	vcpu_set_release(&vm->vcpus);
 	while (vcpu_set_has_asked(&vm->vcpus))
@@ -318,9 +320,7 @@ static void a_kvm_that_fails_ends_the_guest(void **state)
 	struct seen seen;
 	struct vm *vm = boot(w, &seen, ENTRY, KVM_MP_STATE_STOPPED);
 
-	kvm_fake_let_go();
-	while (!vcpu_set_has_asked(&vm->vcpus))
-		sched_yield();
+	await_request(vm);
 	/* The state of the other vCPU, three registers, then this. */
 	kvm_fake.fail_at = kvm_fake.calls + 5;
 	kvm_fake.fail_errno = EIO;
