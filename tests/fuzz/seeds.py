@@ -500,8 +500,10 @@ def vmm_seeds():
     save, fill = op(pause, 0, 1), words(0x8000, b"what will be discarded") + words(0x4000, b"what a frame will be in")
     late = fill + put(network, 0, (0x4000, frame, True)) + inflate[:-8] + save + op(host, 0, 1000, 7) + inflate[-8:] + save + \
         put(entropy, 0, (0x3000, 10, True))[:-8] + save + op(publish, entropy) + save + op(pause, 0, 3)
+    dropped = put(network, 0, (0x4000, frame, True)) + op(host, 0, 1000, 0x1ff) + save
     for flags in range(4):
         yield bytes([flags]) + everything + late
+        yield bytes([flags]) + op(start, network, 0, 0) + fill + save + dropped
         for part in (disk, flush, random, net, inflate, stream):
             yield bytes([flags]) + everything + part + again + part + op(answer, 0, 0, 3) + op(answer, 0, 0, 0) + again
         yield bytes([flags]) + registers + again + everything + registers

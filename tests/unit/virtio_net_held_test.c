@@ -33,31 +33,72 @@ static void buffers_of_many_parts_are_held_up_to_a_bound(void **state)
 	assert_int_equal(metrics()->rx_fails, 1);
 }
 
-/* The bytes of a frame that was dropped are in the buffer of the next one, and
- * a diff must have them. */
-static void what_a_dropped_frame_wrote_is_marked(void **state)
+static void offer_tracked(uint32_t len)
 {
-	enum { PIECE = 65536 }; /* whole pages on every host */
-	struct driver_buffer buffer = {DRIVER_RAM + (4 << 20), 2 * PIECE, true};
-	const struct guest_mem_dirty *dirty;
-	uint64_t page;
+	struct driver_buffer buffer = {DRIVER_RAM + (4 << 20), len, true};
 	struct err e;
 
-	(void)state;
 	start(MRG);
 	assert_ok(guest_mem_track(&d.mem, &e), e);
 	driver_add(&d, NET_RX, &buffer, 1);
 	kick_rx();
-	header()->gso_type = VIRTIO_NET_HDR_GSO_TCPV4;
-	host_sends(60000); /* not negotiated */
+}
+
+/* Whether byte @at of the buffer is marked as written. */
+static bool is_marked(uint64_t at)
+{
+	const struct guest_mem_dirty *dirty = d.mem.dirty;
+	uint64_t page = ((4 << 20) + at) / dirty->page;
+
+	return dirty->bits[0][page / 64] >> page % 64 & 1;
+}
+
+static void host_sends_what_is_dropped(void)
+{
+	header()->gso_type = VIRTIO_NET_HDR_GSO_TCPV4; /* not negotiated */
+	host_sends(60000);
 	header()->gso_type = 0;
+}
+
+/* The bytes of a frame that was dropped are in the buffer of the next one, and
+ * a diff must have them. */
+static void what_a_dropped_frame_wrote_is_marked(void **state)
+{
+	(void)state;
+	offer_tracked(1 << 17);
+	host_sends_what_is_dropped();
 	host_sends(100);
 	driver_run(&d);
 	assert_int_equal(received(), 100);
 	assert_int_equal(metrics()->rx_fails, 1);
-	dirty = d.mem.dirty;
-	page = ((4 << 20) + 50000) / dirty->page;
-	assert_true(dirty->bits[0][page / 64] >> page % 64 & 1);
+	assert_true(is_marked(50000));
+}
+
+/* There is no next frame before the buffers are given back. */
+static void what_a_dropped_frame_wrote_is_marked_by_a_pause(void **state)
+{
+	(void)state;
+	offer_tracked(1 << 17);
+	host_sends_what_is_dropped();
+	driver_run(&d);
+	assert_int_equal(metrics()->rx_fails, 1);
+	assert_false(is_marked(50000));
+	virtio_quiesce(d.dev, UINT64_MAX);
+	assert_true(is_marked(50000));
+	assert_false(is_marked(1 << 17));
+}
+
+static void what_a_frame_wrote_that_waited_is_marked_by_a_pause(void **state)
+{
+	(void)state;
+	offer_tracked(1000);
+	host_sends(1500);
+	driver_run(&d);
+	assert_none_received();
+	assert_false(is_marked(0));
+	virtio_quiesce(d.dev, UINT64_MAX);
+	assert_int_equal(metrics()->rx_fails, 1);
+	assert_true(is_marked(0));
 }
 
 /* -------------------------------------------- a guest that has suspended
@@ -134,6 +175,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(buffers_of_many_parts_are_held_up_to_a_bound),
 		TEST(what_a_dropped_frame_wrote_is_marked),
+		TEST(what_a_dropped_frame_wrote_is_marked_by_a_pause),
+		TEST(what_a_frame_wrote_that_waited_is_marked_by_a_pause),
 		TEST(frame_wakes_a_guest_that_sleeps),
 		TEST(frame_wakes_a_guest_that_was_loaded),
 		TEST(frame_wakes_a_guest_that_has_reset_the_device),

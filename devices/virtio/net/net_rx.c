@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/base/metrics.h"
+#include "core/machine/mem.h"
 #include "devices/virtio/net/net_internal.h"
 
 static bool mergeable(const struct net *n) REQUIRES(device_lock)
@@ -74,19 +75,37 @@ static void fill(struct net *n, uint64_t len) REQUIRES(device_lock)
 	}
 }
 
+/*
+ * A frame that was dropped, or waited and is lost, left its bytes in buffers
+ * that the driver gets back as if they were untouched: a diff must have them.
+ */
+static void mark_held(const struct net *n) REQUIRES(device_lock)
+{
+	struct iovec iov[ARRAY_SIZE(n->rx.iov)];
+	const struct net_rx *rx = &n->rx;
+	unsigned count =
+		virtq_slice(rx->iov, rx->iov_count, 0,
+			    min_u64(rx->room, NET_HEADER + NET_FRAME_MAX), iov);
+
+	for (unsigned i = 0; i < count; i++)
+		guest_mem_written(n->dev.slot.mem, iov[i].iov_base,
+				  iov[i].iov_len);
+}
+
 void net_rx_give_back(struct net *n)
 {
 	struct net_rx *rx = &n->rx;
 
+	if (rx->dirty || rx->frame_len)
+		mark_held(n);
+	rx->dirty = false;
 	for (unsigned i = 0; i < rx->held_count; i++)
 		virtq_unpop(&n->dev.queue[NET_RX]);
 	n->dev.inflight -= rx->held_count;
 	rx->held_count = rx->iov_count = 0;
 	rx->room = 0;
-	if (rx->frame_len) {
+	if (rx->frame_len)
 		metric_add(&n->metrics.rx_fails, 1);
-		rx->dirty = true;
-	}
 	rx->frame_len = 0;
 }
 
