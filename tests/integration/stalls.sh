@@ -63,6 +63,7 @@ has_freezer() { mkdir -p $box 2>/dev/null && [ -e $box/cgroup.freeze ]; }
 
 by_signal() {
 	kill -STOP $vmm
+	until grep -q "^State:.*T" /proc/$vmm/status; do usleep 10000; done
 	from=$(clock_host counter | cut -d ' ' -f 1)
 	sleep "$1"
 	lasted=$(clock_host minus "$(clock_host counter | cut -d ' ' -f 1)" "$from")
@@ -71,14 +72,15 @@ by_signal() {
 by_freezer() {
 	echo $vmm >$box/cgroup.procs
 	echo 1 >$box/cgroup.freeze
-	usleep 50000
+	wait_for 30 $box/cgroup.events "^frozen 1"
 	from=$(clock_host counter | cut -d ' ' -f 1)
 	sleep "$1"
 	lasted=$(clock_host minus "$(clock_host counter | cut -d ' ' -f 1)" "$from")
 	echo 0 >$box/cgroup.freeze
 }
 
-# An API request after it: the main thread has seen to the stall when it answers.
+# An API request after it: the main thread has seen to the stall when it answers. The event is
+# told at the same time, but the program that prints it may be slow.
 stall() {
 	tell
 	stalls_before=$(stalls) offset_before=$(offset)
@@ -88,6 +90,11 @@ stall() {
 	moved=$(clock_host minus "$offset_after" "$offset_before")
 	told=$(stalled 1)
 	error=$(stalled 2)
+	stalls_left=300
+	while [ "$(stalls)" -le "$stalls_before" ] && [ $stalls_left -gt 0 ]; do
+		stalls_left=$((stalls_left - 1))
+		usleep 100000
+	done
 	tell
 }
 # ticks of a told number of nanoseconds
