@@ -65,15 +65,11 @@ static enum cache_type parse_type(const char *text)
 	return CACHE_NONE;
 }
 
-/* Reads few files: each costs as much as an MMIO exit, and delays boot. */
+/* Read few files: each costs as much as an MMIO exit, and delays boot. */
 static struct cache read_cache(int dir, unsigned index, const char *type,
-			       bool sized)
+			       bool sized, bool shared)
 {
-	struct cache c = {
-		.type = parse_type(type),
-		.level = read_number(dir, index, "level"),
-		.sharing = 1,
-	};
+	struct cache c = {.type = parse_type(type), .sharing = 1};
 
 	/* Firmware gives these numbers for all caches or for none. */
 	if (sized)
@@ -82,32 +78,59 @@ static struct cache read_cache(int dir, unsigned index, const char *type,
 		c.line_size = read_number(dir, index, "coherency_line_size");
 		c.sets = read_number(dir, index, "number_of_sets");
 	}
-	if (c.type == CACHE_UNIFIED)
+	if (shared && c.type == CACHE_UNIFIED)
 		c.sharing = read_sharing(dir, index);
 	return c;
 }
 
-unsigned cache_read_host(struct cache *caches)
+/*
+ * Linux lists the caches level by level, at each level one, or a data and then
+ * an instruction cache.  So the last one's level tells whether all are as they
+ * should be; else (some are hidden, for example) read that of each.
+ */
+static void find_levels(int dir, struct cache *caches, unsigned count)
 {
-	AUTO_CLOSE int dir = open("/sys/devices/system/cpu/cpu0/cache",
-				  O_PATH | O_DIRECTORY | O_CLOEXEC);
-	unsigned count = 0;
+	unsigned level = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		if (!i || caches[i].type != CACHE_INSTRUCTION ||
+		    caches[i - 1].type != CACHE_DATA)
+			level++;
+		caches[i].level = level;
+	}
+	if (!count || read_number(dir, count - 1, "level") == level)
+		return;
+	for (unsigned i = 0; i < count; i++)
+		caches[i].level = read_number(dir, i, "level");
+}
+
+unsigned cache_read(const char *path, bool shared, struct cache *caches)
+{
+	AUTO_CLOSE int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	unsigned count = 0, valid = 0;
 	char type[16];
 
-	if (dir < 0 && access("/sys/devices/system/cpu", F_OK))
-		log_info("there is no /sys: the guest is not told of the "
-			 "host's caches");
-	if (dir < 0)
-		return 0;
-	while (count < CACHES_MAX &&
+	while (dir >= 0 && count < CACHES_MAX &&
 	       read_property(dir, count, "type", type, sizeof(type))) {
-		caches[count] =
-			read_cache(dir, count, type, !count || caches[0].size);
-		/* The architecture has seven levels; stop at anything else. */
-		if (!caches[count].level || caches[count].level > 7)
-			break;
+		caches[count] = read_cache(dir, count, type,
+					   !count || caches[0].size, shared);
 		count++;
 	}
+	find_levels(dir, caches, count);
+	/* The architecture has seven levels; stop at anything else. */
+	while (valid < count && caches[valid].level && caches[valid].level <= 7)
+		valid++;
+	return valid;
+}
+
+unsigned cache_read_host(bool shared, struct cache *caches)
+{
+	unsigned count = cache_read("/sys/devices/system/cpu/cpu0/cache",
+				    shared, caches);
+
+	if (!count && access("/sys/devices/system/cpu", F_OK))
+		log_info("there is no /sys: the guest is not told of the "
+			 "host's caches");
 	return count;
 }
 

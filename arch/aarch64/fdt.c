@@ -288,7 +288,7 @@ int arch_write_fdt(const struct arch_vm *a,
 	w.fdt = guest_mem_at(topology->mem, *fdt, size);
 	if (!w.fdt)
 		return err_set(e, "there is no RAM for the device tree");
-	w.cache_count = cache_read_host(w.cache);
+	w.cache_count = cache_read_host(a->vcpu_count > 1, w.cache);
 	/* Sharing equal property names takes longer than everything else. */
 	fdt_w_check(&w, fdt_create_with_flags(w.fdt, (int)size,
 					      FDT_CREATE_FLAG_NO_NAME_DEDUP));

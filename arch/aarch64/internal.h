@@ -158,6 +158,10 @@ enum { CACHES_MAX = 8 };
 
 /*
  * Read the caches of CPU 0 from sysfs into @caches, which has room for
- * CACHES_MAX.  Returns their number, which may be 0.
+ * CACHES_MAX.  @shared: also how many CPUs share each; else that is 1, which
+ * does for a guest with one CPU.  Returns their number, which may be 0.
  */
-unsigned cache_read_host(struct cache *caches);
+unsigned cache_read_host(bool shared, struct cache *caches);
+
+/* The same, of another folder than that of this host's CPU 0. */
+unsigned cache_read(const char *path, bool shared, struct cache *caches);

@@ -76,10 +76,13 @@ static void make_raw(void)
 
 bool console_is_terminal(void)
 {
-	pid_t owner = tcgetpgrp(STDIN_FILENO);
+	pid_t owner;
 
+	if (!isatty(STDIN_FILENO))
+		return false;
+	owner = tcgetpgrp(STDIN_FILENO);
 	/* owner < 0: there is no job control, so we are not in background. */
-	return isatty(STDIN_FILENO) && (owner < 0 || owner == getpgrp());
+	return owner < 0 || owner == getpgrp();
 }
 
 /* ------------------------------------------------------------------ output */
