@@ -102,6 +102,8 @@ int launch_init(struct launch *l, const struct sandbox *sandbox, const char *id,
 
 void launch_fini(struct launch *l)
 {
+	/* The caller exits: nothing of the VM is needed again. */
+	vm_is_last(l->instance.vm);
 	instance_fini(&l->instance);
 	api_metrics_remove();
 	signals_metrics_remove();

@@ -213,6 +213,12 @@ void vm_keep_memory(struct vm *vm)
 		vm->keep_memory = true;
 }
 
+void vm_is_last(struct vm *vm)
+{
+	if (vm)
+		vm->is_last = true;
+}
+
 void vm_destroy(struct vm *vm)
 {
 	bool is_quiet;
@@ -229,6 +235,8 @@ void vm_destroy(struct vm *vm)
 	loop_remove(vm->host.loop, &vm->told);
 	vm_metrics_forget();
 	is_quiet = virtio_slots_destroy(&vm->virtio);
+	if (vm->is_last)
+		return;
 	serial_destroy(vm->serial);
 	gpio_destroy(vm->gpio);
 	rtc_fini(&vm->rtc);

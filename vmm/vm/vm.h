@@ -148,5 +148,12 @@ void vm_keep_memory(struct vm *vm);
  */
 void vm_abandon(struct vm *vm);
 
+/*
+ * The process ends after vm_destroy(): threads and devices end there, and what
+ * the kernel frees at the end of a process is left to it, as it does that in
+ * less time.  NULL is fine.
+ */
+void vm_is_last(struct vm *vm);
+
 /* From any state; NULL is fine. */
 void vm_destroy(struct vm *vm);

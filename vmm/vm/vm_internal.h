@@ -32,6 +32,7 @@ struct vm {
 	struct vm_host host;
 	struct guest_mem mem;
 	bool keep_memory; /* vm_destroy() leaves RAM and this struct */
+	bool is_last;     /* it leaves what the process's end frees */
 	/* A snapshot holds all of RAM but the pages that changed since. */
 	bool has_base;
 	bool is_mapped; /* RAM is a private mapping of a memory file */
