@@ -476,6 +476,8 @@ def steps(full, long):
         yield Unit("mutants", "tests/mutants/mutants.py", MUTANTS_SECONDS)
         if full:    # none is as long as this
             yield Unit("needed", "tests/needed/needed.py", NEEDED_SECONDS)
+            yield Unit("performance", "tests/bench/counted.py")
+            yield Unit("peers", "tests/bench/check_peers.py")
         yield Unit("scratch", "tests/scratch/full", SCRATCH_SECONDS)
     if has_kvm():
         skipped_time = ("hole", "time-bound", "time-chrony", "time-follow", "time-long")

@@ -16,6 +16,7 @@ from initramfs import DEPS, Problem, kernel_path, make_initramfs, parse_add  # n
 from rig import INTERRUPTED, Host, interrupt_on_signals, run_host  # noqa: E402
 
 OURS = "stasis"
+PEERS = ("firecracker", "cloud-hypervisor", "kvmtool")     # tests/bench/peers knows how to start them
 OFF_INIT = "#!/bin/sh\nexec /bin/poweroff -f\n"
 # A kernel tests its ciphers for seconds after it has booted, beside whatever is measured then: half
 # of a guest's time, and a scheduler's whims. So wait until the guest is idle for 0.1 s.
@@ -73,7 +74,7 @@ def what_to_add(script):
                    modules=["virtio_mmio", "virtio_blk", "virtio_net", "virtio_balloon", "virtio_rng",
                             "vmw_vsock_virtio_transport"])
     qemu = f"{DEPS}/qemu-arm64/usr"
-    return [("measure", script), ("hole", f"{ROOT}/tests/bench/hole"),
+    return [("measure", script), ("peers.sh", f"{ROOT}/tests/bench/peers"), ("hole", f"{ROOT}/tests/bench/hole"),
             ("hole.img", f"{ROOT}/out/guests/hole.img"), ("pauses", f"{work}/pauses"),
             ("off.img", off), ("restored.img", f"{ROOT}/out/guests/restored.img"), ("off.cpio", f"{work}/off.cpio"), ("disk.cpio", f"{work}/disk.cpio"),
             ("snapshots", f"{ROOT}/tests/bench/snapshots"), ("dirty.img", f"{ROOT}/out/guests/dirty.img"),
@@ -100,6 +101,16 @@ def table(results):
             print(f"{title:48} {mine:>12} {other['value']:>12,.0f}  {other['who']:8} {ratio:>10}")
 
 
+def parse_peer(text):
+    """(path on the host, file here) of --peer NAME=PATH."""
+    name, _, path = text.partition("=")
+    if name not in PEERS or not path:
+        raise Problem(f"--peer {text}: it must be NAME=PATH, and NAME one of {', '.join(PEERS)}")
+    if not os.path.isfile(path):
+        raise Problem(f"--peer {text}: there is no such file; give a static arm64 program, or a script that starts one")
+    return f"peers/{name}", os.path.abspath(path)
+
+
 def main():
     parser = argparse.ArgumentParser(
         prog="tools/bench", description="Compares stasis with others by counting instructions: "
@@ -110,6 +121,8 @@ def main():
     option("--cpu", default=Host.cpu, help="the emulated processor (default %(default)s)")
     option("--host", default=Host.kernel, help="the emulated host's kernel (default %(default)s)")
     option("--add", action="append", default=[], metavar="SRC[:DEST]", help="further files for $T")
+    option("--peer", action="append", default=[], metavar="NAME=PATH",
+           help=f"also run this binary (static, arm64) of {', '.join(PEERS)} in the same host, beside us")
     option("--json", metavar="FILE", help="write the figures there too")
     options = parser.parse_args()
     interrupt_on_signals()
@@ -130,11 +143,13 @@ def main():
                 modules=("tun", "vhost_net", "vhost_vsock", "loop", "ext4"))
     print(f"bench: measuring on an emulated host ({host}); a minute or two", flush=True)
     try:
-        add = what_to_add(options.script) + [parse_add(add) for add in options.add]
+        peers = [parse_peer(peer) for peer in options.peer]
+        add = what_to_add(options.script) + [parse_add(add) for add in options.add] + peers
         if not os.path.exists(f"{ROOT}/out/stasis"):
             print("bench: out/stasis does not exist: only the others are measured")
             add = [(target, source) for target, source in add if target != "stasis"]
-        result = run_host(host, ["sh", "./measure"], add, timeout=1800, sink=sink)
+        env = {"PEERS": " ".join(os.path.basename(place) for place, _ in peers)}
+        result = run_host(host, ["sh", "./measure"], add, env=env, timeout=1800, sink=sink)
     except (Problem, OSError) as problem:
         sys.exit(f"tools/bench: {problem}")
     except KeyboardInterrupt:
