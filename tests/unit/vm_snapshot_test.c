@@ -25,12 +25,19 @@
 #define TTBR0       ARM64_SYS_REG(3, 0, 2, 0, 0)
 
 static const uint64_t REGISTERS[] = {
-	CORE(regs.regs[0]),    CORE(regs.regs[30]),
-	CORE(regs.pc),         CORE(regs.pstate),
-	CORE(spsr[0]),         TTBR0,
-	ID_AA64PFR0,           KVM_REG_ARM_PSCI_VERSION,
-	KVM_REG_ARM_STD_BMAP,  KVM_REG_ARM_TIMER_CVAL,
-	KVM_REG_ARM_TIMER_CTL, ARM64_SYS_REG(3, 0, 4, 1, 0), /* SP_EL0 */
+	CORE(regs.regs[0]),
+	CORE(regs.regs[30]),
+	CORE(regs.pc),
+	CORE(regs.pstate),
+	CORE(spsr[0]),
+	TTBR0,
+	ID_AA64PFR0,
+	KVM_REG_ARM_PSCI_VERSION,
+	KVM_REG_ARM_STD_BMAP,
+	KVM_REG_ARM_TIMER_CVAL,
+	KVM_REG_ARM_TIMER_CTL,
+	ARM64_SYS_REG(3, 0, 4, 1, 0), /* SP_EL0 */
+	ARM64_SYS_REG(2, 0, 0, 1, 5), /* DBGBCR1_EL1 */
 };
 
 static uint64_t value_of(unsigned vcpu, unsigned reg)
