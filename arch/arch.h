@@ -403,8 +403,9 @@ void arch_saved_state(struct arch_saved *saved, struct snap *s);
  * struct arch_clock has them.
  */
 int arch_vcpu_state(struct kvm_vcpu *vcpu, struct snap *s, struct err *e);
-/* The same for the interrupt controller; after all vCPUs. */
+/* The same for the interrupt controller, and for EL2's; after all vCPUs. */
 int arch_irqchip_state(struct arch_vm *a, struct snap *s, struct err *e);
+int arch_hypervisor_state(struct arch_vm *a, struct snap *s, struct err *e);
 
 /* ------------------------------------------------------------------- boot */
 

@@ -36,6 +36,7 @@ const struct schema schema_table[] = {
 	{"mmds", "metadata_service",
 	 "setting:s version_2:b imds_compat:b address:x4 interfaces:*flag"},
 	{"huge", "huge_pages", "setting:s pages:4"},
+	{"nest", "nested", "setting:s"},
 	{"devs", "devices",
 	 "boot_timer:.boot_timer rtc:.rtc gpio:.gpio serial:?serial"},
 	{"boot", "boot_timer", "done:b"},

@@ -43,14 +43,26 @@ struct gic_reg {
 #define PRIVATE(offset, count) REDIST(0x10000 + (offset), count)
 #define GICC(offset, count) \
 	{KVM_DEV_ARM_VGIC_GRP_CPU_REGS, offset, count, 4, true, false, false}
-#define ICC(crn, crm, op2, optional)                          \
-	{KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS,                    \
-	 3 << 14 | 0 << 11 | (crn) << 7 | (crm) << 3 | (op2), \
-	 1,                                                   \
-	 8,                                                   \
-	 true,                                                \
-	 optional,                                            \
+/* The attribute of the system register s3_<op1>_c<crn>_c<crm>_<op2>. */
+#define SYSREG(op1, crn, crm, op2) \
+	(3 << 14 | (op1) << 11 | (crn) << 7 | (crm) << 3 | (op2))
+#define CPU_SYSREG(attr, count, optional)  \
+	{KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, \
+	 attr,                             \
+	 count,                            \
+	 8,                                \
+	 true,                             \
+	 optional,                         \
 	 false}
+#define ICC(crn, crm, op2, optional) \
+	CPU_SYSREG(SYSREG(0, crn, crm, op2), 1, optional)
+#define ICH(crm, op2, optional) CPU_SYSREG(SYSREG(4, 12, crm, op2), 1, optional)
+/* The list registers ICH_LR<n>_EL2 with this CRm. */
+#define ICH_LRS(crm)                                                        \
+	ICH(crm, 0, false), ICH(crm, 1, false), ICH(crm, 2, false),         \
+		ICH(crm, 3, false), ICH(crm, 4, false), ICH(crm, 5, false), \
+		ICH(crm, 6, false), ICH(crm, 7, false)
+#define ICH_VTR SYSREG(4, 12, 11, 1)
 /* The line levels of 32 interrupts from @intid. */
 #define LINES(intid, per_vcpu) \
 	{KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO, intid, 1, 4, per_vcpu, false, false}
@@ -107,6 +119,27 @@ static const struct gic_reg v3[] = {
 	ICC(12, 9, 1, true),
 	ICC(12, 9, 2, true),
 	ICC(12, 9, 3, true),
+};
+
+/*
+ * What a guest with EL2 gives its own guests, which KVM keeps apart from what
+ * the guest itself is given.  KVM takes ICH_VTR_EL2 only if it is the host's:
+ * the number of list registers and of priorities are the same there.
+ */
+static const struct gic_reg el2[] = {
+	CPU_SYSREG(ICH_VTR, 1, false),
+	ICH(11, 7, false), /* ICH_VMCR_EL2 */
+	ICH(8, 0, true),   /* ICH_AP0R<n>_EL2 */
+	ICH(8, 1, true),
+	ICH(8, 2, true),
+	ICH(8, 3, true),
+	ICH(9, 0, true), /* ICH_AP1R<n>_EL2 */
+	ICH(9, 1, true),
+	ICH(9, 2, true),
+	ICH(9, 3, true),
+	ICH_LRS(12),
+	ICH_LRS(13),
+	ICH(11, 0, false), /* ICH_HCR_EL2: switches on what the others say */
 };
 
 static const struct gic_reg v2[] = {
@@ -208,17 +241,15 @@ static int reg_state(struct arch_vm *a, const struct gic_reg *reg,
 	return 0;
 }
 
-int arch_irqchip_state(struct arch_vm *a, struct snap *s, struct err *e)
+static int table_state(struct arch_vm *a, const struct gic_reg *table,
+		       unsigned rows, struct snap *s, struct err *e)
 {
-	const struct gic_reg *table = a->gic_version == 3 ? v3 : v2;
-	unsigned rows = a->gic_version == 3 ? ARRAY_SIZE(v3) : ARRAY_SIZE(v2);
 	uint64_t address[ARCH_VCPUS_MAX] = {0};
 
 	for (unsigned v = 0; v < a->vcpu_count; v++) {
 		if (address_of(a, v, &address[v], e))
 			return -1;
 	}
-	snap_begin(s, SNAP_TAG('g', 'i', 'c', ' '));
 	for (unsigned i = 0; i < rows; i++) {
 		unsigned times = table[i].per_vcpu ? a->vcpu_count : 1;
 
@@ -227,6 +258,50 @@ int arch_irqchip_state(struct arch_vm *a, struct snap *s, struct err *e)
 				return -1;
 		}
 	}
+	return 0;
+}
+
+int arch_irqchip_state(struct arch_vm *a, struct snap *s, struct err *e)
+{
+	const struct gic_reg *table = a->gic_version == 3 ? v3 : v2;
+	unsigned rows = a->gic_version == 3 ? ARRAY_SIZE(v3) : ARRAY_SIZE(v2);
+
+	snap_begin(s, SNAP_TAG('g', 'i', 'c', ' '));
+	if (table_state(a, table, rows, s, e))
+		return -1;
 	snap_end(s);
 	return 0;
+}
+
+int arch_hypervisor_state(struct arch_vm *a, struct snap *s, struct err *e)
+{
+	if (!a->has[ARCH_NESTED])
+		return 0;
+	snap_begin(s, SNAP_TAG('e', 'l', '2', ' '));
+	if (table_state(a, el2, ARRAY_SIZE(el2), s, e))
+		return snap_loading(s)
+			       ? err_prefix(e, "the snapshot's guest is a "
+					       "hypervisor, and needs a host "
+					       "like its own")
+			       : -1;
+	snap_end(s);
+	return 0;
+}
+
+int gic_check_el2(const struct arch_vm *a, struct err *e)
+{
+	uint64_t address, vtr;
+	int r;
+
+	if (address_of(a, 0, &address, e))
+		return -1;
+	r = kvm_get_attr(a->gic_fd, KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS,
+			 address | ICH_VTR, &vtr);
+	if (!r)
+		return 0;
+	return err_set(e, "the guest is a hypervisor (`nested`), and this "
+			  "host's KVM does not tell what its interrupt "
+			  "controller gives the guest's guests (Linux 6.17 "
+			  "does); pause it instead, or take the snapshot on a "
+			  "newer Linux");
 }

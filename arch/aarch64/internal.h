@@ -144,6 +144,11 @@ struct err;
  */
 int clock_probe(int kvm_fd, unsigned ipa_bits, struct err *e);
 
+/* Can what @a's guest with EL2 gives its own guests be saved?  If not, *e says
+ * why. */
+struct arch_vm;
+int gic_check_el2(const struct arch_vm *a, struct err *e);
+
 /* A cache of a host CPU, as the device tree describes it to the guest. */
 enum cache_type { CACHE_NONE, CACHE_INSTRUCTION, CACHE_DATA, CACHE_UNIFIED };
 

@@ -249,9 +249,8 @@ int arch_saved_get(const struct arch_vm *a, struct arch_saved *saved,
 {
 	int r;
 
-	if (a->has[ARCH_NESTED])
-		return err_set(e, "the guest is a hypervisor (`nested`), whose "
-				  "snapshots this build does not take");
+	if (a->has[ARCH_NESTED] && gic_check_el2(a, e))
+		return -1;
 	*saved = (struct arch_saved){
 		.target = a->target,
 		.features = a->features,
@@ -314,6 +313,7 @@ static const struct schema table[] = {
 	 "registers:r mp_state:4 serror_pending:b serror_has_esr:b "
 	 "serror_esr:x8"},
 	{"gic ", "gic", "registers:z"},
+	{"el2 ", "gic_el2", "registers:z"},
 };
 
 const struct schema_arch arch_schema = {

@@ -91,6 +91,7 @@ struct kvm_fake {
 	/* To be set by a test. */
 	int caps[FAKE_CAPS_MAX];
 	bool no_gic_v3, no_gic_v2;
+	bool no_gic_el2;         /* as Linux 6.16: no ICH_* registers */
 	bool reg_list_is_closed; /* registers nobody set cannot be read */
 	/* The n-th fallible call (from 1) fails with fail_errno; 0: none. */
 	unsigned fail_at;

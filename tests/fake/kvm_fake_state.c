@@ -41,11 +41,20 @@ void kvm_fake_put_reg(unsigned index, uint64_t id, uint64_t value)
 	*r = (struct fake_reg){.id = id, .value = value};
 }
 
+/* Is it one of the registers ICH_<...>_EL2? */
+static bool is_of_el2(unsigned group, uint64_t attr)
+{
+	return group == KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS &&
+	       (attr >> 11 & 7) == 4;
+}
+
 int kvm_set_attr(int fd, unsigned group, uint64_t attr, const void *value)
 {
 	struct fake_attr *a = &kvm_fake.attr[kvm_fake.attr_count];
 	int r = kvm_fake_call();
 
+	if (!r && kvm_fake.no_gic_el2 && is_of_el2(group, attr))
+		r = -ENXIO;
 	if (r)
 		return r;
 	if (kvm_fake.attr_count == FAKE_ATTRS_MAX)
@@ -68,6 +77,8 @@ int kvm_get_attr(int fd, unsigned group, uint64_t attr, void *value)
 	int r = kvm_fake_call();
 
 	(void)fd;
+	if (!r && kvm_fake.no_gic_el2 && is_of_el2(group, attr))
+		return -ENXIO;
 	if (!r)
 		memcpy(value, &out, sizeof(out));
 	return r;

@@ -5,13 +5,15 @@
  */
 #include "tests/guests/lib.h"
 
-#define GICD_V3     0x3fff0000ull
-#define GICR_SIZE   0x20000ull
-#define GICR_SGIS   0x10000ull
-#define GICD_V2     0x3ffff000ull
-#define GICC_V2     0x3fffd000ull
-#define SERIAL_BIT  (1u << (INTID_SERIAL % 32))
-#define PRIVATE_ALL (0xffffu | 1u << INTID_TIMER | 1u << INTID_TIMER_PHYS)
+#define GICD_V3    0x3fff0000ull
+#define GICR_SIZE  0x20000ull
+#define GICR_SGIS  0x10000ull
+#define GICD_V2    0x3ffff000ull
+#define GICC_V2    0x3fffd000ull
+#define SERIAL_BIT (1u << (INTID_SERIAL % 32))
+#define PRIVATE_ALL                                             \
+	(0xffffu | 1u << INTID_TIMER | 1u << INTID_TIMER_PHYS | \
+	 1u << INTID_TIMER_EL2)
 
 enum {
 	GICD_CTLR = 0x000,

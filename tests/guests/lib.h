@@ -146,7 +146,14 @@ void mask_interrupts(void);
 
 /* ---------------------------------------------------- interrupts (gic.c) */
 
-enum { INTID_TIMER = 27, INTID_TIMER_PHYS = 30, INTID_SERIAL = 32 };
+/* INTID_TIMER_EL2: of EL2's virtual timer, which has the name of EL1's there.
+ */
+enum {
+	INTID_TIMER = 27,
+	INTID_TIMER_EL2 = 28,
+	INTID_TIMER_PHYS = 30,
+	INTID_SERIAL = 32,
+};
 
 /* For the calling vCPU; vCPU 0 first, which sets up the distributor. */
 void gic_init(unsigned cpu);

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * void look_at_el1(struct seen *x0): from EL2 to EL1, which reads its counters
- * there and comes back by a hypercall.  With the MMU off at both.
+ * there, and which virtual interrupt is pending, and comes back by a hypercall.
+ * If EL2 is interrupted before that, all that was seen is 0.  With the MMU off
+ * at both.
  */
 #define SPSR_EL1H_MASKED 0x3c5
 #define VECTOR_LOWER_SYNC 0x400
+#define VECTOR_SIZE 0x80
+#define ICC_HPPIR1_EL1 s3_0_c12_c12_2
 
 	.text
 	.globl	look_at_el1
@@ -28,16 +32,26 @@ el1:
 	isb
 	mrs	x3, cntvct_el0
 	isb
+	mrs	x4, ICC_HPPIR1_EL1
 	hvc	#0
 
 back:
 	msr	vbar_el2, x9
 	isb
 	stp	x1, x2, [x0]
-	str	x3, [x0, #16]
+	stp	x3, x4, [x0, #16]
 	ret
+
+interrupted:
+	mov	x1, #0
+	mov	x2, #0
+	mov	x3, #0
+	mov	x4, #0
+	b	back
 
 	.balign 2048
 from_el1:
 	.space	VECTOR_LOWER_SYNC
 	b	back
+	.balign	VECTOR_SIZE
+	b	interrupted

@@ -6,6 +6,7 @@ STREAM, SCHEMA = "snapshot/stream.c", "snapshot/schema.c"
 SETTINGS = "vmm/config/config_state.c"
 JOB, INSTANCE, LOAD, TAKE = (f"vmm/instance/{name}.c" for name in ("snapshot_job", "instance", "instance_load", "instance_snapshot"))
 RUN, SNAP, SLOTS = "vmm/vm/vm_run.c", "vmm/vm/vm_snapshot.c", "vmm/vm/virtio_slots.c"
+GIC, VCPUS = "arch/aarch64/gic_state.c", "arch/aarch64/vcpu_state.c"
 IDENTITY = "devices/virtio/block/block_identity.c"
 
 MUTANTS = [
@@ -108,4 +109,18 @@ MUTANTS = [
     ("a restored VM runs though nobody asked", LOAD, "\treturn l->body.resume ? instance_resume(in, NULL, e) : 0;\n", "\treturn instance_resume(in, NULL, e);\n",
      "api_snapshot_test"),
     ("a disk's content is not compared", IDENTITY, "\t\tif (then->sample[i].hash &&\n", "\t\tif (!b && then->sample[i].hash &&\n", "vm_snapshot_disk_test"),
+    ("what a hypervisor's guests wait for is lost", GIC, "\tICH_LRS(12),\n", "", "snapshot_nested_test"),
+    ("a hypervisor's interrupts are switched on before they are there", GIC,
+     [("\tCPU_SYSREG(ICH_VTR, 1, false),\n", "\tCPU_SYSREG(ICH_VTR, 1, false),\n\tICH(11, 0, false),\n"),
+      ("\tICH(11, 0, false), /* ICH_HCR_EL2: switches on what the others say */\n", "")], "snapshot_nested_test"),
+    ("a hypervisor is saved where its guests' interrupts cannot be", VCPUS, "\tif (a->has[ARCH_NESTED] && gic_check_el2(a, e))\n",
+     "\tif (!a && gic_check_el2(a, e))\n", "snapshot_nested_test"),
+    ("an old reader is not told that the guest is a hypervisor", SETTINGS, "\treturn c->cpu[ARCH_NESTED] == ARCH_ON;\n",
+     "\treturn !c;\n", "snapshot_nested_test"),
+    ("the counters of a hypervisor are replayed over its offset", VCPUS,
+     "\treturn id == KVM_REG_ARM_TIMER_CNT || id == KVM_REG_ARM_PTIMER_CNT ||\n", "\treturn", "snapshot_nested_test"),
+]
+SUITES = [
+    ("a hypervisor's guest waits for an interrupt that is lost", GIC, "\tICH_LRS(12),\n", "",
+     "max newest smp2 kvm-arm.mode=nested id_aa64mmfr0.ecv=0 nested"),
 ]

@@ -17,6 +17,10 @@
 #include "tests/unit/testing.h"
 #include "vmm/vm/vm_snapshot.h"
 
+#ifndef KVM_CAP_ARM_EL2
+#define KVM_CAP_ARM_EL2 240 /* Linux 6.16 */
+#endif
+
 #define TTBR0  ARM64_SYS_REG(3, 0, 2, 0, 0)
 #define SP_EL0 ARM64_SYS_REG(3, 0, 4, 1, 0)
 
@@ -72,6 +76,12 @@ static void make_file(char *path, size_t path_size, const char *name,
 	close(fd);
 }
 
+void golden_reset(void)
+{
+	kvm_fake_reset();
+	kvm_fake.caps[KVM_CAP_ARM_EL2] = 1;
+}
+
 int golden_set_up(void **state)
 {
 	uint8_t image[4096] = {0};
@@ -89,7 +99,7 @@ int golden_set_up(void **state)
 	golden_memory_fd = memfd_create("memory", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(golden_memory_fd, MIB(MEM_MIB)), 0);
 	assert_ok(loop_init(&loop, &e), e);
-	kvm_fake_reset();
+	golden_reset();
 	return 0;
 }
 
@@ -151,6 +161,7 @@ void golden_configure(struct vm_config *config)
 	assert_ok(vm_config_set(&config->kernel, kernel, &e), e);
 	assert_ok(vm_config_set(&config->cmdline, "console=ttyS0", &e), e);
 	config->no_kaslr = true;
+	config->cpu[ARCH_NESTED] = ARCH_ON;
 	config->huge_pages = GUEST_MEM_TRANSPARENT;
 	config->has_entropy = true;
 	config->has_balloon = true;
@@ -217,6 +228,8 @@ void golden_hide_folder(uint8_t *data, size_t len)
 void golden_check_config(const struct vm_config *config, unsigned minor)
 {
 	assert_int_equal(config->no_kaslr, minor >= 3);
+	assert_int_equal(config->cpu[ARCH_NESTED],
+			 minor >= 4 ? ARCH_ON : ARCH_AUTO);
 	assert_int_equal(config->huge_pages,
 			 minor >= 4 ? GUEST_MEM_TRANSPARENT : GUEST_MEM_PLAIN);
 	assert_int_equal(config->vcpu_count, 2);

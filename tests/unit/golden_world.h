@@ -17,6 +17,8 @@ extern const struct vm_host golden_host;
 /* The machine's RAM, of zeroes. */
 extern int golden_memory_fd;
 
+/* A host that has all that the machine needs. */
+void golden_reset(void);
 int golden_set_up(void **state);
 int golden_tear_down(void **state);
 

@@ -83,7 +83,7 @@ static void load(const struct golden *g)
 	struct vm_saved *saved = calloc(1, sizeof(*saved));
 	struct vm *vm;
 
-	kvm_fake_reset();
+	golden_reset();
 	assert_ok(vm_saved_read(saved, g->body, g->len, g->minor, &e), e);
 	golden_point_to_files(&saved->config);
 	mark_memory(&saved->id);
@@ -129,7 +129,7 @@ static void vhost_is_set_up_once(void **state)
 	vm_destroy(vm);
 	vm_config_fini(&config);
 
-	kvm_fake_reset();
+	golden_reset();
 	read_golden(&g, STATE_FILE_MINOR);
 	assert_ok(vm_saved_read(saved, g.body, g.len, g.minor, &e), e);
 	golden_point_to_files(&saved->config);

@@ -13,6 +13,10 @@
 #include "tests/fake/kvm_fake.h"
 #include "tests/unit/testing.h"
 
+#ifndef KVM_CAP_ARM_EL2
+#define KVM_CAP_ARM_EL2 240 /* Linux 6.16 */
+#endif
+
 static void on_ended(void *context, enum vm_end end, const char *reason)
 {
 	(void)context;
@@ -141,7 +145,9 @@ struct vm *snapshot_world_load(struct snapshot_world *w)
 	kvm_fake_reset();
 	kvm_fake.counter = counter;
 	kvm_fake.no_gic_v3 = w->no_gic_v3;
+	kvm_fake.no_gic_el2 = w->no_gic_el2;
 	kvm_fake.caps[KVM_CAP_ARM_SVE] = w->sve;
+	kvm_fake.caps[KVM_CAP_ARM_EL2] = w->el2;
 	kvm_fake.fail_at = w->fail_at;
 	kvm_fake.fail_errno = EIO;
 	w->saved = calloc(1, sizeof(*w->saved));

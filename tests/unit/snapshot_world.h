@@ -32,7 +32,7 @@ struct snapshot_world {
 	bool no_host_details; /* save without them */
 
 	/* The host that it is loaded on. */
-	bool no_gic_v3, sve;
+	bool no_gic_v3, no_gic_el2, sve, el2;
 	unsigned fail_at;       /* as kvm_fake's */
 	struct vm_saved *saved; /* of the VM that was loaded last */
 };

@@ -251,6 +251,19 @@ static void pages_state(struct vm_config *c, struct snap *s)
 	ENUM_STATE(s, &c->huge_pages, GUEST_MEM_PAGES_COUNT);
 }
 
+static bool is_nested(const struct vm_config *c)
+{
+	return c->cpu[ARCH_NESTED] == ARCH_ON;
+}
+
+/* Its name is all: a reader that does not know the section would lose what the
+ * guest gives its own guests. */
+static void nested_state(struct vm_config *c, struct snap *s)
+{
+	(void)s;
+	c->cpu[ARCH_NESTED] = ARCH_ON;
+}
+
 /*
  * What a VM may have that format 1.2 cannot describe.  A setting's section is
  * written if the VM has it, so that older readers load all other VMs.  New rows
@@ -268,6 +281,8 @@ static const struct setting {
 	 mmds_state},
 	{SNAP_TAG('h', 'u', 'g', 'e'), "huge pages", pages_are_given,
 	 pages_state},
+	{SNAP_TAG('n', 'e', 's', 't'), "nested virtualisation", is_nested,
+	 nested_state},
 };
 
 enum { MORE = SNAP_TAG('m', 'o', 'r', 'e'), SETTING_NAME_SIZE = 64 };

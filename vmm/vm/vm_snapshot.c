@@ -161,7 +161,7 @@ static int machine_state(struct vm *vm, struct vm_saved *saved, struct snap *s,
 	}
 	if (snap_version(s) >= 5)
 		vm_config_time_state(&saved->config, s);
-	return 0;
+	return arch_hypervisor_state(&vm->arch, s, e);
 }
 
 /* ------------------------------------------------------------------- saving */
