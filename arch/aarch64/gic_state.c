@@ -290,7 +290,7 @@ int arch_hypervisor_state(struct arch_vm *a, struct snap *s, struct err *e)
 
 int gic_check_el2(const struct arch_vm *a, struct err *e)
 {
-	uint64_t address, vtr;
+	uint64_t address = 0, vtr;
 	int r;
 
 	if (address_of(a, 0, &address, e))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # add: out/stasis out/guests/nested.img out/tests/clock_host
 #
-# seconds: 600
+# seconds: 1500
 #
 # A guest with EL2 (tests/guests/nested.c): it starts there, both of its counters stop and go on
 # together, and what it gives EL1 with CNTVOFF_EL2 stays its own. So it is over snapshots, with the

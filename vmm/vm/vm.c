@@ -41,7 +41,7 @@ static int create_kvm(struct vm *vm, const struct vm_config *config,
 
 /* Before devices are created, because they read RAM, and before KVM gets the
  * memory slots, because this replaces the mappings. */
-static int fill_memory(struct vm *vm, const struct vm_ram_source *ram,
+static int fill_memory(struct vm *vm, const struct vm_ram_source *ram, bool map,
 		       struct err *e)
 {
 	if (ram->pager)
@@ -49,24 +49,31 @@ static int fill_memory(struct vm *vm, const struct vm_ram_source *ram,
 				  e) || vm_paging_start(vm, e)
 			       ? -1
 			       : 0;
-	return ram->eager ? memory_file_read(&vm->mem, ram->fd, e)
-			  : memory_file_map(&vm->mem, ram->fd, e);
+	return map ? memory_file_map(&vm->mem, ram->fd, e)
+		   : memory_file_read(&vm->mem, ram->fd, e);
 }
 
-static bool maps_file(const struct vm_origin *origin)
+/*
+ * With EL2, KVM answers every page that is copied on write by unmapping all
+ * that the guest gave its own guests, a GiB at a time up to the largest
+ * physical address, which takes seconds.  So such a guest's memory is read.
+ */
+static bool maps_file(const struct vm_config *config,
+		      const struct vm_origin *origin)
 {
-	return origin && !origin->ram->eager && !origin->ram->pager;
+	return origin && !origin->ram->eager && !origin->ram->pager &&
+	       config->cpu[ARCH_NESTED] != ARCH_ON;
 }
 
 static int create_memory(struct vm *vm, const struct guest_mem_region *ram,
 			 unsigned count, const struct vm_config *config,
 			 const struct vm_origin *origin, struct err *e)
 {
-	bool track = config->track_dirty;
+	bool track = config->track_dirty, map = maps_file(config, origin);
 
-	if (guest_mem_create_of(&vm->mem, ram, count, config->huge_pages,
-				maps_file(origin), e) ||
-	    (origin && fill_memory(vm, origin->ram, e)) ||
+	if (guest_mem_create_of(&vm->mem, ram, count, config->huge_pages, map,
+				e) ||
+	    (origin && fill_memory(vm, origin->ram, map, e)) ||
 	    (track && guest_mem_track(&vm->mem, e)))
 		return -1;
 	for (unsigned i = 0; i < vm->mem.region_count; i++) {
@@ -115,7 +122,7 @@ static int build_memory(struct vm *vm, const struct vm_config *config,
 	    create_memory(vm, ram, ram_count, config, origin, e))
 		return -1;
 	vm->has_base = origin;
-	vm->is_mapped = maps_file(origin);
+	vm->is_mapped = maps_file(config, origin);
 	return 0;
 }
 
