@@ -4,17 +4,35 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "core/base/err.h"
 #include "core/base/text.h"
 #include "core/io/log.h"
 #include "core/json/json_place.h"
 
+/*
+ * The seed of jansson's hash tables.  Left alone it reads /dev/urandom, or, in
+ * a jail without that, takes the time and the process's number, which a client
+ * can guess: names that all collide would be slow.
+ */
+static void seed_hashes(void)
+{
+	static bool done;
+	size_t seed;
+
+	if (!done && getrandom(&seed, sizeof(seed), 0) == sizeof(seed))
+		json_object_seed(seed | 1); /* 0: jansson makes one */
+	done = true;
+}
+
 struct json_t *json_parse(const char *text, size_t len, struct err *e)
 {
 	json_error_t why;
-	json_t *document = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
+	json_t *document;
 
+	seed_hashes();
+	document = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
 	if (document)
 		json_keep_source(document, text, len);
 	else
