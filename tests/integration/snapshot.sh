@@ -53,9 +53,9 @@ create() {
 	ctl put /snapshot/create "{\"snapshot_path\": \"$1/state\", \"mem_file_path\": \"$1/memory\"}"
 }
 resumed=', "resume_vm": true'
-# Ends the VM in $d; whether with success.
+# Ends the VM in $d, if it is there (`1<>`: opening for writing alone waits for a reader); whether with success.
 end() {
-	printf q >"$d/typed"
+	printf q 1<>"$d/typed"
 	wait "$(cat "$d/pid")"
 }
 kill_it() {
@@ -77,7 +77,7 @@ expect() {
 }
 tell() {
 	tell_before=$(lines "$2")
-	printf %s "$1" >"$d/typed"
+	printf %s "$1" 1<>"$d/typed"
 	expect "$2" "$tell_before"
 }
 of() { echo "$line" | sed -n "s/.*\b$1 \([0-9]*\).*/\1/p"; }
