@@ -27,14 +27,14 @@ start() {
 restore() { start "$1" stasis restore "$PWD/$2" --api-sock "$PWD/$1/sock" --log-level info; }
 snapshot() { timeout 60 stasis snapshot "$@" --socket "$d/sock" >said 2>&1; }
 end() {
-	printf q >"$d/typed"
+	printf q 1<>"$d/typed"
 	wait "$(cat "$d/pid")"
 }
 # tell COMMAND PATTERN: types it; the guest's next line like that is in $line.
 lines() { cat "$d/out" 2>/dev/null | tr -d '\r' | grep -c "$1.*\.\$"; }
 tell() {
 	tell_before=$(lines "$2")
-	printf %s "$1" >"$d/typed"
+	printf %s "$1" 1<>"$d/typed"
 	tell_left=500
 	while [ "$(lines "$2")" -le "$tell_before" ]; do
 		[ $tell_left -gt 0 ] || return 1
