@@ -19,41 +19,48 @@
 
 enum { SPIS = GIC_IRQS - 32 };
 
+enum gic_reg_flags {
+	/* Not on every host; saved as 0 if it is absent. */
+	OPTIONAL = 1,
+	/*
+	 * In a new VM all of them are equal, and nothing but the guest and a
+	 * restore changes them: those that are saved with that value are not
+	 * written.
+	 */
+	UNIFORM = 2,
+	/*
+	 * Writing sets bits, and in a new VM those of the SGIs are set; the
+	 * register CLEARS bytes further on clears bits.
+	 */
+	SETS = 4,
+};
+
+enum { CLEARS = 0x80, SGIS = 0xffff };
+
 /* @count registers of @size bytes each, from @offset. */
 struct gic_reg {
 	uint32_t group, offset;
 	uint16_t count;
 	uint8_t size;
 	bool per_vcpu;
-	bool optional; /* not on every host; saved as 0 if it is absent */
-	/*
-	 * In a new VM all of them are equal, and nothing but the guest and a
-	 * restore changes them: those that are saved with that value are not
-	 * written.
-	 */
-	bool uniform;
+	uint8_t flags; /* enum gic_reg_flags */
 };
 
 #define DIST(offset, count) \
-	{KVM_DEV_ARM_VGIC_GRP_DIST_REGS, offset, count, 4, false, false, false}
+	{KVM_DEV_ARM_VGIC_GRP_DIST_REGS, offset, count, 4, false, 0}
 #define BANKED(offset, count) \
-	{KVM_DEV_ARM_VGIC_GRP_DIST_REGS, offset, count, 4, true, false, false}
+	{KVM_DEV_ARM_VGIC_GRP_DIST_REGS, offset, count, 4, true, 0}
 #define REDIST(offset, count) \
-	{KVM_DEV_ARM_VGIC_GRP_REDIST_REGS, offset, count, 4, true, false, false}
+	{KVM_DEV_ARM_VGIC_GRP_REDIST_REGS, offset, count, 4, true, 0}
 #define PRIVATE(offset, count) REDIST(0x10000 + (offset), count)
 #define GICC(offset, count) \
-	{KVM_DEV_ARM_VGIC_GRP_CPU_REGS, offset, count, 4, true, false, false}
+	{KVM_DEV_ARM_VGIC_GRP_CPU_REGS, offset, count, 4, true, 0}
 /* The attribute of the system register s3_<op1>_c<crn>_c<crm>_<op2>. */
 #define SYSREG(op1, crn, crm, op2) \
 	(3 << 14 | (op1) << 11 | (crn) << 7 | (crm) << 3 | (op2))
-#define CPU_SYSREG(attr, count, optional)  \
-	{KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, \
-	 attr,                             \
-	 count,                            \
-	 8,                                \
-	 true,                             \
-	 optional,                         \
-	 false}
+#define CPU_SYSREG(attr, count, optional)                        \
+	{KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, attr, count, 8, true, \
+	 (optional) ? OPTIONAL : 0}
 #define ICC(crn, crm, op2, optional) \
 	CPU_SYSREG(SYSREG(0, crn, crm, op2), 1, optional)
 #define ICH(crm, op2, optional) CPU_SYSREG(SYSREG(4, 12, crm, op2), 1, optional)
@@ -65,45 +72,45 @@ struct gic_reg {
 #define ICH_VTR SYSREG(4, 12, 11, 1)
 /* The line levels of 32 interrupts from @intid. */
 #define LINES(intid, per_vcpu) \
-	{KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO, intid, 1, 4, per_vcpu, false, false}
+	{KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO, intid, 1, 4, per_vcpu, 0}
 
 /* Distributor registers with @bits bits per interrupt: those of all SPIs. */
 #define SHARED(offset, bits) \
 	DIST((offset) + 32 * (bits) / 8, SPIS * (bits) / 32)
-#define UNIFORM(offset, bits)            \
+#define EQUAL(offset, bits)              \
 	{KVM_DEV_ARM_VGIC_GRP_DIST_REGS, \
 	 (offset) + 32 * (bits) / 8,     \
 	 SPIS * (bits) / 32,             \
 	 4,                              \
 	 false,                          \
-	 false,                          \
-	 true}
+	 UNIFORM}
 
 static const struct gic_reg v3[] = {
 	DIST(0x008, 1),    /* GICD_IIDR: the revision of KVM's GIC */
 	DIST(0x000, 1),    /* GICD_CTLR */
 	REDIST(0x0014, 1), /* GICR_WAKER */
 	/* GICR_PROPBASER; KVM makes another value of a 0 that is written */
-	{KVM_DEV_ARM_VGIC_GRP_REDIST_REGS, 0x0070, 2, 4, true, false, true},
+	{KVM_DEV_ARM_VGIC_GRP_REDIST_REGS, 0x0070, 2, 4, true, UNIFORM},
 	REDIST(0x0078, 2), /* GICR_PENDBASER */
 	REDIST(0x0000, 1), /* GICR_CTLR: locks the two above */
 	PRIVATE(0x080, 1), /* GICR_IGROUPR0 */
-	PRIVATE(0x100, 1), /* GICR_ISENABLER0 */
+	/* GICR_ISENABLER0 */
+	{KVM_DEV_ARM_VGIC_GRP_REDIST_REGS, 0x10100, 1, 4, true, SETS},
 	PRIVATE(0xc04, 1), /* GICR_ICFGR1: before lines and pending bits */
 	LINES(0, true),
-	PRIVATE(0x200, 1),   /* GICR_ISPENDR0 */
-	PRIVATE(0x300, 1),   /* GICR_ISACTIVER0 */
-	PRIVATE(0x400, 8),   /* GICR_IPRIORITYR */
-	SHARED(0x080, 1),    /* GICD_IGROUPR */
-	SHARED(0x100, 1),    /* GICD_ISENABLER */
-	UNIFORM(0x6000, 64), /* GICD_IROUTER: before pending bits */
-	UNIFORM(0xc00, 2),   /* GICD_ICFGR */
+	PRIVATE(0x200, 1), /* GICR_ISPENDR0 */
+	PRIVATE(0x300, 1), /* GICR_ISACTIVER0 */
+	PRIVATE(0x400, 8), /* GICR_IPRIORITYR */
+	SHARED(0x080, 1),  /* GICD_IGROUPR */
+	SHARED(0x100, 1),  /* GICD_ISENABLER */
+	EQUAL(0x6000, 64), /* GICD_IROUTER: before pending bits */
+	EQUAL(0xc00, 2),   /* GICD_ICFGR */
 	LINES(32, false),
 	LINES(64, false),
 	LINES(96, false),
 	SHARED(0x200, 1),      /* GICD_ISPENDR */
 	SHARED(0x300, 1),      /* GICD_ISACTIVER */
-	UNIFORM(0x400, 8),     /* GICD_IPRIORITYR */
+	EQUAL(0x400, 8),       /* GICD_IPRIORITYR */
 	ICC(12, 12, 5, false), /* ICC_SRE_EL1 */
 	ICC(12, 12, 4, false), /* ICC_CTLR_EL1 */
 	ICC(12, 12, 6, false), /* ICC_IGRPEN0_EL1 */
@@ -143,27 +150,28 @@ static const struct gic_reg el2[] = {
 };
 
 static const struct gic_reg v2[] = {
-	DIST(0x008, 1),    /* GICD_IIDR */
-	DIST(0x000, 1),    /* GICD_CTLR */
-	BANKED(0x080, 1),  /* GICD_IGROUPR0 */
-	BANKED(0x100, 1),  /* GICD_ISENABLER0 */
-	BANKED(0xc04, 1),  /* GICD_ICFGR1 */
-	BANKED(0x200, 1),  /* GICD_ISPENDR0 */
-	BANKED(0x300, 1),  /* GICD_ISACTIVER0 */
-	BANKED(0x400, 8),  /* GICD_IPRIORITYR */
-	BANKED(0xf20, 4),  /* GICD_SPENDSGIR */
-	SHARED(0x080, 1),  /* GICD_IGROUPR */
-	SHARED(0x100, 1),  /* GICD_ISENABLER */
-	UNIFORM(0x800, 8), /* GICD_ITARGETSR: before pending bits */
-	UNIFORM(0xc00, 2), /* GICD_ICFGR */
-	SHARED(0x200, 1),  /* GICD_ISPENDR */
-	SHARED(0x300, 1),  /* GICD_ISACTIVER */
-	UNIFORM(0x400, 8), /* GICD_IPRIORITYR */
-	GICC(0x00, 1),     /* GICC_CTLR */
-	GICC(0x04, 1),     /* GICC_PMR */
-	GICC(0x08, 1),     /* GICC_BPR */
-	GICC(0x1c, 1),     /* GICC_ABPR */
-	GICC(0xd0, 4),     /* GICC_APR */
+	DIST(0x008, 1),   /* GICD_IIDR */
+	DIST(0x000, 1),   /* GICD_CTLR */
+	BANKED(0x080, 1), /* GICD_IGROUPR0 */
+	/* GICD_ISENABLER0 */
+	{KVM_DEV_ARM_VGIC_GRP_DIST_REGS, 0x100, 1, 4, true, SETS},
+	BANKED(0xc04, 1), /* GICD_ICFGR1 */
+	BANKED(0x200, 1), /* GICD_ISPENDR0 */
+	BANKED(0x300, 1), /* GICD_ISACTIVER0 */
+	BANKED(0x400, 8), /* GICD_IPRIORITYR */
+	BANKED(0xf20, 4), /* GICD_SPENDSGIR */
+	SHARED(0x080, 1), /* GICD_IGROUPR */
+	SHARED(0x100, 1), /* GICD_ISENABLER */
+	EQUAL(0x800, 8),  /* GICD_ITARGETSR: before pending bits */
+	EQUAL(0xc00, 2),  /* GICD_ICFGR */
+	SHARED(0x200, 1), /* GICD_ISPENDR */
+	SHARED(0x300, 1), /* GICD_ISACTIVER */
+	EQUAL(0x400, 8),  /* GICD_IPRIORITYR */
+	GICC(0x00, 1),    /* GICC_CTLR */
+	GICC(0x04, 1),    /* GICC_PMR */
+	GICC(0x08, 1),    /* GICC_BPR */
+	GICC(0x1c, 1),    /* GICC_ABPR */
+	GICC(0xd0, 4),    /* GICC_APR */
 };
 
 /* The bits of an attribute that select the vCPU. */
@@ -188,6 +196,21 @@ static int address_of(const struct arch_vm *a, unsigned vcpu, uint64_t *address,
 	return 0;
 }
 
+static int write_reg(struct arch_vm *a, const struct gic_reg *reg,
+		     uint64_t attr, uint64_t value)
+{
+	uint64_t cleared = ~value & SGIS;
+	int r = 0;
+
+	if (reg->flags & SETS && cleared)
+		r = kvm_set_attr(a->gic_fd, reg->group, attr + CLEARS,
+				 &cleared);
+	/* Do not write an optional register that is 0: it may be absent. */
+	return r || (!value && reg->flags & OPTIONAL)
+		       ? r
+		       : kvm_set_attr(a->gic_fd, reg->group, attr, &value);
+}
+
 /* @fresh: what the register has in a new VM; NULL: not known. */
 static int value_state(struct arch_vm *a, const struct gic_reg *reg,
 		       uint64_t attr, const uint64_t *fresh, struct snap *s)
@@ -207,11 +230,10 @@ static int value_state(struct arch_vm *a, const struct gic_reg *reg,
 	}
 	if (fresh && value == *fresh)
 		return 0;
-	/* Do not write an optional register that is 0: it may be absent. */
-	if (snap_loading(s) && !snap_failed(s) && (value || !reg->optional))
-		return kvm_set_attr(a->gic_fd, reg->group, attr, &value);
+	if (snap_loading(s) && !snap_failed(s))
+		return write_reg(a, reg, attr, value);
 	/* KVM reports an absent register by one of these two errors. */
-	return reg->optional && (r == -EINVAL || r == -ENXIO) ? 0 : r;
+	return reg->flags & OPTIONAL && (r == -EINVAL || r == -ENXIO) ? 0 : r;
 }
 
 /* @address: the bits of an attribute that select the vCPU. */
@@ -220,7 +242,7 @@ static int reg_state(struct arch_vm *a, const struct gic_reg *reg,
 		     struct err *e)
 {
 	uint64_t first = 0;
-	bool known = reg->uniform && snap_loading(s) &&
+	bool known = reg->flags & UNIFORM && snap_loading(s) &&
 		     !kvm_get_attr(a->gic_fd, reg->group, address | reg->offset,
 				   &first);
 

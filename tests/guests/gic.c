@@ -19,6 +19,7 @@ enum {
 	GICD_CTLR = 0x000,
 	GICD_IGROUPR = 0x080,
 	GICD_ISENABLER = 0x100,
+	GICD_ICENABLER = 0x180,
 	GICD_ITARGETSR = 0x800,
 	GICD_ICFGR = 0xc00,
 	GICD_SGIR = 0xf00,
@@ -43,6 +44,23 @@ static uint64_t redistributor(unsigned cpu)
 	if (!first)
 		first = GICD_V3 - cpu_count() * GICR_SIZE;
 	return first + cpu * GICR_SIZE;
+}
+
+/* Where @cpu, which this is, finds the registers of its SGIs and PPIs. */
+static uint64_t own_registers(unsigned cpu)
+{
+	return gic_is_v3() ? redistributor(cpu) + GICR_SGIS : GICD_V2;
+}
+
+uint32_t gic_enabled(unsigned cpu)
+{
+	return read32(own_registers(cpu) + GICD_ISENABLER);
+}
+
+void gic_enable_only(unsigned cpu, uint32_t intids)
+{
+	write32(own_registers(cpu) + GICD_ICENABLER, ~intids);
+	write32(own_registers(cpu) + GICD_ISENABLER, intids);
 }
 
 static void init_v3(unsigned cpu)

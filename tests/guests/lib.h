@@ -161,6 +161,9 @@ unsigned gic_acknowledge(void);
 void gic_finish(unsigned intid);
 void gic_send(unsigned cpu, unsigned intid);
 bool gic_is_v3(void);
+/* Of the SGIs and PPIs of @cpu, which this is: bit n is that of INTID n. */
+uint32_t gic_enabled(unsigned cpu);
+void gic_enable_only(unsigned cpu, uint32_t intids);
 
 /* --------------------------------------------------------------------- time */
 

@@ -153,6 +153,21 @@ static void check_system(unsigned cpu)
 		wrong(cpu, 1011);
 }
 
+/* ------------------------------------------------------ interrupt controller
+ */
+
+/* Not all SGIs, as in no new VM: KVM enables them. */
+static uint32_t enabled_wanted(unsigned cpu)
+{
+	return 0x08000055u + cpu;
+}
+
+static void check_enabled(unsigned cpu)
+{
+	if (gic_enabled(cpu) != enabled_wanted(cpu))
+		wrong(cpu, 0xe0000 + cpu);
+}
+
 /* ---------------------------------------------------------------- all vCPUs */
 
 static void fill(unsigned cpu)
@@ -167,6 +182,7 @@ static void fill(unsigned cpu)
 	if (has_sve)
 		set_predicates(at);
 	fill_system(cpu);
+	gic_enable_only(cpu, enabled_wanted(cpu));
 }
 
 static void check_vectors(unsigned cpu)
@@ -202,6 +218,7 @@ static void keep_looking(unsigned cpu)
 	if (has_sve)
 		check_predicates(cpu);
 	check_system(cpu);
+	check_enabled(cpu);
 	report[cpu].rounds++;
 }
 

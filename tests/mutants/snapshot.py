@@ -109,6 +109,8 @@ MUTANTS = [
     ("a restored VM runs though nobody asked", LOAD, "\treturn l->body.resume ? instance_resume(in, NULL, e) : 0;\n", "\treturn instance_resume(in, NULL, e);\n",
      "api_snapshot_test"),
     ("a disk's content is not compared", IDENTITY, "\t\tif (then->sample[i].hash &&\n", "\t\tif (!b && then->sample[i].hash &&\n", "vm_snapshot_disk_test"),
+    ("interrupts between vCPUs that were off are on after a restore", GIC, "reg->flags & SETS && cleared", "reg->flags & SETS && !reg",
+     "vm_snapshot_test"),
     ("what a hypervisor's guests wait for is lost", GIC, "\tICH_LRS(12),\n", "", "snapshot_nested_test"),
     ("a hypervisor's interrupts are switched on before they are there", GIC,
      [("\tCPU_SYSREG(ICH_VTR, 1, false),\n", "\tCPU_SYSREG(ICH_VTR, 1, false),\n\tICH(11, 0, false),\n"),

@@ -10,7 +10,6 @@
 
 #include "snapshot/memory/memory_file.h"
 #include "snapshot/state_file.h"
-#include "tests/fake/kvm_fake.h"
 #include "tests/unit/testing.h"
 
 #ifndef KVM_CAP_ARM_EL2
@@ -163,4 +162,14 @@ void snapshot_world_unload(struct snapshot_world *w)
 	vm_saved_fini(w->saved);
 	free(w->saved);
 	w->saved = NULL;
+}
+
+uint32_t snapshot_world_gic(const struct fake_attr *a)
+{
+	enum { CLEAR = 0x180, V3_CLEAR = 0x10180, SET = -0x80, SGIS = 0xffff };
+	uint32_t offset = (uint32_t)a->attr;
+
+	return offset == CLEAR || offset == V3_CLEAR
+		       ? ~kvm_fake_attr(a->group, a->attr + SET) & SGIS
+		       : kvm_fake_attr(a->group, a->attr);
 }

@@ -9,6 +9,7 @@
 
 #include "core/base/err.h"
 #include "core/io/loop.h"
+#include "tests/fake/kvm_fake.h"
 #include "vmm/config/config.h"
 #include "vmm/vm/vm.h"
 #include "vmm/vm/vm_snapshot.h"
@@ -52,3 +53,6 @@ void snapshot_world_save_paused(struct snapshot_world *w, struct vm *vm);
 struct vm *snapshot_world_load(struct snapshot_world *w);
 /* What the VM that was loaded, and is gone, was made of. */
 void snapshot_world_unload(struct snapshot_world *w);
+/* What a restore writes to a register of the interrupt controller: what was
+ * saved of it, or, where writing clears bits, the SGIs that were disabled. */
+uint32_t snapshot_world_gic(const struct fake_attr *a);
