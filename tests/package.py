@@ -61,7 +61,7 @@ def manuals(root):
         ("bash", "bash-completion/completions/stasis"), ("zsh", "zsh/vendor-completions/_stasis"),
         ("fish", "fish/vendor_completions.d/stasis.fish"))}
     environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
-    for command in ("", "run", "restore", "snapshot", "ctl", "vsock", "inspect", "trace-offset", "seccomp", "doctor"):
+    for command in ("", "run", "restore", "snapshot", "ctl", "vsock", "inspect", "trace-offset", "trace-merge", "seccomp", "doctor"):
         shown = run(HELP, *command.split(), "--help", env=environment).stdout
         options = re.findall(r"^  --([\w-]+)", shown, re.M)
         page = run("zcat", f"{root}/usr/share/man/man1/{'-'.join(['stasis', *command.split()])}.1.gz").stdout

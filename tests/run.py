@@ -40,7 +40,7 @@ JOBS = max(1, os.cpu_count() or 1)
 # These take a minute or more, and find what shorter ones do not only now and then: with --full.
 LONG = {"block-deep", "clones", "getting-started", "hole", "hostile-deep", "hostile-saved", "limits", "package",
         "snapshot-deep", "snapshot-files-deep", "snapshot-jail-deep", "time-bound", "time-chrony", "time-clocks", "time-cycles",
-        "time-follow", "time-long"}
+        "time-follow", "time-long", "trace"}
 # These run on a host whose clock counts instructions, each of 2^N ns, and tell the same whatever else
 # this machine does.
 COUNTED = {"flood": 0, "hole": 0, "net-limit": 2, "time-bound": 0, "time-chrony": 0, "time-follow": 0, "time-long": 5}

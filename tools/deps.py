@@ -254,6 +254,11 @@ def finish_chrony(unpacked, target):
     shutil.copy(f"{whole}/usr/share/zoneinfo/leap-seconds.list", target)
 
 
+def finish_trace_cmd(unpacked, target):
+    """bin/trace-cmd for the emulated host and a Linux guest."""
+    finish_programs(unpacked, target, "trace-cmd")
+
+
 def finish_netfilter(unpacked, target):
     """bin/ip and bin/nft for the emulated host: what tools/net-setup calls."""
     finish_programs(unpacked, target, "ip", "nft")
@@ -334,6 +339,7 @@ def pieces_for(goal, native):
         Piece("kernels/newest", test, "arm64", (f"{kernel}/trixie-backports",), finish_kernel, "linux-"),
         Piece("busybox", test, "arm64", ("busybox-static",), finish_busybox, "busybox-static"),
         Piece("chrony", ("test", "all"), "arm64", ("chrony",), finish_chrony),
+        Piece("trace-cmd", ("test", "all"), "arm64", ("trace-cmd/trixie",), finish_trace_cmd),
         Piece("e2fsprogs", ("test", "all"), "arm64", ("e2fsprogs",), finish_e2fsprogs),
         Piece("netfilter", ("test", "all"), "arm64", ("iproute2", "nftables"), finish_netfilter),
         Piece("debian", ("test", "all"), "arm64", tuple(f"{name}/trixie" for name in DEBIAN), finish_debian),

@@ -21,6 +21,7 @@ static const struct {
 	{"image", cli_image},
 	{"vsock", cli_vsock},
 	{"trace-offset", cli_trace_offset},
+	{"trace-merge", cli_trace_merge},
 	{"seccomp", cli_seccomp},
 };
 

@@ -15,7 +15,7 @@ from seeds import SEEDS, make_seeds
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BINARIES = "out/native_fuzz"
-LONGEST = {"api": 4000, "bodies": 4000, "client": 4000, "codec": 400, "config_file": 8192, "filter": 4000, "http": 4000, "image": 70000, "mmds": 4000, "serial": 2000, "state_file": 4000,
+LONGEST = {"api": 4000, "bodies": 4000, "client": 4000, "codec": 400, "config_file": 8192, "filter": 4000, "http": 4000, "image": 70000, "mmds": 4000, "serial": 2000, "state_file": 4000, "trace": 2000,
            "virtio_balloon": 3000, "virtio_block": 3000, "virtio_mmio": 3000,
            "virtio_net": 3000, "virtio_vhost": 1000, "virtio_virtq": 2000, "virtio_vsock": 3000,
            "vm_snapshot": 2000, "vmm": 2400}    # bytes of an input

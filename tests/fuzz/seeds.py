@@ -512,8 +512,36 @@ def vmm_seeds():
         yield bytes([flags]) + everything + disk + b"".join(op(host, 4, a, 0x50005) for a in range(32)) + again + disk
 
 
+def trace_seeds():
+    """trace-cmd's files, version 7, and answers of GET /clock."""
+    def option(number, data):
+        return struct.pack("<HI", number, len(data)) + data
+
+    def section(place, options, following):
+        next_at = place + 16 + len(options) + 14 if following else 0
+        return struct.pack("<HHIQ", 0, 0, 0, len(options) + 14) + options + option(0, struct.pack("<Q", next_at))
+
+    def file(clock=b"mono_raw", version=b"7"):
+        head = b"\x17\x08Dtracing" + version + b"\0\0\x08\0\x10\0\0none\0\0"
+        head = (head + struct.pack("<QHHIQ", 64, 3, 0, 0, 16)).ljust(64, b"\xee")
+        stat = b"CPU: 0\noldest event ts:     3.358591\nnow ts:     4.000000\n"
+        first = section(64, option(2, stat) + option(8, struct.pack("<I", 2)) + option(11, bytes(range(8))), True)
+        buffer = struct.pack("<Q", 32) + b"\0" + clock + b"\0" + struct.pack("<III", 4096, 1, 0) + struct.pack("<QQ", 48, 16)
+        return head + first + section(64 + len(first), option(3, buffer), False)
+
+    yield b"\0" + file()
+    yield b"\0" + file(clock=b"local")
+    yield b"\0" + file(version=b"6")
+    events = [{"guest_counter": 0, "offset": 500}, {"guest_counter": 2000, "offset": 500},
+              {"guest_counter": 2000, "offset": 1500}]
+    answer = {"hz": 62500000, "host_counter": 5000, "offset": 1500, "guest_counter": 3500,
+              "host_monotonic_raw_ns": 57000, "vcpu_threads": [4711, 4712], "history": events}
+    yield b"\1" + json.dumps(answer).encode()
+    yield b"\1" + json.dumps({**answer, "hz": 1, "history": events * 30}).encode()
+
+
 SEEDS = {"api": api_seeds, "bodies": bodies_seeds, "client": client_seeds, "codec": codec_seeds, "config_file": config_file_seeds, "filter": filter_seeds,
-         "http": http_seeds, "image": image_seeds, "mmds": mmds_seeds, "serial": serial_seeds, "state_file": state_file_seeds,
+         "http": http_seeds, "image": image_seeds, "mmds": mmds_seeds, "serial": serial_seeds, "state_file": state_file_seeds, "trace": trace_seeds,
          "virtio_balloon": virtio_balloon_seeds, "virtio_block": virtio_block_seeds, "virtio_mmio": virtio_mmio_seeds, "virtio_net": virtio_net_seeds, "virtio_vhost": virtio_vhost_seeds,
          "virtio_virtq": virtio_virtq_seeds, "virtio_vsock": virtio_vsock_seeds,
          "vm_snapshot": vm_snapshot_seeds, "vmm": vmm_seeds}

@@ -18,7 +18,7 @@ prints() {
 }
 
 find / -xdev -newer "$T/lib.sh" -type f 2>/dev/null | sort >before
-for command in run restore snapshot inspect ctl vsock trace-offset seccomp doctor; do
+for command in run restore snapshot inspect ctl vsock trace-offset trace-merge seccomp doctor; do
 	prints "stasis $command -h" "Usage: stasis $command" stasis $command -h
 	prints "stasis $command help" "Usage: stasis $command" stasis $command help
 	prints "stasis help $command" "Usage: stasis $command" stasis help $command

@@ -13,6 +13,9 @@ STATUS = "vmm/config/clock_status.c"
 CONFIG = "vmm/config/config.c"
 TRACE = "vmm/ctl/trace_offset.c"
 ANSWER = "vmm/ctl/ctl_clock.c"
+SHIFT = "vmm/ctl/trace_shift.c"
+MERGE = "vmm/ctl/trace_merge.c"
+FILE = "vmm/ctl/trace_file.c"
 PAGE = "devices/vmclock.c"
 FOLLOW = "vmm/vm/time/time_follow.c"
 GUEST = "tools/guest/clock-follow/page.c"
@@ -104,6 +107,24 @@ MUTANTS = [
      "(long long)answer->offset", "ctl_clock_test"),
     ("trace-offset multiplies in 64 bits", ANSWER, "(__int128)(int64_t)ago * 1000000000 / answer->hz",
      "(__int128)((int64_t)(ago * 1000000000) / answer->hz)", "ctl_clock_test"),
+    ("a merged trace has one offset, the present one", SHIFT, "pair->counter + offset;",
+     "pair->counter + (uint64_t)answer->offset;", "trace_merge_test"),
+    ("a merged trace's offsets are interpolated", SHIFT, "add_u32(&data, 0); /* flags", "add_u32(&data, 1); /* flags",
+     "trace_merge_test"),
+    ("what was before the guest's clock began has a time below 0", SHIFT, "from = from < 0 ? 0 : from;", "",
+     "trace_merge_test"),
+    ("the second vCPU is told the first one's thread", SHIFT, "add_u32(&data, threads[i]);",
+     "add_u32(&data, threads[0]);", "trace_merge_test"),
+    ("a trace of more CPUs than the VM has is merged", MERGE, "if (f->cpus > m->vcpus)", "if (false)",
+     "trace_merge_test"),
+    ("a trace is merged with a clock from before its end", MERGE, "m->shift.end_ns / ROUNDED_NS + 1)",
+     "m->shift.end_ns)", "trace_merge_test"),
+    ("a trace from before the history is merged", MERGE, "m->shift.stretch[0].from_ns / ROUNDED_NS - 1)", "INT64_MIN)",
+     "trace_merge_test"),
+    ("a merged trace is merged again", FILE, "f->is_shifted = true;", "", "trace_merge_test"),
+    ("the end of a trace may be missing", FILE, " check_sections(file, end, e) ||\n", " (check_sections(file, end, e) && !file) ||\n",
+     "trace_merge_test"),
+    ("a trace may be by any clock", FILE, "if (strcmp(clock, \"mono_raw\") != 0)", "if (!*clock)", "trace_merge_test"),
     ("doctor takes KVM's word for the offset", PROBE, "clock_bracketed(before, guest, kvm_counter_read(), offset)",
      "(clock_bracketed(before, guest, kvm_counter_read(), offset) || guest != offset)", "clock_probe_test"),
     ("a guest with EL2 may have the host's physical counter", CONFIG, "config->clock.physical == CLOCK_PHYSICAL_HOST",

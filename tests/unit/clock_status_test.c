@@ -134,6 +134,7 @@ static void a_refused_resume_leaves_no_trace(void **state)
 }
 
 static struct vmclock vmclock; /* what the guest was told */
+static const struct clock_threads threads = {.count = 2, .id = {4711, 4712}};
 
 static struct json_t *status(const struct machine *m, bool stopped)
 {
@@ -141,7 +142,7 @@ static struct json_t *status(const struct machine *m, bool stopped)
 	struct json_t *document;
 	struct err e;
 
-	clock_status_print(&m->clock, stopped, &vmclock, &text);
+	clock_status_print(&m->clock, stopped, &vmclock, &threads, &text);
 	document = json_parse(text.data, text.len, &e);
 	if (!document)
 		fail_msg("%s: %s", e.text, text.data);
@@ -167,6 +168,7 @@ static void bounds_that_are_not_known_are_left_out(void **state)
 			    "freerunning");
 	assert_null(json_member(told, "max_error_ns"));
 	assert_null(json_member(told, "rate_est_error_ppb"));
+	assert_int_equal(json_array_len(json_member(all, "vcpu_threads")), 2);
 	json_free(all);
 }
 

@@ -103,10 +103,13 @@ int get_metrics(struct instance *in, const struct api_request *request,
 int get_clock(struct instance *in, const struct api_request *request,
 	      struct api_reply *reply, struct err *e)
 {
+	struct clock_threads threads;
+
 	(void)request;
 	(void)e;
+	threads.count = vm_vcpu_threads(in->vm, threads.id);
 	clock_status_print(vm_clock(in->vm), in->state >= INSTANCE_PAUSED,
-			   vm_vmclock(in->vm), &reply->body);
+			   vm_vmclock(in->vm), &threads, &reply->body);
 	return 0;
 }
 

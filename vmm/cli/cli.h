@@ -29,4 +29,5 @@ int cli_ctl(int argc, char **argv);
 int cli_vsock(int argc, char **argv);
 int cli_seccomp(int argc, char **argv);
 int cli_trace_offset(int argc, char **argv);
+int cli_trace_merge(int argc, char **argv);
 int cli_firecracker(int argc, char **argv);

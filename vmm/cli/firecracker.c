@@ -197,6 +197,8 @@ static void print_help(void)
 	       "  stasis inspect FILE            print a snapshot's state\n"
 	       "  stasis trace-offset            offsets to merge guest and "
 	       "host traces\n"
+	       "  stasis trace-merge HOST GUEST  merge what trace-cmd recorded "
+	       "in both\n"
 	       "  stasis seccomp show            which system calls a microVM "
 	       "may make\n"
 	       "  stasis doctor                  check what this host "

@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "arch/arch.h"
 #include "vmm/config/config.h"
 
 struct buf;
@@ -60,10 +61,17 @@ void clock_restored_print(const struct arch_clock *clock, struct buf *out);
 int clock_request_read(struct clock_request *request, const struct json_t *json,
 		       struct err *e);
 
+/* Those of vCPUs, as gettid() numbers them. */
+struct clock_threads {
+	unsigned count;
+	int id[ARCH_VCPUS_MAX];
+};
+
 /* The reply to GET /clock; @stopped: guest time is stopped.  @told: what the
  * guest was told of the host's clock. */
 void clock_status_print(const struct arch_clock *clock, bool stopped,
-			const struct vmclock *told, struct buf *out);
+			const struct vmclock *told,
+			const struct clock_threads *threads, struct buf *out);
 
 /* ---------------------------------------------------------- machine-config */
 

@@ -109,7 +109,8 @@ static void print_told(const struct vmclock *clock, struct buf *out)
 }
 
 void clock_status_print(const struct arch_clock *clock, bool stopped,
-			const struct vmclock *told, struct buf *out)
+			const struct vmclock *told,
+			const struct clock_threads *threads, struct buf *out)
 {
 	struct arch_clock_pair now;
 	char boot_id[40] = "";
@@ -143,6 +144,10 @@ void clock_status_print(const struct arch_clock *clock, bool stopped,
 	print_number(out, "sample_width_ticks", now.width_ticks);
 	buf_text(out, ",\"boot_id\":");
 	buf_json_string(out, boot_id);
+	buf_text(out, ",\"vcpu_threads\":[");
+	for (unsigned i = 0; i < threads->count; i++)
+		buf_printf(out, "%s%d", i ? "," : "", threads->id[i]);
+	buf_text(out, "]");
 	print_told(told, out);
 	print_history(clock, out);
 }

@@ -2,12 +2,15 @@
 #include "vmm/ctl/ctl_clock.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "core/base/buf.h"
 #include "core/base/err.h"
 #include "core/base/util.h"
 #include "core/io/log.h"
 #include "core/json/json.h"
+#include "vmm/ctl/client.h"
 
 static int64_t number(const struct json_t *object, const char *name)
 {
@@ -38,10 +41,60 @@ int clock_answer_read(struct clock_answer *answer, const struct json_t *json,
 		.guest_counter = number(json, "guest_counter"),
 		.host_raw_ns = number(json, "host_monotonic_raw_ns"),
 		.history = json_member(json, "history"),
+		.threads = json_member(json, "vcpu_threads"),
 	};
 	if (answer->hz < 1 || json_array_len(answer->history) < 0)
 		return err_set(e, "this is not a valid answer of GET /clock");
 	return 0;
+}
+
+struct json_t *clock_answer_get(const char *socket, struct clock_answer *answer,
+				struct err *e)
+{
+	enum { TIMEOUT_MS = 30000 };
+	const struct client_request request = {
+		.socket = socket,
+		.method = "GET",
+		.path = "/clock",
+		.timeout_ms = TIMEOUT_MS,
+	};
+	struct client_answer reply;
+	struct json_t *json = NULL;
+	const char *why;
+	int r = client_call(&request, &reply, e);
+
+	if (!r && reply.body.len) {
+		json = json_parse(reply.body.data, reply.body.len, e);
+		r = json ? 0 : -1;
+	}
+	why = json_text(json_member(json, "fault_message"));
+	if (!r && reply.status != 200)
+		r = err_set(e, "GET /clock was rejected (%u): %.500s",
+			    reply.status, why ? why : "no reason given");
+	if (!r)
+		r = clock_answer_read(answer, json, e);
+	buf_free(&reply.body);
+	if (!r)
+		return json;
+	json_free(json);
+	return NULL;
+}
+
+int clock_pair_read(int64_t *counter, int64_t *ns, const char *value,
+		    struct err *e)
+{
+	char *colon, *end = NULL;
+
+	*counter = strtoll(value, &colon, 10);
+	if (*value >= '0' && *value <= '9' && *colon == ':' &&
+	    colon[1] >= '0' && colon[1] <= '9')
+		*ns = strtoll(colon + 1, &end, 10);
+	if (end && !*end)
+		return 0;
+	return err_set(e,
+		       "--guest %.60s is not valid; give COUNTER:NS as "
+		       "`clock-follow --pair` prints it in the guest",
+		       value);
 }
 
 int64_t clock_answer_trace_offset(const struct clock_answer *answer,

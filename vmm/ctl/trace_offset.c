@@ -8,20 +8,14 @@
  * needs a pair of counter and clock that only the guest can read.
  */
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "core/base/buf.h"
 #include "core/base/err.h"
 #include "core/base/options.h"
 #include "core/base/util.h"
 #include "core/io/log.h"
 #include "core/json/json.h"
 #include "vmm/cli/cli.h"
-#include "vmm/ctl/client.h"
 #include "vmm/ctl/ctl_clock.h"
-
-enum { TIMEOUT_MS = 30000 };
 
 struct trace_offset {
 	const char *socket;
@@ -89,33 +83,13 @@ static void show(const struct trace_offset *t,
 
 static int ask(const struct trace_offset *t, struct err *e)
 {
-	const struct client_request request = {
-		.socket = t->socket,
-		.method = "GET",
-		.path = "/clock",
-		.timeout_ms = TIMEOUT_MS,
-	};
-	struct client_answer reply;
 	struct clock_answer answer;
-	struct json_t *json = NULL;
-	const char *why;
-	int r = client_call(&request, &reply, e);
+	struct json_t *json = clock_answer_get(t->socket, &answer, e);
 
-	if (!r && reply.body.len) {
-		json = json_parse(reply.body.data, reply.body.len, e);
-		r = json ? 0 : -1;
-	}
-	why = json_text(json_member(json, "fault_message"));
-	if (!r && reply.status != 200)
-		r = err_set(e, "GET /clock was rejected (%u): %.500s",
-			    reply.status, why ? why : "no reason given");
-	if (!r)
-		r = clock_answer_read(&answer, json, e);
-	if (!r)
+	if (json)
 		show(t, &answer);
 	json_free(json);
-	buf_free(&reply.body);
-	return r;
+	return json ? 0 : -1;
 }
 
 /* ------------------------------------------------------------------ options */
@@ -123,20 +97,9 @@ static int ask(const struct trace_offset *t, struct err *e)
 static int set_guest(void *context, const char *value, struct err *e)
 {
 	struct trace_offset *t = context;
-	char *colon, *end = NULL;
 
-	t->counter = strtoll(value, &colon, 10);
-	if (*value >= '0' && *value <= '9' && *colon == ':' &&
-	    colon[1] >= '0' && colon[1] <= '9')
-		t->ns = strtoll(colon + 1, &end, 10);
-	t->has_guest = end && !*end;
-	return t->has_guest
-		       ? 0
-		       : err_set(e,
-				 "--guest %.60s is not valid; give COUNTER:NS "
-				 "as `clock-follow --pair` prints it in the "
-				 "guest",
-				 value);
+	t->has_guest = true;
+	return clock_pair_read(&t->counter, &t->ns, value, e);
 }
 
 static const struct option options[] = {

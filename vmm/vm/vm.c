@@ -353,6 +353,13 @@ const struct vmclock *vm_vmclock(const struct vm *vm)
 	return &vm->time_pages.vmclock;
 }
 
+unsigned vm_vcpu_threads(const struct vm *vm, int *ids)
+{
+	for (unsigned i = 0; i < vm->vcpus.count; i++)
+		ids[i] = vm->vcpus.vcpu[i].kvm.thread;
+	return vm->vcpus.count;
+}
+
 void vm_press_power(struct vm *vm)
 {
 	gpio_press_power(vm->gpio);

@@ -108,6 +108,9 @@ const struct guest_mem *vm_memory(const struct vm *vm);
 const struct arch_clock *vm_clock(const struct vm *vm);
 /* What the guest was told of the host's clock. */
 const struct vmclock *vm_vmclock(const struct vm *vm);
+/* Store the ids of the vCPUs' threads, at most ARCH_VCPUS_MAX; returns how many
+ * there are. */
+unsigned vm_vcpu_threads(const struct vm *vm, int *ids);
 
 struct drive_patch;
 struct interface_patch;

@@ -10,7 +10,7 @@
  *	clock-follow --pair
  *
  * The latter prints the counter and CLOCK_MONOTONIC_RAW at one instant, for
- * `stasis trace-offset --guest` on the host.
+ * `stasis trace-merge --guest` on the host.
  *
  * Source: Linux, drivers/ptp/ptp_vmclock.c (7.0), ptp_clock.h.  Do not run it
  * together with chronyd or another program that sets the clock.
@@ -218,7 +218,7 @@ int main(int argc, char **argv)
 				"Keeps this guest's CLOCK_REALTIME right, "
 				"also over pauses and restores;\n"
 				"--once: steps it, and ends. --pair: prints "
-				"what stasis trace-offset --guest takes.\n");
+				"what stasis trace-merge --guest takes.\n");
 			return 2;
 		}
 	}
