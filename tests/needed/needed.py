@@ -33,10 +33,10 @@ SUITES = (
      "stalls", "vmclock", "process", "linux", "api", "api-clients", "launchers", "seccomp-rare"),
 )
 # Candidates for what nothing was recorded to use: a recorder disturbs those that trace a VMM, too.
-UNRECORDED = ("seccomp-rare", "seccomp", "hostile", "net-vhost", "snapshot-jail")
+UNRECORDED = ("seccomp-rare", "seccomp", "suspend", "hostile", "net-vhost", "snapshot-jail")
 SUITE_SECONDS = 240     # a suite that takes longer has used what it uses
 NO_ENTRY = "none"       # instead of a place: nothing is dropped
-TRIES = 4               # suites that may live without an entry, before it counts as not needed
+TRIES = 8               # suites that may live without an entry, before it counts as not needed
 
 # Needed, but not for what the emulated hosts can show. By the call, perhaps with its file.
 ARGUED = {

@@ -110,6 +110,9 @@ static void the_kernel_sees_32_bits_and_so_do_we(void **state)
 			 allowed);
 	assert_int_equal(decide(SECCOMP_VCPU, NR_IOCTL, 7, KVM_CREATE_VM, 0),
 			 trapped);
+	assert_int_equal(
+		decide(SECCOMP_MAIN, NR_IOCTL, 7, KVM_SET_DEVICE_ATTR, 0),
+		trapped);
 	assert_int_equal(decide(SECCOMP_MAIN, NR_IOCTL, 7, KVM_RUN, 0),
 			 trapped);
 	assert_int_equal(decide(SECCOMP_MAIN, NR_SOCKET, AF_UNIX, 0, 0),
@@ -172,7 +175,7 @@ static void without_snapshots_less_is_allowed(void **state)
 	} calls[] = {
 		{NR_IOCTL, KVM_GET_REG_LIST, true},
 		{NR_IOCTL, KVM_GET_DIRTY_LOG, true},
-		{NR_IOCTL, KVM_SET_DEVICE_ATTR, true},
+		{NR_IOCTL, KVM_GET_DEVICE_ATTR, true},
 		{NR_IOCTL, KVM_SET_ONE_REG, false},
 		{NR_IOCTL, KVM_GET_ONE_REG, false},
 		{NR_MINCORE, 0, true},
